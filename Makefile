@@ -1,0 +1,54 @@
+# Two commands do everything: `make serve` and `make test`. `make check` is what CI holds the code to.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: serve test check format docs constraints clean
+
+serve: $(INSTALLED)
+	@$(BIN)/qa index seeds --name seeds --if-missing
+	@exec $(BIN)/qa serve --name seeds
+
+test: $(INSTALLED)-dev
+	$(BIN)/pytest
+
+check: $(INSTALLED)-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
+
+format: $(INSTALLED)-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(INSTALLED)
+	$(BIN)/python docs/generate.py
+
+$(VENV)/bin/python:
+	@echo "Creating $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+
+# PIP_CONSTRAINT, not -c: it also holds for the environment in which pip builds this package.
+$(INSTALLED): $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "Installing the pinned dependencies (about 1.5 GB; once) …"
+	@PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(INSTALLED)-dev: $(INSTALLED)
+	@echo "Installing what the tests need …"
+	@PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+# Resolve anew within the ranges of pyproject.toml, and pin what came out.
+constraints:
+	@$(PYTHON) -m venv $(VENV)-new
+	@$(VENV)-new/bin/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@(head -n 1 constraints.txt; $(VENV)-new/bin/pip freeze --exclude-editable | sed 's/+cpu//') > $(VENV)-new/constraints.txt
+	@mv $(VENV)-new/constraints.txt constraints.txt
+	@rm -rf $(VENV)-new
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

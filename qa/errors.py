@@ -1,0 +1,124 @@
+"""Every error that a user can cause, in one tree.
+
+::
+
+    QAError
+    ├── SettingsError            an unknown or wrong QA_* variable or flag
+    ├── SourceError              the documents to index
+    │   ├── SourceNotFound       a path that is not there
+    │   ├── NothingToIndex       no file could be read
+    │   ├── DuplicateDocument    two files would get one document id
+    │   └── UnreadableDocument   one file; the ingestion report has it, the others are unharmed
+    ├── EncoderError
+    │   ├── ModelNotFound        no model at that path or under that name
+    │   ├── ModelCorrupt         the weights are not the published file
+    │   └── WindowTooSmall       the passage size leaves no room for text in the encoder's window
+    ├── SnapshotError
+    │   ├── IndexNotFound        no index of that name
+    │   ├── SnapshotNotFound     no snapshot of that id
+    │   ├── SnapshotCorrupt      counts, ids, ranges or sums are wrong
+    │   ├── SnapshotIncompatible made by another encoder or another format
+    │   └── WriterBusy           another process is writing this index
+    ├── VectorIndexError         rows that do not fit a vector index
+    ├── DocumentNotFound         no indexed document of that id
+    ├── QueryError               one question; names its field
+    │   └── QuestionTooLong      more tokens than the encoder's window
+    └── NotReady                 no snapshot and model loaded yet
+"""
+
+from __future__ import annotations
+
+
+class QAError(Exception):
+    """Base of all of them. The message is one line for a person and says what to do."""
+
+
+class SettingsError(QAError):
+    pass
+
+
+class SourceError(QAError):
+    pass
+
+
+class SourceNotFound(SourceError):
+    pass
+
+
+class NothingToIndex(SourceError):
+    pass
+
+
+class DuplicateDocument(SourceError):
+    pass
+
+
+class UnreadableDocument(SourceError):
+    pass
+
+
+class EncoderError(QAError):
+    pass
+
+
+class ModelNotFound(EncoderError):
+    pass
+
+
+class ModelCorrupt(EncoderError):
+    pass
+
+
+class WindowTooSmall(EncoderError):
+    pass
+
+
+class SnapshotError(QAError):
+    pass
+
+
+class IndexNotFound(SnapshotError):
+    pass
+
+
+class SnapshotNotFound(SnapshotError):
+    pass
+
+
+class SnapshotCorrupt(SnapshotError):
+    pass
+
+
+class SnapshotIncompatible(SnapshotError):
+    pass
+
+
+class WriterBusy(SnapshotError):
+    pass
+
+
+class VectorIndexError(QAError):
+    pass
+
+
+class DocumentNotFound(QAError):
+    pass
+
+
+class QueryError(QAError):
+    """A question that cannot be asked; ``field`` is the part of the query that is wrong."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class QuestionTooLong(QueryError):
+    """More tokens than the encoder reads: answering the part that fits would be a silent truncation."""
+
+    def __init__(self, tokens: int, window: int) -> None:
+        super().__init__("question", f"the question has {tokens} tokens and the model reads {window}; shorten it")
+
+
+class NotReady(QAError):
+    pass

@@ -1,0 +1,303 @@
+"""The vocabulary of the project: frozen values, and the protocols that parts are exchanged behind.
+
+Every span is a half-open interval ``[start, end)`` of Unicode code points of a document's canonical text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from qa.filters import Filter
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Vectors = NDArray[np.float32]
+    Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """``[start, end)`` of a canonical text."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading and all that stands under it, deeper headings included.
+
+    ``start`` is where the heading begins and ``body`` where its own line ends; ``level`` counts from 1, outermost.
+    """
+
+    title: str
+    level: int
+    start: int
+    body: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a paginated document; ``number`` counts from 1."""
+
+    number: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A source, read once into its canonical text.
+
+    ``id`` is the path relative to the indexed folder, with ``/``. ``source_sha256`` is of the source's bytes.
+    ``reader`` names the reader and its version. ``problems`` says, in words for a person, what could not be read.
+    Sections are in order of their start and properly nested.
+    """
+
+    id: str
+    title: str
+    text: str
+    source_sha256: str
+    media_type: str
+    reader: str
+    sections: tuple[Section, ...] = ()
+    pages: tuple[Page, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A span of a document that is embedded and retrieved: ``document.text[start:end] == text``, always.
+
+    ``id`` is 16 hexadecimal digits, a hash of document, span and text. ``context`` holds the headings above the
+    passage that its own text does not contain; it is encoded with the text and is no part of the span.
+    """
+
+    id: str
+    document: str
+    start: int
+    end: int
+    text: str
+    context: str = ""
+    section: str | None = None
+    page: int | None = None
+
+    @property
+    def encoded_text(self) -> str:
+        """What the encoder is given."""
+        return f"{self.context}\n{self.text}" if self.context else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file found for indexing. ``id`` is what the document made of it will be called; ``size`` is in bytes."""
+
+    id: str
+    path: Path
+    size: int
+
+
+FileStatus = Literal["read", "partial", "skipped", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileReport:
+    """What became of one file: a line of the ingestion report.
+
+    ``reason`` is empty only where the file was read whole. ``size`` is in bytes, ``characters`` of canonical text.
+    """
+
+    id: str
+    status: FileStatus
+    reason: str = ""
+    size: int = 0
+    characters: int = 0
+    pages: int = 0
+    empty_pages: int = 0
+    passages: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentSummary:
+    """A document as a listing shows it, without its text."""
+
+    id: str
+    title: str
+    media_type: str
+    source_sha256: str
+    characters: int
+    pages: int
+    passages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question and how to search for it. ``documents`` are globs over document ids; none means all."""
+
+    question: str
+    top_k: int = 5
+    documents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of what may be asked: characters in a question, passages in a reply, questions in a batch."""
+
+    question_chars: int
+    top_k: int
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Each leg's raw score: cosine, BM25, cross-encoder logit. ``None`` where a leg did not take part.
+
+    ``fused`` only ranks and is ``None`` where one leg alone ranked.
+    """
+
+    dense: float | None = None
+    lexical: float | None = None
+    fused: float | None = None
+    rerank: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A retrieved passage. ``rank`` counts from 1; ``highlights`` are spans of the document, within the passage."""
+
+    rank: int
+    passage: Passage
+    title: str
+    scores: Scores
+    highlights: tuple[Span, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The result of one query. ``timings_ms`` are wall-clock milliseconds, measured, by stage and in ``total``."""
+
+    question: str
+    hits: tuple[Hit, ...]
+    snapshot: str
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """What one snapshot holds: its documents by id, and what became of every file, in the order found."""
+
+    snapshot: str
+    documents: tuple[DocumentSummary, ...]
+    report: tuple[FileReport, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a service is doing.
+
+    ``status`` is one word ("ready", "loading", "refused", ...) and ``detail`` says it to a person. ``created`` is when
+    the snapshot was built, in ISO 8601.
+    """
+
+    ready: bool
+    status: str
+    detail: str
+    index: str
+    snapshot: str | None = None
+    documents: int = 0
+    passages: int = 0
+    created: str | None = None
+
+
+class Encoder(Protocol):
+    """A bi-encoder. Thread-safe; rows come back in the order of the texts, of unit length."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it; decides nothing."""
+
+    @property
+    def fingerprint(self) -> Mapping[str, object]:
+        """All that decides the vectors, as JSON values; equal fingerprints mean comparable vectors."""
+
+    @property
+    def dimension(self) -> int: ...
+
+    @property
+    def window(self) -> int:
+        """Tokens that fit in one text, its prompt and special tokens included."""
+
+    def load(self) -> None:
+        """Load the weights now, which may take seconds; otherwise the first use does. What is above needs none.
+
+        Raises:
+            ModelNotFound: the model cannot be loaded.
+        """
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text as a passage, prompt and special tokens included, untruncated."""
+
+    def count_question_tokens(self, texts: Sequence[str]) -> list[int]:
+        """The same of each text as a question."""
+
+    def encode_passages(self, texts: Sequence[str]) -> Vectors:
+        """``(n,)`` texts to ``(n, dimension)`` float32 rows."""
+
+    def encode_questions(self, texts: Sequence[str]) -> Vectors:
+        """``(n,)`` texts to ``(n, dimension)`` float32 rows.
+
+        Raises:
+            QuestionTooLong: a question does not fit in the window.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class VectorRows:
+    """A batch for a vector index: ``ids (n,)`` int64, ``vectors (n, d)`` float32 of unit length, columns ``n`` long."""
+
+    ids: Ids
+    vectors: Vectors
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+class VectorIndex(Protocol):
+    """Derived data: always rebuildable from a snapshot's passages. Higher cosine is better."""
+
+    def upsert(self, rows: VectorRows) -> int:
+        """Add or replace rows by id (the last of equal ids wins); returns how many were given. Idempotent.
+
+        Raises:
+            VectorIndexError: shapes, columns or values do not fit the index.
+        """
+
+    def delete(self, ids: Ids) -> None:
+        """Remove rows; ids that are not there are no error."""
+
+    def commit(self) -> None:
+        """Return when everything upserted or deleted is searchable and durable."""
+
+    def search(self, vectors: Vectors, k: int, filter: Filter | None = None) -> tuple[Ids, Vectors]:
+        """The ``k`` nearest rows of each query.
+
+        Args:
+            vectors: ``(q, d)`` float32 of unit length.
+
+        Returns:
+            ids ``(q, k)`` and cosines ``(q, k)``, best first, equal cosines by id; ids are -1 and cosines ``-inf``
+            where fewer than ``k`` rows match.
+        """
+
+    def count(self, filter: Filter | None = None) -> int: ...
+
+    def save(self, folder: Path) -> None:
+        """Write the index into an existing folder."""
+
+    def close(self) -> None:
+        """Free what it holds; it is not used again."""

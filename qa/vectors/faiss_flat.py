@@ -1,0 +1,161 @@
+"""Exact inner product in FAISS (``IndexIDMap`` over ``IndexFlatIP``): cosine, as every vector is of unit length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qa.errors import SnapshotCorrupt, VectorIndexError
+from qa.filters import Filter
+from qa.types import VectorRows
+from qa.vectors.columns import Columns
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from qa.types import Ids, Vectors
+
+VECTORS_FILE = "vectors.faiss"
+COLUMNS_FILE = "vectors.columns.npz"
+
+# Inner products of equal vectors differ in their last bits with the rows around them; a tie must stay a tie.
+_DECIMALS = 6
+_TIE_MARGIN = 32
+
+
+def _faiss() -> Any:
+    import faiss
+
+    # One thread a query: queries run side by side, and threads that fight for two cores are slower than one.
+    faiss.omp_set_num_threads(1)
+    return faiss
+
+
+class FaissFlat:
+    """See :class:`qa.types.VectorIndex`. Searching is thread-safe as long as nobody writes.
+
+    Args:
+        dimension: of the vectors.
+        columns: names of the filter columns that every row carries.
+    """
+
+    def __init__(self, dimension: int, columns: Sequence[str] = ()) -> None:
+        faiss = _faiss()
+        self._index = faiss.IndexIDMap(faiss.IndexFlatIP(dimension))
+        self._dimension = dimension
+        self._columns = Columns(columns)
+        self._ids: Ids = np.empty(0, dtype=np.int64)
+        self._pending: list[VectorRows] = []
+
+    def upsert(self, rows: VectorRows) -> int:
+        ids, vectors = np.asarray(rows.ids), np.asarray(rows.vectors)
+        if vectors.shape != (len(ids), self._dimension) or vectors.dtype != np.float32 or ids.dtype != np.int64:
+            raise VectorIndexError(
+                f"ids {ids.shape} {ids.dtype} and vectors {vectors.shape} {vectors.dtype} do not fit an index of "
+                f"int64 ids and float32 vectors of {self._dimension} dimensions"
+            )
+        if len(ids) and int(ids.min()) < 0:
+            raise VectorIndexError(f"id {int(ids.min())} is negative")
+        self._columns.check(rows.columns, len(ids))
+        self._pending.append(VectorRows(ids, vectors, rows.columns))
+        return len(ids)
+
+    def delete(self, ids: Ids) -> None:
+        self.commit()
+        gone = np.isin(self._ids, ids)
+        if not gone.any():
+            return
+        faiss = _faiss()
+        self._index.remove_ids(faiss.IDSelectorBatch(self._ids[gone]))
+        self._columns.keep(~gone)
+        self._ids = self._ids[~gone]
+
+    def commit(self) -> None:
+        if not self._pending:
+            return
+        pending, self._pending = self._pending, []
+        ids = np.concatenate([rows.ids for rows in pending])
+        # The first of equal ids in reversed order is the last one given.
+        last = np.sort(len(ids) - 1 - np.unique(ids[::-1], return_index=True)[1])
+        self.delete(ids)
+        self._index.add_with_ids(np.concatenate([rows.vectors for rows in pending])[last], ids[last])
+        columns = {name: [v for rows in pending for v in rows.columns[name]] for name in self._columns.names}
+        self._columns.append({name: [values[row] for row in last] for name, values in columns.items()})
+        self._ids = np.concatenate([self._ids, ids[last]])
+
+    def search(self, vectors: Vectors, k: int, filter: Filter | None = None) -> tuple[Ids, Vectors]:
+        if vectors.ndim != 2 or vectors.shape[1] != self._dimension:
+            raise VectorIndexError(f"queries of shape {vectors.shape} in an index of {self._dimension} dimensions")
+        if k < 1:
+            raise VectorIndexError(f"k is {k}; it must be at least 1")
+        parameters, rows = self._selection(filter)
+        ids = np.full((len(vectors), k), -1, dtype=np.int64)
+        cosines = np.full((len(vectors), k), -np.inf, dtype=np.float32)
+        for query in range(len(vectors)):
+            found, scores = self._search_one(vectors[query : query + 1], min(k, rows), rows, parameters)
+            ids[query, : len(found)], cosines[query, : len(found)] = found, scores
+        return ids, cosines
+
+    def _selection(self, filter: Filter | None) -> tuple[Any, int]:
+        if filter is None:
+            return None, len(self._ids)
+        faiss = _faiss()
+        mask = self._columns.mask(filter, len(self._ids))
+        return faiss.SearchParameters(sel=faiss.IDSelectorBatch(self._ids[mask])), int(mask.sum())
+
+    def _search_one(self, vector: Vectors, k: int, rows: int, parameters: Any) -> tuple[Ids, Vectors]:
+        """FAISS leaves open which of equal scores it keeps: fetch until the tie at rank ``k`` is whole."""
+        fetch = min(rows, k + _TIE_MARGIN)
+        while k:
+            scores, ids = self._index.search(vector, fetch, params=parameters)
+            scores, ids = np.round(scores[0], _DECIMALS), ids[0]
+            if fetch == rows or scores[-1] < scores[k - 1]:
+                order = np.lexsort((ids, -scores))[:k]
+                return ids[order], scores[order]
+            fetch = min(rows, 4 * fetch)
+        return self._ids[:0], np.empty(0, dtype=np.float32)
+
+    def count(self, filter: Filter | None = None) -> int:
+        return len(self._ids) if filter is None else int(self._columns.mask(filter, len(self._ids)).sum())
+
+    def ids(self) -> Ids:
+        """``(n,)``, in no order that matters."""
+        return self._ids
+
+    def norms(self) -> NDArray[np.float32]:
+        """``(n,)`` lengths of the vectors; all one in an index that is whole."""
+        faiss = _faiss()
+        flat = faiss.downcast_index(self._index.index)
+        vectors = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * self._dimension)
+        norms: NDArray[np.float32] = np.linalg.norm(vectors.reshape(flat.ntotal, self._dimension), axis=1)
+        return norms
+
+    def save(self, folder: Path) -> None:
+        self.commit()
+        _faiss().write_index(self._index, str(folder / VECTORS_FILE))
+        self._columns.save(folder / COLUMNS_FILE)
+
+    @classmethod
+    def open(cls, folder: Path) -> FaissFlat:
+        """Raises SnapshotCorrupt where the files are not what :meth:`save` writes."""
+        faiss = _faiss()
+        path = folder / VECTORS_FILE
+        try:
+            stored = faiss.read_index(str(path))
+        except RuntimeError as error:
+            raise SnapshotCorrupt(f"{path} cannot be read by FAISS; build the index again") from error
+        if not isinstance(stored, faiss.IndexIDMap):
+            raise SnapshotCorrupt(f"{path} holds a {type(stored).__name__}, not an IndexIDMap; build the index again")
+        index = cls(stored.d)
+        index._index = stored
+        index._ids = faiss.vector_to_array(stored.id_map)
+        index._columns = Columns.open(folder / COLUMNS_FILE, len(index._ids))
+        return index
+
+    def close(self) -> None:
+        self._index.reset()
+        self._pending = []
+        self._ids = np.empty(0, dtype=np.int64)

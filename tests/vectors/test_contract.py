@@ -1,0 +1,215 @@
+"""What every vector index must do. A new back end joins by one line in ``BACK_ENDS``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from qa.errors import VectorIndexError
+from qa.filters import And, Eq, Filter, In, Range
+from qa.types import VectorIndex, VectorRows
+from qa.vectors.faiss_flat import FaissFlat
+
+DIMENSION = 8
+
+Make = Callable[[], VectorIndex]
+BACK_ENDS: dict[str, tuple[Make, Callable[[Path], VectorIndex]]] = {
+    "faiss-flat": (lambda: FaissFlat(DIMENSION, ["document", "section"]), FaissFlat.open),
+}
+
+
+@pytest.fixture(params=BACK_ENDS)
+def make(request: pytest.FixtureRequest) -> Make:
+    return BACK_ENDS[request.param][0]
+
+
+@pytest.fixture(params=BACK_ENDS)
+def reopen(request: pytest.FixtureRequest) -> Callable[[Path], VectorIndex]:
+    return BACK_ENDS[request.param][1]
+
+
+def unit(seed: int, rows: int) -> NDArray[np.float32]:
+    vectors = np.random.default_rng(seed).standard_normal((rows, DIMENSION)).astype(np.float32)
+    normalised: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return normalised
+
+
+def rows_of(vectors: NDArray[np.float32], ids: list[int]) -> VectorRows:
+    columns = {"document": [f"{id % 3}.txt" for id in ids], "section": ["one" if id < 5 else "two" for id in ids]}
+    return VectorRows(np.array(ids, dtype=np.int64), vectors, columns)
+
+
+def filled(make: Make, rows: int = 10) -> VectorIndex:
+    index = make()
+    index.upsert(rows_of(unit(0, rows), list(range(rows))))
+    index.commit()
+    return index
+
+
+def test_finds_the_nearest_first_with_its_cosine(make: Make) -> None:
+    vectors = unit(0, 10)
+    ids, cosines = filled(make).search(unit(1, 2), 10)
+    for query, (found, scores) in enumerate(zip(ids, cosines, strict=True)):
+        expected = vectors @ unit(1, 2)[query]
+        assert found.tolist() == np.argsort(-expected).tolist()
+        assert scores == pytest.approx(np.sort(expected)[::-1], abs=1e-5)
+
+
+def test_shapes_and_padding_where_fewer_rows_than_k(make: Make) -> None:
+    ids, cosines = filled(make, 3).search(unit(1, 2), 5)
+    assert ids.shape == cosines.shape == (2, 5)
+    assert ids.dtype == np.int64
+    assert ids[:, 3:].tolist() == [[-1, -1]] * 2
+    assert np.isneginf(cosines[:, 3:]).all()
+
+
+def test_an_empty_index_finds_nothing(make: Make) -> None:
+    ids, _ = make().search(unit(1, 1), 3)
+    assert ids.tolist() == [[-1, -1, -1]]
+    assert make().count() == 0
+
+
+def test_upsert_returns_the_rows_given_and_is_idempotent(make: Make) -> None:
+    index = make()
+    rows = rows_of(unit(0, 4), [1, 2, 3, 4])
+    assert index.upsert(rows) == 4
+    index.commit()
+    before = index.search(unit(1, 1), 4)
+    assert index.upsert(rows) == 4
+    index.commit()
+    assert index.count() == 4
+    assert [part.tolist() for part in index.search(unit(1, 1), 4)] == [part.tolist() for part in before]
+
+
+def test_the_last_of_equal_ids_wins_within_a_batch_and_across(make: Make) -> None:
+    index = make()
+    a, b, c = unit(0, 3)
+    index.upsert(rows_of(np.stack([a, b]), [7, 7]))
+    index.commit()
+    assert index.search(b[None], 1)[1][0, 0] == pytest.approx(1.0, abs=1e-5)
+    index.upsert(rows_of(c[None], [7]))
+    index.commit()
+    assert index.search(c[None], 1)[1][0, 0] == pytest.approx(1.0, abs=1e-5)
+    assert index.count() == 1
+
+
+def test_an_upsert_replaces_the_filter_columns_too(make: Make) -> None:
+    index = make()
+    for document in ("old.txt", "new.txt"):
+        index.upsert(VectorRows(np.array([1]), unit(0, 1), {"document": [document], "section": ["one"]}))
+        index.commit()
+    assert (index.count(Eq("document", "old.txt")), index.count(Eq("document", "new.txt"))) == (0, 1)
+
+
+def test_deleted_rows_are_gone_and_unknown_ids_no_error(make: Make) -> None:
+    index = filled(make)
+    index.delete(np.array([0, 3, 99], dtype=np.int64))
+    index.commit()
+    ids, _ = index.search(unit(1, 1), 10)
+    assert sorted(ids[0].tolist()) == [-1, -1, 1, 2, 4, 5, 6, 7, 8, 9]
+    assert index.count(Eq("document", "0.txt")) == 2
+
+
+@pytest.mark.parametrize(
+    ("filter", "expected"),
+    [
+        (Eq("document", "1.txt"), {1, 4, 7}),
+        (Eq("document", "absent"), set()),
+        (In("document", ("0.txt", "2.txt", "absent")), {0, 2, 3, 5, 6, 8, 9}),
+        (In("document", ()), set()),
+        (Range("section", low="p"), {5, 6, 7, 8, 9}),
+        (Range("document", low="0.txt", high="1.txt"), {0, 1, 3, 4, 6, 7, 9}),
+        (And((Eq("document", "1.txt"), Eq("section", "two"))), {7}),
+        (And(()), set(range(10))),
+    ],
+    ids=repr,
+)
+def test_a_filter_is_exact(make: Make, filter: Filter, expected: set[int]) -> None:
+    index = filled(make)
+    ids, cosines = index.search(unit(1, 1), 10, filter)
+    found = [id for id in ids[0].tolist() if id >= 0]
+    assert set(found) == expected
+    assert len(found) == index.count(filter)
+    assert (np.diff(cosines[0, : len(found)]) <= 0).all()
+
+
+def test_equal_cosines_are_ordered_by_id_even_where_k_cuts_them(make: Make) -> None:
+    index = make()
+    same = np.repeat(unit(0, 1), 200, axis=0)
+    ids = np.random.default_rng(0).permutation(200)
+    index.upsert(rows_of(same, ids.tolist()))
+    index.commit()
+    assert index.search(unit(1, 1), 5)[0].tolist() == [[0, 1, 2, 3, 4]]
+
+
+def test_saved_and_reopened_it_answers_the_same(
+    make: Make, reopen: Callable[[Path], VectorIndex], tmp_path: Path
+) -> None:
+    index = filled(make)
+    index.save(tmp_path)
+    again = reopen(tmp_path)
+    for filter in (None, Eq("document", "1.txt"), Range("section", high="one")):
+        assert index.count(filter) == again.count(filter)
+        for mine, theirs in zip(index.search(unit(1, 3), 4, filter), again.search(unit(1, 3), 4, filter), strict=True):
+            assert mine.tolist() == theirs.tolist()
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        VectorRows(np.array([1]), unit(0, 2), {"document": ["a"], "section": ["b"]}),
+        VectorRows(np.array([1]), unit(0, 1)[:, :5], {"document": ["a"], "section": ["b"]}),
+        VectorRows(np.array([-1]), unit(0, 1), {"document": ["a"], "section": ["b"]}),
+        VectorRows(np.array([1]), unit(0, 1), {"document": ["a"]}),
+        VectorRows(np.array([1]), unit(0, 1), {"document": ["a", "b"], "section": ["b"]}),
+    ],
+    ids=["too many vectors", "wrong dimension", "negative id", "missing column", "long column"],
+)
+def test_rows_that_do_not_fit_are_refused_and_change_nothing(make: Make, rows: VectorRows) -> None:
+    index = filled(make)
+    with pytest.raises(VectorIndexError):
+        index.upsert(rows)
+    index.commit()
+    assert index.count() == 10
+
+
+def test_a_wrong_query_or_filter_is_refused(make: Make) -> None:
+    index = filled(make)
+    with pytest.raises(VectorIndexError, match="shape"):
+        index.search(unit(0, 1)[:, :3], 1)
+    with pytest.raises(VectorIndexError, match="k is 0"):
+        index.search(unit(0, 1), 0)
+    with pytest.raises(VectorIndexError, match="no filter column 'author'"):
+        index.search(unit(0, 1), 1, Eq("author", "x"))
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from(["upsert", "delete"]), st.lists(st.integers(0, 12), min_size=1, max_size=6)),
+        max_size=8,
+    )
+)
+@pytest.mark.parametrize("name", BACK_ENDS)
+def test_any_sequence_of_changes_leaves_what_a_dictionary_would(name: str, steps: list[tuple[str, list[int]]]) -> None:
+    index, model = BACK_ENDS[name][0](), dict[int, NDArray[np.float32]]()
+    for at, (change, ids) in enumerate(steps):
+        if change == "upsert":
+            vectors = unit(at, len(ids))
+            index.upsert(rows_of(vectors, ids))
+            model.update(zip(ids, vectors, strict=True))
+        else:
+            index.delete(np.array(ids, dtype=np.int64))
+            model = {id: vector for id, vector in model.items() if id not in ids}
+    index.commit()
+    assert index.count() == len(model)
+    for id, vector in model.items():
+        found, cosines = index.search(vector[None], 1)
+        assert cosines[0, 0] == pytest.approx(1.0, abs=1e-5)
+        assert found[0, 0] == id

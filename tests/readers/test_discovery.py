@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from qa.errors import DuplicateDocument, SourceNotFound
+from qa.readers.discovery import discover
+from qa.types import FileReport, Source
+
+
+def _write(folder: Path, *names: str) -> None:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("text")
+
+
+def _ids(*paths: Path) -> list[str]:
+    return [found.id for found in discover(paths) if isinstance(found, Source)]
+
+
+def _reports(*paths: Path) -> dict[str, tuple[str, str]]:
+    return {found.id: (found.status, found.reason) for found in discover(paths) if isinstance(found, FileReport)}
+
+
+def test_ids_are_relative_to_the_folder_and_sorted(tmp_path: Path) -> None:
+    _write(tmp_path, "b.txt", "a/z.txt", "a.txt", "a/b/c.md")
+    assert _ids(tmp_path) == ["a.txt", "a/b/c.md", "a/z.txt", "b.txt"] == sorted(_ids(tmp_path))
+
+
+def test_a_single_file_is_called_by_its_name(tmp_path: Path) -> None:
+    _write(tmp_path, "deep/down/a.txt")
+    assert list(discover([tmp_path / "deep/down/a.txt"])) == [Source("a.txt", tmp_path / "deep/down/a.txt", 4)]
+
+
+def test_with_several_paths_ids_start_with_their_base_name(tmp_path: Path) -> None:
+    _write(tmp_path, "one/a.txt", "two/a.txt", "b.txt")
+    assert _ids(tmp_path / "one", tmp_path / "two", tmp_path / "b.txt") == ["one/a.txt", "two/a.txt", "b.txt"]
+
+
+def test_the_current_folder_has_a_base_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _write(tmp_path, "one/a.txt", "two/b.txt")
+    monkeypatch.chdir(tmp_path / "one")
+    assert _ids(Path(), Path("../two")) == ["one/a.txt", "two/b.txt"]
+
+
+def test_a_missing_path_is_refused_before_anything_is_found(tmp_path: Path) -> None:
+    with pytest.raises(SourceNotFound, match=r"gone: no such file or directory; give a file or folder that exists"):
+        discover([tmp_path, tmp_path / "gone"])
+
+
+def test_two_files_with_one_id_are_refused_by_name(tmp_path: Path) -> None:
+    _write(tmp_path, "x/docs/a.txt", "y/docs/a.txt")
+    with pytest.raises(
+        DuplicateDocument, match=r"x/docs/a\.txt and .*y/docs/a\.txt would both be document docs/a\.txt"
+    ):
+        list(discover([tmp_path / "x/docs", tmp_path / "y/docs"]))
+
+
+def test_hidden_files_and_folders_are_skipped_with_one_report_each(tmp_path: Path) -> None:
+    _write(tmp_path, ".git/config", ".git/objects/x", "a.txt", "sub/.hidden.txt")
+    assert _ids(tmp_path) == ["a.txt"]
+    assert _reports(tmp_path) == {".git": ("skipped", "hidden"), "sub/.hidden.txt": ("skipped", "hidden")}
+
+
+def test_a_hidden_path_that_is_given_is_read(tmp_path: Path) -> None:
+    _write(tmp_path, ".notes/a.txt")
+    assert _ids(tmp_path / ".notes") == ["a.txt"]
+
+
+def test_links_are_followed_only_to_files_within(tmp_path: Path) -> None:
+    _write(tmp_path, "docs/a.txt", "docs/sub/b.txt", "docs/.secret", "outside.txt")
+    docs = tmp_path / "docs"
+    for name, target in {
+        "inside": docs / "a.txt",
+        "out": tmp_path / "outside.txt",
+        "up": docs,
+        "to-hidden": docs / ".secret",
+    }.items():
+        (docs / name).symlink_to(target)
+    assert _ids(docs) == ["a.txt", "inside", "sub/b.txt"]
+    assert _reports(docs) == {
+        ".secret": ("skipped", "hidden"),
+        "out": ("skipped", "a link that leads out of the folder"),
+        "to-hidden": ("skipped", "a link to a hidden file"),
+        "up": ("skipped", "a link to a folder"),
+    }
+
+
+def test_links_that_lead_nowhere_fail(tmp_path: Path) -> None:
+    (tmp_path / "dangling").symlink_to(tmp_path / "gone")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    reports = _reports(tmp_path)
+    assert reports["dangling"] == ("failed", "the link: no such file or directory")
+    assert reports["loop"][0] == "failed"
+
+
+def test_what_is_no_regular_file_is_skipped(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.txt")
+    assert list(discover([tmp_path])) == [FileReport("pipe.txt", "skipped", "a named pipe")]
+    assert list(discover([tmp_path / "pipe.txt"])) == [FileReport("pipe.txt", "skipped", "a named pipe")]
+
+
+def test_a_folder_that_vanishes_fails_and_the_others_are_found(tmp_path: Path) -> None:
+    _write(tmp_path, "a.txt", "b/c.txt", "d.txt")
+    found = discover([tmp_path])
+    first = next(found)
+    (tmp_path / "b/c.txt").unlink()
+    (tmp_path / "b").rmdir()
+    assert [first.id, *(item.id for item in found)] == ["a.txt", "b", "d.txt"]
+
+
+def test_a_folder_that_cannot_be_listed_fails_with_the_reason(tmp_path: Path) -> None:
+    _write(tmp_path, "a.txt", "b/c.txt")
+    found = discover([tmp_path])
+    next(found)
+    (tmp_path / "b").rename(tmp_path / "moved")
+    assert next(found) == FileReport("b", "failed", "the folder: no such file or directory")
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.txt", b"caf\xe9/a.txt"])
+def test_names_that_are_not_utf8_are_skipped_under_a_printable_id(tmp_path: Path, name: bytes) -> None:
+    try:
+        _write(tmp_path, os.fsdecode(name))
+    except OSError:
+        pytest.skip("this file system refuses names that are not UTF-8")
+    assert _reports(tmp_path) == {
+        os.fsdecode(name.partition(b"/")[0]).replace("\udce9", "\\udce9"): (
+            "skipped",
+            "its name is not valid UTF-8; rename it",
+        )
+    }
+
+
+def test_folders_nested_deeper_than_the_stack_are_walked(tmp_path: Path) -> None:
+    folders = [tmp_path]
+    try:
+        for _ in range(1500):
+            folders.append(folders[-1] / "d")
+            folders[-1].mkdir()
+        assert list(discover([tmp_path])) == []
+        (folders[-1] / "a.txt").write_text("text")
+        assert _ids(tmp_path) == ["d/" * 1500 + "a.txt"]
+    finally:
+        # pytest removes old folders by recursion, and would fail in some later run.
+        (folders[-1] / "a.txt").unlink()
+        for folder in reversed(folders[1:]):
+            folder.rmdir()
+
+
+def test_an_empty_folder_holds_nothing(tmp_path: Path) -> None:
+    assert list(discover([tmp_path])) == []

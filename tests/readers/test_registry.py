@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from qa.readers import registry
+from qa.readers.discovery import discover
+from qa.readers.registry import read_source, reader_for, reader_versions
+from qa.readers.text import TextReader
+from qa.types import Document, FileReport, Source
+from tests.texts import SHARED
+
+
+def _source(folder: Path, name: str, data: bytes) -> Source:
+    path = folder / name
+    path.write_bytes(data)
+    return Source(f"docs/{name}", path, len(data))
+
+
+def _status(report: FileReport) -> tuple[str, str]:
+    return report.status, report.reason
+
+
+def test_a_file_that_is_read_whole(tmp_path: Path) -> None:
+    source = _source(tmp_path, "a.txt", "naïve\r\n".encode())
+    document, report = read_source(source)
+    assert document is not None
+    assert (document.id, document.text, document.media_type) == ("docs/a.txt", "naïve\n", "text/plain")
+    assert document.source_sha256 == hashlib.sha256(source.path.read_bytes()).hexdigest()
+    assert report == FileReport("docs/a.txt", "read", size=8, characters=6, seconds=report.seconds)
+    assert 0 < report.seconds < 5
+
+
+@pytest.mark.parametrize(
+    ("name", "reader"),
+    [
+        ("a.txt", "text"),
+        ("A.TXT", "text"),
+        ("README", "text"),
+        ("a.log", "text"),
+        ("a.rst", "text"),
+        ("a.md", "markdown"),
+        ("a.Markdown", "markdown"),
+    ],
+)
+def test_the_suffix_decides(tmp_path: Path, name: str, reader: str) -> None:
+    document, _ = read_source(_source(tmp_path, name, b"Words."))
+    assert document is not None
+    assert document.reader == f"{reader}/{reader_versions()[reader]}"
+
+
+@pytest.mark.parametrize("name", ["a.pdf", "questions.jsonl", "a.PNG"])
+def test_a_kind_that_nobody_reads_is_skipped(tmp_path: Path, name: str) -> None:
+    source = _source(tmp_path, name, b"{}")
+    document, report = read_source(source)
+    assert reader_for(source) is None
+    assert document is None
+    assert _status(report) == ("skipped", f"no reader for {Path(name).suffix.lower()} files")
+
+
+@pytest.mark.parametrize("data", [b"", b" \n\t\r\n", b"\xef\xbb\xbf"])
+def test_a_file_without_text_is_skipped(tmp_path: Path, data: bytes) -> None:
+    document, report = read_source(_source(tmp_path, "a.txt", data))
+    assert document is None
+    assert _status(report) == ("skipped", "no text")
+
+
+def test_what_is_not_text_fails_with_what_to_do(tmp_path: Path) -> None:
+    document, report = read_source(_source(tmp_path, "a.txt", b"\0\1\2"))
+    assert document is None
+    reason = "it looks binary, not like text; remove it or give it its right suffix"
+    assert report == FileReport("docs/a.txt", "failed", reason, size=3, seconds=report.seconds)
+
+
+def test_a_damaged_file_is_read_in_part(tmp_path: Path) -> None:
+    document, report = read_source(_source(tmp_path, "a.txt", ("Ещё немного слов. " * 9).encode() + b"\xff"))
+    assert document is not None
+    assert _status(report) == ("partial", document.problems[0])
+
+
+def test_a_file_that_is_gone_fails(tmp_path: Path) -> None:
+    source = _source(tmp_path, "a.txt", b"Words.")
+    source.path.unlink()
+    document, report = read_source(source)
+    assert document is None
+    assert _status(report) == ("failed", "no such file or directory")
+
+
+def test_a_bug_in_a_reader_loses_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(TextReader):
+        def read(self, source: Source) -> Document:
+            raise IndexError(f"no page\nin {source.id}")
+
+    monkeypatch.setitem(registry._BY_SUFFIX, ".txt", Broken())
+    document, report = read_source(_source(tmp_path, "a.txt", b"Words."))
+    assert document is None
+    assert _status(report) == ("failed", "IndexError: no page")
+
+
+def test_every_shared_file_gets_a_report() -> None:
+    folder = SHARED / "data" / "documents"
+    if not folder.exists():
+        pytest.skip(f"the shared data is not beside the repository: {folder}")
+    found = list(discover([folder]))
+    reports = [item if isinstance(item, FileReport) else read_source(item)[1] for item in found]
+    assert len(reports) == sum(path.is_file() for path in folder.rglob("*"))
+    statuses = Counter(report.status for report in reports)
+    assert (statuses["failed"], statuses["partial"]) == (0, 1)
+    assert all(report.reason for report in reports if report.status != "read")

@@ -1,0 +1,66 @@
+"""Stretches of a document between headings: no passage crosses from one into the next."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from qa.types import Document, Section
+
+_INK = re.compile(r"\S")
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """``[start, end)`` of a text: headings with nothing between them, and what stands under the last.
+
+    ``headings`` are those at its start, ``body`` is where the last of them ends, and ``path`` is the sections that
+    hold the body, outermost first.
+    """
+
+    start: int
+    body: int
+    end: int
+    headings: tuple[Section, ...] = ()
+    path: tuple[Section, ...] = ()
+
+
+def segments(document: Document) -> Iterator[Segment]:
+    """The segments in order; together they are the whole text."""
+    text, sections = document.text, document.sections
+    first = sections[0].start if sections else len(text)
+    if first:
+        yield Segment(0, 0, first)
+    path: list[Section] = []
+    headings: list[Section] = []
+    for index, section in enumerate(sections):
+        while path and path[-1].end <= section.start:
+            path.pop()
+        path.append(section)
+        headings.append(section)
+        last = index + 1 == len(sections)
+        end = len(text) if last else sections[index + 1].start
+        if last or _INK.search(text, section.body, end):
+            yield Segment(headings[0].start, section.body, end, tuple(headings), tuple(path))
+            headings = []
+
+
+def context_of(segment: Segment, text: str, start: int, end: int) -> tuple[str, ...]:
+    """Titles of the segment's sections whose heading is not within ``text[start:end]``, outermost first."""
+    return tuple(section.title for section in segment.path if not _is_within(section, text, start, end))
+
+
+def _is_within(section: Section, text: str, start: int, end: int) -> bool:
+    return start < section.body <= end and not text[section.start : start].strip()
+
+
+def shortened(titles: tuple[str, ...], tokens: int, count: Callable[[str], int]) -> str:
+    """The titles in one line of at most ``tokens``; words are dropped whole, from the outermost title first."""
+    joined = " > ".join(titles)
+    if count(joined) <= tokens:
+        return joined
+    words = joined.split(" ")
+    dropped = bisect_left(range(len(words)), True, key=lambda drop: count(" ".join(words[drop:])) <= tokens)
+    return " ".join(words[dropped:]).removeprefix("> ")

@@ -1,0 +1,176 @@
+"""Files in, a snapshot's folder out: read, split, encode what is new, write. Memory is bounded by batches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from qa.embedding_cache import EmbeddingCache, cache_keys
+from qa.errors import NothingToIndex
+from qa.index import DOCUMENT_COLUMN
+from qa.readers.registry import read_source, reader_versions
+from qa.splitter import SPLITTER_VERSION, SplitterParameters, split
+from qa.store import DOCUMENTS_FILE, StoreWriter, passage_key
+from qa.types import Encoder, FileReport, Passage, Source, VectorRows
+from qa.vectors.faiss_flat import FaissFlat
+
+if TYPE_CHECKING:
+    from qa.types import Vectors
+
+# Passages that are looked up, encoded and written together: enough for batches of like length, few to lose in a crash.
+_BATCH = 256
+# Rows that wait in memory before FAISS takes them, which copies its arrays.
+_COMMIT_EVERY = 8192
+
+
+class BuildListener(Protocol):
+    """Hears how far a build is."""
+
+    def started(self, total_bytes: int, files: int) -> None: ...
+
+    def advanced(self, size: float) -> None:
+        """``size`` bytes of sources are done: their passages are encoded, or there is nothing to encode in them."""
+
+    def finished_file(self, report: FileReport) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class BuildCounts:
+    """``encoded`` passages went through the encoder; the others' embeddings were known."""
+
+    documents: int
+    passages: int
+    encoded: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A passage on its way, and the number of bytes of its source that it stands for."""
+
+    document: int
+    passage: Passage
+    size: float
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """Builds snapshots' folders with one encoder; ``cache`` gives and keeps the embeddings."""
+
+    encoder: Encoder
+    parameters: SplitterParameters
+    cache: EmbeddingCache
+    listener: BuildListener
+
+    def build(self, folder: Path, found: Sequence[Source | FileReport]) -> BuildCounts:
+        """Write ``documents.sqlite`` and the vectors into the empty ``folder``.
+
+        Args:
+            found: what discovery found, in order.
+
+        Raises:
+            NothingToIndex: no file gave a passage; the message says what became of them.
+            WindowTooSmall: the parameters leave no room in the encoder's window.
+        """
+        self.listener.started(sum(item.size for item in found if isinstance(item, Source)), len(found))
+        vectors = FaissFlat(self.encoder.dimension, [DOCUMENT_COLUMN])
+        unread: list[FileReport] = []
+        with StoreWriter(folder / DOCUMENTS_FILE) as store:
+            rows = _Rows(self, store, vectors)
+            for item in found:
+                report = item if isinstance(item, FileReport) else self._index_source(item, store, rows)
+                store.add_report(report)
+                self.listener.finished_file(report)
+                if report.status != "read":
+                    unread.append(report)
+            rows.flush()
+            if not store.passages:
+                raise NothingToIndex(_nothing(unread))
+            vectors.save(folder)
+            return BuildCounts(store.documents, store.passages, rows.encoded)
+
+    def _index_source(self, source: Source, store: StoreWriter, rows: _Rows) -> FileReport:
+        started = time.perf_counter()
+        document, report = read_source(source)
+        if document is None:
+            self.listener.advanced(source.size)
+            return report
+        number = store.add_document(document)
+        count, done = 0, 0
+        for passage in split(document, self.parameters, self.encoder.count_tokens, self.encoder.window):
+            # A file's bytes are spread over its passages by their ends: the bar moves within a large file too.
+            advance = max(0, passage.end - done)
+            rows.add(_Pending(number, passage, source.size * advance / len(document.text)))
+            done += advance
+            count += 1
+        self.listener.advanced(source.size * (len(document.text) - done) / len(document.text))
+        return replace(report, passages=count, seconds=time.perf_counter() - started)
+
+    def fingerprint(self) -> dict[str, object]:
+        """What decides a snapshot's content, given its sources."""
+        return {
+            "encoder": dict(self.encoder.fingerprint),
+            "splitter": {"version": SPLITTER_VERSION, **asdict(self.parameters)},
+            "readers": dict(reader_versions()),
+        }
+
+
+class _Rows:
+    """Collects passages over files, and turns full batches into rows of the store and of the vector index."""
+
+    def __init__(self, builder: Builder, store: StoreWriter, vectors: FaissFlat) -> None:
+        self._builder = builder
+        self._store = store
+        self._vectors = vectors
+        self._pending: list[_Pending] = []
+        self._uncommitted = 0
+        self.encoded = 0
+
+    def add(self, pending: _Pending) -> None:
+        self._pending.append(pending)
+        if len(self._pending) >= _BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        batch, self._pending = self._pending, []
+        if not batch:
+            return
+        vectors = self._embed([pending.passage.encoded_text for pending in batch])
+        ids = np.array([passage_key(pending.passage.id) for pending in batch], dtype=np.int64)
+        columns = {DOCUMENT_COLUMN: [pending.passage.document for pending in batch]}
+        self._uncommitted += self._vectors.upsert(VectorRows(ids, vectors, columns))
+        if self._uncommitted >= _COMMIT_EVERY:
+            self._vectors.commit()
+            self._uncommitted = 0
+        self._store.add_passages((pending.document, pending.passage) for pending in batch)
+        self._builder.listener.advanced(sum(pending.size for pending in batch))
+
+    def _embed(self, texts: Sequence[str]) -> Vectors:
+        encoder, cache = self._builder.encoder, self._builder.cache
+        keys = cache_keys(encoder.fingerprint, texts)
+        known = cache.get(keys, encoder.dimension)
+        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+        if new:
+            rows = encoder.encode_passages(list(new.values()))
+            cache.put(list(new), rows)
+            known.update(zip(new, rows, strict=True))
+            self.encoded += len(new)
+        return np.stack([known[key] for key in keys])
+
+
+def require_sources(found: Sequence[Source | FileReport]) -> None:
+    """Raises NothingToIndex where discovery found no file that could be read, before a model is loaded for them."""
+    if not any(isinstance(item, Source) for item in found):
+        raise NothingToIndex(_nothing([item for item in found if isinstance(item, FileReport)]))
+
+
+def _nothing(reports: Sequence[FileReport]) -> str:
+    if not reports:
+        return "there is no file to index; give a folder that holds documents"
+    shown = "; ".join(f"{report.id}: {report.status}, {report.reason}" for report in reports[:5])
+    more = f"; and {len(reports) - 5} more" if len(reports) > 5 else ""
+    return f"nothing could be read: {shown}{more}"

@@ -1,0 +1,87 @@
+"""``manifest.json``: what a snapshot is made of, and the sums that prove it whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from qa.errors import SnapshotCorrupt, SnapshotIncompatible
+
+MANIFEST_FILE = "manifest.json"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """See "A snapshot on disk" in the architecture.
+
+    ``created`` is UTC, ISO 8601. ``fingerprint`` has the parts ``encoder``, ``splitter`` and ``readers``; only the
+    first decides whether the snapshot can be searched. ``parent`` is the snapshot that was active when this was made.
+    ``sources`` are the absolute paths that were indexed. ``files`` gives the SHA-256 of every other file.
+    """
+
+    id: str
+    created: str
+    parent: str | None
+    encoder: str
+    fingerprint: Mapping[str, Any]
+    sources: tuple[str, ...]
+    documents: int
+    passages: int
+    files: Mapping[str, str]
+    format: int = FORMAT_VERSION
+
+    def require_encoder(self, name: str, fingerprint: Mapping[str, object]) -> None:
+        """Raises SnapshotIncompatible, naming both models and what differs, unless the encoder is the snapshot's."""
+        made_with = self.fingerprint["encoder"]
+        if made_with == fingerprint:
+            return
+        differing = sorted(k for k in {*made_with, *fingerprint} if made_with.get(k) != fingerprint.get(k))
+        raise SnapshotIncompatible(
+            f"snapshot {self.id} was made with the model {self.encoder}, and {name} is in use (they differ in "
+            f"{', '.join(differing)}); set QA_MODEL to the snapshot's model, or build the index again"
+        )
+
+    def write(self, folder: Path) -> None:
+        """Written and fsynced."""
+        with (folder / MANIFEST_FILE).open("w", encoding="utf-8") as file:
+            json.dump(asdict(self), file, indent=2, ensure_ascii=False)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    @classmethod
+    def read(cls, folder: Path) -> Manifest:
+        """Raises:
+        SnapshotCorrupt: the file is missing or not a manifest.
+        SnapshotIncompatible: it is of another format version.
+        """
+        path = folder / MANIFEST_FILE
+        try:
+            content = json.loads(path.read_bytes())
+            if content["format"] != FORMAT_VERSION:
+                raise SnapshotIncompatible(
+                    f"snapshot {folder.name} is of format {content['format']} and this program reads {FORMAT_VERSION}; "
+                    "build the index again"
+                )
+            manifest = cls(**{**content, "sources": tuple(content["sources"])})
+            if not isinstance(manifest.fingerprint["encoder"], dict) or not isinstance(manifest.files, dict):
+                raise TypeError("fingerprint or files are no objects")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise SnapshotCorrupt(f"{path} is no manifest ({error}); build the index again") from error
+        return manifest
+
+
+def file_sums(folder: Path) -> dict[str, str]:
+    """The SHA-256 of every file below ``folder`` but the manifest, by its path with ``/``."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST_FILE)
+    sums = {}
+    for path in paths:
+        with path.open("rb") as file:
+            sums[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return sums

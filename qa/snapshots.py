@@ -1,0 +1,255 @@
+"""The snapshots of one index: listed, published, activated, pruned. One writer, any number of readers.
+
+A snapshot's folder never changes once it stands under ``snapshots/``. Only ``CURRENT`` does, by ``os.replace``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from qa.errors import (
+    IndexNotFound,
+    SettingsError,
+    SnapshotCorrupt,
+    SnapshotError,
+    SnapshotNotFound,
+    WriterBusy,
+)
+from qa.index import Index, open_index, verify_index
+from qa.manifest import Manifest, file_sums
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+# Folders that are being built or removed carry this prefix; whoever holds the lock may delete them.
+_ASIDE = ".aside-"
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotInfo:
+    """A line of a listing. ``manifest`` is ``None`` where it cannot be read, and ``problem`` says why."""
+
+    id: str
+    active: bool
+    size: int
+    manifest: Manifest | None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What a new snapshot's manifest says beside its counts and sums."""
+
+    encoder: str
+    fingerprint: Mapping[str, Any]
+    sources: tuple[str, ...]
+
+
+class Snapshots:
+    """The folder ``root/name``. Reading needs no lock.
+
+    Raises:
+        SettingsError: ``name`` is no plain name.
+    """
+
+    def __init__(self, root: Path, name: str) -> None:
+        if not _NAME.fullmatch(name):
+            raise SettingsError(f"{name!r} is no name for an index: use letters, digits, '.', '_' and '-'")
+        self.name = name
+        self.folder = root / name
+        self._root = root
+
+    @property
+    def _snapshots(self) -> Path:
+        return self.folder / "snapshots"
+
+    @property
+    def _pointer(self) -> Path:
+        return self.folder / "CURRENT"
+
+    def current(self) -> str:
+        """The id of the active snapshot.
+
+        Raises:
+            IndexNotFound: there is none; the message names the indexes that exist.
+        """
+        try:
+            return self._pointer.read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            names = sorted(path.parent.name for path in self._root.glob("*/CURRENT"))
+            have = f"there are {', '.join(names)}" if names else "there is none yet"
+            raise IndexNotFound(
+                f"no index named {self.name!r} in {self._root} ({have}); "
+                f"build it with: qa index FOLDER --name {self.name}"
+            ) from None
+
+    def ids(self) -> list[str]:
+        """Oldest first."""
+        if not self._snapshots.is_dir():
+            return []
+        return sorted(path.name for path in self._snapshots.iterdir() if not path.name.startswith("."))
+
+    def path(self, id: str) -> Path:
+        """Raises SnapshotNotFound, naming those that exist."""
+        if id not in self.ids():
+            have = ", ".join(self.ids()) or "none"
+            raise SnapshotNotFound(f"no snapshot {id!r} in index {self.name!r}; there are: {have}")
+        return self._snapshots / id
+
+    def listing(self) -> list[SnapshotInfo]:
+        """Newest first.
+
+        Raises:
+            IndexNotFound: there is no such index.
+        """
+        current = self.current()
+        return [self._info(id, current) for id in reversed(self.ids())]
+
+    def _info(self, id: str, current: str) -> SnapshotInfo:
+        folder = self._snapshots / id
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        try:
+            return SnapshotInfo(id, id == current, size, Manifest.read(folder))
+        except SnapshotError as error:
+            return SnapshotInfo(id, id == current, size, None, str(error))
+
+    def open(self, id: str | None = None) -> Index:
+        """Open a snapshot, the active one by default, checked. Raises what :func:`qa.index.open_index` does."""
+        index = open_index(self.path(id or self.current()))
+        if index.manifest.id != (id or index.manifest.id):
+            raise SnapshotCorrupt(f"snapshot {id} holds the manifest of {index.manifest.id}; build the index again")
+        return index
+
+    def verify(self, id: str | None = None) -> Manifest:
+        """Check every byte, span and vector. Raises SnapshotCorrupt."""
+        return verify_index(self.path(id or self.current()))
+
+    @contextmanager
+    def writing(self) -> Iterator[SnapshotWriter]:
+        """Hold the index's lock, and clear away what a killed writer left.
+
+        Raises:
+            WriterBusy: another process holds it.
+        """
+        self._snapshots.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / "LOCK")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise WriterBusy(
+                f"another process is writing the index {self.name!r}; try again when it is done"
+            ) from error
+        try:
+            for leftover in self._snapshots.glob(f"{_ASIDE}*"):
+                shutil.rmtree(leftover)
+            yield SnapshotWriter(self, self._snapshots, self._pointer)
+        finally:
+            lock.release()
+
+
+class SnapshotWriter:
+    """Handed out by :meth:`Snapshots.writing`, to the one writer."""
+
+    def __init__(self, snapshots: Snapshots, folder: Path, pointer: Path) -> None:
+        self._owner = snapshots
+        self._folder = folder
+        self._pointer = pointer
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        """An empty folder beside the snapshots; gone afterwards, unless it was published."""
+        staged = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=self._folder))
+        try:
+            yield staged
+        finally:
+            if staged.is_dir():
+                shutil.rmtree(staged)
+
+    def publish(self, staged: Path, provenance: Provenance, documents: int, passages: int) -> Manifest:
+        """Make a staged folder a snapshot and the active one.
+
+        A crash at any instant leaves the old snapshot active, or the new one, and never anything between.
+
+        Raises:
+            SnapshotCorrupt: what was written does not hold together; nothing is published.
+        """
+        now = datetime.now(UTC)
+        sums = file_sums(staged)
+        identity = json.dumps([now.isoformat(), sums, provenance.fingerprint], sort_keys=True)
+        manifest = Manifest(
+            # In the order of their making when sorted, and never one id for two snapshots.
+            id=f"{now:%Y%m%dT%H%M%S.%f}"[:-3] + f"Z-{hashlib.sha256(identity.encode()).hexdigest()[:8]}",
+            created=now.isoformat(timespec="seconds"),
+            parent=self._pointer.read_text(encoding="utf-8").strip() if self._pointer.exists() else None,
+            encoder=provenance.encoder,
+            fingerprint=provenance.fingerprint,
+            sources=provenance.sources,
+            documents=documents,
+            passages=passages,
+            files=sums,
+        )
+        manifest.write(staged)
+        for path in staged.rglob("*"):
+            _fsync(path)
+        _fsync(staged)
+        verify_index(staged)
+        staged.chmod(0o755)  # mkdtemp makes it private; readers may be other users
+        staged.rename(self._folder / manifest.id)
+        _fsync(self._folder)
+        self._point_to(manifest.id)
+        return manifest
+
+    def activate(self, id: str) -> Manifest:
+        """Switch to another snapshot, once it has been opened and found whole."""
+        index = self._owner.open(id)
+        index.close()
+        self._point_to(id)
+        return index.manifest
+
+    def prune(self, keep: int) -> list[str]:
+        """Remove all but the ``keep`` newest snapshots and the active one; returns the ids removed.
+
+        Raises:
+            SettingsError: ``keep`` is below 1.
+        """
+        if keep < 1:
+            raise SettingsError(f"keep is {keep}; at least 1 snapshot has to stay")
+        current = self._owner.current()
+        removed = [id for id in self._owner.ids()[:-keep] if id != current]
+        for id in removed:
+            self._remove(id)
+        return removed
+
+    def _remove(self, id: str) -> None:
+        # Renamed first: a crash half way through must not leave a snapshot with files missing in the listing.
+        aside = self._folder / f"{_ASIDE}{id}"
+        (self._folder / id).rename(aside)
+        shutil.rmtree(aside)
+
+    def _point_to(self, id: str) -> None:
+        replacement = self._pointer.with_name("CURRENT.new")
+        with replacement.open("w", encoding="utf-8") as file:
+            file.write(f"{id}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        replacement.replace(self._pointer)
+        _fsync(self._pointer.parent)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

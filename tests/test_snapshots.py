@@ -1,0 +1,183 @@
+"""Publishing, listing, activating and pruning, as an operator sees them."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+
+from qa.errors import (
+    IndexNotFound,
+    SettingsError,
+    SnapshotCorrupt,
+    SnapshotIncompatible,
+    SnapshotNotFound,
+    WriterBusy,
+)
+from qa.service import prune
+from qa.settings import Settings
+from qa.snapshots import Snapshots
+from tests.conftest import Build
+
+
+@pytest.fixture
+def snapshots(settings: Settings) -> Snapshots:
+    return Snapshots(settings.indexes, settings.name)
+
+
+def test_a_build_is_listed_active_and_whole(build: Build, snapshots: Snapshots) -> None:
+    id = build().manifest.id
+    (info,) = snapshots.listing()
+    assert (info.id, info.active, info.problem) == (id, True, "")
+    assert info.manifest is not None
+    assert (info.manifest.documents, info.manifest.parent) == (3, None)
+    assert snapshots.verify().id == id
+
+
+def test_a_second_build_becomes_active_and_names_its_parent(build: Build, snapshots: Snapshots) -> None:
+    first, second = build().manifest, build().manifest
+    assert snapshots.current() == second.id
+    assert second.parent == first.id
+    assert [info.id for info in snapshots.listing()] == sorted([first.id, second.id], reverse=True)
+
+
+def test_activating_goes_back(build: Build, snapshots: Snapshots) -> None:
+    first, _ = build(), build()
+    with snapshots.writing() as writer:
+        writer.activate(first.manifest.id)
+    assert snapshots.current() == first.manifest.id
+
+
+def test_nothing_but_the_published_files_is_left_behind(build: Build, snapshots: Snapshots) -> None:
+    id = build().manifest.id
+    assert {path.name for path in snapshots.folder.iterdir()} == {"CURRENT", "LOCK", "embeddings.sqlite", "snapshots"}
+    assert [path.name for path in (snapshots.folder / "snapshots").iterdir()] == [id]
+    assert {path.name for path in snapshots.path(id).iterdir()} == {
+        "documents.sqlite",
+        "manifest.json",
+        "vectors.columns.npz",
+        "vectors.faiss",
+    }
+
+
+def test_an_unknown_snapshot_is_named_with_those_that_exist(build: Build, snapshots: Snapshots) -> None:
+    id = build().manifest.id
+    with pytest.raises(SnapshotNotFound, match=rf"no snapshot '../x' in index 'test'; there are: {id}"):
+        snapshots.open("../x")
+
+
+def test_an_unknown_index_is_named_with_those_that_exist(build: Build, settings: Settings) -> None:
+    build()
+    with pytest.raises(
+        IndexNotFound, match=r"no index named 'other' in .*there are test.*qa index FOLDER --name other"
+    ):
+        Snapshots(settings.indexes, "other").current()
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "a\n"])
+def test_a_name_cannot_lead_out_of_the_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingsError, match="is no name for an index"):
+        Snapshots(tmp_path, name)
+
+
+@pytest.mark.parametrize("file", ["documents.sqlite", "vectors.faiss", "vectors.columns.npz"])
+@pytest.mark.parametrize("damage", ["flipped", "cut", "gone", "empty"])
+def test_a_damaged_file_is_found_and_named(build: Build, snapshots: Snapshots, file: str, damage: str) -> None:
+    path = snapshots.path(build().manifest.id) / file
+    content = path.read_bytes()
+    half = len(content) // 2
+    match damage:
+        case "flipped":
+            path.write_bytes(content[:half] + bytes([content[half] ^ 1]) + content[half + 1 :])
+        case "cut":
+            path.write_bytes(content[:half])
+        case "empty":
+            path.write_bytes(b"")
+        case "gone":
+            path.unlink()
+    with pytest.raises(SnapshotCorrupt, match=file):
+        snapshots.open()
+
+
+def test_a_damaged_snapshot_cannot_be_activated(build: Build, snapshots: Snapshots) -> None:
+    first, second = build().manifest.id, build().manifest.id
+    (snapshots.path(first) / "vectors.faiss").write_bytes(b"")
+    with pytest.raises(SnapshotCorrupt), snapshots.writing() as writer:
+        writer.activate(first)
+    assert snapshots.current() == second
+
+
+def test_a_manifest_of_a_later_format_is_refused_as_such(build: Build, snapshots: Snapshots) -> None:
+    path = snapshots.path(build().manifest.id) / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), "format": 99}))
+    with pytest.raises(SnapshotIncompatible, match="of format 99 and this program reads 1"):
+        snapshots.open()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 1}', "not json"])
+def test_what_is_no_manifest_is_said_to_be_none_and_still_listed(
+    build: Build, snapshots: Snapshots, content: str
+) -> None:
+    id = build().manifest.id
+    (snapshots.path(id) / "manifest.json").write_text(content)
+    with pytest.raises(SnapshotCorrupt, match="is no manifest"):
+        snapshots.open()
+    (info,) = snapshots.listing()
+    assert info.manifest is None
+    assert "is no manifest" in info.problem
+
+
+def test_a_snapshot_moved_under_another_id_is_refused(build: Build, snapshots: Snapshots) -> None:
+    id = build().manifest.id
+    snapshots.path(id).rename(snapshots.folder / "snapshots" / "other")
+    with pytest.raises(SnapshotCorrupt, match=f"holds the manifest of {id}"):
+        snapshots.open("other")
+
+
+def test_pruning_keeps_the_newest_and_the_active_one(build: Build, snapshots: Snapshots, settings: Settings) -> None:
+    ids = [build().manifest.id for _ in range(4)]
+    oldest = min(ids)
+    with snapshots.writing() as writer:
+        writer.activate(oldest)
+    removed, _ = prune(settings.model_copy(update={"keep_snapshots": 1}))
+    assert snapshots.ids() == [oldest, max(ids)]
+    assert len(removed) == 2
+
+
+def test_pruning_forgets_the_embeddings_that_nothing_uses(build: Build, folder: Path, settings: Settings) -> None:
+    build()
+    (folder / "apples.txt").write_text("Oranges need sun.\n")
+    changed = build()
+    assert changed.counts.encoded == 1
+    _, forgotten = prune(settings.model_copy(update={"keep_snapshots": 1}))
+    assert forgotten == 1
+    assert build().counts.encoded == 0
+
+
+def hold_the_lock(settings: Settings, ready: int, done: int) -> None:
+    with Snapshots(settings.indexes, settings.name).writing():
+        os.write(ready, b".")
+        os.read(done, 1)
+
+
+def test_a_second_writer_is_turned_away_and_readers_are_not(
+    build: Build, settings: Settings, snapshots: Snapshots
+) -> None:
+    id = build().manifest.id
+    (ready, say_ready), (wait, say_done) = os.pipe(), os.pipe()
+    process = multiprocessing.get_context("fork").Process(target=hold_the_lock, args=(settings, say_ready, wait))
+    process.start()
+    try:
+        os.read(ready, 1)
+        with pytest.raises(WriterBusy, match="another process is writing the index 'test'"):
+            build()
+        assert snapshots.open().manifest.id == id
+    finally:
+        os.write(say_done, b".")
+        process.join()
+        for descriptor in (ready, say_ready, wait, say_done):
+            os.close(descriptor)
+    assert build().manifest.parent == id

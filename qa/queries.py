@@ -1,0 +1,53 @@
+"""What may be asked: the rules of a query, told once, for the command line and for HTTP."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from qa.errors import QueryError
+from qa.types import Limits, Query
+
+
+def faults(query: Query, limits: Limits) -> list[QueryError]:
+    """All that is wrong with a query, each naming its field; nothing where it can be asked."""
+    found = []
+    if fault := _question_fault(query.question, limits):
+        found.append(fault)
+    if not 1 <= query.top_k <= limits.top_k:
+        # Without the value: a client may send one of more digits than Python prints.
+        message = f"top_k must be from 1 to {limits.top_k:,}"
+        found.append(QueryError("top_k", message, "top-k-out-of-range"))
+    for number, glob in enumerate(query.documents):
+        if flaw := _flaw(glob):
+            found.append(QueryError(f"documents[{number}]", f"documents[{number}] holds {flaw}; remove it"))
+    return found
+
+
+def check(query: Query, limits: Limits) -> None:
+    """Raises the first of the query's faults."""
+    for fault in faults(query, limits):
+        raise fault
+
+
+def _question_fault(question: str, limits: Limits) -> QueryError | None:
+    if len(question) > limits.question_chars:
+        message = f"the question has {len(question):,} characters; at most {limits.question_chars:,} are allowed"
+        return QueryError("question", f"{message}; shorten it", "question-too-long")
+    if flaw := _flaw(question):
+        return QueryError("question", f"the question holds {flaw}; remove it")
+    if not any(_is_visible(character) for character in question):
+        return QueryError("question", "the question is blank; write what you want to know", "question-empty")
+    return None
+
+
+def _flaw(text: str) -> str:
+    if "\0" in text:
+        return "a NUL character"
+    # JSON can escape one alone (RFC 8259, section 8.2); no encoding can write it.
+    return "half of a surrogate pair" if any("\ud800" <= c <= "\udfff" for c in text) else ""
+
+
+def _is_visible(character: str) -> bool:
+    # Not isprintable(): characters newer than Python's tables are unassigned to it, and somebody's letters.
+    category = unicodedata.category(character)
+    return category[0] != "Z" and category not in ("Cc", "Cf")

@@ -1,0 +1,79 @@
+"""The only reader of the environment: ``QA_*`` variables, typed. ``docs/settings.md`` is generated from here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from qa.encoders.model_files import DEFAULT_MODEL
+from qa.errors import SettingsError
+
+_PREFIX = "QA_"
+# Read by the tests, not by the program, and often set where both run.
+_OF_THE_TESTS = {"QA_REQUIRE_BROWSER"}
+
+
+class Settings(BaseSettings):
+    """Every setting has a default; a flag of the command line wins over the environment."""
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid")
+
+    indexes: Path = Field(default=Path("indexes"), description="The folder that holds all indexes.")
+    name: str = Field(default="seeds", description="The index to build, ask or serve.")
+    model: str = Field(
+        default=DEFAULT_MODEL,
+        description="The sentence-transformers model: the folder it lies in, or its name on a hub. "
+        f"The default, {DEFAULT_MODEL}, comes from an installed package and needs no network.",
+    )
+    host: str = Field(default="127.0.0.1", description="The address that the service listens on.")
+    port: int = Field(
+        default=8000, ge=0, le=65535, description="The port that the service listens on; 0 takes a free one."
+    )
+    passage_tokens: int = Field(
+        default=192,
+        ge=16,
+        description="The most tokens in a passage, its headings and the model's special tokens included.",
+    )
+    overlap_tokens: int = Field(
+        default=32,
+        ge=0,
+        description="The most tokens, in whole sentences, that a passage repeats of the one before it.",
+    )
+    threads: int = Field(
+        default=0,
+        ge=0,
+        description="Threads that encode. 0 means one when serving and every core when building an index.",
+    )
+    batch_size: int = Field(
+        default=32, ge=1, le=1024, description="Passages that are encoded in one call of the model."
+    )
+    max_question_chars: int = Field(default=2000, ge=1, description="The longest question, in characters.")
+    max_top_k: int = Field(default=100, ge=1, description="The most passages that one question may ask for.")
+    max_batch: int = Field(default=256, ge=1, description="The most questions in one batch over HTTP.")
+    keep_snapshots: int = Field(
+        default=5, ge=1, description="Snapshots that `qa snapshots prune` leaves, the active one aside."
+    )
+
+
+def load_settings(**flags: Any) -> Settings:
+    """Settings from the environment, under ``flags`` that are not ``None``.
+
+    Raises:
+        SettingsError: a ``QA_*`` variable is unknown, or a value is wrong; the message names it.
+    """
+    known = {_PREFIX + name.upper() for name in Settings.model_fields}
+    unknown = sorted(name for name in os.environ if name.upper().startswith(_PREFIX) and name not in known)
+    if unknown := [name for name in unknown if name not in _OF_THE_TESTS]:
+        raise SettingsError(f"no setting is called {', '.join(unknown)}; the settings are {', '.join(sorted(known))}")
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        shown = f"--{name.replace('_', '-')}" if name in given else _PREFIX + name.upper()
+        raise SettingsError(f"{shown} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}") from error

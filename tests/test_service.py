@@ -1,0 +1,218 @@
+"""The service as the web and the command line use it: loading, switching snapshots, and what it says of itself."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from qa.encoders.hashing import HashingEncoder
+from qa.errors import (
+    DocumentNotFound,
+    DuplicateDocument,
+    NothingToIndex,
+    NotReady,
+    SettingsError,
+    SnapshotCorrupt,
+    SnapshotIncompatible,
+    SourceNotFound,
+)
+from qa.service import Service, update
+from qa.settings import Settings
+from qa.snapshots import Snapshots
+from qa.types import Encoder, Query, State
+from tests.conftest import SEED, Build, SilentListener, hashing_encoder
+
+
+def other_encoder(settings: Settings, *, threads: int) -> Encoder:
+    return HashingEncoder(dimension=64)
+
+
+def test_before_it_has_loaded_it_says_so(settings: Settings) -> None:
+    service = Service(settings, make=hashing_encoder)
+    state = service.state()
+    assert (state.ready, state.status, state.index, state.snapshot) == (False, "loading", "test", None)
+    for call in (lambda: service.ask(Query("x")), service.collection, lambda: service.document("x")):
+        with pytest.raises(NotReady, match="being loaded"):
+            call()
+
+
+def test_ready_it_names_what_it_serves(service: Service, settings: Settings) -> None:
+    state = service.state()
+    assert (state.ready, state.status, state.documents, state.passages) == (True, "ready", 3, 4)
+    assert state.snapshot == Snapshots(settings.indexes, settings.name).current()
+
+
+def test_reload_switches_only_when_the_snapshot_did(service: Service, build: Build, folder: Path) -> None:
+    assert not service.reload()
+    (folder / "quinces.txt").write_text("Quinces are yellow.\n")
+    id = build().manifest.id
+    assert service.reload()
+    reply = service.ask(Query("What colour are quinces?"))
+    assert (reply.snapshot, reply.hits[0].passage.document) == (id, "quinces.txt")
+
+
+def test_a_document_that_is_gone_no_longer_answers(service: Service, build: Build, folder: Path) -> None:
+    (folder / "apples.txt").unlink()
+    build()
+    service.reload()
+    assert "apples.txt" not in {hit.passage.document for hit in service.ask(Query("apples")).hits}
+
+
+def test_a_broken_new_snapshot_leaves_the_old_one_serving(service: Service, build: Build, settings: Settings) -> None:
+    before = service.state()
+    broken = build().manifest.id
+    (settings.indexes / "test" / "snapshots" / broken / "vectors.faiss").write_bytes(b"")
+    with pytest.raises(SnapshotCorrupt, match=r"vectors\.faiss"):
+        service.reload()
+    assert service.state() == before
+    assert service.ask(Query("apples")).snapshot == before.snapshot
+
+
+def test_a_snapshot_of_another_model_is_refused_before_that_model_is_loaded(build: Build, settings: Settings) -> None:
+    build()
+
+    class Unloadable(HashingEncoder):
+        def load(self) -> None:
+            raise AssertionError("loaded")
+
+    with pytest.raises(SnapshotIncompatible):
+        Service(settings, make=lambda settings, *, threads: Unloadable(dimension=64)).reload()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about in ten seconds"
+        time.sleep(0.02)
+
+
+def test_following_loads_switches_and_outlives_a_refused_snapshot(build: Build, settings: Settings) -> None:
+    first = build().manifest.id
+    service, stopped = Service(settings, make=hashing_encoder), threading.Event()
+    heard: list[State] = []
+    thread = threading.Thread(target=service.follow, args=(stopped, heard.append))
+    thread.start()
+    try:
+        wait_for(lambda: service.state().snapshot == first)
+        update(settings, [SEED], SilentListener(), make=other_encoder)
+        wait_for(lambda: "refused" in service.state().detail)
+        assert service.ask(Query("apples")).snapshot == first
+        third = build().manifest.id
+        wait_for(lambda: service.state().snapshot == third)
+        assert "refused" not in service.state().detail
+    finally:
+        stopped.set()
+        thread.join()
+    assert [state.snapshot for state in heard] == [first, third]
+
+
+def test_following_names_why_nothing_is_served(build: Build, settings: Settings) -> None:
+    build()
+    service, stopped = Service(settings, make=other_encoder), threading.Event()
+    thread = threading.Thread(target=service.follow, args=(stopped, lambda state: None))
+    thread.start()
+    try:
+        wait_for(lambda: service.state().status == "refused")
+        assert "they differ in dimension" in service.state().detail
+        with pytest.raises(NotReady, match="they differ in dimension"):
+            service.ask(Query("apples"))
+    finally:
+        stopped.set()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("damage", "status"),
+    [
+        (lambda folder: (folder / "vectors.faiss").write_bytes(b""), "damaged"),
+        (lambda folder: (folder / "manifest.json").unlink(), "damaged"),
+    ],
+)
+def test_what_clients_are_told_of_a_failure_holds_no_path(
+    build: Build, settings: Settings, damage: Callable[[Path], object], status: str
+) -> None:
+    damage(settings.indexes / "test" / "snapshots" / build().manifest.id)
+    state = followed_once(Service(settings, make=hashing_encoder))
+    assert (state.ready, state.status) == (False, status)
+    assert str(settings.indexes) not in state.detail
+    assert "log" in state.detail
+
+
+def test_a_missing_model_is_a_named_state(build: Build, settings: Settings, tmp_path: Path) -> None:
+    build()
+    state = followed_once(Service(settings.model_copy(update={"model": str(tmp_path)})))
+    assert (state.status, str(tmp_path) in state.detail) == ("no-model", False)
+
+
+def followed_once(service: Service) -> State:
+    """The state once following has tried to load what is current."""
+    stopped = threading.Event()
+    thread = threading.Thread(target=service.follow, args=(stopped, lambda state: None))
+    thread.start()
+    try:
+        wait_for(lambda: service.state().status != "loading")
+    finally:
+        stopped.set()
+        thread.join()
+    return service.state()
+
+
+def test_the_collection_lists_documents_and_every_file(service: Service) -> None:
+    collection = service.collection()
+    assert [document.id for document in collection.documents] == ["apples.txt", "below/plums.txt", "pears.md"]
+    assert [document.title for document in collection.documents] == ["apples.txt", "plums.txt", "Pears"]
+    report = {report.id: report for report in collection.report}
+    assert set(report) == {"apples.txt", "below/plums.txt", "pears.md", "photo.xyz"}
+    assert report["photo.xyz"].status == "skipped"
+    assert report["photo.xyz"].reason
+    assert report["apples.txt"].passages == 1
+
+
+def test_a_document_comes_whole_and_an_unknown_one_is_named(service: Service, folder: Path) -> None:
+    document = service.document("pears.md")
+    assert document.text == (folder / "pears.md").read_text()
+    assert [section.title for section in document.sections] == ["Pears", "Storage"]
+    with pytest.raises(DocumentNotFound, match=r"no indexed document has the id '\.\./apples\.txt'"):
+        service.document("../apples.txt")
+
+
+def test_progress_adds_up_to_the_bytes_of_the_files(build: Build, folder: Path) -> None:
+    (folder / "long.txt").write_text("A sentence that is there to be long. " * 2000)
+    listener = SilentListener()
+    build(listener=listener)
+    assert listener.total == sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    assert listener.done == pytest.approx(listener.total)
+    assert len(listener.reports) == 5
+
+
+def test_missing_and_empty_folders_are_errors_that_leave_no_snapshot(
+    build: Build, settings: Settings, tmp_path: Path
+) -> None:
+    with pytest.raises(SourceNotFound, match="absent"):
+        build(tmp_path / "absent")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(NothingToIndex, match="there is no file to index"):
+        build(tmp_path / "empty")
+    (tmp_path / "empty" / "x.bin").write_bytes(b"\x00")
+    with pytest.raises(NothingToIndex, match=r"nothing could be read: x\.bin: skipped"):
+        build(tmp_path / "empty")
+    assert Snapshots(settings.indexes, settings.name).ids() == []
+
+
+def test_two_files_of_one_id_are_refused(build: Build, folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other" / "documents"
+    other.mkdir(parents=True)
+    (other / "apples.txt").write_text("Other apples.\n")
+    with pytest.raises(DuplicateDocument, match=r"apples\.txt"):
+        build(folder, other)
+
+
+def test_an_overlap_beyond_half_the_passage_is_refused(settings: Settings, folder: Path) -> None:
+    wrong = settings.model_copy(update={"passage_tokens": 32, "overlap_tokens": 30})
+    with pytest.raises(SettingsError, match="overlap is 30; it must be from 0 to half of the size, 16"):
+        update(wrong, [folder], SilentListener(), make=hashing_encoder)
+    assert not (settings.indexes / "test" / "CURRENT").exists()

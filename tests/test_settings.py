@@ -1,0 +1,59 @@
+"""The environment read once, with a message for each thing that can be wrong in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qa.errors import SettingsError
+from qa.settings import load_settings
+
+
+def test_defaults_need_no_environment() -> None:
+    settings = load_settings()
+    assert (settings.indexes, settings.name, settings.host, settings.port) == (
+        Path("indexes"),
+        "seeds",
+        "127.0.0.1",
+        8000,
+    )
+
+
+def test_the_environment_sets_and_a_flag_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QA_PORT", "9000")
+    monkeypatch.setenv("QA_NAME", "mine")
+    settings = load_settings(port=9001, name=None)
+    assert (settings.port, settings.name) == (9001, "mine")
+
+
+def test_an_unknown_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QA_PROT", "9000")
+    with pytest.raises(SettingsError, match=r"no setting is called QA_PROT; the settings are .*QA_PORT"):
+        load_settings()
+
+
+def test_what_only_the_tests_read_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QA_REQUIRE_BROWSER", "1")
+    assert load_settings().port == 8000
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("QA_PORT", "abc", "QA_PORT is 'abc': input should be a valid integer"),
+        ("QA_PORT", "70000", "QA_PORT is '70000': input should be less than or equal to 65535"),
+        ("QA_PASSAGE_TOKENS", "3", "QA_PASSAGE_TOKENS is '3': input should be greater than or equal to 16"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match=message):
+        load_settings()
+
+
+def test_a_wrong_flag_is_named_as_a_flag() -> None:
+    with pytest.raises(SettingsError, match="--port is -1: input should be greater"):
+        load_settings(port=-1)

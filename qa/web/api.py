@@ -1,0 +1,171 @@
+"""The JSON API. Everything here blocks, so that it runs in the thread pool and never on the event loop."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+from pydantic import ValidationError
+
+from qa import types
+from qa.errors import QAError
+from qa.web import requests, schemas
+from qa.web.handlers import of_service
+from qa.web.openapi import problems
+from qa.web.ports import AskService
+from qa.web.problems import FieldError, Problem, ProblemError, invalid, not_ready
+from qa.web.validation import check, check_batch, explain
+
+router = APIRouter()
+
+
+async def _service(request: Request) -> AskService:
+    service: AskService = request.app.state.service
+    return service
+
+
+async def _json_only(request: Request) -> None:
+    """Refuses a body in anything but JSON, in words that say so.
+
+    Raises:
+        ProblemError: 415.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+    if has_body and media_type != "application/json":
+        detail = "Send the request body as JSON, with the header Content-Type: application/json."
+        raise ProblemError(Problem("unsupported-media-type", 415, detail, headers={"Accept-Post": "application/json"}))
+
+
+Service = Annotated[AskService, Depends(_service)]
+
+
+@router.post(
+    "/v1/ask",
+    operation_id="ask",
+    tags=["questions"],
+    summary="Ask one question",
+    dependencies=[Depends(_json_only)],
+    responses=problems(400, 413, 415, 422, 503),
+)
+def ask(body: requests.AskRequest, service: Service) -> schemas.AskResponse:
+    """The passages that match a question best, each with the span of its document that it is."""
+    return _ask(service, body.query(), "question")
+
+
+@router.get(
+    "/v1/ask",
+    operation_id="askByAddress",
+    tags=["questions"],
+    summary="Ask one question by an address",
+    responses=problems(422, 503),
+)
+def ask_by_address(parameters: Annotated[requests.AskParameters, Query()], service: Service) -> schemas.AskResponse:
+    """The same as `POST /v1/ask`, for a browser or a link. `documents` may be repeated."""
+    return _ask(service, parameters.query(), "q")
+
+
+@router.post(
+    "/v1/ask/batch",
+    operation_id="askMany",
+    tags=["questions"],
+    summary="Ask many questions",
+    response_model_exclude_unset=True,  # A problem has only the members that it has.
+    dependencies=[Depends(_json_only)],
+    responses=problems(400, 413, 415, 422, 503),
+)
+def ask_many(body: requests.BatchRequest, service: Service, request: Request) -> schemas.BatchResponse:
+    """Each question succeeds or fails by itself: the results come in the order of the questions, and `ok` says which.
+
+    A question that is wrong is a result with its problem; only a batch that is wrong as a whole is refused.
+    """
+    if errors := check_batch(len(body.questions), service.limits):
+        raise ProblemError(invalid(errors))
+    parsed = [_parse(item, service) for item in body.questions]
+    queries = [item for item in parsed if isinstance(item, types.Query)]
+    replies = iter(service.ask_many(queries) if queries else [])
+    outcomes = (next(replies) if isinstance(item, types.Query) else item for item in parsed)
+    return schemas.BatchResponse(results=[_result(request, outcome) for outcome in outcomes])
+
+
+@router.get(
+    "/v1/documents",
+    operation_id="listDocuments",
+    tags=["documents"],
+    summary="What is indexed, and the ingestion report",
+    responses=problems(503),
+)
+def list_documents(service: Service) -> schemas.DocumentsResponse:
+    """Every indexed document, and what became of every file: read, partly read, skipped or failed, and why."""
+    return schemas.DocumentsResponse.of(service.collection())
+
+
+@router.get(
+    "/v1/documents/{id:path}",
+    operation_id="getDocument",
+    tags=["documents"],
+    summary="A document with its canonical text",
+    responses=problems(404, 503),
+)
+def get_document(
+    id: Annotated[str, Path(description="The document's id: a path with `/`, written as it is.")], service: Service
+) -> schemas.DocumentResponse:
+    """The text that every `start` and `end` counts in, so that anyone can check `text[start:end]`.
+
+    They count Unicode code points from 0, as Python does; in JavaScript, index `Array.from(text)`.
+    """
+    return schemas.DocumentResponse.of(service.document(id))
+
+
+@router.get(
+    "/healthz",
+    operation_id="health",
+    tags=["operation"],
+    summary="Whether the process is up",
+    responses=problems(),
+)
+async def health() -> schemas.HealthResponse:
+    """Always 200 while the process is up, whether it is ready or not."""
+    return schemas.HealthResponse()
+
+
+@router.get(
+    "/readyz",
+    operation_id="ready",
+    tags=["operation"],
+    summary="Whether questions can be asked",
+    responses=problems(503),
+)
+def ready(service: Service) -> schemas.ReadyResponse:
+    """200 when a snapshot and its model are loaded; until then a problem whose `state` and `detail` say why not."""
+    state = service.state()
+    if not state.ready:
+        raise ProblemError(not_ready(state.detail, state.status))
+    return schemas.ReadyResponse.of(state)
+
+
+def _ask(service: AskService, query: types.Query, name: str) -> schemas.AskResponse:
+    if errors := check(query, service.limits, name):
+        raise ProblemError(invalid(errors))
+    return schemas.AskResponse.of(service.ask(query))
+
+
+def _parse(item: object, service: AskService) -> types.Query | Problem:
+    fields = {"question": item} if isinstance(item, str) else item
+    if not isinstance(fields, dict):
+        message = "Each of questions must be a string or a JSON object."
+        return invalid((FieldError("questions", message, "wrong-type"),))
+    try:
+        body = requests.AskRequest.model_validate(fields)
+    except ValidationError as error:
+        return invalid(explain(error.errors(), list(requests.AskRequest.model_fields)))
+    query = body.query()
+    errors = check(query, service.limits)
+    return invalid(errors) if errors else query
+
+
+def _result(request: Request, outcome: types.Reply | QAError | Problem) -> schemas.BatchSuccess | schemas.BatchFailure:
+    if isinstance(outcome, types.Reply):
+        return schemas.BatchSuccess(ok=True, response=schemas.AskResponse.of(outcome))
+    problem = of_service(request, outcome) if isinstance(outcome, QAError) else outcome
+    return schemas.BatchFailure(ok=False, problem=schemas.ProblemDetails.model_validate(problem.members()))

@@ -1,0 +1,58 @@
+"""The application: routes, pages, errors and middleware put together."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
+from starlette.types import Lifespan
+
+from qa.web import api, handlers, openapi, pages
+from qa.web.bodies import BodyLimit, HeadAsGet
+from qa.web.headers import ResponseHeaders
+from qa.web.ports import AskService
+
+STATIC = Path(__file__).parent / "static"
+
+
+def create_app(
+    service: AskService, *, lifespan: Lifespan[FastAPI] | None = None, max_body_bytes: int = 1_000_000
+) -> FastAPI:
+    """The web application over ``service``, which may still be loading: it is asked anew for each request.
+
+    Args:
+        lifespan: what runs around serving, such as the loading of the snapshot.
+        max_body_bytes: a request with a larger body is refused with 413.
+    """
+    app = FastAPI(
+        title="qa",
+        version=_version(),
+        description=openapi.DESCRIPTION,
+        openapi_tags=openapi.TAGS,
+        # The framework's interactive pages load their script from a CDN.
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    app.state.service = service
+    app.include_router(api.router)
+    app.include_router(pages.router)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    openapi.install(app, service.limits)
+    handlers.install(app, pages.problem)
+    # The last one added is the outermost.
+    app.add_middleware(BodyLimit, limit=max_body_bytes)
+    app.add_middleware(handlers.UnexpectedErrors, render=pages.problem)
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(ResponseHeaders)
+    return app
+
+
+def _version() -> str:
+    try:
+        return version("qa")
+    except PackageNotFoundError:  # Run from a source tree that is not installed.
+        return "0"

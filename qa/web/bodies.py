@@ -1,0 +1,62 @@
+"""Bodies of requests are bounded; responses to HEAD have none."""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from qa.web.problems import Problem, ProblemError
+
+
+class BodyLimit:
+    """Refuses a request body of more than ``limit`` bytes, announced by its length or counted as it streams in."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self.app = app
+        self.limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        announced = Headers(scope=scope).get("content-length", "0")
+        # Python refuses to read a number of thousands of digits; nobody sends 10^18 bytes either.
+        if announced.isdecimal() and (len(announced) > 18 or int(announced) > self.limit):
+            await too_large(self.limit).response()(scope, receive, send)
+            return
+        received = 0
+
+        async def receive_bounded() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self.limit:
+                raise ProblemError(too_large(self.limit))
+            return message
+
+        await self.app(scope, receive_bounded, send)
+
+
+class HeadAsGet:
+    """Answers HEAD as GET would, without the body (RFC 9110, section 9.3.2)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_without_body(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        await self.app({**scope, "method": "GET"}, receive, send_without_body)
+
+
+def too_large(limit: int) -> Problem:
+    # The rest of the body is not read, so the connection cannot be used again.
+    detail = f"The request body is larger than {limit:,} bytes; send less at a time."
+    return Problem("body-too-large", 413, detail, headers={"Connection": "close"})

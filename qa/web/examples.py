@@ -1,0 +1,102 @@
+"""The examples in the OpenAPI document: one small collection, told through from question to problem."""
+
+from __future__ import annotations
+
+from pydantic import JsonValue
+
+_TEXT = "The ferry leaves at noon.\n\nIt carries forty people and takes twenty minutes to cross the bay."
+_SHA256 = "5a7b4a42f4a1f1bb0f3dbbcd8d4f4ff4a5cf1a2c9b0c7de4b3f0b9a1d2c3e4f5"
+_SNAPSHOT = "20260401T120000Z-5a7b4a42"
+
+ASK: dict[str, JsonValue] = {"question": "When does the ferry leave?", "top_k": 3, "documents": ["timetables/*"]}
+
+BATCH: dict[str, JsonValue] = {
+    "questions": ["When does the ferry leave?", {"question": "How many fit?", "top_k": 1}, ""]
+}
+
+RESPONSE: dict[str, JsonValue] = {
+    "question": "When does the ferry leave?",
+    "answer": None,
+    "passages": [
+        {
+            "rank": 1,
+            "id": "0f1e2d3c4b5a6978",
+            "text": _TEXT[:25],
+            "document": {"id": "timetables/ferry.txt", "title": "The ferry"},
+            "start": 0,
+            "end": 25,
+            "page": None,
+            "section": None,
+            "scores": {"dense": 0.71, "lexical": None, "fused": None, "rerank": None},
+            "highlights": [],
+        }
+    ],
+    "snapshot": _SNAPSHOT,
+    "timings_ms": {"encode": 3.1, "search": 0.4, "total": 4.2},
+}
+
+PROBLEM: dict[str, JsonValue] = {
+    "type": "urn:qa:problem:question-empty",
+    "title": "The question is empty",
+    "status": 422,
+    "detail": "the question is blank; write what you want to know.",
+    "errors": [{"field": "question", "message": "the question is blank; write what you want to know."}],
+}
+
+BATCH_RESPONSE: dict[str, JsonValue] = {
+    "results": [
+        {"ok": True, "response": RESPONSE},
+        {"ok": True, "response": {**RESPONSE, "question": "How many fit?"}},
+        {"ok": False, "problem": PROBLEM},
+    ]
+}
+
+_SUMMARY: dict[str, JsonValue] = {
+    "id": "timetables/ferry.txt",
+    "title": "The ferry",
+    "media_type": "text/plain",
+    "source_sha256": _SHA256,
+    "characters": len(_TEXT),
+    "pages": 0,
+    "passages": 2,
+}
+
+DOCUMENTS: dict[str, JsonValue] = {
+    "snapshot": _SNAPSHOT,
+    "documents": [_SUMMARY],
+    "report": [
+        {
+            "id": "timetables/ferry.txt",
+            "status": "read",
+            "reason": "",
+            "size": len(_TEXT.encode()),
+            "characters": len(_TEXT),
+            "pages": 0,
+            "empty_pages": 0,
+            "passages": 2,
+            "seconds": 0.002,
+        }
+    ],
+}
+
+DOCUMENT: dict[str, JsonValue] = {
+    "id": "timetables/ferry.txt",
+    "title": "The ferry",
+    "media_type": "text/plain",
+    "source_sha256": _SHA256,
+    "reader": "text 1",
+    "text": _TEXT,
+    "sections": [],
+    "pages": [],
+    "problems": [],
+}
+
+READY: dict[str, JsonValue] = {
+    "status": "ready",
+    "detail": "Serving.",
+    "index": "seeds",
+    "snapshot": _SNAPSHOT,
+    "documents": 1,
+    "passages": 2,
+    "created": "2026-04-01T12:00:00+00:00",
+}

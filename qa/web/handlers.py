@@ -1,0 +1,171 @@
+"""From whatever went wrong to the problem that the client is told."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, get_type_hints
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match, Mount
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from qa.errors import QAError
+from qa.web.headers import request_id
+from qa.web.problems import Problem, ProblemError, internal, invalid, of_error
+from qa.web.validation import explain, shown
+
+log = structlog.get_logger(__name__)
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+Render = Callable[[Request, Problem], Response]
+
+
+def install(app: FastAPI, render: Render) -> None:
+    """Have every error that a route ends in answered by ``render``."""
+
+    async def handle(request: Request, error: Exception) -> Response:
+        return render(request, _problem(request, error))
+
+    for kind in (ProblemError, QAError, HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, handle)
+
+
+class UnexpectedErrors:
+    """Answers what nobody foresaw with a problem that tells nothing of the inside, and logs it whole.
+
+    Within the middleware that sets headers, so that these responses have them too: the framework's own place for this
+    is outside of it.
+    """
+
+    def __init__(self, app: ASGIApp, render: Render) -> None:
+        self.app = app
+        self.render = render
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def send_noted(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_noted)
+        except Exception as error:
+            if started:  # Too late for another response: the server must cut the connection.
+                raise
+            request = Request(scope)
+            _log(request, error)
+            await self.render(request, internal(request_id(scope)))(scope, receive, send)
+
+
+def _log(request: Request, error: Exception) -> None:
+    # The path without its query: the question is nobody's business, not the log's either.
+    log.error(
+        "request failed",
+        method=request.method,
+        path=shown(request.url.path),
+        request_id=request_id(request.scope),
+        exc_info=error,
+    )
+
+
+def _problem(request: Request, error: Exception) -> Problem:
+    match error:
+        case ProblemError():
+            return error.problem
+        case QAError():
+            return of_service(request, error)
+        case RequestValidationError():
+            return _of_validation(request, error)
+        case HTTPException():
+            return _of_http(request, error)
+    raise error
+
+
+def of_service(request: Request, error: QAError) -> Problem:
+    """The problem that an error of the service is to this client; a failure of our own is logged."""
+    problem = of_error(error, request_id(request.scope), "q" if request.method == "GET" else "question")
+    if problem.status == 500:
+        _log(request, error)
+    return problem
+
+
+def _of_http(request: Request, error: HTTPException) -> Problem:
+    match error.status_code:
+        case 404:
+            return Problem("not-found", 404, f"There is nothing at {shown(request.url.path)}.")
+        case 405:
+            return _method_not_allowed(request, error)
+        case 400:
+            return _unreadable(error)
+    return Problem("http-error", error.status_code, error.detail, headers=error.headers or {})
+
+
+def _of_validation(request: Request, error: RequestValidationError) -> Problem:
+    errors: Sequence[Any] = error.errors()
+    if errors[0]["type"] == "json_invalid":
+        return _malformed(str(error.body), errors[0]["loc"][1], errors[0]["ctx"]["error"])
+    # The first part of a location says where: body, query or path. A body that is wrong as a whole has no more.
+    inner = [{**e, "loc": e["loc"][1:]} for e in errors]
+    return invalid(explain(inner, _fields(request)))
+
+
+def _malformed(text: str, position: int, reason: str) -> Problem:
+    where = json.JSONDecodeError(reason, text, position)
+    return Problem(
+        "malformed-json",
+        400,
+        f"The request body is not JSON: {reason.rstrip('.')} at line {where.lineno}, column {where.colno}.",
+    )
+
+
+def _unreadable(error: HTTPException) -> Problem:
+    match error.__cause__:
+        case ProblemError() as cause:  # The bound on the body, met while the framework was reading it.
+            return cause.problem
+        case UnicodeDecodeError() as cause:
+            return Problem("malformed-json", 400, f"The request body is not UTF-8, at byte {cause.start}.")
+        case RecursionError():
+            return Problem("malformed-json", 400, "The request body is nested too deeply.")
+        case ValueError():
+            return Problem("malformed-json", 400, "The request body holds a number with too many digits.")
+    return Problem("body-unreadable", 400, "The request body could not be read to its end.")
+
+
+def _method_not_allowed(request: Request, error: HTTPException) -> Problem:
+    # The framework names the methods of the first route at this path only; there may be others.
+    allowed = [method for method in METHODS if _answers(request, method)]
+    if not allowed:
+        allowed = (error.headers or {}).get("Allow", "GET").split(", ")
+    if "GET" in allowed and "HEAD" not in allowed:
+        allowed.insert(1, "HEAD")
+    names = ", ".join(allowed)
+    detail = f"{shown(request.method)} is not allowed at {shown(request.url.path)}; use one of {names}."
+    return Problem("method-not-allowed", 405, detail, headers={"Allow": names})
+
+
+def _answers(request: Request, method: str) -> bool:
+    app: FastAPI = request.app
+    scope = {"type": "http", "method": method, "path": request.scope["path"], "headers": []}
+    routes = [route for route in app.router.routes if not isinstance(route, Mount)]
+    return any(route.matches(dict(scope))[0] is Match.FULL for route in routes)
+
+
+def _fields(request: Request) -> list[str]:
+    hints = get_type_hints(request.scope["endpoint"])
+    hints.pop("return", None)
+    models = [hint for hint in hints.values() if inspect.isclass(hint) and issubclass(hint, BaseModel)]
+    return [name for model in models for name in model.model_fields]

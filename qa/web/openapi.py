@@ -1,0 +1,70 @@
+"""The OpenAPI document: what the framework derives, the problems, and the limits of this service."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+
+from qa.types import Limits
+from qa.web.problems import MEDIA_TYPE
+
+DESCRIPTION = """\
+Questions over a folder of documents. Each passage that is returned is a span of a document's canonical text, which
+`GET /v1/documents/{id}` gives, so that it can be checked: `text[start:end]`, in Unicode code points.
+
+Every error is a problem detail (RFC 9457, `application/problem+json`). Each response has an `X-Request-ID`.
+"""
+
+TAGS = [
+    {"name": "questions", "description": "Ask, and get the passages that match best."},
+    {"name": "documents", "description": "What is indexed, with its canonical text."},
+    {"name": "operation", "description": "For load balancers and people on call."},
+]
+
+_REASONS = {
+    400: "The body is not JSON.",
+    404: "No such document.",
+    413: "The body is too large.",
+    415: "The body is not sent as JSON.",
+    422: "A field is missing, unknown, of the wrong type or out of bounds; `errors` says which.",
+    503: "No snapshot and model are loaded yet.",
+}
+_CONTENT = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The responses of an operation that can end in these problems, or in one that nobody foresaw."""
+    documented: dict[int | str, dict[str, Any]] = {
+        status: {"description": _REASONS[status], "content": _CONTENT} for status in statuses
+    }
+    if 503 in documented:
+        documented[503]["headers"] = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
+    documented["default"] = {"description": HTTPStatus.INTERNAL_SERVER_ERROR.phrase + ".", "content": _CONTENT}
+    return documented
+
+
+def complete(document: dict[str, Any], limits: Limits) -> dict[str, Any]:
+    """Add what the framework cannot know: the limits of this service."""
+    schemas = document["components"]["schemas"]
+    request = schemas["AskRequest"]["properties"]
+    parameters = {p["name"]: p["schema"] for p in document["paths"]["/v1/ask"]["get"]["parameters"]}
+    for question in (request["question"], parameters["q"]):
+        question.update(minLength=1, maxLength=limits.question_chars)
+    for top_k in (request["top_k"], parameters["top_k"]):
+        top_k.update(minimum=1, maximum=limits.top_k)
+    schemas["BatchRequest"]["properties"]["questions"].update(minItems=1, maxItems=limits.batch)
+    return document
+
+
+def install(app: FastAPI, limits: Limits) -> None:
+    """Have ``app`` serve the completed document."""
+    derive = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = complete(derive(), limits)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,49 @@
+"""What the web asks of the service, and nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from qa.errors import QAError
+from qa.types import Collection, Document, Limits, Query, Reply, State
+
+
+class AskService(Protocol):
+    """Answers questions over one index. Thread-safe; every method but ``limits`` and ``state`` may block."""
+
+    @property
+    def limits(self) -> Limits: ...
+
+    def ask(self, query: Query) -> Reply:
+        """Answer one question.
+
+        Raises:
+            QueryError: the query cannot be asked; ``field`` says which part of it.
+            NotReady: no snapshot and model are loaded.
+        """
+
+    def ask_many(self, queries: Sequence[Query]) -> Sequence[Reply | QAError]:
+        """Answer each question by itself: its reply, or the error that it alone ended in, in the order given.
+
+        Raises:
+            NotReady: no snapshot and model are loaded.
+        """
+
+    def collection(self) -> Collection:
+        """What is indexed, and what became of every file.
+
+        Raises:
+            NotReady: no snapshot is loaded.
+        """
+
+    def document(self, id: str) -> Document:
+        """One document with its canonical text.
+
+        Raises:
+            DocumentNotFound: no indexed document has this id.
+            NotReady: no snapshot is loaded.
+        """
+
+    def state(self) -> State:
+        """What the service is doing, at once."""

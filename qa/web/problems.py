@@ -1,0 +1,137 @@
+"""Every error as a problem detail, ``application/problem+json`` (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from starlette.responses import JSONResponse
+
+from qa.errors import DocumentNotFound, NotReady, QAError, QueryError
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = 2
+
+TITLES: Mapping[str, str] = {
+    "batch-empty": "The batch holds no question",
+    "batch-too-large": "The batch holds too many questions",
+    "body-too-large": "The request body is too large",
+    "body-unreadable": "The request body cannot be read",
+    "document-not-found": "No such document",
+    "http-error": "The request failed",
+    "internal-error": "The server failed",
+    "invalid-request": "The request is not valid",
+    "malformed-json": "The request body is not JSON",
+    "method-not-allowed": "This method is not allowed here",
+    "missing-field": "A field is missing",
+    "mode-unknown": "No such mode of search",
+    "not-found": "Nothing is at this address",
+    "not-ready": "The service is not ready",
+    "question-empty": "The question is empty",
+    "question-too-long": "The question is too long",
+    "top-k-out-of-range": "The number of passages is out of range",
+    "unknown-field": "A field is not known",
+    "unsupported-media-type": "The request body is not sent as JSON",
+    "wrong-type": "A field has the wrong type",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """What is wrong with one field: ``message`` is a sentence that names it. ``code`` is a key of ``TITLES``."""
+
+    field: str
+    message: str
+    code: str = "invalid-request"
+
+    @classmethod
+    def of(cls, fault: QueryError, question: str = "question") -> FieldError:
+        """A fault of a query; ``question`` is what the request calls the field of that name."""
+        return cls(question if fault.field == "question" else fault.field, f"{fault}.", fault.code)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One problem detail.
+
+    ``code`` is a key of ``TITLES``; ``headers`` go with the response, ``extra`` are further members of its body.
+    """
+
+    code: str
+    status: int
+    detail: str
+    errors: tuple[FieldError, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def type(self) -> str:
+        return f"urn:qa:problem:{self.code}"
+
+    @property
+    def title(self) -> str:
+        return TITLES[self.code]
+
+    def members(self) -> dict[str, object]:
+        """The members of the JSON object (RFC 9457, section 3.1, and ``errors``)."""
+        members: dict[str, object] = {
+            "type": self.type,
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            **self.extra,
+        }
+        if self.errors:
+            members["errors"] = [{"field": error.field, "message": error.message} for error in self.errors]
+        return members
+
+    def response(self) -> JSONResponse:
+        return JSONResponse(self.members(), self.status, dict(self.headers), MEDIA_TYPE)
+
+
+class ProblemError(Exception):
+    """Raised where a request ends in ``problem``."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.detail)
+        self.problem = problem
+
+
+def invalid(errors: tuple[FieldError, ...]) -> Problem:
+    """The problem of fields that are wrong, named for its kind where all are wrong in one way."""
+    codes = {error.code for error in errors}
+    code = codes.pop() if len(codes) == 1 else "invalid-request"
+    return Problem(code, 422, " ".join(error.message for error in errors), errors)
+
+
+def not_ready(detail: str, state: str | None = None) -> Problem:
+    """The service cannot answer yet; ``state`` is its one word for what it is doing."""
+    return Problem(
+        "not-ready",
+        503,
+        detail,
+        headers={"Retry-After": str(RETRY_SECONDS)},
+        extra={} if state is None else {"state": state},
+    )
+
+
+def internal(request_id: str) -> Problem:
+    """What a client may know of a failure that is not its own: where the log has the cause."""
+    return Problem("internal-error", 500, f"The cause is in the server's log under the request id {request_id}.")
+
+
+def of_error(error: QAError, request_id: str, question: str = "question") -> Problem:
+    """The problem that an error of the service is to a client.
+
+    Args:
+        question: what the request calls the field ``question``.
+    """
+    match error:
+        case QueryError():
+            return invalid((FieldError.of(error, question),))
+        case NotReady():
+            return not_ready(str(error))
+        case DocumentNotFound():
+            return Problem("document-not-found", 404, str(error))
+        case _:
+            return internal(request_id)

@@ -1,0 +1,75 @@
+"""The shapes of requests, at the edge only. Limits are of the running service, and checked in ``qa.web.validation``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic.config import JsonDict
+
+from qa.types import Query
+from qa.web import examples
+
+# For clients to see; the sentences for people are made in ``qa.web.validation``.
+NO_NUL: JsonDict = {"pattern": r"^[^\u0000]*$"}
+NOT_BLANK: JsonDict = {"pattern": r"^[^\u0000]*\S[^\u0000]*$"}
+
+Glob = Annotated[str, Field(min_length=1, max_length=1024, json_schema_extra=NO_NUL)]
+
+
+def _whole(value: object) -> object:
+    # To JSON 5.0 is a whole number, and some languages write 5 like that.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+TopK = Annotated[int, BeforeValidator(_whole), Field(description="How many passages to return, best first.")]
+Mode = Annotated[Literal["dense"], Field(description="How to search. `dense` compares embeddings by cosine.")]
+Globs = Annotated[
+    list[Glob],
+    Field(
+        max_length=100,
+        description="Search only documents whose id matches one of these patterns, such as `reports/*.txt`. "
+        "None means all.",
+    ),
+]
+
+
+class AskRequest(BaseModel):
+    """One question and how to search for it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [examples.ASK]})
+
+    question: str = Field(description="The question, in plain language.", json_schema_extra=NOT_BLANK)
+    top_k: TopK = 5
+    mode: Mode = "dense"
+    documents: Globs = []
+
+    def query(self) -> Query:
+        return Query(self.question, self.top_k, tuple(self.documents))
+
+
+class AskParameters(BaseModel):
+    """The same as the parameters of an address."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    q: str = Field(
+        description="The question, in plain language.", examples=[examples.ASK["question"]], json_schema_extra=NOT_BLANK
+    )
+    top_k: TopK = 5
+    mode: Mode = "dense"
+    documents: Globs = []
+
+    def query(self) -> Query:
+        return Query(self.q, self.top_k, tuple(self.documents))
+
+
+class BatchRequest(BaseModel):
+    """Many questions. Each is a request of its own, or a plain string that takes all the defaults."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [examples.BATCH]})
+
+    # Each item is validated by itself, so that a wrong one is its own problem and not everybody's.
+    questions: list[
+        Annotated[object, WithJsonSchema({"anyOf": [{"type": "string"}, {"$ref": "#/components/schemas/AskRequest"}]})]
+    ]

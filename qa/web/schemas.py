@@ -1,0 +1,227 @@
+"""The shapes of responses, at the edge only. Inside, the values of ``qa.types`` are used."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from qa.types import Collection, Document, FileStatus, Hit, Reply, State
+from qa.web import examples
+
+SPAN_START = "Where it starts in the document's canonical text, in Unicode code points, counted from 0."
+SPAN_END = "Where it ends, exclusive, in Unicode code points: `text[start:end]` of the document is the passage."
+
+
+class SpanBody(BaseModel):
+    start: int = Field(description=SPAN_START)
+    end: int = Field(description=SPAN_END)
+
+
+class DocumentReference(BaseModel):
+    id: str = Field(description="Path of the source within the indexed folder, with `/`.")
+    title: str
+
+
+class ScoresBody(BaseModel):
+    """Each leg's raw score; null where a leg took no part."""
+
+    dense: float | None = Field(description="Cosine of question and passage.")
+    lexical: float | None = Field(description="BM25.")
+    fused: float | None = Field(description="Only ranks; null where one leg alone ranked.")
+    rerank: float | None = Field(description="Logit of the cross-encoder.")
+
+
+class PassageBody(BaseModel):
+    """A passage that was found: `text` is exactly `text[start:end]` of its document."""
+
+    rank: int = Field(description="Counted from 1, best first.")
+    id: str
+    text: str
+    document: DocumentReference
+    start: int = Field(description=SPAN_START)
+    end: int = Field(description=SPAN_END)
+    page: int | None = Field(description="Counted from 1; null where the document has no pages.")
+    section: str | None = Field(description="The nearest heading above; null where there is none.")
+    scores: ScoresBody
+    highlights: list[SpanBody] = Field(description="Spans of the document, within the passage.")
+
+    @classmethod
+    def of(cls, hit: Hit) -> PassageBody:
+        passage, scores = hit.passage, hit.scores
+        return cls(
+            rank=hit.rank,
+            id=passage.id,
+            text=passage.text,
+            document=DocumentReference(id=passage.document, title=hit.title),
+            start=passage.start,
+            end=passage.end,
+            page=passage.page,
+            section=passage.section,
+            scores=ScoresBody(dense=scores.dense, lexical=scores.lexical, fused=scores.fused, rerank=scores.rerank),
+            highlights=[SpanBody(start=span.start, end=span.end) for span in hit.highlights],
+        )
+
+
+class AskResponse(BaseModel):
+    """What was found, and in which snapshot of the index."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.RESPONSE]})
+
+    question: str
+    answer: None = Field(description="Null until there is an answerer: not a guess.")
+    passages: list[PassageBody]
+    snapshot: str
+    timings_ms: dict[str, float] = Field(description="Measured wall-clock milliseconds by stage, and in `total`.")
+
+    @classmethod
+    def of(cls, reply: Reply) -> AskResponse:
+        return cls(
+            question=reply.question,
+            answer=None,
+            passages=[PassageBody.of(hit) for hit in reply.hits],
+            snapshot=reply.snapshot,
+            timings_ms={stage: round(value, 3) for stage, value in reply.timings_ms.items()},
+        )
+
+
+class FieldProblem(BaseModel):
+    field: str
+    message: str
+
+
+class ProblemDetails(BaseModel):
+    """A problem detail (RFC 9457)."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.PROBLEM]})
+
+    type: str = Field(description="A URN for the kind of problem; decide by this, not by the words.")
+    title: str = Field(description="The kind of problem in words.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="What is wrong this time, and what to do.")
+    errors: list[FieldProblem] = Field(default=[], description="What is wrong, field by field.")
+    state: str = Field(default="", description="Where the service is not ready: what it is doing, in one word.")
+
+
+class BatchSuccess(BaseModel):
+    ok: Literal[True]
+    response: AskResponse
+
+
+class BatchFailure(BaseModel):
+    ok: Literal[False]
+    problem: ProblemDetails
+
+
+class BatchResponse(BaseModel):
+    """One result for each question, in the order asked. `ok` says which of the two it is."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.BATCH_RESPONSE]})
+
+    results: list[Annotated[BatchSuccess | BatchFailure, Field(discriminator="ok")]]
+
+
+class SummaryBody(BaseModel):
+    id: str
+    title: str
+    media_type: str
+    source_sha256: str
+    characters: int = Field(description="Unicode code points of the canonical text.")
+    pages: int
+    passages: int
+
+
+class ReportBody(BaseModel):
+    """What became of one file."""
+
+    id: str
+    status: FileStatus
+    reason: str = Field(description="In words; empty only where the file was read whole.")
+    size: int = Field(description="Bytes.")
+    characters: int
+    pages: int
+    empty_pages: int
+    passages: int
+    seconds: float
+
+
+class DocumentsResponse(BaseModel):
+    """What is indexed, and what became of every file when it was."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.DOCUMENTS]})
+
+    snapshot: str
+    documents: list[SummaryBody]
+    report: list[ReportBody]
+
+    @classmethod
+    def of(cls, collection: Collection) -> DocumentsResponse:
+        return cls(
+            snapshot=collection.snapshot,
+            documents=[SummaryBody.model_validate(summary, from_attributes=True) for summary in collection.documents],
+            report=[ReportBody.model_validate(report, from_attributes=True) for report in collection.report],
+        )
+
+
+class SectionBody(SpanBody):
+    """A heading and all that stands under it, deeper headings included."""
+
+    title: str
+    level: int = Field(description="Counted from 1, outermost.")
+    body: int = Field(description="Where the heading's own line ends, in Unicode code points.")
+
+
+class PageBody(SpanBody):
+    number: int = Field(description="Counted from 1.")
+
+
+class DocumentResponse(BaseModel):
+    """A document with its canonical text, which every span is a span of."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.DOCUMENT]})
+
+    id: str
+    title: str
+    media_type: str
+    source_sha256: str = Field(description="Of the bytes of the source.")
+    reader: str = Field(description="The reader and its version that made the canonical text.")
+    text: str = Field(description="The canonical text. Spans count its Unicode code points, not bytes or UTF-16 units.")
+    sections: list[SectionBody]
+    pages: list[PageBody]
+    problems: list[str] = Field(description="What could not be read, in words.")
+
+    @classmethod
+    def of(cls, document: Document) -> DocumentResponse:
+        return cls(
+            id=document.id,
+            title=document.title,
+            media_type=document.media_type,
+            source_sha256=document.source_sha256,
+            reader=document.reader,
+            text=document.text,
+            sections=[SectionBody.model_validate(section, from_attributes=True) for section in document.sections],
+            pages=[PageBody.model_validate(page, from_attributes=True) for page in document.pages],
+            problems=list(document.problems),
+        )
+
+
+class HealthResponse(BaseModel):
+    status: Literal["up"] = "up"
+
+
+class ReadyResponse(BaseModel):
+    """What is being served."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.READY]})
+
+    status: str
+    detail: str
+    index: str
+    snapshot: str | None
+    documents: int
+    passages: int
+    created: str | None = Field(description="When the snapshot was built, in ISO 8601.")
+
+    @classmethod
+    def of(cls, state: State) -> ReadyResponse:
+        return cls.model_validate(state, from_attributes=True)

@@ -1,0 +1,52 @@
+"""uvicorn around the app: the port is open already, snapshot and model load behind it."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+
+import structlog
+import uvicorn
+
+from qa.service import Service
+from qa.settings import Settings
+from qa.types import State
+from qa.web.app import create_app
+
+
+def run(settings: Settings, listening: socket.socket) -> None:
+    """Serve until a signal; requests that are under way are finished first."""
+    _configure_logging()
+    service = Service(settings)
+    host, port = listening.getsockname()[:2]
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    _say(f"Listening on {address}; loading snapshot and model …")
+
+    def ready(state: State) -> None:
+        _say(f"Ready: index {state.index}, snapshot {state.snapshot}, {state.passages} passages.\n{address}")
+
+    stopped = threading.Event()
+    threading.Thread(target=service.follow, args=(stopped, ready), daemon=True, name="follow").start()
+    # No access log: a GET's address holds the question, and questions are not logged.
+    config = uvicorn.Config(create_app(service), log_config=None, access_log=False, server_header=False)
+    uvicorn.Server(config).run(sockets=[listening])
+    stopped.set()
+
+
+def _configure_logging() -> None:
+    """Standard error, one line an event; a program's start is the one place where logging is set up."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(),
+    )
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - the address is what a person is waiting for

@@ -1,0 +1,103 @@
+"""One question, by body and by address."""
+
+from __future__ import annotations
+
+import pytest
+from starlette.testclient import TestClient
+
+from qa.types import Query
+from tests.web.conftest import DOCUMENTS, FakeService
+
+
+def test_response_has_the_designed_shape(client: TestClient) -> None:
+    response = client.post("/v1/ask", json={"question": "When does the ferry leave?", "top_k": 1})
+    assert response.status_code == 200
+    body = response.json()
+    (passage,) = body.pop("passages")
+    assert body == {
+        "question": "When does the ferry leave?",
+        "answer": None,
+        "snapshot": "20260401T120000Z",
+        "timings_ms": {"encode": 1.25, "search": 0.5, "total": 1.75},
+    }
+    assert set(passage) == {
+        "rank", "id", "text", "document", "start", "end", "page", "section", "scores", "highlights",
+    }  # fmt: skip
+    assert passage["document"] == {"id": "notes/ferry <i>.txt", "title": "Ferry & <em>tickets</em>"}
+    assert set(passage["scores"]) == {"dense", "lexical", "fused", "rerank"}
+    assert passage["scores"]["lexical"] is None
+    assert (passage["rank"], passage["page"], passage["section"]) == (1, 1, "Crossing the bay")
+
+
+@pytest.mark.parametrize("question", ["When does the ferry leave?", "متى تفتح المكتبة أبوابها"])
+def test_every_passage_is_the_span_that_it_says(client: TestClient, question: str) -> None:
+    for passage in client.post("/v1/ask", json={"question": question}).json()["passages"]:
+        text = client.get(f"/v1/documents/{passage['document']['id']}").json()["text"]
+        assert text[passage["start"] : passage["end"]] == passage["text"]
+
+
+def test_address_asks_the_same(client: TestClient) -> None:
+    by_body = client.post("/v1/ask", json={"question": "ferry?", "top_k": 2, "documents": ["notes/*", "*.txt"]})
+    by_address = client.get("/v1/ask", params={"q": "ferry?", "top_k": 2, "documents": ["notes/*", "*.txt"]})
+    assert by_address.json() == by_body.json()
+
+
+def test_defaults(client: TestClient, service: FakeService) -> None:
+    client.post("/v1/ask", json={"question": "ferry?"})
+    client.get("/v1/ask?q=ferry?")
+    assert service.asked == [Query("ferry?", top_k=5, documents=())] * 2
+
+
+def test_question_is_asked_as_it_was_written(client: TestClient, service: FakeService) -> None:
+    client.post("/v1/ask", json={"question": "  ferry\n?", "mode": "dense"})
+    assert service.asked[0].question == "  ferry\n?"
+
+
+def test_a_whole_number_may_have_a_point(client: TestClient, service: FakeService) -> None:
+    assert client.post("/v1/ask", json={"question": "ferry?", "top_k": 2.0}).status_code == 200
+    assert service.asked[0].top_k == 2
+
+
+def test_documents_narrow_the_search(client: TestClient) -> None:
+    body = client.post("/v1/ask", json={"question": "ferry", "documents": ["مكتبة*"]}).json()
+    assert {passage["document"]["id"] for passage in body["passages"]} == {"مكتبة.txt"}
+
+
+def test_limits_are_inclusive(client: TestClient, service: FakeService) -> None:
+    largest = {"question": "q" * service.limits.question_chars, "top_k": service.limits.top_k}
+    assert client.post("/v1/ask", json=largest).status_code == 200
+
+
+def test_head_is_get_without_the_body(client: TestClient) -> None:
+    get, head = client.get("/v1/ask?q=ferry"), client.head("/v1/ask?q=ferry")
+    assert head.status_code == 200
+    assert head.content == b""
+    assert head.headers["content-length"] == get.headers["content-length"]
+
+
+def test_document_has_its_canonical_text(client: TestClient) -> None:
+    for id, document in DOCUMENTS.items():
+        body = client.get(f"/v1/documents/{id}").json()
+        assert (body["id"], body["text"]) == (id, document.text)
+        assert body["source_sha256"] == document.source_sha256
+    body = client.get("/v1/documents/notes/ferry%20%3Ci%3E.txt").json()
+    assert body["sections"][1] == {"title": "Tickets", "level": 1, "start": 158, "body": 166, "end": len(body["text"])}
+    assert body["pages"] == [{"number": 1, "start": 0, "end": len(body["text"])}]
+
+
+def test_documents_are_listed_with_the_report(client: TestClient) -> None:
+    body = client.get("/v1/documents").json()
+    assert body["snapshot"] == "20260401T120000Z"
+    assert [document["id"] for document in body["documents"]] == list(DOCUMENTS)
+    assert body["report"][-1]["status"] == "failed"
+    assert body["report"][-1]["reason"] == "no text in it"
+
+
+def test_ready_says_what_is_served(client: TestClient) -> None:
+    body = client.get("/readyz").json()
+    assert (body["status"], body["index"], body["documents"], body["passages"]) == ("ready", "harbour", 2, 6)
+
+
+def test_health_does_not_wait_for_readiness(client: TestClient, service: FakeService) -> None:
+    service.failure = RuntimeError("nothing works")
+    assert client.get("/healthz").json() == {"status": "up"}

@@ -1,0 +1,98 @@
+"""The OpenAPI document says what the service does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from starlette.testclient import TestClient
+
+from qa.web import examples, requests, schemas
+
+OPERATIONS = {
+    "ask": {"200", "400", "413", "415", "422", "503", "default"},
+    "askByAddress": {"200", "422", "503", "default"},
+    "askMany": {"200", "400", "413", "415", "422", "503", "default"},
+    "listDocuments": {"200", "503", "default"},
+    "getDocument": {"200", "404", "503", "default"},
+    "health": {"200", "default"},
+    "ready": {"200", "503", "default"},
+}
+
+
+@pytest.fixture
+def document(client: TestClient) -> dict[str, Any]:
+    body: dict[str, Any] = client.get("/openapi.json").json()
+    return body
+
+
+def operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for path in document["paths"].values():
+        yield from path.values()
+
+
+def references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield from (v for k, v in value.items() if k == "$ref")
+        for inner in value.values():
+            yield from references(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from references(inner)
+
+
+def test_operations_and_their_responses(document: dict[str, Any]) -> None:
+    assert {o["operationId"]: set(o["responses"]) for o in operations(document)} == OPERATIONS
+    assert all(o["summary"] and o["description"] and len(o["tags"]) == 1 for o in operations(document))
+
+
+def test_every_error_is_a_problem(document: dict[str, Any]) -> None:
+    for operation in operations(document):
+        for status, response in operation["responses"].items():
+            if status != "200":
+                assert list(response["content"]) == ["application/problem+json"]
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert {r.removeprefix("#/components/schemas/") for r in references(document)} <= set(schemas)
+    assert "HTTPValidationError" not in schemas
+
+
+def test_the_limits_of_this_service_are_shown(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    question = schemas["AskRequest"]["properties"]["question"]
+    top_k = schemas["AskRequest"]["properties"]["top_k"]
+    assert (question["minLength"], question["maxLength"]) == (1, 200)
+    assert (top_k["minimum"], top_k["maximum"], top_k["default"]) == (1, 10, 5)
+    assert schemas["BatchRequest"]["properties"]["questions"]["maxItems"] == 4
+    parameters = {p["name"]: p for p in document["paths"]["/v1/ask"]["get"]["parameters"]}
+    assert list(parameters) == ["q", "top_k", "mode", "documents"]
+    assert parameters["top_k"]["schema"]["maximum"] == 10
+
+
+@pytest.mark.parametrize(
+    ("model", "example"),
+    [
+        (requests.AskRequest, examples.ASK),
+        (requests.BatchRequest, examples.BATCH),
+        (schemas.AskResponse, examples.RESPONSE),
+        (schemas.BatchResponse, examples.BATCH_RESPONSE),
+        (schemas.ProblemDetails, examples.PROBLEM),
+        (schemas.DocumentsResponse, examples.DOCUMENTS),
+        (schemas.DocumentResponse, examples.DOCUMENT),
+        (schemas.ReadyResponse, examples.READY),
+    ],
+)
+def test_examples_are_of_their_schema(model: type[BaseModel], example: dict[str, Any]) -> None:
+    assert model.model_validate(example).model_dump(mode="json", exclude_unset=True) == example
+
+
+def test_example_problem_is_what_is_sent(client: TestClient) -> None:
+    assert client.post("/v1/ask", json={"question": ""}).json() == examples.PROBLEM
+
+
+def test_no_page_loads_from_elsewhere(client: TestClient) -> None:
+    assert [client.get(path).status_code for path in ("/docs", "/redoc")] == [404, 404]

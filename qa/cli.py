@@ -1,0 +1,211 @@
+"""The command line ``qa``. Every command imports what it needs when it runs: ``qa --help`` must answer at once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from qa.errors import QAError
+
+if TYPE_CHECKING:
+    from qa.settings import Settings
+
+app = typer.Typer(
+    name="qa",
+    help="Ask questions of a folder of documents. Settings are QA_* environment variables; flags win over them.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+snapshots_app = typer.Typer(
+    help="List an index's snapshots and switch between them.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(snapshots_app, name="snapshots")
+
+Name = Annotated[str | None, typer.Option("--name", help="The index; 'seeds' if neither this nor QA_NAME is given.")]
+Indexes = Annotated[Path | None, typer.Option("--indexes", help="The folder that holds all indexes.")]
+Model = Annotated[str | None, typer.Option("--model", help="The model's folder, or its name on a hub.")]
+
+
+def _settings(**flags: Any) -> Settings:
+    from qa.settings import load_settings
+
+    return load_settings(**flags)
+
+
+@app.command()
+def index(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders and files to index, together.")],
+    name: Name = None,
+    indexes: Indexes = None,
+    model: Model = None,
+    passage_tokens: Annotated[int | None, typer.Option(help="The most tokens in a passage.")] = None,
+    overlap_tokens: Annotated[int | None, typer.Option(help="The most tokens repeated of the passage before.")] = None,
+    if_missing: Annotated[bool, typer.Option("--if-missing", help="Do nothing where the index exists.")] = False,
+) -> None:
+    """Build a snapshot of documents and make it the active one."""
+    from qa.errors import IndexNotFound
+    from qa.snapshots import Snapshots
+
+    settings = _settings(
+        name=name, indexes=indexes, model=model, passage_tokens=passage_tokens, overlap_tokens=overlap_tokens
+    )
+    if if_missing:
+        try:
+            current = Snapshots(settings.indexes, settings.name).current()
+        except IndexNotFound:
+            pass
+        else:
+            typer.echo(f"The index {settings.name} exists already (snapshot {current}).")
+            return
+    from qa.progress import IndexingProgress
+    from qa.service import update
+
+    try:
+        with IndexingProgress() as progress:
+            result = update(settings, paths, progress)
+    except KeyboardInterrupt:
+        typer.echo("Interrupted: nothing was published. Run it again to go on from what was encoded.", err=True)
+        raise
+    progress.summarise(result, settings.name)
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="A question in plain words.")],
+    name: Name = None,
+    indexes: Indexes = None,
+    model: Model = None,
+    top_k: Annotated[int, typer.Option(help="How many passages to show.")] = 5,
+    documents: Annotated[
+        list[str] | None, typer.Option("--document", help="Only documents whose id matches this glob; repeatable.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print what POST /v1/ask answers.")] = False,
+) -> None:
+    """Ask one question and show the passages that match best."""
+    settings = _settings(name=name, indexes=indexes, model=model)
+    from qa.queries import check
+    from qa.service import Service
+    from qa.types import Query
+
+    service, query = Service(settings), Query(question, top_k, tuple(documents or ()))
+    check(query, service.limits)
+    service.reload()
+    reply = service.ask(query)
+    if json:
+        from qa.web.schemas import AskResponse
+
+        typer.echo(AskResponse.of(reply).model_dump_json(indent=2))
+        return
+    for hit in reply.hits:
+        passage = hit.passage
+        place = [hit.title if hit.title == passage.document else f"{hit.title} ({passage.document})"]
+        place += [passage.section] if passage.section else []
+        place += [f"page {passage.page}"] if passage.page else []
+        typer.secho(f"{hit.rank}. {_printable(' · '.join(place))}", bold=True)
+        typer.echo(f"   cosine {hit.scores.dense:.3f} · characters {passage.start} to {passage.end}")
+        typer.echo(_printable(passage.text) + "\n")
+
+
+@app.command()
+def serve(
+    name: Name = None,
+    indexes: Indexes = None,
+    model: Model = None,
+    host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="The port to listen on; 0 takes a free one.")] = None,
+) -> None:
+    """Serve an index over HTTP, with a page for people at /. A new snapshot is picked up within seconds."""
+    settings = _settings(name=name, indexes=indexes, model=model, host=host, port=port)
+    from qa.listening import listen
+    from qa.snapshots import Snapshots
+
+    Snapshots(settings.indexes, settings.name).current()
+    # The port opens before FastAPI, and long before torch, is imported.
+    socket = listen(settings.host, settings.port)
+    from qa.web.server import run
+
+    run(settings, socket)
+
+
+@snapshots_app.command("list")
+def list_snapshots(name: Name = None, indexes: Indexes = None) -> None:
+    """List the snapshots, newest first; * marks the active one."""
+    from qa.snapshots import Snapshots
+
+    settings = _settings(name=name, indexes=indexes)
+    for info in Snapshots(settings.indexes, settings.name).listing():
+        if info.manifest is None:
+            typer.echo(f"{'*' if info.active else ' '} {info.id}  {info.problem}")
+            continue
+        typer.echo(
+            f"{'*' if info.active else ' '} {info.id}  {info.manifest.created}  {info.manifest.documents} documents  "
+            f"{info.manifest.passages} passages  {info.size / 1e6:.1f} MB  {info.manifest.encoder}"
+        )
+
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="The snapshot's id, as the list shows it.")]
+OptionalId = Annotated[str | None, typer.Argument(metavar="[ID]", help="The snapshot's id; the active one by default.")]
+
+
+@snapshots_app.command()
+def activate(id: Id, name: Name = None, indexes: Indexes = None) -> None:
+    """Check a snapshot and make it the active one."""
+    from qa.snapshots import Snapshots
+
+    settings = _settings(name=name, indexes=indexes)
+    snapshots = Snapshots(settings.indexes, settings.name)
+    snapshots.path(id)
+    with snapshots.writing() as writer:
+        manifest = writer.activate(id)
+    typer.echo(f"{manifest.id} is active.")
+
+
+@snapshots_app.command()
+def verify(id: OptionalId = None, name: Name = None, indexes: Indexes = None) -> None:
+    """Check every sum, span and vector of a snapshot."""
+    from qa.snapshots import Snapshots
+
+    settings = _settings(name=name, indexes=indexes)
+    manifest = Snapshots(settings.indexes, settings.name).verify(id)
+    typer.echo(f"{manifest.id} is whole: {manifest.documents} documents, {manifest.passages} passages.")
+
+
+@snapshots_app.command()
+def prune(
+    keep: Annotated[int | None, typer.Option(help="How many of the newest to keep.")] = None,
+    name: Name = None,
+    indexes: Indexes = None,
+) -> None:
+    """Remove old snapshots, never the active one, and the embeddings that none of the rest uses."""
+    from qa.service import prune as prune_index
+
+    settings = _settings(name=name, indexes=indexes, keep_snapshots=keep)
+    removed, forgotten = prune_index(settings)
+    for id in removed:
+        typer.echo(f"removed {id}")
+    typer.echo(f"{len(removed)} snapshots and {forgotten} embeddings removed.")
+
+
+def _printable(text: str) -> str:
+    """Documents must not steer the terminal: control characters but line ends and tabs are shown as �."""
+    return "".join(c if c in "\n\t" or not (ord(c) < 32 or 127 <= ord(c) < 160) else "\ufffd" for c in text)
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 done, 1 an error, told in one line, 2 wrong usage, 130 interrupted."""
+    try:
+        app()
+    except QAError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"qa: error: {_printable(message)}", err=True)
+    sys.exit(1)

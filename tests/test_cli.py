@@ -1,0 +1,163 @@
+"""The command line as a shell sees it: output, exit codes, and one line for each error."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from qa.settings import Settings
+from tests.conftest import Build
+
+QA = Path(sys.executable).parent / "qa"
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [QA, *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture
+def indexes(build: Build, settings: Settings) -> str:
+    build()
+    return str(settings.indexes)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        [],
+        ["index"],
+        ["ask"],
+        ["serve"],
+        ["snapshots"],
+        ["snapshots", "list"],
+        ["snapshots", "activate"],
+        ["snapshots", "prune"],
+        ["snapshots", "verify"],
+    ],
+    ids=" ".join,
+)
+def test_every_command_has_help(command: list[str]) -> None:
+    shown = run(*command, "--help")
+    assert shown.returncode == 0
+    assert f"Usage: qa {' '.join(command)}".strip() in shown.stdout
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys, qa.cli; print({'numpy', 'pydantic', 'faiss', 'fastapi', 'torch'} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    "module", ["qa.service", "qa.web.app", "qa.web.server", "qa.snapshots", "qa.encoders.sentence_transformer"]
+)
+def test_neither_torch_nor_faiss_is_imported_before_it_is_needed(module: str) -> None:
+    code = f"import sys, {module}; print({{'faiss', 'torch', 'sentence_transformers', 'scipy'}} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["index", "/no/such/folder"], "/no/such/folder"),
+        (["ask", "x", "--name", "absent"], "no index named 'absent'"),
+        (["serve", "--name", "absent"], "no index named 'absent'"),
+        (["ask", "x", "--name", "../up"], "'../up' is no name for an index"),
+        (["snapshots", "list", "--name", "absent"], "no index named 'absent'"),
+        (["snapshots", "activate", "nope", "--name", "test"], "no snapshot 'nope' in index 'test'; there are: 2"),
+        (["snapshots", "verify", "nope", "--name", "test"], "no snapshot 'nope' in index 'test'; there are: 2"),
+        (["snapshots", "prune", "--keep", "0", "--name", "test"], "--keep-snapshots is 0: input should be greater"),
+        (["ask", "", "--name", "test"], "the question is blank"),
+        (["ask", "x" * 100_000, "--name", "test"], "the question has 100,000 characters; at most 2,000 are allowed"),
+        (["ask", "x", "--top-k", "0", "--name", "test"], "top_k must be from 1 to 100"),
+        (["ask", "x", "--name", "test"], "was made with the model hashing, and all-MiniLM-L6-v2 is in use"),
+        (["ask", "x", "--name", "test", "--model", "/no/model"], "check QA_MODEL"),
+        (["serve", "--name", "test", "--port", "99999"], "--port is 99999: input should be less than"),
+        (["serve", "--name", "test", "--host", "203.0.113.1"], "cannot listen on 203.0.113.1"),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
+)
+def test_an_error_is_one_line_and_exit_code_1(indexes: str, arguments: list[str], message: str) -> None:
+    ended = run(*arguments, QA_INDEXES=indexes)
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("qa: error: ")
+    assert message in line
+
+
+@pytest.mark.parametrize("arguments", [["index"], ["ask"], ["nope"], ["ask", "x", "--top-k", "many"], ["serve", "x"]])
+def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
+    ended = run(*arguments)
+    assert ended.returncode == 2
+    assert "Usage: qa" in ended.stderr
+
+
+def test_an_unknown_setting_is_named() -> None:
+    ended = run("snapshots", "list", QA_PROT="1")
+    assert ended.returncode == 1
+    assert "no setting is called QA_PROT" in ended.stderr
+
+
+def test_a_port_in_use_is_said_before_anything_is_loaded(indexes: str) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = run("serve", "--name", "test", "--port", str(port), QA_INDEXES=indexes)
+    assert ended.returncode == 1
+    assert f"port {port} on 127.0.0.1 is in use" in ended.stderr
+
+
+def test_an_empty_folder_and_one_with_nothing_readable(tmp_path: Path) -> None:
+    assert "there is no file to index" in run("index", str(tmp_path)).stderr
+    (tmp_path / ".hidden").write_text("x")
+    assert "nothing could be read: .hidden: skipped" in run("index", str(tmp_path)).stderr
+
+
+def test_listing_activating_verifying_and_pruning(indexes: str, build: Build) -> None:
+    build()
+
+    def snapshots(*arguments: str) -> list[str]:
+        ended = run("snapshots", *arguments, "--name", "test", QA_INDEXES=indexes)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout.splitlines()
+
+    newest, oldest = snapshots("list")
+    assert newest.startswith("* ")
+    assert "3 documents  4 passages" in newest
+    id = oldest.split()[0]
+    assert snapshots("activate", id) == [f"{id} is active."]
+    assert snapshots("list")[1].startswith(f"* {id}")
+    assert snapshots("verify") == [f"{id} is whole: 3 documents, 4 passages."]
+    assert snapshots("prune", "--keep", "1") == ["0 snapshots and 0 embeddings removed."]
+
+
+@pytest.mark.model
+def test_indexing_and_asking_from_the_shell(tmp_path: Path) -> None:
+    documents = tmp_path / "documents"
+    documents.mkdir()
+    (documents / "a.txt").write_text("The cat\x1b[31m sat on the mat.\n")
+    (documents / "b.txt").write_text("Ships sail on the sea.\n")
+    (documents / "c.zip").write_bytes(b"PK")
+    built = run("index", str(documents), "--name", "pets", QA_INDEXES=str(tmp_path / "indexes"))
+    assert built.returncode == 0, built.stderr
+    assert "skipped: c.zip: " in built.stderr
+    assert "2 read, 1 skipped; 2 documents, 2 passages, 2 newly encoded" in built.stderr
+    assert built.stderr.splitlines()[-1].endswith("of index pets is active.")
+    again = run("index", str(documents), "--name", "pets", "--if-missing", QA_INDEXES=str(tmp_path / "indexes"))
+    assert "The index pets exists already" in again.stdout
+    asked = run("ask", "What is on the mat?", "--name", "pets", QA_INDEXES=str(tmp_path / "indexes"))
+    assert asked.returncode == 0
+    assert asked.stdout.startswith("1. a.txt\n   cosine 0.")
+    assert "The cat\ufffd[31m sat on the mat." in asked.stdout

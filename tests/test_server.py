@@ -1,0 +1,165 @@
+"""`qa serve` on the seed documents with the real weights: a true answer from the documents, over a real socket."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from qa.encoders.model_files import DEFAULT_MODEL, locate
+from qa.service import update
+from qa.settings import Settings
+from tests.conftest import REPOSITORY, SEED, SilentListener
+
+pytestmark = [pytest.mark.server, pytest.mark.model]
+
+QA = Path(sys.executable).parent / "qa"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    process: subprocess.Popen[str]
+    client: httpx2.Client
+    settings: Settings
+    seconds_to_open: float
+
+
+def start(settings: Settings, **environment: str) -> tuple[subprocess.Popen[str], str, float]:
+    """Start on a free port; returns the process, the address that it prints, and the seconds until the port opened."""
+    started = time.monotonic()
+    process = subprocess.Popen(
+        [QA, "serve", "--port", "0"],
+        env={**os.environ, "QA_INDEXES": str(settings.indexes), "QA_NAME": settings.name, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    address = line.removeprefix("Listening on ").partition(";")[0]
+    assert address.startswith("http://127.0.0.1:"), line
+    assert httpx2.get(f"{address}/healthz", timeout=30).status_code == 200
+    return process, address, time.monotonic() - started
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    settings = Settings(indexes=tmp_path_factory.mktemp("indexes"), name="seeds")
+    update(settings, [REPOSITORY / "seeds"], SilentListener())
+    process, address, seconds = start(settings)
+    with httpx2.Client(base_url=address, timeout=30) as client:
+        deadline = time.monotonic() + 120
+        while client.get("/readyz").status_code != 200:
+            assert time.monotonic() < deadline, "not ready within two minutes"
+            time.sleep(0.1)
+        yield Server(process, client, settings, seconds)
+    process.terminate()
+    process.communicate(timeout=30)
+    # uvicorn finishes what is under way, and then lets the signal end the process as it would have.
+    assert process.returncode == -signal.SIGTERM
+
+
+def test_it_says_it_is_loading_until_it_is_ready(server: Server) -> None:
+    process, address, _ = start(server.settings)
+    try:
+        early = httpx2.get(f"{address}/readyz", timeout=30)
+        assert early.status_code in {200, 503}
+        if early.status_code == 503:
+            assert early.headers["content-type"] == "application/problem+json"
+            assert httpx2.post(f"{address}/v1/ask", json={"question": "x"}, timeout=30).status_code == 503
+    finally:
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("How far is the armored division from Mosul?", "three to four miles"),
+        ("How many ISIS militants have been killed?", "At least 50 ISIS militants"),
+        ("Who warned the battle could take two months?", "Sirwan Barzani"),
+        ("What chemical weapon might be used?", "mustard agent"),
+        ("Which village did the families flee from?", "Al-Adla"),
+    ],
+)
+def test_a_question_is_answered_from_the_document(server: Server, question: str, answer: str) -> None:
+    reply = server.client.post("/v1/ask", json={"question": question}).raise_for_status().json()
+    assert reply["answer"] is None
+    text = server.client.get(f"/v1/documents/{SEED.name}").raise_for_status().json()["text"]
+    assert any(answer in passage["text"] for passage in reply["passages"][:3])
+    for passage in reply["passages"]:
+        assert text[passage["start"] : passage["end"]] == passage["text"]
+    assert reply["timings_ms"]["total"] > 0
+
+
+def test_the_canonical_text_is_the_file_that_was_indexed(server: Server) -> None:
+    document = server.client.get(f"/v1/documents/{SEED.name}").raise_for_status().json()
+    assert document["text"] == SEED.read_text(encoding="utf-8")
+
+
+def test_a_snapshot_that_is_published_meanwhile_is_picked_up(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "news.txt").write_text("The bridge at Qayyarah was repaired in a week.\n")
+    published = update(server.settings, [REPOSITORY / "seeds", tmp_path / "news.txt"], SilentListener()).manifest.id
+    deadline = time.monotonic() + 30
+    while True:
+        reply = server.client.get("/v1/ask", params={"q": "How long did the bridge take?"}).raise_for_status().json()
+        if reply["snapshot"] == published:
+            break
+        assert time.monotonic() < deadline, "the new snapshot was not picked up"
+        time.sleep(0.2)
+    assert reply["passages"][0]["document"]["id"] == "news.txt"
+
+
+@pytest.mark.parametrize("path", ["/v1/documents/../../../etc/passwd", "/v1/documents/..%2F..%2Fetc%2Fpasswd"])
+def test_a_path_that_climbs_finds_nothing(server: Server, path: str) -> None:
+    raw = httpx2.Request("GET", server.client.base_url.copy_with(raw_path=path.encode()))
+    reply = server.client.send(raw)
+    assert reply.status_code == 404
+    assert "root:" not in reply.text
+
+
+def test_the_command_line_prints_the_shape_of_the_api(server: Server) -> None:
+    shown = subprocess.run(
+        [QA, "ask", "How many villages were liberated?", "--json"],
+        env={**os.environ, "QA_INDEXES": str(server.settings.indexes)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    asked = server.client.get("/v1/ask", params={"q": "How many villages were liberated?"}).json()
+    printed = json.loads(shown.stdout)
+    assert printed.keys() == asked.keys()
+    assert [p["id"] for p in printed["passages"]] == [p["id"] for p in asked["passages"]]
+
+
+def test_serving_a_snapshot_of_another_model_is_refused_by_name(server: Server, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(locate(DEFAULT_MODEL).folder, folder, copy_function=os.symlink)
+    (folder / "config.json").unlink()
+    (folder / "config.json").write_text('{"hidden_size": 384, "max_position_embeddings": 512}')
+    process, address, _ = start(server.settings, QA_MODEL=str(folder))
+    try:
+        deadline = time.monotonic() + 60
+        while (
+            "is in use (they differ in architecture)"
+            not in (problem := httpx2.get(f"{address}/readyz", timeout=30)).text
+        ):
+            assert time.monotonic() < deadline, problem.text
+            time.sleep(0.1)
+        assert problem.status_code == 503
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)

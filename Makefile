@@ -4,14 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: serve test check format docs constraints clean
+.PHONY: serve test check format docs bench-seeds constraints clean
 
 serve: $(INSTALLED)
 	@$(BIN)/qa index seeds --name seeds --if-missing
 	@exec $(BIN)/qa serve --name seeds
 
 test: $(INSTALLED)-dev
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 check: $(INSTALLED)-dev
 	$(BIN)/ruff check .
@@ -19,6 +19,11 @@ check: $(INSTALLED)-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
+
+# How often the seed questions find their evidence: benchmarks/README.md.
+bench-seeds: $(INSTALLED)
+	@$(BIN)/qa index seeds --name seeds
+	@$(BIN)/python -m benchmarks.seeds
 
 format: $(INSTALLED)-dev
 	$(BIN)/ruff check --fix .

@@ -106,18 +106,20 @@ class DocumentNotFound(QAError):
 
 
 class QueryError(QAError):
-    """A question that cannot be asked; ``field`` is the part of the query that is wrong."""
+    """A question that cannot be asked; ``field`` is the part of the query that is wrong, ``code`` the kind of fault."""
 
-    def __init__(self, field: str, message: str) -> None:
+    def __init__(self, field: str, message: str, code: str = "invalid-request") -> None:
         super().__init__(message)
         self.field = field
+        self.code = code
 
 
 class QuestionTooLong(QueryError):
     """More tokens than the encoder reads: answering the part that fits would be a silent truncation."""
 
     def __init__(self, tokens: int, window: int) -> None:
-        super().__init__("question", f"the question has {tokens} tokens and the model reads {window}; shorten it")
+        message = f"the question has {tokens:,} tokens and the model reads {window:,}; shorten it"
+        super().__init__("question", message, "question-too-long")
 
 
 class NotReady(QAError):

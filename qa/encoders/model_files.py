@@ -25,7 +25,10 @@ _PASSAGE_PROMPTS = ("document", "passage", "corpus")
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """A model on disk. ``window`` is in tokens; ``passage_prompt`` is put before every passage."""
+    """A model on disk. ``window`` is in tokens; ``passage_prompt`` is put before every passage.
+
+    ``name`` is for people, over HTTP too, so that of a folder it is the last part only.
+    """
 
     name: str
     folder: Path
@@ -45,7 +48,7 @@ def locate(model: str) -> ModelFiles:
     """
     folder = _folder(model)
     try:
-        files = _read(model, folder)
+        files = _read(Path(model).name if Path(model).is_dir() else model, folder)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelNotFound(
             f"{folder} is not a sentence-transformers model with safetensors weights ({error}); "

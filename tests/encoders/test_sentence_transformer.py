@@ -23,7 +23,8 @@ def encoder() -> SentenceTransformerEncoder:
 
 def test_shape_order_and_length(encoder: SentenceTransformerEncoder) -> None:
     rows = encoder.encode_passages(TEXTS)
-    assert (rows.shape, rows.dtype) == ((4, 384), np.float32)
+    assert rows.shape == (4, 384)
+    assert rows.dtype == np.float32
     assert np.linalg.norm(rows, axis=1) == pytest.approx(np.ones(4), abs=1e-5)
     for text, row in zip(TEXTS, rows, strict=True):
         assert encoder.encode_passages([text])[0] @ row == pytest.approx(1.0, abs=1e-5)

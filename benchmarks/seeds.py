@@ -11,7 +11,7 @@ from pathlib import Path
 
 from qa.service import Service
 from qa.settings import load_settings
-from qa.types import Hit, Query, Reply
+from qa.types import Hit, Query
 
 QUESTIONS = Path(__file__).parent.parent / "seeds" / "questions.jsonl"
 DEPTH = 5
@@ -22,8 +22,8 @@ class Judged:
     """A question, and the rank from 1 of the first passage that holds one of its quotes whole."""
 
     question: str
+    tags: tuple[str, ...]
     rank: int | None
-    reply: Reply
 
 
 def holds(hit: Hit, evidence: list[dict[str, str]]) -> bool:
@@ -37,22 +37,27 @@ def judge(service: Service) -> list[Judged]:
         if question["answerable"]:
             reply = service.ask(Query(question["question"], top_k=DEPTH))
             ranks = [hit.rank for hit in reply.hits if holds(hit, question["evidence"])]
-            judged.append(Judged(question["question"], min(ranks, default=None), reply))
+            judged.append(Judged(question["question"], tuple(question["tags"]), min(ranks, default=None)))
     return judged
+
+
+def summary(judged: list[Judged]) -> dict[str, int]:
+    first = sum(j.rank == 1 for j in judged)
+    return {"questions": len(judged), "first": first, "first_5": sum(j.rank is not None for j in judged)}
 
 
 def main() -> None:
     service = Service(load_settings(name="seeds"))
     service.reload()
     judged = judge(service)
-    first = sum(j.rank == 1 for j in judged)
-    found = sum(j.rank is not None for j in judged)
     for j in judged:
         if j.rank != 1:
             print(f"{j.rank or '-':>4}  {j.question}")
-    print(f"{len(judged)} answerable questions: evidence first {first}, among the first {DEPTH} {found}")
-    state = service.state()
-    print(json.dumps({"questions": len(judged), "first": first, "first_5": found, "passages": state.passages}))
+    print(f"\n| questions | count | evidence first | among the first {DEPTH} |\n|---|---|---|---|")
+    parts = {tag: [j for j in judged if tag in j.tags] for tag in ("lexical", "paraphrase")}
+    for name, part in {"all answerable": judged, **parts}.items():
+        print("| " + " | ".join([name, *(str(value) for value in summary(part).values())]) + " |")
+    print(json.dumps({**summary(judged), "passages": service.state().passages}))
 
 
 if __name__ == "__main__":

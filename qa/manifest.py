@@ -13,7 +13,7 @@ from typing import Any
 from qa.errors import SnapshotCorrupt, SnapshotIncompatible
 
 MANIFEST_FILE = "manifest.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)

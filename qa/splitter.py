@@ -1,8 +1,9 @@
 """A document to passages: whole sentences, packed to a budget of the encoder's own tokens.
 
-The text goes through as a stream. Headings cut it into segments, a segment is a row of units (a heading, a sentence,
-or a piece of one that is over the budget), ``qa.packing`` makes drafts of them, and a draft becomes a passage once its
-encoded text has been counted. The sum of its units' counts only plans; the count of the whole decides.
+The text goes through as a stream. Headings, and spans to be left out, cut it into segments, a segment is a row of units
+(a heading, a sentence, or a piece of one that is over the budget), ``qa.packing`` makes drafts of them, and a draft
+becomes a passage once its encoded text has been counted. The sum of its units' counts only plans; the count of the
+whole decides.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from qa.segments import Segment, context_of, segments, shortened
 from qa.sentences import sentences
 from qa.types import Document, Passage, Span
 
-SPLITTER_VERSION = "1"
+SPLITTER_VERSION = "2"
 
 CountTokens = Callable[[Sequence[str]], list[int]]
 
@@ -60,7 +61,10 @@ class SplitterParameters:
 def split(
     document: Document, parameters: SplitterParameters, count_tokens: CountTokens, window: int
 ) -> Iterator[Passage]:
-    """The document's passages in order of their ends. Every character but white space is in at least one of them.
+    """The document's passages in order of their ends.
+
+    Every character but white space and what the document excludes is in at least one of them, and nothing excluded
+    is in any.
 
     Args:
         count_tokens: the encoder's; prompt and special tokens included.
@@ -132,7 +136,7 @@ class _Splitter:
         text = self._document.text
         for segment in segments(self._document):
             for heading in segment.headings:
-                for span in sentences(text, heading.start, heading.body):
+                for span in sentences(text, heading.start, heading.end):
                     yield segment, Unit(span, is_heading=True)
             for span in sentences(text, segment.body, segment.end):
                 yield segment, Unit(span)

@@ -1,4 +1,4 @@
-"""``documents.sqlite``: canonical texts, sections, pages, passages and the ingestion report of one snapshot."""
+"""``documents.sqlite``: texts with their sections, pages and excluded spans, passages and the ingestion report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from qa.errors import DocumentNotFound, SnapshotCorrupt
-from qa.types import Document, DocumentSummary, FileReport, Page, Passage, Section
+from qa.types import Document, DocumentSummary, FileReport, Page, Passage, Section, Span
 
 DOCUMENTS_FILE = "documents.sqlite"
 
@@ -27,6 +27,9 @@ CREATE TABLE sections (
 CREATE TABLE pages (
     document INTEGER NOT NULL REFERENCES documents, number INTEGER NOT NULL, start INTEGER NOT NULL,
     end INTEGER NOT NULL, PRIMARY KEY (document, number)) WITHOUT ROWID;
+CREATE TABLE excluded (
+    document INTEGER NOT NULL REFERENCES documents, start INTEGER NOT NULL, end INTEGER NOT NULL,
+    PRIMARY KEY (document, start)) WITHOUT ROWID;
 CREATE TABLE passages (
     id INTEGER PRIMARY KEY, document INTEGER NOT NULL REFERENCES documents, start INTEGER NOT NULL,
     end INTEGER NOT NULL, text TEXT NOT NULL, context TEXT NOT NULL, section TEXT, page INTEGER);
@@ -93,6 +96,9 @@ class StoreWriter:
         )
         self._connection.executemany(
             "INSERT INTO pages VALUES (?, ?, ?, ?)", [(number, p.number, p.start, p.end) for p in document.pages]
+        )
+        self._connection.executemany(
+            "INSERT INTO excluded VALUES (?, ?, ?)", [(number, span.start, span.end) for span in document.excluded]
         )
         return number
 
@@ -212,6 +218,7 @@ class Store:
             "SELECT title, level, start, body, end FROM sections WHERE document = ? ORDER BY ordinal", (number,)
         )
         pages = self._all("SELECT number, start, end FROM pages WHERE document = ? ORDER BY number", (number,))
+        excluded = self._all("SELECT start, end FROM excluded WHERE document = ? ORDER BY start", (number,))
         return Document(
             id=row[0],
             title=row[1],
@@ -222,6 +229,7 @@ class Store:
             sections=tuple(Section(*section) for section in sections),
             pages=tuple(Page(*page) for page in pages),
             problems=tuple(json.loads(row[6])),
+            excluded=tuple(Span(*span) for span in excluded),
         )
 
     def text_sums(self) -> dict[str, str]:

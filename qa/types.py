@@ -57,7 +57,8 @@ class Document:
 
     ``id`` is the path relative to the indexed folder, with ``/``. ``source_sha256`` is of the source's bytes.
     ``reader`` names the reader and its version. ``problems`` says, in words for a person, what could not be read.
-    Sections are in order of their start and properly nested.
+    Sections are in order of their start and properly nested. ``excluded`` are spans that no passage may contain, such
+    as a page's running header; they are in order and do not overlap.
     """
 
     id: str
@@ -69,6 +70,7 @@ class Document:
     sections: tuple[Section, ...] = ()
     pages: tuple[Page, ...] = ()
     problems: tuple[str, ...] = ()
+    excluded: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

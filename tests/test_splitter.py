@@ -15,7 +15,7 @@ from qa.errors import SettingsError, WindowTooSmall
 from qa.readers.registry import read_source
 from qa.readers.sections import Heading, nested
 from qa.splitter import CountTokens, SplitterParameters, passage_id, split
-from qa.types import Document, Page, Passage, Source
+from qa.types import Document, Page, Passage, Source, Span
 from tests.conftest import SEED
 from tests.texts import SCRIPTS, derived
 
@@ -68,15 +68,21 @@ def _split(document: Document, size: int = 32, overlap: int = 0, count: CountTok
 
 
 def _assert_sound(document: Document, passages: Sequence[Passage], size: int, count: CountTokens) -> None:
+    # What is excluded counts as white space: it needs no passage, and is in none.
+    blanked = document.text
+    for span in document.excluded:
+        blanked = f"{blanked[: span.start]}{' ' * (span.end - span.start)}{blanked[span.end :]}"
     covered = 0
     for before, passage in zip([None, *passages], passages, strict=False):
         assert document.text[passage.start : passage.end] == passage.text
+        assert blanked[passage.start : passage.end] == passage.text
         assert passage.text.strip()
         assert count([passage.encoded_text])[0] <= min(size, WINDOW)
         assert before is None or before.end < passage.end
-        assert not document.text[covered : max(covered, passage.start)].strip()
+        assert not blanked[covered : max(covered, passage.start)].strip()
         covered = passage.end
-    assert not document.text[covered:].strip()
+    assert not blanked[covered:].strip()
+    assert not any(s.start < p.end and p.start < s.end for s in document.excluded for p in passages if s.start < s.end)
     assert len({passage.id for passage in passages}) == len(passages)
 
 
@@ -92,12 +98,15 @@ SOME_TEXT = st.lists(
 
 @st.composite
 def documents(draw: st.DrawFn) -> Document:
-    """Any text, with headings of any length and level anywhere in it."""
+    """Any text, with headings of any length and level, and excluded spans, anywhere in it."""
     text = draw(SOME_TEXT)
     cuts = sorted(draw(st.sets(st.integers(0, len(text)), max_size=8)))
     spans = list(zip(cuts[::2], cuts[1::2], strict=False))
     headings = [Heading(text[a:b], draw(st.integers(1, 3)), a, b) for a, b in spans if text[a:b].strip()]
-    return Document("a", "a", text, "", "text/plain", "text/1", nested(headings, len(text)))
+    edges = sorted(draw(st.sets(st.integers(0, len(text)), max_size=8)))
+    excluded = tuple(Span(a, b) for a, b in zip(edges[::2], edges[1::2], strict=False))
+    sections = nested(headings, len(text))
+    return Document("a", "a", text, "", "text/plain", "text/1", sections, excluded=excluded)
 
 
 @pytest.mark.parametrize("count", COUNTERS)
@@ -151,6 +160,22 @@ def test_no_passage_crosses_a_heading() -> None:
         ("First\n\nTwo b.", "First"),
         ("Second\n\nThree c.", "Second"),
     ]
+
+
+def test_no_passage_holds_what_is_excluded() -> None:
+    document = _document("Top\n\nOne a.\n\nPage 1\n\nTwo b.\n\nInner\n\nPage 2\n\nThree c.", ("Top", 1), ("Inner", 2))
+    starts = [document.text.index("Page 1"), document.text.index("Page 2")]
+    document = dataclasses.replace(document, excluded=tuple(Span(start, start + 6) for start in starts))
+    assert [(passage.text, passage.context, passage.section) for passage in _split(document, 128, 24)] == [
+        ("Top\n\nOne a.", "", "Top"),
+        ("Two b.", "Top", "Top"),
+        ("Inner", "Top", "Inner"),
+        ("Three c.", "Top > Inner", "Inner"),
+    ]
+
+
+def test_a_document_that_is_excluded_whole_has_no_passages() -> None:
+    assert _split(dataclasses.replace(_document("Some words."), excluded=(Span(0, 11),))) == []
 
 
 def test_context_is_the_path_of_headings_that_the_text_does_not_hold() -> None:

@@ -1,0 +1,209 @@
+"""What PDFium knows of a page's characters, as runs: pieces of a line in page order, with their boxes."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import pi
+from statistics import median_low
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pypdfium2 import PdfPage, PdfTextPage
+
+# PDFium's mark for a hyphen at a line's end; the line break after it is not told otherwise.
+_BROKEN = "\x02\ufffe"
+_HYPHENS = "-\u2010\u00ad"
+# A gap wider than this many times the type size ends a run: another column, or another cell.
+_WIDEST_GAP = 1.2
+_ASKEW = -1
+
+_Box = tuple[float, float, float, float]
+
+# Controls, surrogates, non-characters, and what has no width: soft hyphens within a line, byte order marks.
+_UNWANTED = re.compile(
+    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u200b\u2060\ufeff\ud800-\udfff\ufdd0-\ufdef\ufff0-\ufffb\ufffe\uffff]"
+)
+# Latin ligatures and the shaped forms of Arabic letters.
+_PRESENTATION = re.compile("[\ufb00-\ufb06\ufb50-\ufdcf\ufdf0-\ufdff\ufe70-\ufefc]+")
+# Bullets of the fonts Symbol and Wingdings, which have no Unicode of their own.
+_BULLETS = str.maketrans(dict.fromkeys("\uf0b7\uf0a7\uf076\uf0d8\uf0fc", "•"))
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A piece of one line of text, in points from the page's top left corner as it is read: ``bottom`` > ``top``.
+
+    ``size`` is the height of its type. ``broken`` says that it ends with a hyphen at which its word may be cut; the
+    hyphen is in the text.
+    """
+
+    text: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+    size: float
+    broken: bool = False
+
+
+class _Growing:
+    """A run while its characters come. Its boxes are turned so that its text is upright."""
+
+    __slots__ = ("bottom", "bottoms", "broken", "left", "quarter", "right", "text", "top", "tops")
+
+    def __init__(self, quarter: int, box: _Box) -> None:
+        self.quarter = quarter
+        self.left, self.top, self.right, self.bottom = box
+        self.tops: list[float] = []
+        self.bottoms: list[float] = []
+        self.text: list[str] = []
+        self.broken = False
+
+    def add(self, character: str, box: _Box) -> None:
+        left, top, right, bottom = box
+        self.text.append(character)
+        self.tops.append(top)
+        self.bottoms.append(bottom)
+        self.left = min(self.left, left)
+        self.top = min(self.top, top)
+        self.right = max(self.right, right)
+        self.bottom = max(self.bottom, bottom)
+
+    def is_apart(self, box: _Box) -> bool:
+        """Whether a character cannot be the next one of this run."""
+        left, top, right, bottom = box
+        if self.quarter == _ASKEW:
+            return False
+        if bottom <= self.top or top >= self.bottom:
+            return True
+        # Scripts that run to the left come in reading order, each character before the one before it.
+        widest = _WIDEST_GAP * (self.bottom - self.top)
+        return left - self.right > widest or self.left - right > widest
+
+    def placed(self, turn: Callable[[_Box], _Box]) -> Run:
+        """As a run. Most of its characters decide on its height: a raised number or a tall bracket does not."""
+        top, bottom = median_low(self.tops), median_low(self.bottoms)
+        text = cleaned("".join(self.text)).strip()
+        return Run(text, *turn((self.left, top, self.right, bottom)), max(bottom - top, 1.0), self.broken)
+
+
+def page_runs(page: PdfPage, text_page: PdfTextPage, limit: int) -> tuple[list[Run], list[Run], float]:
+    """The runs of the page in PDFium's order, those aligned with most of the text and those not, and its height.
+
+    Text that is turned by a quarter on the whole page is read as if it were upright. No more than the first ``limit``
+    characters are looked at.
+    """
+    grown = [run for run in _grown(text_page, limit) if not "".join(run.text).isspace()]
+    if not grown:
+        return [], [], 1.0
+    lengths: Counter[int] = Counter()
+    for run in grown:
+        lengths[run.quarter] += len(run.text)
+    lengths[_ASKEW] = 0
+    main = max(lengths, key=lambda quarter: lengths[quarter])
+    left, top, _, bottom = _turned(page.get_bbox(), main)
+
+    def placed(run: _Growing) -> Run:
+        def turn(box: _Box) -> _Box:
+            if run.quarter != main:
+                box = _turned(_unturned(box, run.quarter), main)
+            return (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
+
+        return run.placed(turn)
+
+    upright, turned = ([placed(run) for run in grown if (run.quarter == main) is which] for which in (True, False))
+    return upright, turned, max(bottom - top, 1.0)
+
+
+def _turned(box: _Box, quarter: int) -> _Box:
+    """A box (left, bottom, right, top) of the page as (left, top, right, bottom) of text that is turned clockwise."""
+    left, bottom, right, top = box
+    if quarter == 0:
+        return (left, -top, right, -bottom)
+    if quarter == 1:
+        return (-top, -right, -bottom, -left)
+    if quarter == 2:
+        return (-right, bottom, -left, top)
+    if quarter == 3:
+        return (bottom, left, top, right)
+    return (left, -top, right, -bottom)
+
+
+def _unturned(box: _Box, quarter: int) -> _Box:
+    """The inverse of :func:`_turned`."""
+    left, top, right, bottom = box
+    if quarter == 1:
+        return (-bottom, -right, -top, -left)
+    if quarter == 2:
+        return (-right, top, -left, bottom)
+    if quarter == 3:
+        return (top, left, bottom, right)
+    return (left, -bottom, right, -top)
+
+
+def _grown(text_page: PdfTextPage, limit: int) -> Iterator[_Growing]:
+    import pypdfium2.raw as pdfium
+
+    rectangle = pdfium.FS_RECTF()
+    unicode_of, box_of = pdfium.FPDFText_GetUnicode, pdfium.FPDFText_GetLooseCharBox
+    handle = text_page.raw
+    run: _Growing | None = None
+    spaces = ""
+    for index in range(min(text_page.count_chars(), limit)):
+        code = unicode_of(handle, index)
+        character = chr(code) if code < 0x110000 else ""
+        if character in "\r\n" or (character.isspace() and character not in "\x1c\x1d\x1e\x1f"):
+            if run and character == "\n":
+                yield run
+                run = None
+            spaces = " "
+            continue
+        box_of(handle, index, rectangle)
+        box = (rectangle.left, rectangle.bottom, rectangle.right, rectangle.top)
+        turned = _turned(box, run.quarter) if run else box
+        if run is None or run.is_apart(turned):
+            if run:
+                yield run
+            quarter = _quarter(pdfium.FPDFText_GetCharAngle(handle, index))
+            turned = _turned(box, quarter)
+            run, spaces = _Growing(quarter, turned), ""
+        if spaces:
+            run.text.append(spaces)
+            spaces = ""
+        broken = character in _BROKEN
+        run.add("-" if broken else character, turned)
+        if broken:
+            run.broken = True
+            yield run
+            run = None
+    if run:
+        yield run
+
+
+def _quarter(angle: float) -> int:
+    """0 to 3 quarters clockwise for an angle in radians, of which scans may be a little off."""
+    turns = angle / (pi / 2)
+    return round(turns) % 4 if abs(turns - round(turns)) < 0.15 else _ASKEW
+
+
+def cleaned(text: str) -> str:
+    """Without control characters; ligatures as letters, white space as spaces."""
+    if text.isascii() and text.isprintable():
+        return text
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "ignore")
+    text = text.translate(_BULLETS)
+    text = _PRESENTATION.sub(lambda found: unicodedata.normalize("NFKC", found[0]), text)
+    # A soft hyphen is invisible within a line; at its end it is where the word is cut.
+    ends = text[-1:] == "\u00ad"
+    text = " ".join(_UNWANTED.sub("", text).split())
+    return f"{text}-" if ends else text
+
+
+def is_broken(run: Run) -> bool:
+    """Whether a run ends with a hyphen that may be there for the line's end only."""
+    return run.broken or (run.text[-1:] in _HYPHENS and run.text[-2:-1].isalnum())

@@ -8,6 +8,8 @@
     │   ├── SourceNotFound       a path that is not there
     │   ├── NothingToIndex       no file could be read
     │   ├── DuplicateDocument    two files would get one document id
+    │   ├── BadIgnoreFile        a .qaignore that cannot be read, or a line of it that is no pattern
+    │   ├── ReadingUnavailable   the process that reads files cannot be started
     │   └── UnreadableDocument   one file; the ingestion report has it, the others are unharmed
     ├── EncoderError
     │   ├── ModelNotFound        no model at that path or under that name
@@ -50,6 +52,14 @@ class NothingToIndex(SourceError):
 
 
 class DuplicateDocument(SourceError):
+    pass
+
+
+class BadIgnoreFile(SourceError):
+    pass
+
+
+class ReadingUnavailable(SourceError):
     pass
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from qa.errors import DuplicateDocument, SourceNotFound
+from qa.readers.ignoring import IGNORE_FILE, IgnoreRules, read_rules
+from qa.readers.names import fault, printable, why
 from qa.types import FileReport, Source
 
 _IRREGULAR = {
@@ -22,24 +24,21 @@ def discover(paths: Sequence[Path]) -> Iterator[Source | FileReport]:
     """Every file under ``paths``: a ``Source`` where it is to be read, else a report that says why it is not.
 
     With one path, ids are relative to it (a single file: its name). With several, each id starts with the base name
-    of its path. Hidden files are read only where a path names them. A link is followed only where it leads to a file
-    inside the folder.
+    of its path. Hidden files are read only where a path names them, and so are those that a ``.qaignore`` keeps out. A
+    link is followed only where it leads to a file inside the folder, and is ignored by its own name. An ignored or
+    hidden folder is one report; a ``.qaignore`` is none.
 
     Raises:
         SourceNotFound: at once, a path that is not there or cannot be looked at.
         DuplicateDocument: on the way, two files that would get one id.
+        BadIgnoreFile: on the way, a ``.qaignore`` that is broken.
     """
     for path in paths:
         try:
             path.stat()
         except (OSError, ValueError) as error:
-            raise SourceNotFound(f"{printable(str(path))}: {_why(error)}; give a file or folder that exists") from None
+            raise SourceNotFound(f"{printable(str(path))}: {why(error)}; give a file or folder that exists") from None
     return _walk_all(paths)
-
-
-def printable(name: str) -> str:
-    """``name`` as text that can be encoded in UTF-8: bytes that were not are written as escapes."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _walk_all(paths: Sequence[Path]) -> Iterator[Source | FileReport]:
@@ -76,22 +75,34 @@ def _walk_folder(root: Path, prefix: str) -> Iterator[Source | FileReport]:
     """Depth first; ids come in the order in which they sort."""
     inside = root.resolve()
     # A stack and not recursion: folders may be nested deeper than Python's stack.
-    pending: list[tuple[Path, str, bool]] = [(root, prefix, True)]
+    pending: list[tuple[Path, str, bool, IgnoreRules | None]] = [(root, prefix, True, None)]
     while pending:
-        path, id, is_folder = pending.pop()
-        if path != root and path.name.startswith("."):
-            yield FileReport(printable(id), "skipped", "hidden")
+        path, id, is_folder, rules = pending.pop()
+        if path is not root and (reason := _unwanted(path, id, is_folder, rules)):
+            yield FileReport(printable(id), "skipped", reason)
         elif not is_folder:
             yield _entry(path, id, inside)
-        elif path != root and not _encodable(path.name):
-            yield _badly_named(id)
         else:
             try:
                 children = _children(path)
             except OSError as error:
-                yield FileReport(printable(id or inside.name), "failed", f"the folder: {_why(error)}")
+                yield FileReport(printable(id or inside.name), "failed", f"the folder: {why(error)}")
                 continue
-            pending += [(child, f"{id}/{child.name}" if id else child.name, folder) for child, folder in children]
+            if (path / IGNORE_FILE, False) in children:
+                children.remove((path / IGNORE_FILE, False))
+                rules = read_rules(path / IGNORE_FILE, id, rules)
+            pending += [
+                (child, f"{id}/{child.name}" if id else child.name, folder, rules) for child, folder in children
+            ]
+
+
+def _unwanted(path: Path, id: str, is_folder: bool, rules: IgnoreRules | None) -> str:
+    """Why a file or folder is passed over for its name, empty where it is not."""
+    if path.name.startswith("."):
+        return "hidden"
+    if rules is not None and rules.ignore(id, is_folder):
+        return f"ignored by {IGNORE_FILE}"
+    return fault(path.name)
 
 
 def _children(folder: Path) -> list[tuple[Path, bool]]:
@@ -104,13 +115,11 @@ def _children(folder: Path) -> list[tuple[Path, bool]]:
 
 def _entry(path: Path, id: str, inside: Path) -> Source | FileReport:
     """One file or link found in a folder; ``inside`` is that folder, resolved."""
-    if not _encodable(path.name):
-        return _badly_named(id)
     try:
         if path.is_symlink() and (reason := _unfollowed(path, inside)):
             return FileReport(id, "skipped", reason)
     except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError before Python 3.13
-        return FileReport(id, "failed", f"the link: {_why(error)}")
+        return FileReport(id, "failed", f"the link: {why(error)}")
     return _file(path, id)
 
 
@@ -131,31 +140,13 @@ def _unfollowed(link: Path, inside: Path) -> str:
 
 
 def _file(path: Path, id: str) -> Source | FileReport:
-    if not _encodable(path.name):
-        return _badly_named(id)
+    if reason := fault(path.name):
+        return FileReport(printable(id), "skipped", reason)
     try:
         status = path.stat()
     except OSError as error:
-        return FileReport(id, "failed", _why(error))
+        return FileReport(id, "failed", why(error))
     if not stat.S_ISREG(status.st_mode):
         kind = _IRREGULAR.get(stat.S_IFMT(status.st_mode), "not a regular file")
         return FileReport(id, "skipped", kind)
     return Source(id, path, status.st_size)
-
-
-def _encodable(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _badly_named(id: str) -> FileReport:
-    return FileReport(printable(id), "skipped", "its name is not valid UTF-8; rename it")
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror[0].lower() + error.strerror[1:]
-    return str(error) or type(error).__name__

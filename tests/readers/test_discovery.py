@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -132,6 +134,80 @@ def test_names_that_are_not_utf8_are_skipped_under_a_printable_id(tmp_path: Path
             "its name is not valid UTF-8; rename it",
         )
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "id"),
+    [
+        ("a\nb.txt", "a\\nb.txt"),
+        ("a\x1b[31m.txt", "a\\x1b[31m.txt"),
+        ("a\u2028b/c.txt", "a\\u2028b"),
+        ("\x85", "\\x85"),
+    ],
+)
+def test_names_that_are_no_single_line_are_skipped_under_a_printable_id(tmp_path: Path, name: str, id: str) -> None:
+    _write(tmp_path, name, "a.txt")
+    assert _ids(tmp_path) == ["a.txt"]
+    assert _reports(tmp_path) == {id: ("skipped", "its name holds a line break or control character; rename it")}
+
+
+def test_odd_names_that_are_one_line_are_read_under_them(tmp_path: Path) -> None:
+    names = sorted(
+        ["a b.txt", "a\\nb.txt", "50%.txt", "#1?.txt", "👩\u200d👩\u200d👦.txt", "10\u202fPM.txt", '"<&>.txt']
+    )
+    _write(tmp_path, *names)
+    assert _ids(tmp_path) == names
+
+
+def test_a_given_path_is_named_on_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SourceNotFound, match=r"a\\nb: no such file"):
+        discover([tmp_path / "a\nb"])
+    _write(tmp_path, "a\nb", "c/x.txt", "d\ne/x.txt")
+    reason = "its name holds a line break or control character; rename it"
+    assert list(discover([tmp_path / "a\nb"])) == [FileReport("a\\nb", "skipped", reason)]
+    assert _ids(tmp_path / "c", tmp_path / "d\ne") == ["c/x.txt", "d\\ne/x.txt"]
+
+
+def test_sockets_and_devices_are_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # the path of a socket may not be long
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind("socket.txt")
+        assert _reports(tmp_path) == {"socket.txt": ("skipped", "a socket")}
+    assert list(discover([Path("/dev/null")])) == [FileReport("null", "skipped", "a device")]
+
+
+def test_folders_that_lead_into_one_another_end(tmp_path: Path) -> None:
+    _write(tmp_path, "a/b/c.txt", "d/e.txt")
+    (tmp_path / "a/b/up").symlink_to(tmp_path / "a")
+    (tmp_path / "a/there").symlink_to(tmp_path / "d")
+    (tmp_path / "d/back").symlink_to(tmp_path / "a")
+    assert _ids(tmp_path) == ["a/b/c.txt", "d/e.txt"]
+    assert {reason for _, reason in _reports(tmp_path).values()} == {"a link to a folder"}
+
+
+def test_a_file_that_vanishes_fails_and_the_others_are_found(tmp_path: Path) -> None:
+    _write(tmp_path, "a.txt", "b.txt", "c.txt")
+    found = discover([tmp_path])
+    assert next(found).id == "a.txt"
+    (tmp_path / "b.txt").unlink()
+    assert next(found) == FileReport("b.txt", "failed", "no such file or directory")
+    assert next(found).id == "c.txt"
+
+
+def test_a_folder_is_a_folder_whatever_its_name(tmp_path: Path) -> None:
+    _write(tmp_path, "x.pdf/a.txt")
+    assert _ids(tmp_path) == ["x.pdf/a.txt"]
+
+
+def test_ten_thousand_files_are_found_within_seconds(tmp_path: Path) -> None:
+    for folder in range(100):
+        (tmp_path / str(folder)).mkdir()
+        for file in range(100):
+            (tmp_path / str(folder) / f"{file}.txt").touch()
+    (tmp_path / ".qaignore").write_text("*.log\n!keep.log\n/build/\n" * 10)
+    started = time.perf_counter()
+    assert len(_ids(tmp_path)) == 10_000
+    assert time.perf_counter() - started < 5
 
 
 def test_folders_nested_deeper_than_the_stack_are_walked(tmp_path: Path) -> None:

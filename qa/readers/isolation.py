@@ -1,0 +1,238 @@
+"""Reading files in another process, so that one that crashes its reader, hangs it or eats memory is lost alone."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, perf_counter
+from types import TracebackType
+from typing import IO, Any, Self
+
+from qa.errors import ReadingUnavailable
+from qa.readers.registry import read_source
+from qa.readers.wire import BadFrame, answer_of, receive, send, source_values
+from qa.types import Document, FileReport, Source
+
+ReadSource = Callable[[Source], tuple[Document | None, FileReport]]
+
+# Without "-I" a file called json.py in the folder that qa is run in would be imported for the library's.
+_FLAGS = ("-I", "-B", "-c")
+_BOOTSTRAP = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from qa.readers.worker import main; main()"
+_SECONDS_TO_START = 60.0
+_SECONDS_TO_END = 5.0
+_MOST_BESIDE_TEXT = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingLimits:
+    """What one file may cost.
+
+    ``max_bytes`` of the file, ``seconds`` of wall clock, ``memory_bytes`` of address space beyond what the process has
+    at its start, ``max_characters`` of canonical text.
+    """
+
+    max_bytes: int = 200_000_000
+    seconds: float = 60.0
+    memory_bytes: int = 2_000_000_000
+    max_characters: int = 200_000_000
+
+
+class _FileLost(Exception):
+    """The file could not be read; the message is the reason for its report."""
+
+
+class _ProcessGone(Exception):
+    """The process had ended before the file was given to it."""
+
+
+class IsolatedReader:
+    """Reads files in a worker process, which is started with the first and again whenever one has ended it.
+
+    A context manager; used by one thread at a time.
+
+    Args:
+        limits: what a file may cost; one that exceeds them has failed.
+        read: what reads a file there: a function of a module, for it is imported by its name.
+    """
+
+    def __init__(self, limits: ReadingLimits | None = None, read: ReadSource = read_source) -> None:
+        self._limits = limits or ReadingLimits()
+        self._read = read
+        self._process: _Process | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process; a later ``read`` starts another."""
+        if self._process is not None:
+            self._process.end()
+            self._process = None
+
+    def read(self, source: Source) -> tuple[Document | None, FileReport]:
+        """Read one file; whatever is wrong with it, or with its reader, is in the report and nowhere else.
+
+        The document is ``None`` where the file was skipped or failed.
+
+        Raises:
+            ReadingUnavailable: the process cannot be started, which no file is to blame for.
+        """
+        started = perf_counter()
+        try:
+            self._check(source)
+            return self._answer(source)
+        except _FileLost as lost:
+            seconds = perf_counter() - started
+            return None, FileReport(source.id, "failed", str(lost), size=source.size, seconds=seconds)
+
+    def _check(self, source: Source) -> None:
+        """Raises _FileLost for what had better not be opened; the file may have changed since it was found."""
+        try:
+            status = source.path.stat()
+        except OSError:
+            return  # which its reader reports
+        if not stat.S_ISREG(status.st_mode):
+            raise _FileLost("is no longer a regular file")
+        if status.st_size > self._limits.max_bytes:
+            size, most = math.ceil(status.st_size / 1e6), self._limits.max_bytes / 1e6
+            raise _FileLost(f"is {size:,} MB; at most {most:,.0f} MB are read (QA_MAX_FILE_MB)")
+
+    def _answer(self, source: Source) -> tuple[Document | None, FileReport]:
+        try:
+            values, text = self._exchange(source)
+            if (exceeded := values.get("exceeded")) is None:
+                document, report = answer_of(values, text)
+                if source.id != report.id or (document and source.id != document.id):
+                    raise BadFrame("an answer about another file")
+                if values.get("worn"):
+                    self.close()
+                return document, report
+        except BadFrame:
+            # Also what a library that overwrote memory may have sent.
+            self.close()
+            raise _FileLost("the reader gave no valid answer") from None
+        if exceeded == "characters":
+            raise _FileLost(f"holds more than {self._limits.max_characters:,} characters")
+        self.close()
+        raise _FileLost(f"needed more than {self._limits.memory_bytes / 1e9:.1f} GB of memory to read")
+
+    def _exchange(self, source: Source) -> tuple[dict[str, Any], str]:
+        try:
+            for _ in range(2):
+                self._process = self._process or _Process(self._limits, self._read)
+                # One that ended since the last file, as by the system for want of memory, is not this file's doing.
+                with contextlib.suppress(_ProcessGone):
+                    return self._process.ask(source)
+                self.close()
+            raise ReadingUnavailable("the process that reads files ends as soon as it is started")
+        except BaseException:
+            # Half an answer may be in the pipe, also where the caller was interrupted.
+            self.close()
+            raise
+
+
+class _Process:
+    """A running worker. Raises ReadingUnavailable where it cannot be started."""
+
+    def __init__(self, limits: ReadingLimits, read: ReadSource) -> None:
+        self._limits = limits
+        self._most = 4 * limits.max_characters + _MOST_BESIDE_TEXT
+        try:
+            self._popen = subprocess.Popen(
+                [sys.executable, *_FLAGS, _BOOTSTRAP, json.dumps(_import_path())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                # Out of the terminal's reach: Ctrl-C is for the parent, which ends this one.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ReadingUnavailable(f"the process that reads files cannot be started: {error}") from error
+        self._requests, self._answers = _opened(self._popen.stdin), _opened(self._popen.stdout)
+        self._errors = _opened(self._popen.stderr)
+        try:
+            configuration = {
+                "read": f"{read.__module__}:{read.__qualname__}",
+                "memory_bytes": limits.memory_bytes,
+                "max_characters": limits.max_characters,
+            }
+            send(self._requests.fileno(), configuration)
+            receive(self._answers.fileno(), self._most, monotonic() + _SECONDS_TO_START)
+        except (OSError, EOFError, BadFrame) as error:
+            reason = self._last_words() or type(error).__name__
+            self.end()
+            raise ReadingUnavailable(f"the process that reads files cannot be started: {reason}") from error
+        except BaseException:
+            self.end()
+            raise
+
+    def ask(self, source: Source) -> tuple[dict[str, Any], str]:
+        """The answer about a source.
+
+        Raises:
+            _FileLost: it took too long, or ended the process.
+            _ProcessGone: the process was not there to be asked.
+            BadFrame: it did not answer as it should.
+        """
+        try:
+            send(self._requests.fileno(), source_values(source))
+        except BrokenPipeError as error:
+            raise _ProcessGone from error
+        try:
+            return receive(self._answers.fileno(), self._most, monotonic() + self._limits.seconds)
+        except TimeoutError:
+            raise _FileLost(f"took longer than {self._limits.seconds:g} s to read") from None
+        except EOFError:
+            raise _FileLost(self._ending()) from None
+
+    def end(self) -> None:
+        """Kill it, and whatever it started."""
+        if self._popen.poll() is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._popen.pid, signal.SIGKILL)
+            self._popen.wait()
+        for pipe in (self._requests, self._answers, self._errors):
+            pipe.close()
+
+    def _ending(self) -> str:
+        try:
+            code = self._popen.wait(_SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            return "the reader closed its connection"
+        return f"the reader crashed (signal {-code})" if code < 0 else f"the reader ended itself (code {code})"
+
+    def _last_words(self) -> str:
+        """The last line it wrote before it could answer; empty while it runs."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._popen.wait(_SECONDS_TO_END)
+            lines = self._errors.read(65_536).decode("utf-8", "replace").splitlines()
+            return lines[-1] if lines else ""
+        return ""
+
+
+def _opened(pipe: IO[bytes] | None) -> IO[bytes]:
+    assert pipe is not None
+    return pipe
+
+
+def _import_path() -> list[str]:
+    """Where this process finds its modules, for another that is to find the same, wherever it is started."""
+    path = [str(Path(entry).absolute()) for entry in sys.path if isinstance(entry, str)]
+    # An editable installation may find the package by other means than the path.
+    package = str(Path(__file__).parents[2])
+    return path if package in path else [*path, package]

@@ -1,0 +1,124 @@
+"""The process that reads files, one after another, on behalf of another: ``qa.readers.isolation`` starts and ends it.
+
+It takes a configuration and then sources from standard input, and gives an answer to each on standard output, all as
+frames (``qa.readers.wire``). It bounds its own memory, and it ends when its parent does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import resource
+import select
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from qa.readers.wire import answer_values, receive, send, source_of
+from qa.types import Document, FileReport, Source
+
+_LARGEST_REQUEST = 1_000_000
+
+
+def main() -> None:
+    """Answer until standard input ends."""
+    requests, answers = _take_pipes()
+    configuration, _ = receive(requests, _LARGEST_REQUEST)
+    module, _, name = configuration["read"].partition(":")
+    read = getattr(import_module(module), name)
+    _offer_to_the_killer()
+    started_with = _address_space()
+    _limit(started_with + configuration["memory_bytes"])
+    _redirect(2)
+    send(answers, {"ready": True})
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        while True:
+            source = source_of(receive(requests, _LARGEST_REQUEST)[0])
+            with _ending_with(requests):
+                values, text = _answer(read, source, configuration["max_characters"])
+            # What libraries keep counts against the next file: the parent then takes a new process for that.
+            values["worn"] = _address_space() - started_with > configuration["memory_bytes"] // 2
+            try:
+                send(answers, values, text)
+            except MemoryError:  # it writes nothing before all is encoded
+                send(answers, {"exceeded": "memory"})
+
+
+def _answer(
+    read: Callable[[Source], tuple[Document | None, FileReport]], source: Source, most: int
+) -> tuple[dict[str, Any], str]:
+    try:
+        document, report = read(source)
+    except MemoryError:
+        return {"exceeded": "memory"}, ""
+    if report.status == "failed" and report.reason.startswith("MemoryError"):  # as readers' errors are reported
+        return {"exceeded": "memory"}, ""
+    if document is None:
+        return answer_values(None, report), ""
+    if len(document.text) > most:
+        return {"exceeded": "characters"}, ""
+    return answer_values(document, report), document.text
+
+
+def _take_pipes() -> tuple[int, int]:
+    """Standard input and output under other numbers, so that a library that reads or prints cannot harm a frame."""
+    requests, answers = os.dup(0), os.dup(1)
+    _redirect(0)
+    _redirect(1)
+    return requests, answers
+
+
+def _redirect(descriptor: int) -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, descriptor)
+    os.close(null)
+
+
+def _limit(address_space: int) -> None:
+    """Bound memory, in bytes; and write no file and leave no core, so that the disk cannot be filled."""
+    for kind, most in (
+        (resource.RLIMIT_AS, address_space),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        hard = resource.getrlimit(kind)[1]
+        soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(kind, (soft, hard))
+
+
+def _address_space() -> int:
+    """Bytes of address space in use: what ``RLIMIT_AS`` limits. 0 where the system does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_bytes().split()[0]) * resource.getpagesize()
+    except OSError:
+        return 0
+
+
+def _offer_to_the_killer() -> None:
+    """Where the machine itself runs out of memory, Linux shall end this process and not its parent."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+@contextlib.contextmanager
+def _ending_with(requests: int) -> Iterator[None]:
+    """Within it this process ends with its parent, also inside a library that never returns to Python.
+
+    Meanwhile no request comes: all that can happen on their pipe is that its other end closes, and the signal for that
+    kills. The parent's death signal (``PR_SET_PDEATHSIG``) would not do: it comes when the *thread* ends that started
+    this process.
+    """
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    flags = fcntl.fcntl(requests, fcntl.F_GETFL)
+    fcntl.fcntl(requests, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(requests, fcntl.F_SETFL, flags | os.O_ASYNC)
+    try:
+        if select.select([requests], [], [], 0)[0]:  # closed before the signal was asked for
+            sys.exit()
+        yield
+    finally:
+        fcntl.fcntl(requests, fcntl.F_SETFL, flags)

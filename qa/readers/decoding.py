@@ -38,13 +38,21 @@ class Decoded:
     problems: tuple[str, ...] = ()
 
 
-def decode(data: bytes, name: str) -> Decoded:
-    """The text of ``data``: by its byte order mark, as UTF-8, as UTF-16, or by detection, in this order.
+def decode(data: bytes, name: str, declared: str = "") -> Decoded:
+    """The text of ``data``: by its byte order mark, as UTF-8, as declared, as UTF-16, or by detection, in this order.
+
+    UTF-8 comes before what is declared: other encodings hardly ever look like it by chance, and declarations err.
+
+    Args:
+        declared: the encoding that the text itself names, as Python calls it; empty where it names none.
 
     Raises:
         UnreadableDocument: it is not text, or in an encoding that was not recognised; the message begins with ``name``.
     """
-    decoded = _marked(data) or _utf8(data) or _unmarked_utf16(data) or _mostly_utf8(data) or _detected(data)
+    # Text in these is ASCII to the eye, and valid UTF-8.
+    shifted = declared if declared.startswith(("iso2022", "hz")) else ""
+    decoded = _marked(data) or _declared(data, shifted) or _utf8(data) or _declared(data, declared)
+    decoded = decoded or _unmarked_utf16(data) or _mostly_utf8(data) or _detected(data)
     if decoded is None or _looks_binary(decoded.text):
         if decoded is None and b"\0" not in data:
             raise UnreadableDocument(f"{name}: its character encoding was not recognised; save it as UTF-8")
@@ -60,6 +68,10 @@ def _marked(data: bytes) -> Decoded | None:
         if data.startswith(mark):
             return _tolerant(data[len(mark) :], encoding)
     return None
+
+
+def _declared(data: bytes, encoding: str) -> Decoded | None:
+    return _tolerant(data, encoding) if encoding else None
 
 
 def _utf8(data: bytes) -> Decoded | None:

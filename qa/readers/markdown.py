@@ -48,7 +48,6 @@ class MarkdownReader:
     name = "markdown"
     version = "1"
     media_type = "text/markdown"
-    suffixes = frozenset({".md", ".markdown"})
 
     def read(self, source: Source) -> Document:
         """Raises UnreadableDocument or OSError."""

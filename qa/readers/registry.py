@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 from time import perf_counter
 from typing import Protocol
 
 from qa.errors import UnreadableDocument
+from qa.readers.delimited import DelimitedReader
+from qa.readers.docx import DocxReader
+from qa.readers.epub import EpubReader
+from qa.readers.html import HtmlReader
+from qa.readers.kinds import kind_of_file
 from qa.readers.markdown import MarkdownReader
+from qa.readers.odt import OdtReader
+from qa.readers.pdf import PdfReader
+from qa.readers.pptx import PptxReader
 from qa.readers.text import TextReader
+from qa.readers.xlsx import XlsxReader
 from qa.types import Document, FileReport, FileStatus, Source
 
 
 class Reader(Protocol):
-    """One format. ``suffixes`` are in lower case with their dot, ``""`` for names without one.
+    """One format. Which files are given to it is said in ``qa.readers.kinds``, by its ``name``.
 
     ``version`` changes whenever the same bytes would give another document.
     """
@@ -28,9 +36,6 @@ class Reader(Protocol):
     @property
     def media_type(self) -> str: ...
 
-    @property
-    def suffixes(self) -> frozenset[str]: ...
-
     def read(self, source: Source) -> Document:
         """The whole document; ``problems`` names what of it could not be read.
 
@@ -40,18 +45,24 @@ class Reader(Protocol):
         """
 
 
-_READERS: tuple[Reader, ...] = (TextReader(), MarkdownReader())
-_BY_SUFFIX = {suffix: reader for reader in _READERS for suffix in reader.suffixes}
+_READERS: tuple[Reader, ...] = (
+    TextReader(),
+    MarkdownReader(),
+    HtmlReader(),
+    PdfReader(),
+    DocxReader(),
+    PptxReader(),
+    XlsxReader(),
+    OdtReader(),
+    EpubReader(),
+    DelimitedReader(),
+)
+_BY_NAME = {reader.name: reader for reader in _READERS}
 
 
 def reader_versions() -> Mapping[str, str]:
     """The version of every reader by its name, for an index's fingerprint."""
     return {reader.name: reader.version for reader in _READERS}
-
-
-def reader_for(source: Source) -> Reader | None:
-    """The reader that takes this file, ``None`` where none does. Decided by the suffix, in any case."""
-    return _BY_SUFFIX.get(_suffix(source))
 
 
 def read_source(source: Source) -> tuple[Document | None, FileReport]:
@@ -63,8 +74,9 @@ def read_source(source: Source) -> tuple[Document | None, FileReport]:
     status: FileStatus
     document: Document | None = None
     try:
-        reader = reader_for(source)
-        document = reader.read(source) if reader else None
+        kind = kind_of_file(source.path, source.id)
+        if kind.reader is not None:
+            document = _BY_NAME[kind.reader].read(source)
     except OSError as error:
         status, reason = "failed", (error.strerror or type(error).__name__).lower()
     except UnreadableDocument as error:
@@ -72,13 +84,14 @@ def read_source(source: Source) -> tuple[Document | None, FileReport]:
     except Exception as error:  # a bug in a reader loses one file, not the run
         status, reason = "failed", f"{type(error).__name__}: {error}".partition("\n")[0]
     else:
-        status, reason = _outcome(source, document)
+        status, reason = _outcome(document, kind.reason)
     return _reported(source, document if status in {"read", "partial"} else None, status, reason, started)
 
 
-def _outcome(source: Source, document: Document | None) -> tuple[FileStatus, str]:
+def _outcome(document: Document | None, unread: str) -> tuple[FileStatus, str]:
+    """``unread`` is why the file was given to no reader."""
     if document is None:
-        return "skipped", f"no reader for {_suffix(source)} files"
+        return "skipped", unread
     if not document.text or document.text.isspace():
         return "skipped", "no text"
     if document.problems:
@@ -101,7 +114,3 @@ def _reported(
         seconds=perf_counter() - started,
     )
     return document, report
-
-
-def _suffix(source: Source) -> str:
-    return PurePosixPath(source.id).suffix.lower()

@@ -51,7 +51,6 @@ class TextReader:
     name = "text"
     version = "1"
     media_type = "text/plain"
-    suffixes = frozenset({"", ".txt", ".text", ".log", ".rst"})
 
     def read(self, source: Source) -> Document:
         """Raises UnreadableDocument or OSError."""

@@ -1,0 +1,129 @@
+"""ZIP containers of documents (OOXML, OpenDocument, EPUB), opened so that a bomb cannot go off."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+import zlib
+from collections.abc import Iterable
+from typing import Any
+
+from qa.errors import UnreadableDocument
+
+_MOST_MEMBERS = 20_000
+_MOST_BYTES = 1 << 30
+# DEFLATE packs zeros 1,032 times; real parts of documents stay below 100 as a whole.
+_MOST_RATIO = 200
+_RATIO_FROM = 64 << 20
+_MOST_XML = 256 << 20
+_DECLARATION = re.compile(rb"<!\s*(?:DOCTYPE|ENTITY)", re.IGNORECASE)
+_ENCRYPTED = 0x1
+
+BROKEN = "it is damaged or cut off: its archive cannot be opened; save it anew"
+_BOMB = "it unpacks to far more than a document holds; if it is to be trusted, save it anew in parts"
+# What the archive and its decompressors raise at damaged bytes; NotImplementedError is an unknown compression.
+_FAULTS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
+
+
+class Archive:
+    """The members of a ZIP file held in memory.
+
+    Declared sizes are checked at once, and what a member unpacks to never exceeds what was declared: ``zipfile`` stops
+    there.
+
+    Raises:
+        UnreadableDocument: it is no archive, damaged, or a bomb.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        try:
+            self._zip = zipfile.ZipFile(io.BytesIO(data))
+            members = self._zip.infolist()
+        except _FAULTS as error:
+            raise UnreadableDocument(BROKEN) from error
+        total = sum(member.file_size for member in members)
+        too_dense = total > _RATIO_FROM and total > _MOST_RATIO * len(data)
+        if len(members) > _MOST_MEMBERS or total > _MOST_BYTES or too_dense:
+            raise UnreadableDocument(_BOMB)
+        self._members = {member.filename: member for member in members}
+
+    @property
+    def names(self) -> Iterable[str]:
+        return self._members.keys()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._members
+
+    def read(self, name: str) -> bytes:
+        """The whole member.
+
+        Raises:
+            UnreadableDocument: it is missing, damaged, encrypted or too large.
+        """
+        member = self._members.get(name)
+        if member is None:
+            raise UnreadableDocument(f"it has no {name}, which every file of its format has; save it anew")
+        if member.flag_bits & _ENCRYPTED:
+            raise UnreadableDocument("it is protected by a password; save it without one")
+        if member.file_size > _MOST_XML:
+            raise UnreadableDocument(_BOMB)
+        try:
+            return self._zip.read(member)
+        except _FAULTS as error:
+            raise UnreadableDocument(BROKEN) from error
+
+    def xml(self, name: str) -> Any:
+        """The root element of a member, parsed without entities, network or unlimited depth.
+
+        Raises:
+            UnreadableDocument: as ``read``, and where it is not well-formed.
+        """
+        return parse_xml(self.read(name))
+
+    def refuse_entities(self) -> None:
+        """Vet all XML members, for libraries that parse them with parsers of their own.
+
+        Raises:
+            UnreadableDocument: one declares a document type or entities, which no program that writes these does.
+        """
+        for name in self._members:
+            if name.lower().endswith((".xml", ".rels", ".vml")):
+                _refuse_declarations(self.read(name))
+
+
+def parse_xml(data: bytes) -> Any:
+    """The root of an XML document.
+
+    Raises:
+        UnreadableDocument: it is not well-formed, or declares entities.
+    """
+    from lxml import etree
+
+    _refuse_declarations(data)
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
+    try:
+        return etree.fromstring(data, parser)
+    except (etree.XMLSyntaxError, ValueError) as error:
+        raise UnreadableDocument("its XML is damaged or nested too deep; save it anew") from error
+
+
+def _refuse_declarations(data: bytes) -> None:
+    # UTF-16 has a zero in every other byte of what is looked for.
+    plain = data.replace(b"\0", b"") if b"\0" in data[:64] else data
+    if _DECLARATION.search(plain):
+        raise UnreadableDocument("its XML declares entities, which documents do not; it may be an attack")
+
+
+def local(element: Any) -> str:
+    """An element's name without its namespace; empty for comments and processing instructions."""
+    tag = element.tag
+    return tag.rpartition("}")[2] if isinstance(tag, str) else ""
+
+
+def attribute(element: Any, name: str) -> str:
+    """An attribute by its name without namespace; empty where it is not there."""
+    for key, value in element.attrib.items():
+        if key == name or key.endswith("}" + name):
+            return str(value)
+    return ""

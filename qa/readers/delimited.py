@@ -1,0 +1,68 @@
+"""Comma- and tab-separated values: a line for every row."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from qa.errors import UnreadableDocument
+from qa.readers.composition import Composition
+from qa.readers.decoding import decode
+from qa.readers.tables import records
+from qa.types import Document, Source
+
+_SAMPLE = 65_536
+_SAMPLE_LINES = 50
+_DELIMITERS = ",;\t|"
+# A quotation mark that is never closed makes one field of the rest of the file.
+_LONGEST_FIELD = 10_000_000
+
+
+class DelimitedReader:
+    """Reads ``text/csv``, whatever separates the values: comma, semicolon, tab or bar.
+
+    A row is a line, "name: value | name: value" where the first row names the columns.
+    """
+
+    name = "delimited"
+    version = "1"
+    media_type = "text/csv"
+
+    def read(self, source: Source) -> Document:
+        """Raises UnreadableDocument or OSError."""
+        data = source.path.read_bytes()
+        decoded = decode(data, source.id)
+        composition = Composition()
+        try:
+            for line in records(_rows(decoded.text)):
+                composition.line(line, "table")
+        except csv.Error as error:
+            raise UnreadableDocument(f"it is not comma-separated values ({error}); save it anew") from error
+        return composition.document(source, data, self, [PurePosixPath(source.id).name], decoded.problems)
+
+
+def _rows(text: str) -> Iterator[list[str]]:
+    csv.field_size_limit(_LONGEST_FIELD)
+    delimiter = _delimiter(text[:_SAMPLE])
+    # Without newline="" a field could not hold a newline.
+    return csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+
+
+def _delimiter(sample: str) -> str:
+    """The one that parts the most of the first lines into equally many values, of those the one with the most.
+
+    ``csv.Sniffer`` takes letters for delimiters.
+    """
+    lines = sample.splitlines()
+    if len(lines) > 1:
+        lines = lines[:-1]
+    lines = lines[:_SAMPLE_LINES]
+
+    def fitness(delimiter: str) -> tuple[float, int]:
+        widths = [len(row) for row in csv.reader(lines, delimiter=delimiter, skipinitialspace=True) if row]
+        common = max(set(widths), key=widths.count, default=1)
+        return (widths.count(common) / len(widths), common) if common > 1 else (0.0, 0)
+
+    return max(_DELIMITERS, key=fitness)

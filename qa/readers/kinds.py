@@ -1,0 +1,195 @@
+"""What a file is: by its content first, by its name second."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from qa.errors import UnreadableDocument
+from qa.readers.magic import CONTROL, known_as
+
+HEAD = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a file is. ``reader`` is the name of the reader that takes it; where none does, ``reason`` says why."""
+
+    reader: str | None
+    reason: str = ""
+
+
+def _skipped(what: str) -> Kind:
+    return Kind(None, what)
+
+
+_BY_SUFFIX = {
+    "text": ("txt", "text", "log", "rst", "adoc", "asciidoc", "org", "tex", "textile"),
+    "markdown": ("md", "markdown", "mdown", "mkd"),
+    "html": ("html", "htm", "xhtml"),
+    "delimited": ("csv", "tsv", "tab"),
+    "pdf": ("pdf",),
+    "docx": ("docx", "docm", "dotx"),
+    "pptx": ("pptx", "pptm", "ppsx", "potx"),
+    "xlsx": ("xlsx", "xlsm", "xltx"),
+    "odt": ("odt", "ott"),
+    "epub": ("epub",),
+}
+_READER = {suffix: reader for reader, suffixes in _BY_SUFFIX.items() for suffix in suffixes}
+_BINARY = frozenset({"pdf", "docx", "pptx", "xlsx", "odt", "epub"})
+
+# Text that is written for machines would only crowd out what is written for people.
+_CODE = frozenset(
+    "py pyi ipynb js mjs ts tsx jsx java c h cc cpp hpp cs go rs rb php pl sh bash zsh fish bat ps1 lua r jl swift kt "
+    "scala clj hs ml ex erl sql css scss less vue svelte asm make cmake gradle dockerfile proto".split()
+)
+_DATA = frozenset("json jsonl ndjson xml yaml yml toml ini cfg conf env lock properties plist parquet svg".split())
+
+_WORD, _SLIDES, _SHEETS = "save it as .docx", "save it as .pptx", "save it as .xlsx"
+_LEGACY = "an old Word, Excel, PowerPoint or Outlook file; save it as .docx, .xlsx or .pptx"
+_LEGACY_BY_SUFFIX = {
+    "doc": f"an old Word document; {_WORD}",
+    "dot": f"an old Word document; {_WORD}",
+    "xls": f"an old Excel workbook; {_SHEETS}",
+    "ppt": f"an old PowerPoint presentation; {_SLIDES}",
+    "msg": "an Outlook message; save it as .html or .txt",
+    "msi": "a Windows installer",
+}
+_OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+# The stream that holds a protected OOXML file; names in OLE2 are UTF-16.
+_ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
+
+_OPEN_DOCUMENT = {
+    "text": Kind("odt"),
+    "text-template": Kind("odt"),
+    "spreadsheet": _skipped(f"an OpenDocument spreadsheet; {_SHEETS}"),
+    "presentation": _skipped(f"an OpenDocument presentation; {_SLIDES}"),
+}
+
+_ODF_TYPE = re.compile(rb"mimetypeapplication/(vnd\.oasis\.opendocument\.([a-z-]+)|epub\+zip)")
+# A local header of ZIP: 26 bytes, two lengths, the name.
+_LOCAL_NAME = re.compile(rb"PK\x03\x04.{26}([\w\[\]./-]{1,120})", re.DOTALL)
+_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+_BEFORE_HTML = re.compile(rb"(?:\s++|<!--.*?-->|<\?[^>]*+>)*+", re.DOTALL)
+_HTML = re.compile(rb"<(?:!doctype\s+html|html|head|body)[\s>]", re.IGNORECASE)
+_PDF = re.compile(rb"%PDF-\d")
+_SUFFIX = re.compile(r"\.([a-z][a-z0-9_]{0,9})")
+
+
+def kind_of_file(path: Path, name: str) -> Kind:
+    """The kind of the file at ``path``, whose document will be called ``name``.
+
+    Raises:
+        OSError: it cannot be opened.
+        UnreadableDocument: it is protected by a password.
+    """
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+        if head.startswith(_OLE2):
+            head += _ole2_directory(file, head)
+    return kind_of(head, name, _members(path) if head.startswith(b"PK") else ())
+
+
+def kind_of(head: bytes, name: str, members: Iterable[str] = ()) -> Kind:
+    """The kind of a file.
+
+    Args:
+        head: its first bytes; ``HEAD`` of them are enough.
+        name: its name, with or without folders; looked at where the content decides nothing.
+        members: where it is an archive, the names of what is in it.
+
+    Raises:
+        UnreadableDocument: it is an Office file protected by a password.
+    """
+    suffix = suffix_of(name)
+    if not head:
+        return _skipped("no text")
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return _archive_kind(head, suffix, frozenset(members))
+    if head.startswith(_OLE2):
+        return _ole2_kind(head, suffix)
+    if what := known_as(head):
+        return _skipped(what)
+    by_content = _reader_by_content(head, suffix)
+    return Kind(by_content) if by_content else _text_kind(head, suffix)
+
+
+def suffix_of(name: str) -> str:
+    """The suffix in lower case without its dot; empty where what follows the last dot is none ("v1.2", "Dr. Who")."""
+    found = _SUFFIX.fullmatch(PurePosixPath(name).suffix.lower())
+    return found[1] if found else ""
+
+
+def _members(path: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):
+        return []
+
+
+def _archive_kind(head: bytes, suffix: str, members: frozenset[str]) -> Kind:
+    declared = _ODF_TYPE.search(head, 0, 256)
+    if declared:
+        found = declared[2]
+        return _OPEN_DOCUMENT.get(found.decode(), _skipped("an OpenDocument file")) if found else Kind("epub")
+    # Where the archive is cut off, what its beginning names has to do.
+    members = members or frozenset(name.decode("ascii", "replace") for name in _LOCAL_NAME.findall(head))
+    if "META-INF/container.xml" in members:
+        return Kind("epub")
+    if "[Content_Types].xml" in members:
+        for folder, office in (("word/", "docx"), ("ppt/", "pptx"), ("xl/", "xlsx")):
+            if any(member.startswith(folder) for member in members):
+                return Kind(office) if suffix != "xlsb" else _skipped(f"a binary Excel workbook; {_SHEETS}")
+    if "content.xml" in members and suffix in {"odt", "ott"}:
+        return Kind("odt")
+    reader = _READER.get(suffix)
+    # Cut off before it says what it is: its reader will say that it is damaged.
+    return Kind(reader) if reader in _BINARY - {"pdf"} and len(members) < 2 else _skipped("a ZIP archive; unpack it")
+
+
+def _ole2_directory(file: BinaryIO, head: bytes) -> bytes:
+    """The names of the first streams of an OLE2 file, wherever they stand in it ([MS-CFB] 2.2)."""
+    sector_size, first = 1 << min(int.from_bytes(head[30:32], "little"), 16), int.from_bytes(head[48:52], "little")
+    file.seek((first + 1) * sector_size)
+    return file.read(4096)
+
+
+def _ole2_kind(head: bytes, suffix: str) -> Kind:
+    if _ENCRYPTED in head:
+        raise UnreadableDocument("it is protected by a password; save it without one")
+    return _skipped(_LEGACY_BY_SUFFIX.get(suffix, _LEGACY))
+
+
+def _reader_by_content(head: bytes, suffix: str) -> str | None:
+    """PDF and HTML say what they are; readers of PDF put up with a kilobyte before it, but a text may speak of it."""
+    found = _PDF.search(head, 0, 1024)
+    if found and (found.start() == 0 or suffix == "pdf" or CONTROL.search(head)):
+        return "pdf"
+    return "html" if _is_html(head) else None
+
+
+def _is_html(head: bytes) -> bool:
+    for mark in _MARKS:
+        head = head.removeprefix(mark)
+    if b"\0" in head[:64]:
+        head = head.replace(b"\0", b"")
+    start = _BEFORE_HTML.match(head)
+    return bool(start and _HTML.match(head, start.end()))
+
+
+def _text_kind(head: bytes, suffix: str) -> Kind:
+    """What only the name can tell."""
+    if suffix in _LEGACY_BY_SUFFIX:
+        return _skipped(_LEGACY_BY_SUFFIX[suffix])
+    if suffix in _CODE or suffix in _DATA:
+        return _skipped("source code, not a document" if suffix in _CODE else "data, not a document")
+    reader = _READER.get(suffix) if suffix else "text"
+    if reader is None:
+        return _skipped(f"no reader for .{suffix} files")
+    # A text under the name of another format is read; what else it may be, that format's reader complains of.
+    return Kind("text" if reader in _BINARY and not CONTROL.search(head) else reader)

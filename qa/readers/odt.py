@@ -1,0 +1,160 @@
+"""ODT: headings, lists, tables and notes of an OpenDocument text (OASIS OpenDocument 1.3, part 3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qa.readers.archive import Archive, attribute, local
+from qa.readers.composition import Composition, row_line
+from qa.types import Document, Source
+
+_CONTENT, _META = "content.xml", "meta.xml"
+# What was deleted, remarks, what repeats the headings, and what is said of a picture besides its text.
+_PASSED_OVER = frozenset(
+    "tracked-changes annotation table-of-content table-index illustration-index alphabetical-index forms "
+    "sequence-decls variable-decls user-field-decls note-citation title desc ruby-text bibliography-mark-list".split()
+)
+_CONTAINERS = frozenset("body text section index-body frame text-box list-header numbered-paragraph g a page".split())
+_MOST_SPACES = 100
+_MOST_REPEATED = 1_000
+_DEEPEST = 200
+
+
+class OdtReader:
+    """Reads ``application/vnd.oasis.opendocument.text``.
+
+    Notes come at the end, ``[1] …``, and ``[1]`` where they are referred to; contents and indexes are left out.
+    """
+
+    name = "odt"
+    version = "1"
+    media_type = "application/vnd.oasis.opendocument.text"
+
+    def read(self, source: Source) -> Document:
+        """Raises UnreadableDocument or OSError."""
+        data = source.path.read_bytes()
+        archive = Archive(data)
+        composition = Composition()
+        writer = _Writer(composition)
+        body = next((element for element in archive.xml(_CONTENT) if local(element) == "body"), ())
+        writer.write(body)
+        writer.write_notes()
+        titles = []
+        if _META in archive:
+            titles = [element.text or "" for element in archive.xml(_META).iter() if local(element) == "title"]
+        problems = ["parts of it are nested too deep and left out"] if writer.is_cut else []
+        return composition.document(source, data, self, [*titles, writer.title], problems)
+
+
+class _Writer:
+    def __init__(self, composition: Composition) -> None:
+        self._composition = composition
+        self._notes: list[Any] = []
+        self.title = ""
+        self.is_cut = False
+
+    def write(self, container: Any, level: int = 0, depth: int = 0) -> None:
+        """Write the blocks in ``container``; ``level`` counts the lists around them."""
+        if depth > _DEEPEST:
+            self.is_cut = True
+            return
+        for element in container:
+            name = local(element)
+            if name == "h":
+                self._composition.heading(self._text(element, depth), _number(element, "outline-level", 1))
+            elif name == "p":
+                self._write_paragraph(element, level, depth)
+            elif name == "list":
+                self._write_list(element, level, depth)
+            elif name == "table":
+                self._write_table(element, depth)
+            elif name in _CONTAINERS:
+                self.write(element, level, depth + 1)
+
+    def write_notes(self) -> None:
+        self._composition.gap()
+        # Notes are appended to while they are written, where a note has notes.
+        for number, note in enumerate(self._notes, 1):
+            texts = [self._text(part, 0) for part in note.iter() if local(part) in {"p", "h"}]
+            self._composition.paragraph(f"[{number}] " + "\n".join(texts))
+
+    def _write_paragraph(self, element: Any, level: int, depth: int) -> None:
+        text = self._text(element, depth)
+        if attribute(element, "style-name") == "Title" and text.strip():
+            self.title = self.title or text
+            self._composition.heading(text, 1)
+        elif level:
+            self._composition.line(text, "list", level)
+        else:
+            self._composition.paragraph(text)
+        for box in _boxes(element):
+            self.write(box, level, depth + 1)
+
+    def _write_list(self, element: Any, level: int, depth: int) -> None:
+        """Items with bullets; which lists have numbers is in styles that few programs write alike."""
+        for item in element:
+            if local(item) not in {"list-item", "list-header"}:
+                continue
+            first, *rest = list(item) or [None]
+            if first is not None and local(first) == "p":
+                self._composition.line(f"• {self._text(first, depth)}", "list", level)
+            elif first is not None:
+                rest = [first, *rest]
+            self.write(rest, level + 1, depth + 1)
+        if not level:
+            self._composition.gap()
+
+    def _write_table(self, table: Any, depth: int) -> None:
+        self._composition.gap()
+        for row in table.iter():
+            if local(row) != "table-row":
+                continue
+            cells: list[str] = []
+            for cell in row:
+                if local(cell) in {"table-cell", "covered-table-cell"}:
+                    texts = [self._text(part, depth).strip() for part in cell.iter() if local(part) in {"p", "h"}]
+                    repeated = min(_number(cell, "number-columns-repeated", 1), _MOST_REPEATED)
+                    cells += ["; ".join(filter(None, texts))] * repeated
+            self._composition.line(row_line(cells), "table")
+        self._composition.gap()
+
+    def _text(self, element: Any, depth: int) -> str:
+        parts: list[str] = []
+        pending: list[Any] = [element]
+        while pending:
+            node = pending.pop()
+            if isinstance(node, str):
+                parts.append(node)
+                continue
+            name = local(node)
+            if node is not element:
+                pending.append(node.tail or "")
+            if name == "note":
+                self._notes.extend(child for child in node if local(child) == "note-body")
+                parts.append(f"[{len(self._notes)}]")
+            elif name == "s":
+                parts.append(" " * min(_number(node, "c", 1), _MOST_SPACES))
+            elif name in {"tab", "line-break"}:
+                parts.append("\t" if name == "tab" else "\n")
+            elif name and name not in _PASSED_OVER and name not in {"frame", "custom-shape"}:
+                pending.extend(reversed(node))
+                pending.append(node.text or "")
+        return "".join(parts)
+
+
+def _boxes(paragraph: Any) -> list[Any]:
+    """The text boxes that hang on a paragraph, without those within them."""
+    found = []
+    pending = list(reversed(paragraph))
+    while pending:
+        element = pending.pop()
+        if local(element) in {"text-box", "custom-shape"}:
+            found.append(element)
+        elif local(element) not in _PASSED_OVER | {"note"}:
+            pending.extend(reversed(element))
+    return found
+
+
+def _number(element: Any, name: str, default: int) -> int:
+    value = attribute(element, name)
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 8 else default

@@ -1,0 +1,143 @@
+"""PPTX: slides as pages, their titles as sections."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from qa.errors import UnreadableDocument
+from qa.readers.archive import Archive, attribute, local, parse_xml
+from qa.readers.composition import Composition, row_line
+from qa.types import Document, Source
+
+if TYPE_CHECKING:
+    from pptx.presentation import Presentation
+
+_BROKEN = "it is a damaged PowerPoint presentation; open it and save it anew"
+_FURNITURE = frozenset({"DATE", "FOOTER", "SLIDE_NUMBER", "HEADER"})
+_TITLES = frozenset({"TITLE", "CENTER_TITLE", "VERTICAL_TITLE"})
+_DEEPEST_GROUP = 50
+_SAME_ROW = 90_000  # EMU: shapes that start within a tenth of an inch stand side by side
+_BREAKS = str.maketrans({"\x0b": "\n"})
+
+
+class PptxReader:
+    """Reads ``.pptx``: every slide's title, text, tables, charts and diagrams, then its notes."""
+
+    name = "pptx"
+    version = "1"
+    media_type = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+
+    def read(self, source: Source) -> Document:
+        """Raises UnreadableDocument or OSError."""
+        data = source.path.read_bytes()
+        Archive(data).refuse_entities()
+        presentation = _open(data)
+        composition = Composition()
+        problems = []
+        for number, slide in enumerate(presentation.slides, 1):
+            composition.page()
+            try:
+                _write_slide(slide, composition)
+            except Exception:  # it raises whatever it stumbles over; the other slides are unharmed
+                problems.append(f"slide {number} is damaged and read in part")
+        return composition.document(source, data, self, [presentation.core_properties.title or ""], problems)
+
+
+def _open(data: bytes) -> Presentation:
+    import pptx
+
+    try:
+        presentation = pptx.Presentation(io.BytesIO(data))
+        len(presentation.slides)
+    except Exception as error:  # it raises whatever it stumbles over
+        raise UnreadableDocument(_BROKEN) from error
+    return presentation
+
+
+def _write_slide(slide: Any, composition: Composition) -> None:
+    shapes = list(_in_order(slide.shapes))
+    title = next((shape for shape in shapes if _placeholder(shape) in _TITLES and shape.text_frame.text.strip()), None)
+    if title is not None:
+        composition.heading(title.text_frame.text.translate(_BREAKS), 1)
+    for shape in shapes:
+        if shape is not title and _placeholder(shape) not in _FURNITURE:
+            _write_shape(shape, composition)
+            composition.gap()
+    if slide.has_notes_slide and (notes := slide.notes_slide.notes_text_frame) is not None:
+        for paragraph in notes.text.split("\n"):
+            composition.paragraph(paragraph.translate(_BREAKS))
+
+
+def _in_order(shapes: Iterable[Any], depth: int = 0) -> Iterator[Any]:
+    """Shapes from top to bottom, side by side from left to right; groups stay together."""
+    from pptx.shapes.group import GroupShape
+
+    ordered = sorted(shapes, key=lambda shape: ((shape.top or 0) // _SAME_ROW, shape.left or 0))
+    for shape in ordered:
+        if not isinstance(shape, GroupShape):
+            yield shape
+        elif depth < _DEEPEST_GROUP:
+            yield from _in_order(shape.shapes, depth + 1)
+
+
+def _placeholder(shape: Any) -> str:
+    """The name of the kind of placeholder that a shape is; empty where it is none."""
+    if not shape.is_placeholder:
+        return ""
+    kind = shape.placeholder_format.type
+    return kind.name if kind is not None else ""
+
+
+def _write_shape(shape: Any, composition: Composition) -> None:
+    if shape.has_text_frame:
+        _write_text(shape, composition)
+    elif getattr(shape, "has_table", False) and shape.has_table:
+        for row in shape.table.rows:
+            composition.line(row_line([cell.text.translate(_BREAKS) for cell in row.cells]), "table")
+    elif getattr(shape, "has_chart", False) and shape.has_chart:
+        _write_chart(shape.chart, composition)
+    elif local(shape.element) == "graphicFrame":
+        for text in _diagram(shape):
+            composition.line(f"• {text}", "list")
+
+
+def _write_text(shape: Any, composition: Composition) -> None:
+    """Several paragraphs in the body of a slide are its bullets, as they are shown."""
+    paragraphs = [p for p in shape.text_frame.paragraphs if p.text.strip()]
+    is_list = _placeholder(shape) in {"BODY", "OBJECT", "VERTICAL_BODY"} and len(paragraphs) > 1
+    for paragraph in paragraphs:
+        text = paragraph.text.translate(_BREAKS)
+        if is_list or _has_bullet(paragraph):
+            composition.line(f"• {text}", "list", paragraph.level)
+        else:
+            composition.paragraph(text)
+
+
+def _has_bullet(paragraph: Any) -> bool:
+    properties = paragraph._p.pPr  # what is public of it does not say
+    return properties is not None and any(local(child) in {"buChar", "buAutoNum"} for child in properties)
+
+
+def _write_chart(chart: Any, composition: Composition) -> None:
+    """A chart as the table that it was drawn from."""
+    if chart.has_title and chart.chart_title.has_text_frame:
+        composition.paragraph(chart.chart_title.text_frame.text)
+    for plot in chart.plots:
+        series = list(plot.series)
+        composition.line(row_line(["", *(one.name or "" for one in series)]).removeprefix(" | "), "table")
+        for index, category in enumerate(plot.categories):
+            values = [one.values[index] if index < len(one.values) else None for one in series]
+            composition.line(row_line([str(category), *("" if v is None else f"{v:.10g}" for v in values)]), "table")
+
+
+def _diagram(frame: Any) -> Iterator[str]:
+    """The texts of a SmartArt diagram, which stand in a part of their own."""
+    for element in frame.element.iter():
+        if local(element) == "relIds" and (id := attribute(element, "dm")):
+            root = parse_xml(frame.part.related_part(id).blob)
+            for point in root.iter():
+                # One is what is written at one point of the diagram; its runs are parts of words at times.
+                if local(point) == "p":
+                    yield "".join(run.text or "" for run in point.iter() if local(run) == "t")

@@ -1,0 +1,56 @@
+"""Rows of cells to lines that can be read one by one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from qa.readers.composition import one_line, row_line
+
+_LONGEST_NAME = 60
+_NUMBER = re.compile(
+    r"[-+(]?[\d.,' ]*\d[\d.,' ]*\)?\s?(?:%|€|\$|£)?|[$€£]\s?[\d.,]+|\d{4}-\d\d-\d\d.*|\d\d?[./]\d\d?[./]\d+.*"
+)
+
+
+def records(rows: Iterable[Sequence[str]], *, is_named: bool = True) -> Iterator[str]:
+    """A line for every row, in order; blank rows are left out.
+
+    Where the first row names the columns, the lines after it say "name: value | name: value": a row is found and
+    understood by itself, however many rows stand between it and the names. Else they say "value | value".
+
+    Args:
+        is_named: whether the first row may name the columns.
+    """
+    names: list[str] | None = None if is_named else []
+    for row in rows:
+        cells = [one_line(cell) for cell in row]
+        line = row_line(cells)
+        if not line:
+            continue
+        if names is None:
+            names = _names(cells)
+            yield line
+        elif names and len(cells) <= len(names):
+            yield " | ".join(f"{name}: {cell}" for name, cell in zip(names, cells, strict=False) if cell)
+        else:
+            yield line
+
+
+def seems_named(table: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row of a table, of which nothing else is known, may name the columns.
+
+    Two columns of words are as likely pairs of a name and its value, one below the other.
+    """
+    if len(table) < 2 or len(table[0]) > 2:
+        return len(table) > 1
+    numbers = sum(bool(_NUMBER.fullmatch(row[-1])) for row in table[1:])
+    return numbers * 2 > len(table) - 1
+
+
+def _names(cells: Sequence[str]) -> list[str]:
+    """The names of columns that a first row gives; empty where it does not look like names."""
+    while cells and not cells[-1]:
+        cells = cells[:-1]
+    named = all(cell and len(cell) <= _LONGEST_NAME and not _NUMBER.fullmatch(cell) for cell in cells)
+    return list(cells) if len(cells) > 1 and named and len(set(cells)) == len(cells) else []

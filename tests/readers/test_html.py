@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from pathlib import Path
+from time import perf_counter
+
+import pytest
+
+from qa.readers.html import HtmlReader
+from qa.types import Document, Source
+
+_WORDS = "Words and words and words. " * 8
+
+
+def _read(folder: Path, page: str | bytes) -> Document:
+    path = folder / "a.html"
+    path.write_bytes(page.encode() if isinstance(page, str) else page)
+    return HtmlReader().read(Source("docs/a.html", path, path.stat().st_size))
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("<p>a\n  b<p>c", "a b\n\nc"),
+        ("a<br>b<br><br>c", "a\nb\n\nc"),
+        ("<b>a</b>b &amp; &eacute;&nbsp;c", "ab & é c"),
+        ("<ul><li>a<li>b<ul><li>c</ul><li><p>d<p>e</ul>f", "• a\n• b\n  • c\n• d\n  e\n\nf"),
+        ("<ol start=3><li>a<li value=9>b<li>c</ol>", "3. a\n9. b\n10. c"),
+        ("<ol reversed start=2><li>a<li>b</ol>", "2. a\n1. b"),
+        ("<dl><dt>a<dd>b<dt>c<dd>d</dl>e", "a\n  b\nc\n  d\n\ne"),
+        ("<table><tr><th>a<th>b<tr><td>1<td><ul><li>x<li>y</ul></table>z", "a | b\n1 | x; y\n\nz"),
+        ("<table><tr><td>a<td>b<tr><td></table><table><tr><td>c<td>d</table>", "a | b\n\nc | d"),
+        ("<table><tr><td><table><tr><td>a<td>b</table><td><p>c<p>d</table>", "a | b\n\nc\n\nd"),
+        ("<pre>a\n  b\n</pre>c", "a\n  b\n\nc"),
+        ("10<sup>3</sup> and 1<sup>st</sup>", "10³ and 1st"),
+        ("<q>a</q>&shy;b\u200b", "“a”b"),
+        ("<p hidden>a<p style='display: none'>b<p>c", "c"),
+        ("<p><script>a</script><style>b</style><noscript>c</noscript><template>d</template>e", "e"),
+        ("a<button>b</button><select><option>c</select><input value=d>", "a"),
+        ("<p>a<span/>b<p/>c", "ab\n\nc"),
+        ("<ruby>漢<rp>(</rp><rt>kan</rt><rp>)</rp></ruby>", "漢"),
+    ],
+)
+def test_markup_becomes_legible_text(tmp_path: Path, page: str, text: str) -> None:
+    assert _read(tmp_path, page).text == text
+
+
+def test_headings_are_sections_and_nested(tmp_path: Path) -> None:
+    document = _read(tmp_path, "<h1>A\n <i>b</i></h1>one<div><h2>C</h2>two</div><h3></h3><h1>D</h1>")
+    assert document.text == "A b\n\none\n\nC\n\ntwo\n\nD"
+    assert [(s.title, s.level, document.text[s.start : s.end].strip()) for s in document.sections] == [
+        ("A b", 1, "A b\n\none\n\nC\n\ntwo"),
+        ("C", 2, "C\n\ntwo"),
+        ("D", 1, "D"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("page", "title"),
+    [
+        ("<title> A\n b </title><h1>C</h1>", "A b"),
+        ("<title></title><h1>C</h1>", "C"),
+        ("<title>Untitled</title><h1>C</h1>", "C"),
+        ("<svg><title>Logo</title></svg>words", "a.html"),
+    ],
+)
+def test_titles(tmp_path: Path, page: str, title: str) -> None:
+    assert _read(tmp_path, page).title == title
+
+
+@pytest.mark.parametrize(
+    "boilerplate",
+    [
+        "<nav>x</nav>",
+        "<header>x</header>",
+        "<footer>x</footer>",
+        "<aside>x</aside>",
+        "<form>x</form>",
+        "<div role=navigation>x</div>",
+        "<div class='cookie-banner top'>x</div>",
+        "<div id=onetrust-consent>x</div>",
+        "<div aria-hidden=true>x</div>",
+        "<div class=navbox>x</div>",
+    ],
+)
+def test_what_is_not_of_the_text_is_left_out(tmp_path: Path, boilerplate: str) -> None:
+    assert _read(tmp_path, f"{boilerplate}<p>{_WORDS}</p>{boilerplate}").text == _WORDS.strip()
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        f"<article><header>{_WORDS}</header><aside>{_WORDS}</aside></article>",
+        f"<form>{_WORDS}</form>",
+        f"<nav>{_WORDS}</nav>",
+        f"<div class=cookie-policy>{_WORDS}</div>",
+        f"<header><h1>{_WORDS[:20]}</h1></header><p>{_WORDS}",
+        f"<main>Few.</main><p>{_WORDS}",
+    ],
+)
+def test_the_text_itself_is_never_left_out(tmp_path: Path, page: str) -> None:
+    assert _WORDS.strip() in _read(tmp_path, page).text
+
+
+def test_main_is_taken_where_most_of_the_text_is_in_it(tmp_path: Path) -> None:
+    assert _read(tmp_path, f"<div>Menu</div><main>{_WORDS}</main><div>Menu</div>").text == _WORDS.strip()
+
+
+def test_menus_beside_the_title_are_left_out(tmp_path: Path) -> None:
+    page = f"<header><h1>A</h1><ul><li>Deutsch<li>中文</ul></header>{_WORDS}"
+    assert _read(tmp_path, page).text == f"A\n\n{_WORDS.strip()}"
+
+
+@pytest.mark.parametrize(
+    ("page", "encoding"),
+    [
+        ("<meta charset=windows-1251><p>Привет, мир", "cp1251"),
+        ("<meta http-equiv=Content-Type content='text/html; charset=iso-8859-1'><p>“Grüße”", "cp1252"),
+        ("<?xml version='1.0' encoding='Shift_JIS'?><html><p>こんにちは", "shift_jis"),
+        ("<meta charset=iso-2022-jp><p>こんにちは", "iso2022_jp"),
+        ("<meta charset=iso-8859-1><p>Привет, declared wrongly", "utf-8"),
+        ("<p>Привет, marked", "utf-16"),
+        ("<meta charset=utf-16><p>Grüße", "utf-8"),
+        ("<meta charset=no-such-thing><p>Grüße aus Köln, schöne Übungen", "cp1252"),
+    ],
+)
+def test_encodings(tmp_path: Path, page: str, encoding: str) -> None:
+    document = _read(tmp_path, page.encode(encoding))
+    assert document.text == page.rpartition(">")[2]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<div>" * 100_000,
+        "<b>" * 100_000,
+        "<ul><li>" * 50_000,
+        "<table><tr><td>" * 30_000,
+        "<foo/>" * 100_000,
+        "<a<" * 100_000,
+        "<a b='" * 100_000,
+        "<!--" * 100_000,
+        "".join(f"<b {n}>" for n in range(10_000)) + "<p>x</b>" * 10_000,
+        "<p>a<br>" * 50_000,
+        "<td><li>;" * 30_000,
+    ],
+    ids=lambda page: page[:12],
+)
+def test_hostile_pages_take_linear_time(tmp_path: Path, page: str) -> None:
+    started = perf_counter()
+    _read(tmp_path, f"{_WORDS}{page}")
+    assert perf_counter() - started < 10
+
+
+def test_what_is_nested_too_deep_is_still_read(tmp_path: Path) -> None:
+    assert _read(tmp_path, "<div>" * 10_000 + "deep" + "</div>" * 10_000 + "<p>after").text == "deep\n\nafter"

@@ -16,8 +16,8 @@ from qa.index import DOCUMENT_COLUMN
 from qa.readers.registry import read_source, reader_versions
 from qa.splitter import SPLITTER_VERSION, SplitterParameters, split
 from qa.store import DOCUMENTS_FILE, StoreWriter, passage_key
-from qa.types import Encoder, FileReport, Passage, Source, VectorRows
-from qa.vectors.faiss_flat import FaissFlat
+from qa.types import Encoder, FileReport, Passage, Source, VectorIndex, VectorRows
+from qa.vectors import new_vectors
 
 if TYPE_CHECKING:
     from qa.types import Vectors
@@ -77,7 +77,7 @@ class Builder:
             WindowTooSmall: the parameters leave no room in the encoder's window.
         """
         self.listener.started(sum(item.size for item in found if isinstance(item, Source)), len(found))
-        vectors = FaissFlat(self.encoder.dimension, [DOCUMENT_COLUMN])
+        vectors = new_vectors(self.encoder.dimension, [DOCUMENT_COLUMN])
         unread: list[FileReport] = []
         with StoreWriter(folder / DOCUMENTS_FILE) as store:
             rows = _Rows(self, store, vectors)
@@ -122,7 +122,7 @@ class Builder:
 class _Rows:
     """Collects passages over files, and turns full batches into rows of the store and of the vector index."""
 
-    def __init__(self, builder: Builder, store: StoreWriter, vectors: FaissFlat) -> None:
+    def __init__(self, builder: Builder, store: StoreWriter, vectors: VectorIndex) -> None:
         self._builder = builder
         self._store = store
         self._vectors = vectors
@@ -151,7 +151,7 @@ class _Rows:
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
         encoder, cache = self._builder.encoder, self._builder.cache
-        keys = cache_keys(encoder.fingerprint, texts)
+        keys = list(cache_keys(encoder.fingerprint, texts))
         known = cache.get(keys, encoder.dimension)
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
         if new:

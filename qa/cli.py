@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -62,14 +63,17 @@ def index(
         else:
             typer.echo(f"The index {settings.name} exists already (snapshot {current}).")
             return
+    from qa.indexing import update
     from qa.progress import IndexingProgress
-    from qa.service import update
 
+    snapshots = Snapshots(settings.indexes, settings.name)
+    before = snapshots.current_or_none()
     try:
         with IndexingProgress() as progress:
             result = update(settings, paths, progress)
     except KeyboardInterrupt:
-        typer.echo("Interrupted: nothing was published. Run it again to go on from what was encoded.", err=True)
+        if snapshots.current_or_none() == before:
+            typer.echo("Interrupted: nothing was published. Run it again to go on from what was encoded.", err=True)
         raise
     progress.summarise(result, settings.name)
 
@@ -177,18 +181,23 @@ def verify(id: OptionalId = None, name: Name = None, indexes: Indexes = None) ->
 
 @snapshots_app.command()
 def prune(
-    keep: Annotated[int | None, typer.Option(help="How many of the newest to keep.")] = None,
+    keep_snapshots: Annotated[int | None, typer.Option(help="How many of the newest to keep.")] = None,
     name: Name = None,
     indexes: Indexes = None,
 ) -> None:
     """Remove old snapshots, never the active one, and the embeddings that none of the rest uses."""
-    from qa.service import prune as prune_index
+    from qa.indexing import prune as prune_index
 
-    settings = _settings(name=name, indexes=indexes, keep_snapshots=keep)
-    removed, forgotten = prune_index(settings)
-    for id in removed:
+    settings = _settings(name=name, indexes=indexes, keep_snapshots=keep_snapshots)
+    pruned = prune_index(settings)
+    for id in pruned.removed:
         typer.echo(f"removed {id}")
-    typer.echo(f"{len(removed)} snapshots and {forgotten} embeddings removed.")
+    embeddings = "no" if pruned.forgotten is None else pruned.forgotten
+    typer.echo(f"{len(pruned.removed)} snapshots and {embeddings} embeddings removed.")
+    if pruned.forgotten is None:
+        typer.echo(
+            "Embeddings are kept while a snapshot that stays is damaged: qa snapshots verify finds it.", err=True
+        )
 
 
 def _printable(text: str) -> str:
@@ -198,6 +207,10 @@ def _printable(text: str) -> str:
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 an error, told in one line, 2 wrong usage, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character shows another one; it is no reason to fail.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app()
     except QAError as error:

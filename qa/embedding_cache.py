@@ -1,6 +1,6 @@
 """Embeddings kept across builds, so that only text that is new is ever encoded, and a killed build is resumed.
 
-Derived data: losing it costs time only, so a file that cannot be used is thrown away and begun again.
+Derived data: losing it costs time only, so a file that is damaged is thrown away and begun again.
 """
 
 from __future__ import annotations
@@ -8,11 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+
+from qa.errors import StorageError
 
 if TYPE_CHECKING:
     from qa.types import Vectors
@@ -21,65 +23,101 @@ CACHE_FILE = "embeddings.sqlite"
 
 # The number of parameters that every build of SQLite takes in one statement.
 _CHUNK = 500
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+_T = TypeVar("_T")
 
 
-def cache_keys(fingerprint: Mapping[str, object], texts: Iterable[str]) -> list[bytes]:
+def cache_keys(fingerprint: Mapping[str, object], texts: Iterable[str]) -> Iterator[bytes]:
     """16 bytes for each text: a hash of the encoder's fingerprint and of what the encoder is given."""
     encoder = hashlib.blake2b(json.dumps(fingerprint, sort_keys=True).encode(), digest_size=32).digest()
-    return [
-        hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=encoder, digest_size=16).digest() for text in texts
-    ]
+    for text in texts:
+        yield hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=encoder, digest_size=16).digest()
 
 
 class EmbeddingCache:
-    """Vectors by key, in one SQLite file. One writer at a time: the index's lock is held by whoever opens it."""
+    """Vectors by key, in one SQLite file. One writer at a time: the index's lock is held by whoever opens it.
 
-    def __init__(self, path: Path) -> None:
-        try:
-            self._connection = _connect(path)
-        except sqlite3.DatabaseError:
-            for leftover in path.parent.glob(f"{path.name}*"):
-                leftover.unlink()
-            self._connection = _connect(path)
+    Args:
+        timeout: seconds to wait for somebody else's lock.
+
+    Raises:
+        StorageError: from every method, where the disk is full or cannot be read or written.
+    """
+
+    def __init__(self, path: Path, timeout: float = 5.0) -> None:
+        self._path = path
+        self._timeout = timeout
+        self._connection: sqlite3.Connection | None = None
+        self._run(lambda connection: None)
 
     def get(self, keys: Sequence[bytes], dimension: int) -> dict[bytes, Vectors]:
-        """The vectors ``(dimension,)`` that are known."""
-        found: dict[bytes, Vectors] = {}
-        for at in range(0, len(keys), _CHUNK):
-            chunk = keys[at : at + _CHUNK]
-            marks = ",".join("?" * len(chunk))
-            for key, vector in self._connection.execute(
-                f"SELECT key, vector FROM embeddings WHERE key IN ({marks}) AND length(vector) = ?",
-                [*chunk, 4 * dimension],
-            ):
-                found[key] = np.frombuffer(vector, dtype="<f4")
-        return found
+        """The vectors ``(dimension,)`` that are known and whole."""
+        return self._run(lambda connection: dict(_known(connection, keys, dimension)))
 
     def put(self, keys: Sequence[bytes], vectors: Vectors) -> None:
-        """``(n,)`` keys and ``(n, dimension)`` rows; kept for good when it returns."""
-        rows = ((key, row.astype("<f4").tobytes()) for key, row in zip(keys, vectors, strict=True))
-        with self._connection:
-            self._connection.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?)", rows)
+        """``(n,)`` keys and ``(n, dimension)`` rows of unit length; kept for good when it returns."""
+        rows = [(key, row.astype("<f4").tobytes()) for key, row in zip(keys, vectors, strict=True)]
+
+        def insert(connection: sqlite3.Connection) -> None:
+            with connection:
+                connection.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?)", rows)
+
+        self._run(insert)
 
     def keep_only(self, keys: Iterable[bytes]) -> int:
-        """Forget all other keys; returns how many were forgotten."""
-        with self._connection:
-            self._connection.execute("CREATE TEMP TABLE kept (key BLOB PRIMARY KEY) WITHOUT ROWID")
-            self._connection.executemany("INSERT OR IGNORE INTO kept VALUES (?)", ((key,) for key in keys))
-            forgotten = self._connection.execute(
-                "DELETE FROM embeddings WHERE key NOT IN (SELECT key FROM kept)"
-            ).rowcount
-            self._connection.execute("DROP TABLE kept")
-        self._connection.execute("VACUUM")
-        return forgotten
+        """Forget all other keys; returns how many were forgotten. What ``keys`` raises, it raises, and forgets none."""
+
+        def keep(connection: sqlite3.Connection) -> int:
+            connection.execute("CREATE TEMP TABLE kept (key BLOB PRIMARY KEY) WITHOUT ROWID")
+            with connection:
+                connection.executemany("INSERT OR IGNORE INTO kept VALUES (?)", ((key,) for key in keys))
+                unused = connection.execute("DELETE FROM embeddings WHERE key NOT IN (SELECT key FROM kept)").rowcount
+            connection.execute("VACUUM")
+            return unused
+
+        return self._run(keep)
 
     def close(self) -> None:
-        self._connection.close()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _run(self, work: Callable[[sqlite3.Connection], _T], again: bool = True) -> _T:
+        try:
+            if self._connection is None:
+                self._connection = _connect(self._path, self._timeout)
+            return work(self._connection)
+        except sqlite3.Error as error:
+            self.close()
+            # Only the primary code, the low byte: SQLite refines it above. A lock or a full disk is no damage.
+            if again and getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+                for leftover in self._path.parent.glob(f"{self._path.name}*"):
+                    leftover.unlink()
+                return self._run(work, again=False)
+            raise StorageError(f"cannot use {self._path} ({error}); check the disk's free space") from error
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("CREATE TABLE IF NOT EXISTS embeddings (key BLOB PRIMARY KEY, vector BLOB NOT NULL)")
+def _known(connection: sqlite3.Connection, keys: Sequence[bytes], dimension: int) -> Iterator[tuple[bytes, Vectors]]:
+    for at in range(0, len(keys), _CHUNK):
+        chunk = keys[at : at + _CHUNK]
+        marks = ",".join("?" * len(chunk))
+        for key, stored in connection.execute(
+            f"SELECT key, vector FROM embeddings WHERE key IN ({marks}) AND length(vector) = ?", [*chunk, 4 * dimension]
+        ):
+            vector = np.frombuffer(stored, dtype="<f4")
+            # A bit that flipped on disk would otherwise fail the verification of every build to come.
+            if abs(float(np.linalg.norm(vector)) - 1.0) < 1e-3:
+                yield key, vector
+
+
+def _connect(path: Path, timeout: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("CREATE TABLE IF NOT EXISTS embeddings (key BLOB PRIMARY KEY, vector BLOB NOT NULL)")
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection

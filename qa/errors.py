@@ -21,6 +21,7 @@
     │   ├── SnapshotCorrupt      counts, ids, ranges or sums are wrong
     │   ├── SnapshotIncompatible made by another encoder or another format
     │   └── WriterBusy           another process is writing this index
+    ├── StorageError             a disk that is full, or cannot be read or written
     ├── VectorIndexError         rows that do not fit a vector index
     ├── DocumentNotFound         no indexed document of that id
     ├── QueryError               one question; names its field
@@ -107,6 +108,10 @@ class WriterBusy(SnapshotError):
     pass
 
 
+class StorageError(QAError):
+    pass
+
+
 class VectorIndexError(QAError):
     pass
 
@@ -133,4 +138,8 @@ class QuestionTooLong(QueryError):
 
 
 class NotReady(QAError):
-    pass
+    """``status`` says in one word why: ``loading``, ``refused``, ``damaged``, ``no-model`` or ``failed``."""
+
+    def __init__(self, message: str, status: str) -> None:
+        super().__init__(message)
+        self.status = status

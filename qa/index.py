@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from qa.errors import SnapshotCorrupt
+from qa.errors import SnapshotCorrupt, VectorIndexError
 from qa.manifest import Manifest, file_sums
 from qa.store import DOCUMENTS_FILE, Store, text_sha256
-from qa.vectors.faiss_flat import FaissFlat
+from qa.types import VectorIndex
+from qa.vectors import open_vectors
 
 # The filter column that every passage's row carries: the id of its document.
 DOCUMENT_COLUMN = "document"
@@ -22,7 +23,7 @@ class Index:
 
     manifest: Manifest
     store: Store
-    vectors: FaissFlat
+    vectors: VectorIndex
 
     def close(self) -> None:
         self.store.close()
@@ -38,11 +39,12 @@ def open_index(folder: Path) -> Index:
     """
     manifest = Manifest.read(folder)
     _check_sums(folder, manifest)
-    index = Index(manifest, Store(folder / DOCUMENTS_FILE), FaissFlat.open(folder))
+    store = Store(folder / DOCUMENTS_FILE)
     try:
+        index = Index(manifest, store, open_vectors(folder))
         _check_counts(folder, index)
-    except SnapshotCorrupt:
-        index.close()
+    except BaseException:
+        store.close()
         raise
     return index
 
@@ -56,17 +58,17 @@ def verify_index(folder: Path) -> Manifest:
     index = open_index(folder)
     try:
         _check_texts(index.store)
-        norms = index.vectors.norms()
-        if not np.allclose(norms, 1.0, atol=1e-3):
-            raise SnapshotCorrupt(f"{int((abs(norms - 1.0) > 1e-3).sum())} vectors in {folder} are not of unit length")
+        index.vectors.verify()
+    except VectorIndexError as error:
+        raise SnapshotCorrupt(f"snapshot {index.manifest.id}: {error}; build the index again") from error
     finally:
         index.close()
     return index.manifest
 
 
 def _check_sums(folder: Path, manifest: Manifest) -> None:
-    found = file_sums(folder)
-    wrong = sorted(name for name in {*found, *manifest.files} if found.get(name) != manifest.files.get(name))
+    found = file_sums(folder, manifest.files)
+    wrong = sorted(name for name, expected in manifest.files.items() if found.get(name) != expected)
     if wrong:
         raise SnapshotCorrupt(
             f"snapshot {manifest.id}: {', '.join(wrong)} changed since it was published, or is missing; "
@@ -81,7 +83,7 @@ def _check_counts(folder: Path, index: Index) -> None:
             f"{folder} holds {store.documents} documents and {store.passages} passages, its manifest says "
             f"{manifest.documents} and {manifest.passages}; build the index again"
         )
-    if not np.array_equal(np.sort(index.vectors.ids()), np.array(store.passage_keys(), dtype=np.int64)):
+    if not np.array_equal(np.sort(index.vectors.ids()), store.passage_keys()):
         raise SnapshotCorrupt(f"the ids of passages and of vectors in {folder} differ; build the index again")
     if astray := store.passages_out_of_range():
         raise SnapshotCorrupt(f"{astray} passages in {folder} reach beyond their documents; build the index again")
@@ -89,11 +91,10 @@ def _check_counts(folder: Path, index: Index) -> None:
 
 def _check_texts(store: Store) -> None:
     document = None
-    sums = store.text_sums()
     for passage in store.all_passages():
         if document is None or document.id != passage.document:
             document = store.document(passage.document)
-            if text_sha256(document.text) != sums[document.id]:
+            if text_sha256(document.text) != store.text_sha256(document.id):
                 raise SnapshotCorrupt(f"the text of {document.id} is not what was indexed; build the index again")
         if document.text[passage.start : passage.end] != passage.text:
             raise SnapshotCorrupt(f"passage {passage.id} is not {document.id}[{passage.start}:{passage.end}]")

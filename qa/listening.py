@@ -26,12 +26,14 @@ def listen(host: str, port: int) -> socket.socket:
         except OSError:
             listening.close()
             raise
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise SettingsError(_reason(host, port, error)) from error
     return listening
 
 
-def _reason(host: str, port: int, error: OSError) -> str:
+def _reason(host: str, port: int, error: OSError | UnicodeError) -> str:
+    if isinstance(error, UnicodeError):
+        return f"{host!r} is no host name; check --host or QA_HOST"
     if error.errno == errno.EADDRINUSE:
         return f"port {port} on {host} is in use; stop what uses it, or choose another with --port or QA_PORT"
     if error.errno == errno.EACCES:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -77,11 +77,17 @@ class Manifest:
         return manifest
 
 
-def file_sums(folder: Path) -> dict[str, str]:
-    """The SHA-256 of every file below ``folder`` but the manifest, by its path with ``/``."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST_FILE)
+def file_names(folder: Path) -> list[str]:
+    """Every file below ``folder`` but the manifest, by its path with ``/``."""
+    paths = (path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST_FILE)
+    return sorted(path.relative_to(folder).as_posix() for path in paths)
+
+
+def file_sums(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """The SHA-256 of each of the files that is there. What else lies in the folder is not looked at."""
     sums = {}
-    for path in paths:
-        with path.open("rb") as file:
-            sums[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    for name in names:
+        if (folder / name).is_file():
+            with (folder / name).open("rb") as file:
+                sums[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return sums

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from qa.service import Update
+from qa.indexing import Update
 from qa.types import FileReport
 
 # Files that were not read are named up to this many; the snapshot holds the whole report.
@@ -20,7 +20,7 @@ _LINE_EVERY = 10.0
 
 
 class IndexingProgress:
-    """Listens to :func:`qa.service.update`. The bar goes to standard error; a pipe gets a line now and then."""
+    """Listens to :func:`qa.indexing.update`. The bar goes to standard error; a pipe gets a line now and then."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)

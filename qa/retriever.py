@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Mapping, Sequence
+from fnmatch import translate
 from typing import TYPE_CHECKING
 
 from qa.errors import QueryError, QuestionTooLong
@@ -31,38 +32,45 @@ class Retriever:
         self._limits = limits
 
     def retrieve(self, queries: Sequence[Query]) -> list[Reply | QueryError]:
-        """Queries are encoded together, and each succeeds or fails by itself; results in their order."""
-        started = time.perf_counter()
-        filters: list[Filter | QueryError | None] = [self._checked(query) for query in queries]
+        """Queries are encoded together, and each succeeds or fails by itself; results in their order.
+
+        In a reply's timings ``encode`` is that of all the queries, and ``total`` begins with their arrival.
+        """
+        arrived = time.perf_counter()
+        matching: dict[tuple[str, ...], Filter | None] = {(): None}
+        filters = [self._checked(query, matching) for query in queries]
         sound = [at for at, filter in enumerate(filters) if not isinstance(filter, QueryError)]
+        encoding = time.perf_counter()
         vectors = iter(self._encoder.encode_questions([queries[at].question for at in sound]))
-        encode_ms = 1000 * (time.perf_counter() - started)
+        encoded = time.perf_counter()
+        before = {"encode": 1000 * (encoded - encoding), "total": 1000 * (encoded - arrived)}
         return [
-            filter if isinstance(filter, QueryError) else self._search(query, next(vectors), filter, encode_ms)
+            filter if isinstance(filter, QueryError) else self._search(query, next(vectors), filter, before)
             for query, filter in zip(queries, filters, strict=True)
         ]
 
-    def _checked(self, query: Query) -> Filter | QueryError | None:
-        """The query's filter, or what is wrong with the query."""
+    def _checked(self, query: Query, matching: dict[tuple[str, ...], Filter | None]) -> Filter | QueryError | None:
+        """The query's filter, or what is wrong with the query; ``matching`` keeps what globs came to."""
         try:
             check(query, self._limits)
-            return self._filter(query)
+            (tokens,) = self._encoder.count_question_tokens([query.question])
+            if tokens > self._encoder.window:
+                raise QuestionTooLong(tokens, self._encoder.window)
+            if query.documents not in matching:
+                matching[query.documents] = self._matching(query.documents)
         except QueryError as error:
             return error
+        return matching[query.documents]
 
-    def _filter(self, query: Query) -> Filter | None:
-        (tokens,) = self._encoder.count_question_tokens([query.question])
-        if tokens > self._encoder.window:
-            raise QuestionTooLong(tokens, self._encoder.window)
-        if not query.documents:
-            return None
-        ids = self.index.store.document_ids()
-        matching = tuple(id for id in ids if any(fnmatchcase(id, glob) for glob in query.documents))
+    def _matching(self, globs: tuple[str, ...]) -> Filter | None:
+        ids = self.index.store.document_ids
+        pattern = re.compile("|".join(map(translate, globs)))
+        matching = tuple(id for id in ids if pattern.match(id))
         if not matching:
-            raise QueryError("documents", f"no indexed document matches {' or '.join(map(repr, query.documents))}")
-        return In(DOCUMENT_COLUMN, matching)
+            raise QueryError("documents", f"no indexed document matches {' or '.join(map(repr, globs))}")
+        return In(DOCUMENT_COLUMN, matching) if len(matching) < len(ids) else None
 
-    def _search(self, query: Query, vector: Vectors, filter: Filter | None, encode_ms: float) -> Reply:
+    def _search(self, query: Query, vector: Vectors, filter: Filter | None, before: Mapping[str, float]) -> Reply:
         started = time.perf_counter()
         ids, cosines = self.index.vectors.search(vector[None, :], query.top_k, filter)
         found = [(int(id), float(cosine)) for id, cosine in zip(ids[0], cosines[0], strict=True) if id >= 0]
@@ -71,6 +79,6 @@ class Retriever:
             Hit(rank, passages[id][0], passages[id][1], Scores(dense=cosine))
             for rank, (id, cosine) in enumerate(found, start=1)
         )
-        search_ms = 1000 * (time.perf_counter() - started)
-        timings = {"encode": encode_ms, "search": search_ms, "total": encode_ms + search_ms}
+        search = 1000 * (time.perf_counter() - started)
+        timings = {"encode": before["encode"], "search": search, "total": before["total"] + search}
         return Reply(query.question, hits, self.index.manifest.id, timings)

@@ -1,117 +1,24 @@
-"""Wiring: makes the objects from the settings, and holds the snapshot and model that are in use."""
+"""One index, served: holds the snapshot and the model that are in use, and changes them without anybody noticing."""
 
 from __future__ import annotations
 
-import os
 import threading
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
 
 import structlog
 
-from qa.builder import BuildCounts, Builder, BuildListener, require_sources
-from qa.embedding_cache import CACHE_FILE, EmbeddingCache, cache_keys
-from qa.encoders.model_files import locate
 from qa.errors import EncoderError, NotReady, QAError, QueryError, SnapshotError, SnapshotIncompatible
-from qa.manifest import Manifest
-from qa.readers.discovery import discover
+from qa.indexing import EncoderFactory, make_encoder
 from qa.retriever import Retriever
 from qa.settings import Settings
-from qa.snapshots import Provenance, Snapshots
-from qa.splitter import SplitterParameters
-from qa.types import Collection, Document, Encoder, Limits, Query, Reply, State
+from qa.snapshots import Snapshots
+from qa.types import Collection, Encoder, Limits, Query, Reply, SnapshotDocument, State
 
 log = structlog.get_logger(__name__)
 
-# Seconds between two looks at which snapshot is current.
+# Seconds between two looks at which snapshot is current, and before a failure that may pass is met again.
 _FOLLOW_EVERY = 1.0
-
-
-def make_encoder(settings: Settings, *, threads: int) -> Encoder:
-    """The encoder that the settings name, not loaded yet. Raises ModelNotFound or ModelCorrupt."""
-    from qa.encoders.sentence_transformer import SentenceTransformerEncoder
-
-    files = locate(settings.model)
-    return SentenceTransformerEncoder(files, threads=settings.threads or threads, batch_size=settings.batch_size)
-
-
-class EncoderFactory(Protocol):
-    def __call__(self, settings: Settings, *, threads: int) -> Encoder: ...
-
-
-class UpdateListener(BuildListener, Protocol):
-    def stage(self, message: str) -> None:
-        """A step that may take seconds begins."""
-
-
-@dataclass(frozen=True, slots=True)
-class Update:
-    """A build that was published. ``seconds`` of wall clock, the loading of the model included."""
-
-    manifest: Manifest
-    counts: BuildCounts
-    seconds: float
-
-
-def update(
-    settings: Settings, paths: Sequence[Path], listener: UpdateListener, make: EncoderFactory = make_encoder
-) -> Update:
-    """Build a snapshot of ``paths`` and make it the active one.
-
-    Raises:
-        SourceError: the paths are wrong, or nothing in them could be read.
-        EncoderError: the model cannot be used.
-        WriterBusy: another build of this index is running.
-    """
-    started = time.perf_counter()
-    parameters = SplitterParameters(size=settings.passage_tokens, overlap=settings.overlap_tokens)
-    found = list(discover(paths))
-    require_sources(found)
-    snapshots = Snapshots(settings.indexes, settings.name)
-    with snapshots.writing() as writer:
-        encoder = make(settings, threads=os.cpu_count() or 1)
-        listener.stage(f"Loading the model {encoder.name}")
-        encoder.load()
-        cache = EmbeddingCache(snapshots.folder / CACHE_FILE)
-        try:
-            with writer.staging() as staged:
-                builder = Builder(encoder, parameters, cache, listener)
-                counts = builder.build(staged, found)
-                provenance = Provenance(
-                    encoder=encoder.name,
-                    fingerprint=builder.fingerprint(),
-                    sources=tuple(str(path.absolute()) for path in paths),
-                )
-                listener.stage("Verifying and publishing")
-                manifest = writer.publish(staged, provenance, counts.documents, counts.passages)
-        finally:
-            cache.close()
-    return Update(manifest, counts, time.perf_counter() - started)
-
-
-def prune(settings: Settings) -> tuple[list[str], int]:
-    """Remove old snapshots, and the embeddings that no remaining one uses; returns the ids and how many embeddings.
-
-    Raises:
-        IndexNotFound, WriterBusy, SettingsError: nothing was removed.
-    """
-    snapshots = Snapshots(settings.indexes, settings.name)
-    snapshots.current()
-    with snapshots.writing() as writer:
-        removed = writer.prune(settings.keep_snapshots)
-        used: set[bytes] = set()
-        for id in snapshots.ids():
-            index = snapshots.open(id)
-            texts = (passage.encoded_text for passage in index.store.all_passages())
-            used.update(cache_keys(index.manifest.fingerprint["encoder"], texts))
-            index.close()
-        cache = EmbeddingCache(snapshots.folder / CACHE_FILE)
-        forgotten = cache.keep_only(used)
-        cache.close()
-    return removed, forgotten
+_RETRY_EVERY = 10.0
 
 
 class Service:
@@ -129,6 +36,7 @@ class Service:
         self._encoder: Encoder | None = None
         self._retriever: Retriever | None = None
         self._problem: tuple[str, str] | None = ("loading", "the snapshot and its model are being loaded")
+        self._logged = ""
 
     def reload(self) -> bool:
         """Serve the snapshot that is current; returns whether that changed what is served.
@@ -139,40 +47,48 @@ class Service:
         with self._reloading:
             current = self._snapshots.current()
             if self._retriever is not None and self._retriever.index.manifest.id == current:
+                self._problem = None
                 return False
             encoder = self._encoder or self._make_encoder(self._settings, threads=1)
-            # Refuses a snapshot of another model before seconds are spent on loading this one.
-            retriever = Retriever(self._snapshots.open(current), encoder, self.limits)
-            encoder.load()
-            self._encoder, self._retriever = encoder, retriever
-            self._problem = None
+            index = self._snapshots.open(current)
+            try:
+                # Refuses a snapshot of another model before seconds are spent on loading this one.
+                retriever = Retriever(index, encoder, self.limits)
+                encoder.load()
+            except BaseException:
+                index.close()
+                raise
+            self._encoder, self._retriever, self._problem = encoder, retriever, None
             return True
 
     def follow(self, stopped: threading.Event, on_ready: Callable[[State], None]) -> None:
-        """Load what is current, now and whenever it changes, until ``stopped``. Runs in a thread of its own."""
-        tried: str | None = None
+        """Load what is current, now and whenever it changes, until ``stopped``. Runs in a thread of its own.
+
+        A snapshot that is refused or damaged is not tried again before another is current; whatever else goes wrong may
+        pass, and is tried again.
+        """
+        refused: str | None = None
         while not stopped.is_set():
-            current = self._current()
-            if current != tried:
-                tried = current
-                if self._try_reload():
-                    on_ready(self.state())
-            stopped.wait(_FOLLOW_EVERY)
+            wait = _FOLLOW_EVERY
+            try:
+                if self._snapshots.current() != refused:
+                    refused = None
+                    if self.reload():
+                        on_ready(self.state())
+            except SnapshotError as error:
+                refused = self._snapshots.current_or_none()
+                self._failed(error)
+            except Exception as error:  # whatever it is: what was served before is served on, and this goes on too
+                wait = _RETRY_EVERY
+                self._failed(error)
+            stopped.wait(wait)
 
-    def _current(self) -> str | None:
-        try:
-            return self._snapshots.current()
-        except (QAError, OSError):
-            return None
-
-    def _try_reload(self) -> bool:
-        try:
-            return self.reload()
-        except Exception as error:  # whatever it is, what was served before is served on, and /readyz says why
-            self._problem = _public_reason(error)
+    def _failed(self, error: Exception) -> None:
+        if str(error) != self._logged:
+            self._logged = str(error)
             unforeseen = None if isinstance(error, QAError) else error
             log.error("snapshot not loaded", index=self._settings.name, reason=str(error), exc_info=unforeseen)
-            return False
+        self._problem = _public_reason(error)
 
     def state(self) -> State:
         retriever, problem = self._retriever, self._problem
@@ -208,14 +124,16 @@ class Service:
         index = self._ready().index
         return Collection(index.manifest.id, tuple(index.store.summaries()), tuple(index.store.report()))
 
-    def document(self, id: str) -> Document:
+    def document(self, id: str) -> SnapshotDocument:
         """Raises DocumentNotFound, or NotReady."""
-        return self._ready().index.store.document(id)
+        index = self._ready().index
+        return SnapshotDocument(index.manifest.id, index.store.document(id))
 
     def _ready(self) -> Retriever:
         retriever = self._retriever
         if retriever is None:
-            raise NotReady(self.state().detail)
+            state = self.state()
+            raise NotReady(state.detail, state.status)
         return retriever
 
 

@@ -52,10 +52,12 @@ class Settings(BaseSettings):
         default=32, ge=1, le=1024, description="Passages that are encoded in one call of the model."
     )
     max_question_chars: int = Field(default=2000, ge=1, description="The longest question, in characters.")
-    max_top_k: int = Field(default=100, ge=1, description="The most passages that one question may ask for.")
-    max_batch: int = Field(default=256, ge=1, description="The most questions in one batch over HTTP.")
+    max_top_k: int = Field(default=100, ge=1, le=10_000, description="The most passages that one question may ask for.")
+    max_batch: int = Field(default=256, ge=1, le=10_000, description="The most questions in one batch over HTTP.")
     keep_snapshots: int = Field(
-        default=5, ge=1, description="Snapshots that `qa snapshots prune` leaves, the active one aside."
+        default=5,
+        ge=1,
+        description="The newest snapshots that `qa snapshots prune` leaves; the active one stays in any case.",
     )
 
 
@@ -71,9 +73,15 @@ def load_settings(**flags: Any) -> Settings:
         raise SettingsError(f"no setting is called {', '.join(unknown)}; the settings are {', '.join(sorted(known))}")
     given = {name: value for name, value in flags.items() if value is not None}
     try:
-        return Settings(**given)
+        settings = Settings(**given)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
         shown = f"--{name.replace('_', '-')}" if name in given else _PREFIX + name.upper()
         raise SettingsError(f"{shown} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}") from error
+    if settings.overlap_tokens > settings.passage_tokens // 2:
+        raise SettingsError(
+            f"--overlap-tokens (QA_OVERLAP_TOKENS) is {settings.overlap_tokens}: it may be at most half of "
+            f"--passage-tokens (QA_PASSAGE_TOKENS), which is {settings.passage_tokens}"
+        )
+    return settings

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,11 @@ from qa.errors import (
     WriterBusy,
 )
 from qa.index import Index, open_index, verify_index
-from qa.manifest import Manifest, file_sums
+from qa.manifest import Manifest, file_names, file_sums
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+# The time of the build in UTC, then a part of a hash: sorted, they are in the order of their making.
+_ID = re.compile(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{8}")
 # Folders that are being built or removed carry this prefix; whoever holds the lock may delete them.
 _ASIDE = ".aside-"
 
@@ -83,9 +85,10 @@ class Snapshots:
 
         Raises:
             IndexNotFound: there is none; the message names the indexes that exist.
+            SnapshotCorrupt: the pointer holds no id.
         """
         try:
-            return self._pointer.read_text(encoding="utf-8").strip()
+            id = self._pointer.read_text(encoding="utf-8", errors="replace").strip()
         except FileNotFoundError:
             names = sorted(path.parent.name for path in self._root.glob("*/CURRENT"))
             have = f"there are {', '.join(names)}" if names else "there is none yet"
@@ -93,16 +96,27 @@ class Snapshots:
                 f"no index named {self.name!r} in {self._root} ({have}); "
                 f"build it with: qa index FOLDER --name {self.name}"
             ) from None
+        if not _ID.fullmatch(id):
+            raise SnapshotCorrupt(
+                f"{self._pointer} holds no snapshot's id; choose one with: qa snapshots activate ID --name {self.name}"
+            )
+        return id
+
+    def current_or_none(self) -> str | None:
+        """The same, where an index that has none, or a pointer that holds none, is no error."""
+        try:
+            return self.current()
+        except SnapshotError:
+            return None
 
     def ids(self) -> list[str]:
-        """Oldest first."""
-        if not self._snapshots.is_dir():
-            return []
-        return sorted(path.name for path in self._snapshots.iterdir() if not path.name.startswith("."))
+        """Oldest first. What else lies in the folder is nobody's snapshot, and left alone."""
+        return sorted(path.name for path in self._snapshots.glob("*") if _ID.fullmatch(path.name) and path.is_dir())
 
     def path(self, id: str) -> Path:
-        """Raises SnapshotNotFound, naming those that exist."""
+        """Raises SnapshotNotFound, naming those that exist, or IndexNotFound."""
         if id not in self.ids():
+            self.current()
             have = ", ".join(self.ids()) or "none"
             raise SnapshotNotFound(f"no snapshot {id!r} in index {self.name!r}; there are: {have}")
         return self._snapshots / id
@@ -113,10 +127,12 @@ class Snapshots:
         Raises:
             IndexNotFound: there is no such index.
         """
-        current = self.current()
-        return [self._info(id, current) for id in reversed(self.ids())]
+        current = self.current_or_none()
+        if not (ids := self.ids()):
+            self.current()
+        return [self._info(id, current) for id in reversed(ids)]
 
-    def _info(self, id: str, current: str) -> SnapshotInfo:
+    def _info(self, id: str, current: str | None) -> SnapshotInfo:
         folder = self._snapshots / id
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         try:
@@ -126,14 +142,18 @@ class Snapshots:
 
     def open(self, id: str | None = None) -> Index:
         """Open a snapshot, the active one by default, checked. Raises what :func:`qa.index.open_index` does."""
-        index = open_index(self.path(id or self.current()))
-        if index.manifest.id != (id or index.manifest.id):
-            raise SnapshotCorrupt(f"snapshot {id} holds the manifest of {index.manifest.id}; build the index again")
-        return index
+        return open_index(self._own(id or self.current()))
 
     def verify(self, id: str | None = None) -> Manifest:
         """Check every byte, span and vector. Raises SnapshotCorrupt."""
-        return verify_index(self.path(id or self.current()))
+        return verify_index(self._own(id or self.current()))
+
+    def _own(self, id: str) -> Path:
+        """The snapshot's folder, if it is the one that was published under this id."""
+        folder = self.path(id)
+        if (holds := Manifest.read(folder).id) != id:
+            raise SnapshotCorrupt(f"snapshot {id} holds the manifest of {holds}; build the index again")
+        return folder
 
     @contextmanager
     def writing(self) -> Iterator[SnapshotWriter]:
@@ -152,7 +172,7 @@ class Snapshots:
             ) from error
         try:
             for leftover in self._snapshots.glob(f"{_ASIDE}*"):
-                shutil.rmtree(leftover)
+                _remove(leftover)
             yield SnapshotWriter(self, self._snapshots, self._pointer)
         finally:
             lock.release()
@@ -184,14 +204,14 @@ class SnapshotWriter:
         Raises:
             SnapshotCorrupt: what was written does not hold together; nothing is published.
         """
-        now = datetime.now(UTC)
-        sums = file_sums(staged)
+        now = self._now()
+        sums = file_sums(staged, file_names(staged))
         identity = json.dumps([now.isoformat(), sums, provenance.fingerprint], sort_keys=True)
         manifest = Manifest(
             # In the order of their making when sorted, and never one id for two snapshots.
             id=f"{now:%Y%m%dT%H%M%S.%f}"[:-3] + f"Z-{hashlib.sha256(identity.encode()).hexdigest()[:8]}",
             created=now.isoformat(timespec="seconds"),
-            parent=self._pointer.read_text(encoding="utf-8").strip() if self._pointer.exists() else None,
+            parent=self._owner.current_or_none(),
             encoder=provenance.encoder,
             fingerprint=provenance.fingerprint,
             sources=provenance.sources,
@@ -210,6 +230,15 @@ class SnapshotWriter:
         self._point_to(manifest.id)
         return manifest
 
+    def _now(self) -> datetime:
+        """The time, or a moment after the newest snapshot where the clock went back: ids are in order always."""
+        now = datetime.now(UTC)
+        newest = self._owner.ids()[-1:]
+        if not newest:
+            return now
+        made = datetime.strptime(newest[0].partition("-")[0], "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
+        return max(now, made + timedelta(milliseconds=1))
+
     def activate(self, id: str) -> Manifest:
         """Switch to another snapshot, once it has been opened and found whole."""
         index = self._owner.open(id)
@@ -218,24 +247,15 @@ class SnapshotWriter:
         return index.manifest
 
     def prune(self, keep: int) -> list[str]:
-        """Remove all but the ``keep`` newest snapshots and the active one; returns the ids removed.
-
-        Raises:
-            SettingsError: ``keep`` is below 1.
-        """
-        if keep < 1:
-            raise SettingsError(f"keep is {keep}; at least 1 snapshot has to stay")
+        """Remove all but the ``keep`` newest snapshots (at least one) and the active one; returns the ids removed."""
         current = self._owner.current()
         removed = [id for id in self._owner.ids()[:-keep] if id != current]
         for id in removed:
-            self._remove(id)
+            # Renamed first: a crash half way through must not leave a snapshot with files missing in the listing.
+            aside = self._folder / f"{_ASIDE}{id}"
+            (self._folder / id).rename(aside)
+            _remove(aside)
         return removed
-
-    def _remove(self, id: str) -> None:
-        # Renamed first: a crash half way through must not leave a snapshot with files missing in the listing.
-        aside = self._folder / f"{_ASIDE}{id}"
-        (self._folder / id).rename(aside)
-        shutil.rmtree(aside)
 
     def _point_to(self, id: str) -> None:
         replacement = self._pointer.with_name("CURRENT.new")
@@ -245,6 +265,13 @@ class SnapshotWriter:
             os.fsync(file.fileno())
         replacement.replace(self._pointer)
         _fsync(self._pointer.parent)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _fsync(path: Path) -> None:

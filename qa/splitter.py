@@ -233,7 +233,9 @@ class _Splitter:
         )
 
     def _shortened(self, titles: tuple[str, ...]) -> str:
-        return shortened(titles, self._limit // 4, lambda text: self._count_tokens([text])[0] - self._overhead)
+        return shortened(
+            titles, (self._limit - self._overhead) // 4, lambda text: self._count_tokens([text])[0] - self._overhead
+        )
 
 
 def _stripped(chunk: str, start: int) -> Span | None:

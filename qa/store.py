@@ -6,12 +6,18 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from qa.errors import DocumentNotFound, SnapshotCorrupt
+import numpy as np
+
+from qa.errors import DocumentNotFound, SnapshotCorrupt, StorageError
 from qa.types import Document, DocumentSummary, FileReport, Page, Passage, Section, Span
+
+if TYPE_CHECKING:
+    from qa.types import Ids
 
 DOCUMENTS_FILE = "documents.sqlite"
 
@@ -51,9 +57,14 @@ def text_sha256(text: str) -> str:
 
 
 class StoreWriter:
-    """Writes a new file; nobody else sees it before :meth:`close`, so it needs no journal."""
+    """Writes a new file; nobody else sees it before it is left, so it needs no journal.
+
+    Raises:
+        StorageError: on leaving it, where the disk could not be written.
+    """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._connection = sqlite3.connect(path, isolation_level=None)
         self._connection.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;" + _SCHEMA + "BEGIN;")
         self._numbers = 0
@@ -63,9 +74,15 @@ class StoreWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if kind is None:
-            self._connection.execute("COMMIT")
-        self._connection.close()
+        try:
+            if kind is None:
+                self._connection.execute("COMMIT")
+        except sqlite3.Error as unwritten:
+            kind, error = sqlite3.Error, unwritten
+        finally:
+            self._connection.close()
+        if kind is not None and issubclass(kind, sqlite3.Error):
+            raise StorageError(f"cannot write {self._path} ({error}); check the disk's free space") from error
 
     @property
     def documents(self) -> int:
@@ -155,9 +172,10 @@ class Store:
     def _all(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         return self._connection.execute(sql, parameters).fetchall()
 
-    def passage_keys(self) -> list[int]:
-        """In ascending order."""
-        return [key for (key,) in self._all("SELECT id FROM passages ORDER BY id")]
+    def passage_keys(self) -> Ids:
+        """``(n,)``, in ascending order."""
+        rows = self._connection.execute("SELECT id FROM passages ORDER BY id")
+        return np.fromiter((key for (key,) in rows), np.int64, self.passages)
 
     def passages_out_of_range(self) -> int:
         """How many passages are empty or reach beyond their document, or have none."""
@@ -185,7 +203,9 @@ class Store:
         ):
             yield Passage(f"{row[0]:016x}", *row[1:])
 
+    @cached_property
     def document_ids(self) -> list[str]:
+        """In ascending order."""
         return [id for (id,) in self._all("SELECT id FROM documents ORDER BY id")]
 
     def summaries(self) -> list[DocumentSummary]:
@@ -232,6 +252,7 @@ class Store:
             excluded=tuple(Span(*span) for span in excluded),
         )
 
-    def text_sums(self) -> dict[str, str]:
-        """The SHA-256 of every canonical text as it was written, by document id."""
-        return dict(self._all("SELECT id, text_sha256 FROM documents"))
+    def text_sha256(self, id: str) -> str:
+        """Of a document's canonical text, as it was written."""
+        (digest,) = self._one("SELECT text_sha256 FROM documents WHERE id = ?", (id,))
+        return str(digest)

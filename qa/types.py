@@ -201,6 +201,14 @@ class Collection:
 
 
 @dataclass(frozen=True, slots=True)
+class SnapshotDocument:
+    """A document as one snapshot holds it."""
+
+    snapshot: str
+    document: Document
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """What a service is doing.
 
@@ -298,8 +306,22 @@ class VectorIndex(Protocol):
 
     def count(self, filter: Filter | None = None) -> int: ...
 
+    def ids(self) -> Ids:
+        """``(n,)`` of all rows, in no order that matters."""
+
+    def verify(self) -> None:
+        """Look at every vector.
+
+        Raises:
+            VectorIndexError: one is not of unit length.
+        """
+
     def save(self, folder: Path) -> None:
-        """Write the index into an existing folder."""
+        """Write the index into an existing folder.
+
+        Raises:
+            StorageError: the folder cannot be written, or the disk is full.
+        """
 
     def close(self) -> None:
         """Free what it holds; it is not used again."""

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from qa.encoders.hashing import HashingEncoder
-from qa.service import Service, Update, update
+from qa.indexing import Update, update
+from qa.service import Service
 from qa.settings import Settings
 from qa.types import Encoder, FileReport
 

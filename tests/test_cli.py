@@ -76,7 +76,12 @@ def test_neither_torch_nor_faiss_is_imported_before_it_is_needed(module: str) ->
         (["snapshots", "list", "--name", "absent"], "no index named 'absent'"),
         (["snapshots", "activate", "nope", "--name", "test"], "no snapshot 'nope' in index 'test'; there are: 2"),
         (["snapshots", "verify", "nope", "--name", "test"], "no snapshot 'nope' in index 'test'; there are: 2"),
-        (["snapshots", "prune", "--keep", "0", "--name", "test"], "--keep-snapshots is 0: input should be greater"),
+        (["snapshots", "activate", "nope", "--name", "absent"], "no index named 'absent'"),
+        (["serve", "--name", "test", "--host", "a..b"], "'a..b' is no host name"),
+        (
+            ["snapshots", "prune", "--keep-snapshots", "0", "--name", "test"],
+            "--keep-snapshots is 0: input should be greater",
+        ),
         (["ask", "", "--name", "test"], "the question is blank"),
         (["ask", "x" * 100_000, "--name", "test"], "the question has 100,000 characters; at most 2,000 are allowed"),
         (["ask", "x", "--top-k", "0", "--name", "test"], "top_k must be from 1 to 100"),
@@ -140,7 +145,7 @@ def test_listing_activating_verifying_and_pruning(indexes: str, build: Build) ->
     assert snapshots("activate", id) == [f"{id} is active."]
     assert snapshots("list")[1].startswith(f"* {id}")
     assert snapshots("verify") == [f"{id} is whole: 3 documents, 4 passages."]
-    assert snapshots("prune", "--keep", "1") == ["0 snapshots and 0 embeddings removed."]
+    assert snapshots("prune", "--keep-snapshots", "1") == ["0 snapshots and 0 embeddings removed."]
 
 
 @pytest.mark.model

@@ -11,7 +11,10 @@ import signal
 import sys
 from pathlib import Path
 
-from qa.service import Service, update
+import pytest
+
+from qa.indexing import update
+from qa.service import Service
 from qa.settings import Settings
 from qa.snapshots import Snapshots
 from qa.types import Query
@@ -95,12 +98,9 @@ def test_an_interrupted_build_publishes_nothing_and_is_resumed(settings: Setting
     first = build().manifest.id
     for number in range(600):
         (folder / f"{number}.txt").write_text(f"Document {number} is about the number {number * 7}.\n")
-    try:
+    with pytest.raises(KeyboardInterrupt):
         build(listener=Interrupting())
-    except KeyboardInterrupt:
-        interrupted = True
     snapshots = Snapshots(settings.indexes, settings.name)
-    assert interrupted
     assert snapshots.ids() == [first]
     assert list(snapshots.folder.glob("snapshots/.*")) == []
     assert 0 < build().counts.encoded < 600

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,13 @@ import pytest
 
 from qa.embedding_cache import EmbeddingCache, cache_keys
 from qa.encoders.hashing import HashingEncoder
+from qa.errors import StorageError
+from qa.settings import Settings
 from tests.conftest import Build
 
 
 def test_what_was_put_is_there_after_reopening(tmp_path: Path) -> None:
-    keys = cache_keys({"weights": "a"}, ["one", "two"])
+    keys = list(cache_keys({"weights": "a"}, ["one", "two"]))
     cache = EmbeddingCache(tmp_path / "cache")
     cache.put(keys, np.eye(2, 4, dtype=np.float32))
     cache.close()
@@ -28,14 +31,14 @@ def test_keys_differ_by_text_and_by_encoder() -> None:
 
 def test_a_row_of_another_dimension_is_not_returned(tmp_path: Path) -> None:
     cache = EmbeddingCache(tmp_path / "cache")
-    cache.put([b"k"], np.ones((1, 4), dtype=np.float32))
+    cache.put([b"k"], np.eye(1, 4, dtype=np.float32))
     assert cache.get([b"k"], 8) == {}
 
 
 def test_more_keys_than_one_statement_takes(tmp_path: Path) -> None:
     encoder = HashingEncoder()
     texts = [f"text {number}" for number in range(1200)]
-    keys = cache_keys(encoder.fingerprint, texts)
+    keys = list(cache_keys(encoder.fingerprint, texts))
     cache = EmbeddingCache(tmp_path / "cache")
     cache.put(keys, encoder.encode_passages(texts))
     assert set(cache.get(keys, encoder.dimension)) == set(keys)
@@ -46,6 +49,34 @@ def test_a_file_that_is_no_cache_is_begun_again(tmp_path: Path) -> None:
     (tmp_path / "cache").write_bytes(b"no database" * 100)
     cache = EmbeddingCache(tmp_path / "cache")
     assert cache.get([b"k"], 4) == {}
+
+
+def test_damaged_pages_are_begun_again_and_the_build_goes_on(build: Build, settings: Settings) -> None:
+    build()
+    path = settings.indexes / "test" / "embeddings.sqlite"
+    content = path.read_bytes()
+    path.write_bytes(content[:100] + b"\xff" * (len(content) - 100))
+    assert build().counts.encoded == 4
+    assert build().counts.encoded == 0
+
+
+def test_a_locked_cache_is_an_error_and_loses_nothing(tmp_path: Path) -> None:
+    cache = EmbeddingCache(tmp_path / "cache")
+    cache.put([b"k"], np.eye(1, 4, dtype=np.float32))
+    cache.close()
+    other = sqlite3.connect(tmp_path / "cache")
+    other.execute("BEGIN EXCLUSIVE")
+    waiting = EmbeddingCache(tmp_path / "cache", timeout=0.01)
+    with pytest.raises(StorageError, match="database is locked"):
+        waiting.put([b"l"], np.eye(1, 4, dtype=np.float32))
+    other.close()
+    assert set(EmbeddingCache(tmp_path / "cache").get([b"k"], 4)) == {b"k"}
+
+
+def test_a_vector_that_rotted_is_encoded_again(tmp_path: Path) -> None:
+    cache = EmbeddingCache(tmp_path / "cache")
+    cache.put([b"k", b"l"], np.array([[1, 0], [3, 4]], dtype=np.float32))
+    assert set(cache.get([b"k", b"l"], 2)) == {b"k"}
 
 
 def test_only_new_text_is_encoded(build: Build, folder: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from qa.errors import SnapshotCorrupt
 from qa.index import open_index, verify_index
-from qa.manifest import Manifest, file_sums
+from qa.manifest import Manifest, file_names, file_sums
 from qa.settings import Settings
 from tests.conftest import Build
 
@@ -27,7 +27,7 @@ def tamper(build: Build, settings: Settings) -> Tamper:
         connection = sqlite3.connect(folder / "documents.sqlite")
         connection.executescript(sql)
         connection.close()
-        replace(Manifest.read(folder), files=file_sums(folder)).write(folder)
+        replace(Manifest.read(folder), files=file_sums(folder, file_names(folder))).write(folder)
         return folder
 
     return run

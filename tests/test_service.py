@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import resource
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -13,17 +16,19 @@ from qa.encoders.hashing import HashingEncoder
 from qa.errors import (
     DocumentNotFound,
     DuplicateDocument,
+    ModelNotFound,
     NothingToIndex,
     NotReady,
-    SettingsError,
     SnapshotCorrupt,
     SnapshotIncompatible,
     SourceNotFound,
+    StorageError,
 )
-from qa.service import Service, update
+from qa.indexing import update
+from qa.service import Service
 from qa.settings import Settings
 from qa.snapshots import Snapshots
-from qa.types import Encoder, Query, State
+from qa.types import Encoder, FileReport, Query, State
 from tests.conftest import SEED, Build, SilentListener, hashing_encoder
 
 
@@ -101,13 +106,53 @@ def test_following_loads_switches_and_outlives_a_refused_snapshot(build: Build, 
         update(settings, [SEED], SilentListener(), make=other_encoder)
         wait_for(lambda: "refused" in service.state().detail)
         assert service.ask(Query("apples")).snapshot == first
+        with Snapshots(settings.indexes, settings.name).writing() as writer:
+            writer.activate(first)
+        wait_for(lambda: "refused" not in service.state().detail)
         third = build().manifest.id
         wait_for(lambda: service.state().snapshot == third)
-        assert "refused" not in service.state().detail
     finally:
         stopped.set()
         thread.join()
     assert [state.snapshot for state in heard] == [first, third]
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"", b"../.."])
+def test_following_outlives_a_pointer_that_holds_no_id(
+    service: Service, build: Build, settings: Settings, content: bytes
+) -> None:
+    stopped = threading.Event()
+    thread = threading.Thread(target=service.follow, args=(stopped, lambda state: None))
+    thread.start()
+    try:
+        (settings.indexes / "test" / "CURRENT").write_bytes(content)
+        wait_for(lambda: "damaged" in service.state().detail)
+        assert service.ask(Query("apples")).hits
+        id = build().manifest.id
+        wait_for(lambda: service.state().snapshot == id)
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def test_following_tries_again_what_may_pass(build: Build, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    id = build().manifest.id
+    monkeypatch.setattr("qa.service._RETRY_EVERY", 0.05)
+    failures = iter([OSError("too many open files"), ModelNotFound("the hub is down")])
+
+    def make(settings: Settings, *, threads: int) -> Encoder:
+        for failure in failures:
+            raise failure
+        return HashingEncoder()
+
+    service, stopped = Service(settings, make=make), threading.Event()
+    thread = threading.Thread(target=service.follow, args=(stopped, lambda state: None))
+    thread.start()
+    try:
+        wait_for(lambda: service.state().snapshot == id)
+    finally:
+        stopped.set()
+        thread.join()
 
 
 def test_following_names_why_nothing_is_served(build: Build, settings: Settings) -> None:
@@ -173,7 +218,7 @@ def test_the_collection_lists_documents_and_every_file(service: Service) -> None
 
 
 def test_a_document_comes_whole_and_an_unknown_one_is_named(service: Service, folder: Path) -> None:
-    document = service.document("pears.md")
+    document = service.document("pears.md").document
     assert document.text == (folder / "pears.md").read_text()
     assert [section.title for section in document.sections] == ["Pears", "Storage"]
     with pytest.raises(DocumentNotFound, match=r"no indexed document has the id '\.\./apples\.txt'"):
@@ -211,8 +256,39 @@ def test_two_files_of_one_id_are_refused(build: Build, folder: Path, tmp_path: P
         build(folder, other)
 
 
-def test_an_overlap_beyond_half_the_passage_is_refused(settings: Settings, folder: Path) -> None:
-    wrong = settings.model_copy(update={"passage_tokens": 32, "overlap_tokens": 30})
-    with pytest.raises(SettingsError, match="overlap is 30; it must be from 0 to half of the size, 16"):
-        update(wrong, [folder], SilentListener(), make=hashing_encoder)
-    assert not (settings.indexes / "test" / "CURRENT").exists()
+def test_an_index_is_no_document_of_itself(build: Build, settings: Settings, tmp_path: Path) -> None:
+    build()
+    report = {report.id: report for report in reports_of(build, tmp_path)}
+    assert report["indexes/test/CURRENT"].reason == "it belongs to an index"
+    assert report["documents/apples.txt"].status == "read"
+
+
+def reports_of(build: Build, path: Path) -> list[FileReport]:
+    listener = SilentListener()
+    build(path, listener=listener)
+    return listener.reports
+
+
+def test_a_folder_whose_name_is_no_unicode_is_indexed(build: Build, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    (folder / "a.txt").write_text("Apples.\n")
+    assert build(folder).manifest.sources == (str(tmp_path / "caf\\udce9"),)
+
+
+def test_a_full_disk_is_an_error_of_one_line(settings: Settings, folder: Path, build: Build) -> None:
+    """RLIMIT_FSIZE stands in for the disk: a write beyond it fails as one on a full disk does."""
+    before = build().manifest.id
+    (folder / "large.txt").write_text("".join(f"Sentence number {n} is here. " for n in range(20_000)))
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+        try:
+            build()
+        except StorageError as error:
+            os._exit(0 if "check the disk's free space" in str(error) else 2)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert Snapshots(settings.indexes, settings.name).current() == before

@@ -54,6 +54,12 @@ def test_a_wrong_value_is_named_with_its_variable(
         load_settings()
 
 
+def test_an_overlap_beyond_half_the_passage_names_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QA_PASSAGE_TOKENS", "40")
+    with pytest.raises(SettingsError, match=r"QA_OVERLAP_TOKENS\) is 32: .*QA_PASSAGE_TOKENS\), which is 40"):
+        load_settings()
+
+
 def test_a_wrong_flag_is_named_as_a_flag() -> None:
     with pytest.raises(SettingsError, match="--port is -1: input should be greater"):
         load_settings(port=-1)

@@ -17,7 +17,7 @@ from qa.errors import (
     SnapshotNotFound,
     WriterBusy,
 )
-from qa.service import prune
+from qa.indexing import prune
 from qa.settings import Settings
 from qa.snapshots import Snapshots
 from tests.conftest import Build
@@ -132,9 +132,50 @@ def test_what_is_no_manifest_is_said_to_be_none_and_still_listed(
 
 def test_a_snapshot_moved_under_another_id_is_refused(build: Build, snapshots: Snapshots) -> None:
     id = build().manifest.id
-    snapshots.path(id).rename(snapshots.folder / "snapshots" / "other")
-    with pytest.raises(SnapshotCorrupt, match=f"holds the manifest of {id}"):
-        snapshots.open("other")
+    other = "20010101T000000.000Z-00000000"
+    snapshots.path(id).rename(snapshots.folder / "snapshots" / other)
+    for check in (snapshots.open, snapshots.verify):
+        with pytest.raises(SnapshotCorrupt, match=f"holds the manifest of {id}"):
+            check(other)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"../..", b"a\nb", b"20010101T000000.000Z-00000000 and more"])
+def test_a_pointer_that_holds_no_id_says_how_to_set_it(build: Build, snapshots: Snapshots, content: bytes) -> None:
+    id = build().manifest.id
+    (snapshots.folder / "CURRENT").write_bytes(content)
+    with pytest.raises(
+        SnapshotCorrupt, match=r"CURRENT holds no snapshot's id; .*qa snapshots activate ID --name test"
+    ):
+        snapshots.current()
+    assert [(info.id, info.active) for info in snapshots.listing()] == [(id, False)]
+    with snapshots.writing() as writer:
+        writer.activate(id)
+    assert snapshots.current() == id
+    (snapshots.folder / "CURRENT").write_bytes(content)
+    assert build().manifest.id == snapshots.current()
+
+
+def test_what_else_lies_among_the_snapshots_is_left_alone(
+    build: Build, snapshots: Snapshots, settings: Settings
+) -> None:
+    folder = snapshots.path(build().manifest.id)
+    (folder / ".DS_Store").write_bytes(b"x")
+    (folder.parent / "notes.txt").write_text("mine")
+    (folder.parent / "backup").mkdir()
+    (folder.parent / ".aside-file").write_text("a leftover that is no folder")
+    id = build().manifest.id
+    assert snapshots.ids() == [folder.name, id]
+    assert prune(settings.model_copy(update={"keep_snapshots": 1})).removed == (folder.name,)
+    assert sorted(path.name for path in folder.parent.iterdir()) == [id, "backup", "notes.txt"]
+
+
+def test_ids_stay_in_order_though_the_clock_goes_back(build: Build, snapshots: Snapshots) -> None:
+    folder = snapshots.path(build().manifest.id)
+    ahead = "20990101T000000.000Z-00000000"
+    folder.rename(folder.parent / ahead)
+    id = build().manifest.id
+    assert id.startswith("20990101T000000.001Z-")
+    assert snapshots.ids() == [ahead, id]
 
 
 def test_pruning_keeps_the_newest_and_the_active_one(build: Build, snapshots: Snapshots, settings: Settings) -> None:
@@ -142,9 +183,9 @@ def test_pruning_keeps_the_newest_and_the_active_one(build: Build, snapshots: Sn
     oldest = min(ids)
     with snapshots.writing() as writer:
         writer.activate(oldest)
-    removed, _ = prune(settings.model_copy(update={"keep_snapshots": 1}))
+    pruned = prune(settings.model_copy(update={"keep_snapshots": 1}))
     assert snapshots.ids() == [oldest, max(ids)]
-    assert len(removed) == 2
+    assert len(pruned.removed) == 2
 
 
 def test_pruning_forgets_the_embeddings_that_nothing_uses(build: Build, folder: Path, settings: Settings) -> None:
@@ -152,8 +193,17 @@ def test_pruning_forgets_the_embeddings_that_nothing_uses(build: Build, folder: 
     (folder / "apples.txt").write_text("Oranges need sun.\n")
     changed = build()
     assert changed.counts.encoded == 1
-    _, forgotten = prune(settings.model_copy(update={"keep_snapshots": 1}))
-    assert forgotten == 1
+    assert prune(settings.model_copy(update={"keep_snapshots": 1})).forgotten == 1
+    assert build().counts.encoded == 0
+
+
+def test_pruning_forgets_nothing_while_a_snapshot_that_stays_cannot_be_read(
+    build: Build, snapshots: Snapshots, settings: Settings
+) -> None:
+    ids = [build().manifest.id for _ in range(3)]
+    (snapshots.path(ids[1]) / "documents.sqlite").write_bytes(b"")
+    pruned = prune(settings.model_copy(update={"keep_snapshots": 2}))
+    assert (pruned.removed, pruned.forgotten) == ((ids[0],), None)
     assert build().counts.encoded == 0
 
 

@@ -19,8 +19,12 @@ DEFAULT_MODEL = "all-MiniLM-L6-v2"
 # Of model.safetensors as sentence-transformers/all-MiniLM-L6-v2 publishes it.
 DEFAULT_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
-# The names under which models file the prompt of a passage, in the order in which sentence-transformers looks.
+# The names under which models file the prompt of a passage; a name without a prompt is as good as none.
 _PASSAGE_PROMPTS = ("document", "passage", "corpus")
+
+
+# What changes the tokens beside the tokenizer itself, lower-casing for one.
+_TOKENIZER_SETTINGS = ("tokenizer_config.json", "sentence_bert_config.json", "special_tokens_map.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ def locate(model: str) -> ModelFiles:
     folder = _folder(model)
     try:
         files = _read(Path(model).name if Path(model).is_dir() else model, folder)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise ModelNotFound(
             f"{folder} is not a sentence-transformers model with safetensors weights ({error}); "
             "set QA_MODEL to the folder that holds its modules.json"
@@ -114,7 +118,7 @@ def _read(name: str, folder: Path) -> ModelFiles:
     fingerprint = {
         "weights": _sha256([*weights, *head_weights]),
         "architecture": _sha256([transformer / "config.json"]),
-        "tokenizer": _sha256([transformer / "tokenizer.json"]),
+        "tokenizer": _sha256([transformer / "tokenizer.json", *_existing(transformer, _TOKENIZER_SETTINGS)]),
         "modules": heads,
         "prompts": {"passage": passage_prompt, "question": question_prompt},
         "dimension": dimension,
@@ -140,8 +144,14 @@ def _window(transformer: Path, config: Mapping[str, Any]) -> int:
     return min(tokenizer_limit, int(config["max_position_embeddings"]))
 
 
+def _existing(folder: Path, names: Sequence[str]) -> list[Path]:
+    return [folder / name for name in names if (folder / name).is_file()]
+
+
 def _json(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_bytes()) if path.is_file() else {}
+    content = json.loads(path.read_bytes()) if path.is_file() else {}
+    if not isinstance(content, dict):
+        raise TypeError(f"{path.name} holds no object")
     return content
 
 

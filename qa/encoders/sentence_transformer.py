@@ -68,25 +68,27 @@ class SentenceTransformerEncoder:
         return self._count(self._files.question_prompt, texts)
 
     def encode_passages(self, texts: Sequence[str]) -> Vectors:
-        return self._encode("encode_document", texts)
+        return self._encode("encode_document", self._files.passage_prompt, texts)
 
     def encode_questions(self, texts: Sequence[str]) -> Vectors:
         for tokens in self.count_question_tokens(texts):
             if tokens > self.window:
                 raise QuestionTooLong(tokens, self.window)
-        return self._encode("encode_query", texts)
+        return self._encode("encode_query", self._files.question_prompt, texts)
 
     def _count(self, prompt: str, texts: Sequence[str]) -> list[int]:
         encodings = self._use().counter.encode_batch_fast([prompt + text for text in texts])
         return [len(encoding.ids) for encoding in encodings]
 
-    def _encode(self, method: str, texts: Sequence[str]) -> Vectors:
+    def _encode(self, method: str, prompt: str, texts: Sequence[str]) -> Vectors:
         if not texts:
             return np.empty((0, self.dimension), dtype=np.float32)
         encode = getattr(self._use().model, method)
         with self._encoding:
             rows = encode(
                 list(texts),
+                # Given outright: what is counted and fingerprinted is what is used, whatever the library would choose.
+                prompt=prompt,
                 batch_size=self._batch_size,
                 normalize_embeddings=True,
                 convert_to_numpy=True,
@@ -110,9 +112,13 @@ def _load(files: ModelFiles, threads: int) -> _Loaded:
     torch.set_num_threads(threads)
     try:
         model = SentenceTransformer(
-            str(files.folder), device="cpu", local_files_only=True, model_kwargs={"use_safetensors": True}
+            str(files.folder),
+            device="cpu",
+            local_files_only=True,
+            # The precision that the fingerprint names, also where the checkpoint is saved in another one.
+            model_kwargs={"use_safetensors": True, "dtype": torch.float32},
         )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except Exception as error:  # each of the libraries below raises kinds of its own
         raise ModelNotFound(
             f"sentence-transformers cannot load {files.folder}: {' '.join(str(error).split())}"
         ) from error

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qa.errors import SnapshotCorrupt, VectorIndexError
+from qa.errors import SnapshotCorrupt, StorageError, VectorIndexError
 from qa.filters import Filter
 from qa.types import VectorRows
 from qa.vectors.columns import Columns
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from qa.types import Ids, Vectors
 
 VECTORS_FILE = "vectors.faiss"
@@ -24,6 +22,7 @@ COLUMNS_FILE = "vectors.columns.npz"
 # Inner products of equal vectors differ in their last bits with the rows around them; a tie must stay a tie.
 _DECIMALS = 6
 _TIE_MARGIN = 32
+_VERIFIED_AT_ONCE = 65536
 
 
 def _faiss() -> Any:
@@ -91,6 +90,7 @@ class FaissFlat:
             raise VectorIndexError(f"queries of shape {vectors.shape} in an index of {self._dimension} dimensions")
         if k < 1:
             raise VectorIndexError(f"k is {k}; it must be at least 1")
+        _faiss()  # this thread may be new to OpenMP, which counts threads for each of its callers
         parameters, rows = self._selection(filter)
         ids = np.full((len(vectors), k), -1, dtype=np.int64)
         cosines = np.full((len(vectors), k), -np.inf, dtype=np.float32)
@@ -122,20 +122,22 @@ class FaissFlat:
         return len(self._ids) if filter is None else int(self._columns.mask(filter, len(self._ids)).sum())
 
     def ids(self) -> Ids:
-        """``(n,)``, in no order that matters."""
         return self._ids
 
-    def norms(self) -> NDArray[np.float32]:
-        """``(n,)`` lengths of the vectors; all one in an index that is whole."""
-        faiss = _faiss()
-        flat = faiss.downcast_index(self._index.index)
-        vectors = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * self._dimension)
-        norms: NDArray[np.float32] = np.linalg.norm(vectors.reshape(flat.ntotal, self._dimension), axis=1)
-        return norms
+    def verify(self) -> None:
+        flat = _faiss().downcast_index(self._index.index)
+        for start in range(0, flat.ntotal, _VERIFIED_AT_ONCE):
+            vectors = flat.reconstruct_n(start, min(_VERIFIED_AT_ONCE, flat.ntotal - start))
+            wrong = np.flatnonzero(~np.isclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-3))
+            if len(wrong):
+                raise VectorIndexError(f"the vector of id {self._ids[start + wrong[0]]} is not of unit length")
 
     def save(self, folder: Path) -> None:
         self.commit()
-        _faiss().write_index(self._index, str(folder / VECTORS_FILE))
+        try:
+            _faiss().write_index(self._index, str(folder / VECTORS_FILE))
+        except RuntimeError as error:
+            raise StorageError(f"cannot write {folder / VECTORS_FILE}; check the disk's free space") from error
         self._columns.save(folder / COLUMNS_FILE)
 
     @classmethod

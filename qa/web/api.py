@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Request
+from fastapi import Query as FromQuery
 from pydantic import ValidationError
 
-from qa import types
 from qa.errors import QAError
+from qa.types import Query, Reply
 from qa.web import requests, schemas
 from qa.web.handlers import of_service
 from qa.web.openapi import problems
@@ -60,7 +61,7 @@ def ask(body: requests.AskRequest, service: Service) -> schemas.AskResponse:
     summary="Ask one question by an address",
     responses=problems(422, 503),
 )
-def ask_by_address(parameters: Annotated[requests.AskParameters, Query()], service: Service) -> schemas.AskResponse:
+def ask_by_address(parameters: Annotated[requests.AskParameters, FromQuery()], service: Service) -> schemas.AskResponse:
     """The same as `POST /v1/ask`, for a browser or a link. `documents` may be repeated."""
     return _ask(service, parameters.query(), "q")
 
@@ -82,9 +83,9 @@ def ask_many(body: requests.BatchRequest, service: Service, request: Request) ->
     if errors := check_batch(len(body.questions), service.limits):
         raise ProblemError(invalid(errors))
     parsed = [_parse(item, service) for item in body.questions]
-    queries = [item for item in parsed if isinstance(item, types.Query)]
+    queries = [item for item in parsed if isinstance(item, Query)]
     replies = iter(service.ask_many(queries) if queries else [])
-    outcomes = (next(replies) if isinstance(item, types.Query) else item for item in parsed)
+    outcomes = (next(replies) if isinstance(item, Query) else item for item in parsed)
     return schemas.BatchResponse(results=[_result(request, outcome) for outcome in outcomes])
 
 
@@ -136,7 +137,8 @@ async def health() -> schemas.HealthResponse:
     summary="Whether questions can be asked",
     responses=problems(503),
 )
-def ready(service: Service) -> schemas.ReadyResponse:
+async def ready(service: Service) -> schemas.ReadyResponse:
+    # Not in the thread pool, where it would wait behind questions and a busy server would look like a dead one.
     """200 when a snapshot and its model are loaded; until then a problem whose `state` and `detail` say why not."""
     state = service.state()
     if not state.ready:
@@ -144,13 +146,13 @@ def ready(service: Service) -> schemas.ReadyResponse:
     return schemas.ReadyResponse.of(state)
 
 
-def _ask(service: AskService, query: types.Query, name: str) -> schemas.AskResponse:
+def _ask(service: AskService, query: Query, name: str) -> schemas.AskResponse:
     if errors := check(query, service.limits, name):
         raise ProblemError(invalid(errors))
     return schemas.AskResponse.of(service.ask(query))
 
 
-def _parse(item: object, service: AskService) -> types.Query | Problem:
+def _parse(item: object, service: AskService) -> Query | Problem:
     fields = {"question": item} if isinstance(item, str) else item
     if not isinstance(fields, dict):
         message = "Each of questions must be a string or a JSON object."
@@ -164,8 +166,8 @@ def _parse(item: object, service: AskService) -> types.Query | Problem:
     return invalid(errors) if errors else query
 
 
-def _result(request: Request, outcome: types.Reply | QAError | Problem) -> schemas.BatchSuccess | schemas.BatchFailure:
-    if isinstance(outcome, types.Reply):
+def _result(request: Request, outcome: Reply | QAError | Problem) -> schemas.BatchSuccess | schemas.BatchFailure:
+    if isinstance(outcome, Reply):
         return schemas.BatchSuccess(ok=True, response=schemas.AskResponse.of(outcome))
     problem = of_service(request, outcome) if isinstance(outcome, QAError) else outcome
     return schemas.BatchFailure(ok=False, problem=schemas.ProblemDetails.model_validate(problem.members()))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
-from starlette.types import Lifespan
 
+from qa.types import Limits
 from qa.web import api, handlers, openapi, pages
 from qa.web.bodies import BodyLimit, HeadAsGet
 from qa.web.headers import ResponseHeaders
@@ -17,14 +17,12 @@ from qa.web.ports import AskService
 STATIC = Path(__file__).parent / "static"
 
 
-def create_app(
-    service: AskService, *, lifespan: Lifespan[FastAPI] | None = None, max_body_bytes: int = 1_000_000
-) -> FastAPI:
+def create_app(service: AskService, *, max_body_bytes: int | None = None) -> FastAPI:
     """The web application over ``service``, which may still be loading: it is asked anew for each request.
 
     Args:
-        lifespan: what runs around serving, such as the loading of the snapshot.
-        max_body_bytes: a request with a larger body is refused with 413.
+        max_body_bytes: a request with a larger body is refused with 413; by default as much as the limits of the
+            service can fill.
     """
     app = FastAPI(
         title="qa",
@@ -35,7 +33,6 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=lifespan,
     )
     app.state.service = service
     app.include_router(api.router)
@@ -44,11 +41,16 @@ def create_app(
     openapi.install(app, service.limits)
     handlers.install(app, pages.problem)
     # The last one added is the outermost.
-    app.add_middleware(BodyLimit, limit=max_body_bytes)
+    app.add_middleware(BodyLimit, limit=max_body_bytes or _largest_body(service.limits))
     app.add_middleware(handlers.UnexpectedErrors, render=pages.problem)
     app.add_middleware(HeadAsGet)
     app.add_middleware(ResponseHeaders)
     return app
+
+
+def _largest_body(limits: Limits) -> int:
+    """Bytes of a full batch of the longest questions: JSON may write a character as six, ``\\u00e9``."""
+    return max(1_000_000, limits.batch * (6 * limits.question_chars + 1024))
 
 
 def _version() -> str:

@@ -6,7 +6,7 @@ from pydantic import JsonValue
 
 _TEXT = "The ferry leaves at noon.\n\nIt carries forty people and takes twenty minutes to cross the bay."
 _SHA256 = "5a7b4a42f4a1f1bb0f3dbbcd8d4f4ff4a5cf1a2c9b0c7de4b3f0b9a1d2c3e4f5"
-_SNAPSHOT = "20260401T120000Z-5a7b4a42"
+_SNAPSHOT = "20260401T120000.000Z-5a7b4a42"
 
 ASK: dict[str, JsonValue] = {"question": "When does the ferry leave?", "top_k": 3, "documents": ["timetables/*"]}
 
@@ -80,11 +80,12 @@ DOCUMENTS: dict[str, JsonValue] = {
 }
 
 DOCUMENT: dict[str, JsonValue] = {
+    "snapshot": _SNAPSHOT,
     "id": "timetables/ferry.txt",
     "title": "The ferry",
     "media_type": "text/plain",
     "source_sha256": _SHA256,
-    "reader": "text 1",
+    "reader": "text/1",
     "text": _TEXT,
     "sections": [],
     "pages": [],

@@ -11,8 +11,8 @@ import jinja2
 from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, Response
 
-from qa import types
 from qa.errors import NotReady, QueryError
+from qa.types import Query, State
 from qa.web.ports import AskService
 from qa.web.problems import RETRY_SECONDS, Problem
 from qa.web.validation import check
@@ -32,7 +32,7 @@ def ask_page(request: Request, q: str | None = None) -> Response:
         return _not_ready(state, q)
     if q is None:
         return _page("ask.html", state, question="", focus=True)
-    query = types.Query(q)
+    query = Query(q)
     if errors := check(query, service.limits):
         return _refused(state, q, " ".join(error.message for error in errors))
     try:
@@ -41,7 +41,8 @@ def ask_page(request: Request, q: str | None = None) -> Response:
         return _refused(state, q, str(error))
     except NotReady:
         return _not_ready(service.state(), q)
-    return _page("ask.html", state, question=q, reply=reply)
+    # Asked again: a snapshot may have been switched meanwhile, and the page names the one that answered.
+    return _page("ask.html", service.state(), question=q, reply=reply)
 
 
 @router.get("/favicon.ico")
@@ -60,11 +61,11 @@ def problem(request: Request, problem: Problem) -> Response:
     return _page("problem.html", None, problem.status, problem.headers, problem=problem)
 
 
-def _refused(state: types.State, question: str, message: str) -> Response:
+def _refused(state: State, question: str, message: str) -> Response:
     return _page("ask.html", state, 422, question=question, error=message, focus=True)
 
 
-def _not_ready(state: types.State, question: str | None) -> Response:
+def _not_ready(state: State, question: str | None) -> Response:
     headers = {"Retry-After": str(RETRY_SECONDS)}
     if state.status == "loading":
         # A header and not a meta element, which would go on reloading in a page that somebody saved.
@@ -74,7 +75,7 @@ def _not_ready(state: types.State, question: str | None) -> Response:
 
 def _page(
     template: str,
-    state: types.State | None,
+    state: State | None,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
     **values: object,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from qa.errors import QAError
-from qa.types import Collection, Document, Limits, Query, Reply, State
+from qa.types import Collection, Limits, Query, Reply, SnapshotDocument, State
 
 
 class AskService(Protocol):
@@ -37,7 +37,7 @@ class AskService(Protocol):
             NotReady: no snapshot is loaded.
         """
 
-    def document(self, id: str) -> Document:
+    def document(self, id: str) -> SnapshotDocument:
         """One document with its canonical text.
 
         Raises:

@@ -104,14 +104,14 @@ def invalid(errors: tuple[FieldError, ...]) -> Problem:
     return Problem(code, 422, " ".join(error.message for error in errors), errors)
 
 
-def not_ready(detail: str, state: str | None = None) -> Problem:
+def not_ready(detail: str, state: str) -> Problem:
     """The service cannot answer yet; ``state`` is its one word for what it is doing."""
     return Problem(
         "not-ready",
         503,
         detail,
         headers={"Retry-After": str(RETRY_SECONDS)},
-        extra={} if state is None else {"state": state},
+        extra={"state": state},
     )
 
 
@@ -130,7 +130,7 @@ def of_error(error: QAError, request_id: str, question: str = "question") -> Pro
         case QueryError():
             return invalid((FieldError.of(error, question),))
         case NotReady():
-            return not_ready(str(error))
+            return not_ready(str(error), error.status)
         case DocumentNotFound():
             return Problem("document-not-found", 404, str(error))
         case _:

@@ -24,6 +24,9 @@ def _whole(value: object) -> object:
 
 TopK = Annotated[int, BeforeValidator(_whole), Field(description="How many passages to return, best first.")]
 Mode = Annotated[Literal["dense"], Field(description="How to search. `dense` compares embeddings by cosine.")]
+NotYet = Annotated[
+    Literal[False], Field(description="Whether a cross-encoder orders the passages anew. There is none yet.")
+]
 Globs = Annotated[
     list[Glob],
     Field(
@@ -42,6 +45,7 @@ class AskRequest(BaseModel):
     question: str = Field(description="The question, in plain language.", json_schema_extra=NOT_BLANK)
     top_k: TopK = 5
     mode: Mode = "dense"
+    rerank: NotYet = False
     documents: Globs = []
 
     def query(self) -> Query:

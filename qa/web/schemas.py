@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from qa.types import Collection, Document, FileStatus, Hit, Reply, State
+from qa.types import Collection, FileStatus, Hit, Reply, SnapshotDocument, State
 from qa.web import examples
 
 SPAN_START = "Where it starts in the document's canonical text, in Unicode code points, counted from 0."
@@ -180,6 +180,7 @@ class DocumentResponse(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [examples.DOCUMENT]})
 
+    snapshot: str = Field(description="The snapshot that holds it: its spans are those of answers from the same one.")
     id: str
     title: str
     media_type: str
@@ -191,8 +192,10 @@ class DocumentResponse(BaseModel):
     problems: list[str] = Field(description="What could not be read, in words.")
 
     @classmethod
-    def of(cls, document: Document) -> DocumentResponse:
+    def of(cls, stored: SnapshotDocument) -> DocumentResponse:
+        document = stored.document
         return cls(
+            snapshot=stored.snapshot,
             id=document.id,
             title=document.title,
             media_type=document.media_type,

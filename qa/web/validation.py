@@ -55,7 +55,7 @@ _NUMBER = ("wrong-type", "{name} must be a whole number.")
 _KINDS: Mapping[str, tuple[str, str]] = {
     "missing": ("missing-field", "{name} is missing; it is required."),
     "extra_forbidden": ("unknown-field", "{name} is not a known field{hint} Known fields: {fields}."),
-    "literal_error": ("mode-unknown", "There is no such {name}; what exists is {expected}."),
+    "literal_error": ("mode-unknown", "{name} can only be {expected} so far."),
     "model_attributes_type": _OBJECT,
     "model_type": _OBJECT,
     "string_type": _TEXT,

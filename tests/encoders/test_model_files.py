@@ -54,21 +54,22 @@ def test_without_a_window_of_its_own_the_smallest_limit_holds(model: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "part"),
+    ("file", "content", "parts"),
     [
         ("model.safetensors", "other weights", "weights"),
         ("tokenizer.json", '{"x": 1}', "tokenizer"),
         ("1_Pooling/config.json", '{"word_embedding_dimension": 16, "pooling_mode_cls_token": true}', "modules"),
-        ("sentence_bert_config.json", '{"max_seq_length": 32}', "window"),
+        ("sentence_bert_config.json", '{"max_seq_length": 32}', "tokenizer window"),
+        ("tokenizer_config.json", '{"do_lower_case": true}', "tokenizer"),
         ("config_sentence_transformers.json", "{}", "prompts"),
         ("config.json", '{"hidden_size": 16, "hidden_act": "relu"}', "architecture"),
     ],
 )
-def test_whatever_decides_the_vectors_is_in_the_fingerprint(model: Path, file: str, content: str, part: str) -> None:
+def test_whatever_decides_the_vectors_is_in_the_fingerprint(model: Path, file: str, content: str, parts: str) -> None:
     before = locate(str(model)).fingerprint
     (model / file).write_text(content)
     after = locate(str(model)).fingerprint
-    assert {key for key in before if before[key] != after[key]} == {part}
+    assert {key for key in before if before[key] != after[key]} == set(parts.split())
 
 
 def test_a_copy_elsewhere_has_the_same_fingerprint(model: Path, tmp_path: Path) -> None:
@@ -79,6 +80,14 @@ def test_a_copy_elsewhere_has_the_same_fingerprint(model: Path, tmp_path: Path) 
 @pytest.mark.parametrize("missing", ["modules.json", "config.json", "tokenizer.json", "model.safetensors"])
 def test_a_folder_that_is_no_model_is_named(model: Path, missing: str) -> None:
     (model / missing).unlink()
+    with pytest.raises(ModelNotFound, match=f"{model} is not a sentence-transformers model"):
+        locate(str(model))
+
+
+@pytest.mark.parametrize("file", ["modules.json", "config.json", "config_sentence_transformers.json"])
+@pytest.mark.parametrize("content", ["[]", "7", "not json"])
+def test_a_model_whose_files_make_no_sense_is_named(model: Path, file: str, content: str) -> None:
+    (model / file).write_text(content)
     with pytest.raises(ModelNotFound, match=f"{model} is not a sentence-transformers model"):
         locate(str(model))
 

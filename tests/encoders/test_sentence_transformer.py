@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from qa.encoders.model_files import DEFAULT_MODEL, locate
 from qa.encoders.sentence_transformer import SentenceTransformerEncoder
-from qa.errors import QuestionTooLong
+from qa.errors import ModelNotFound, QuestionTooLong
 
 pytestmark = pytest.mark.model
 
@@ -52,6 +56,33 @@ def test_a_question_beyond_the_window_is_refused(encoder: SentenceTransformerEnc
     assert encoder.encode_questions(["apples " * 254]).shape == (1, 384)
     with pytest.raises(QuestionTooLong, match="has 257 tokens and the model reads 256"):
         encoder.encode_questions(["apples " * 255])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The default model in a folder whose files can be replaced."""
+    shutil.copytree(locate(DEFAULT_MODEL).folder, tmp_path / "model", copy_function=os.symlink)
+    return tmp_path / "model"
+
+
+def test_the_prompts_that_are_fingerprinted_are_used(encoder: SentenceTransformerEncoder, folder: Path) -> None:
+    config = folder / "config_sentence_transformers.json"
+    config.unlink()
+    config.write_text(json.dumps({"prompts": {"query": "query: ", "passage": "passage: "}}))
+    prompted = SentenceTransformerEncoder(locate(str(folder)), threads=1)
+    passage, question = prompted.encode_passages(["apples"])[0], prompted.encode_questions(["apples"])[0]
+    plain = encoder.encode_passages(["passage: apples", "query: apples", "apples"])
+    assert plain @ passage == pytest.approx([1.0, plain[0] @ plain[1], plain[0] @ plain[2]], abs=1e-4)
+    assert plain[1] @ question == pytest.approx(1.0, abs=1e-4)
+    assert prompted.count_tokens(["apples"]) == encoder.count_tokens(["passage: apples"])
+
+
+def test_weights_that_cannot_be_loaded_are_an_error_of_one_line(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(ModelNotFound, match="sentence-transformers cannot load") as caught:
+        SentenceTransformerEncoder(locate(str(folder)), threads=1).load()
+    assert "\n" not in str(caught.value)
 
 
 def test_threads_get_what_one_caller_gets(encoder: SentenceTransformerEncoder) -> None:

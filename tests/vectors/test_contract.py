@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from qa.errors import VectorIndexError
+from qa.errors import StorageError, VectorIndexError
 from qa.filters import And, Eq, Filter, In, Range
 from qa.types import VectorIndex, VectorRows
 from qa.vectors.faiss_flat import FaissFlat
@@ -25,13 +25,18 @@ BACK_ENDS: dict[str, tuple[Make, Callable[[Path], VectorIndex]]] = {
 
 
 @pytest.fixture(params=BACK_ENDS)
-def make(request: pytest.FixtureRequest) -> Make:
-    return BACK_ENDS[request.param][0]
+def back_end(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
-@pytest.fixture(params=BACK_ENDS)
-def reopen(request: pytest.FixtureRequest) -> Callable[[Path], VectorIndex]:
-    return BACK_ENDS[request.param][1]
+@pytest.fixture
+def make(back_end: str) -> Make:
+    return BACK_ENDS[back_end][0]
+
+
+@pytest.fixture
+def reopen(back_end: str) -> Callable[[Path], VectorIndex]:
+    return BACK_ENDS[back_end][1]
 
 
 def unit(seed: int, rows: int) -> NDArray[np.float32]:
@@ -178,6 +183,21 @@ def test_rows_that_do_not_fit_are_refused_and_change_nothing(make: Make, rows: V
         index.upsert(rows)
     index.commit()
     assert index.count() == 10
+
+
+def test_all_ids_are_told_and_all_vectors_looked_at(make: Make) -> None:
+    index = filled(make)
+    assert sorted(index.ids().tolist()) == list(range(10))
+    index.verify()
+    index.upsert(rows_of(2 * unit(0, 1), [3]))
+    index.commit()
+    with pytest.raises(VectorIndexError, match="the vector of id 3 is not of unit length"):
+        index.verify()
+
+
+def test_a_folder_that_cannot_be_written_is_said(make: Make, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"cannot write .*absent"):
+        filled(make).save(tmp_path / "absent")
 
 
 def test_a_wrong_query_or_filter_is_refused(make: Make) -> None:

@@ -24,9 +24,12 @@ from qa.types import (
     Reply,
     Scores,
     Section,
+    SnapshotDocument,
     State,
 )
 from qa.web.app import create_app
+
+SNAPSHOT = "20260401T120000.000Z-5a7b4a42"
 
 SCRIPT = """Crossing the bay
 
@@ -46,9 +49,9 @@ ARABIC = """المكتبة
 READY = State(
     ready=True,
     status="ready",
-    detail="serving snapshot 20260401T120000Z",
+    detail=f"serving snapshot {SNAPSHOT}",
     index="harbour",
-    snapshot="20260401T120000Z",
+    snapshot=SNAPSHOT,
     documents=2,
     passages=6,
     created="2026-04-01T12:00:00+00:00",
@@ -68,14 +71,14 @@ FERRY = Document(
     text=SCRIPT,
     source_sha256=_sha256(SCRIPT),
     media_type="text/plain",
-    reader="text 1",
+    reader="text/1",
     sections=(
         Section("Crossing the bay", level=1, start=0, body=17, end=_TICKETS),
         Section("Tickets", level=1, start=_TICKETS, body=_TICKETS + 8, end=len(SCRIPT)),
     ),
     pages=(Page(1, 0, len(SCRIPT)),),
 )
-LIBRARY = Document("مكتبة.txt", "المكتبة", ARABIC, _sha256(ARABIC), "text/plain", "text 1")
+LIBRARY = Document("مكتبة.txt", "المكتبة", ARABIC, _sha256(ARABIC), "text/plain", "text/1")
 DOCUMENTS = {document.id: document for document in (FERRY, LIBRARY)}
 
 
@@ -107,13 +110,13 @@ class FakeService:
             for d in DOCUMENTS.values()
         )
         read = tuple(FileReport(d.id, "read", size=len(d.text.encode())) for d in DOCUMENTS.values())
-        return Collection("20260401T120000Z", summaries, (*read, FileReport("scan.pdf", "failed", "no text in it")))
+        return Collection(SNAPSHOT, summaries, (*read, FileReport("scan.pdf", "failed", "no text in it")))
 
-    def document(self, id: str) -> Document:
+    def document(self, id: str) -> SnapshotDocument:
         self._require_ready()
         if id not in DOCUMENTS:
-            raise DocumentNotFound(f"no indexed document is called {id!r}")
-        return DOCUMENTS[id]
+            raise DocumentNotFound(f"no indexed document has the id {id!r}")
+        return SnapshotDocument(SNAPSHOT, DOCUMENTS[id])
 
     def state(self) -> State:
         return self.current
@@ -122,7 +125,7 @@ class FakeService:
         if self.failure is not None:
             raise self.failure
         if not self.current.ready:
-            raise NotReady(self.current.detail)
+            raise NotReady(self.current.detail, self.current.status)
 
     def _ask(self, query: Query) -> Reply | QAError:
         self.asked.append(query)
@@ -137,7 +140,7 @@ class FakeService:
             Hit(rank, passage, DOCUMENTS[passage.document].title, Scores(dense=likeness))
             for rank, (likeness, passage) in enumerate(found[: query.top_k], start=1)
         )
-        return Reply(query.question, tuple(hits), "20260401T120000Z", {"encode": 1.25, "search": 0.5, "total": 1.75})
+        return Reply(query.question, tuple(hits), SNAPSHOT, {"encode": 1.25, "search": 0.5, "total": 1.75})
 
 
 def _passages(globs: Sequence[str]) -> Iterator[Passage]:

@@ -17,7 +17,7 @@ def test_response_has_the_designed_shape(client: TestClient) -> None:
     assert body == {
         "question": "When does the ferry leave?",
         "answer": None,
-        "snapshot": "20260401T120000Z",
+        "snapshot": "20260401T120000.000Z-5a7b4a42",
         "timings_ms": {"encode": 1.25, "search": 0.5, "total": 1.75},
     }
     assert set(passage) == {
@@ -87,7 +87,7 @@ def test_document_has_its_canonical_text(client: TestClient) -> None:
 
 def test_documents_are_listed_with_the_report(client: TestClient) -> None:
     body = client.get("/v1/documents").json()
-    assert body["snapshot"] == "20260401T120000Z"
+    assert body["snapshot"] == "20260401T120000.000Z-5a7b4a42"
     assert [document["id"] for document in body["documents"]] == list(DOCUMENTS)
     assert body["report"][-1]["status"] == "failed"
     assert body["report"][-1]["reason"] == "no text in it"

@@ -66,7 +66,7 @@ def test_empty_page_is_one_field(client: TestClient) -> None:
 def test_footer_says_what_is_indexed(client: TestClient) -> None:
     footer = page(client, "/").text("footer")
     assert "2 documents and 6 passages are indexed, built 1 April 2026, 12:00 UTC." in footer
-    assert "Snapshot 20260401T120000Z" in footer
+    assert "Snapshot 20260401T120000.000Z-5a7b4a42" in footer
 
 
 @pytest.mark.parametrize(

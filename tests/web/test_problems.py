@@ -43,15 +43,21 @@ def problem(response: Any, status: int, type: str) -> dict[str, Any]:
         ({"question": 5}, "wrong-type", "question", "question must be a string."),
         ({}, "missing-field", "question", "question is missing; it is required."),
         ({"question": "a", "topk": 1}, "unknown-field", "topk", "topk is not a known field; did you mean top_k?"),
-        ({"question": "a", "rerank": True}, "unknown-field", "rerank", "rerank is not a known field. Known fields:"),
-        ({"question": "a", "mode": "hybrid"}, "mode-unknown", "mode", "There is no such mode; what exists is 'dense'."),
+        ({"question": "a", "rerank": True}, "mode-unknown", "rerank", "rerank can only be False so far."),
+        ({"question": "a", "reranker": 1}, "unknown-field", "reranker", "reranker is not a known field; did you mean"),
+        ({"question": "a", "mode": "hybrid"}, "mode-unknown", "mode", "mode can only be 'dense' so far."),
         ({"question": "a", "documents": "*"}, "wrong-type", "documents", "documents must be a list."),
         ({"question": "a", "documents": [1]}, "wrong-type", "documents[0]", "documents[0] must be a string."),
         ({"question": "a", "documents": [""]}, "invalid-request", "documents[0]", "documents[0] is empty; write a"),
         ({"question": "a", "documents": ["a", "\0"]}, "invalid-request", "documents[1]", "documents[1] holds a NUL"),
         ({"question": "a", "documents": ["a"] * 101}, "invalid-request", "documents", "documents may hold at most 100"),
         ({"question": "a", "documents": ["a" * 1025]}, "invalid-request", "documents[0]", "documents[0] may have at"),
-        ([], "wrong-type", "body", "The body must be a JSON object; known fields: question, top_k, mode, documents."),
+        (
+            [],
+            "wrong-type",
+            "body",
+            "The body must be a JSON object; known fields: question, top_k, mode, rerank, documents.",
+        ),
     ],
 )
 def test_a_wrong_field_is_named(client: TestClient, body: object, type: str, field: str, message: str) -> None:
@@ -71,7 +77,7 @@ def test_a_wrong_field_is_named(client: TestClient, body: object, type: str, fie
         ("q=a&top_k=many", "wrong-type", "top_k", "top_k must be a whole number."),
         ("q=a&top_k=11", "top-k-out-of-range", "top_k", "top_k must be from 1 to 10."),
         ("q=a&question=b", "unknown-field", "question", "question is not a known field. Known fields: q, top_k,"),
-        ("q=a&mode=lexical", "mode-unknown", "mode", "There is no such mode; what exists is 'dense'."),
+        ("q=a&mode=lexical", "mode-unknown", "mode", "mode can only be 'dense' so far."),
         ("q=a&documents=", "invalid-request", "documents[0]", "documents[0] is empty"),
     ],
 )
@@ -175,7 +181,7 @@ def test_wrong_method_names_the_right_ones(client: TestClient, method: str, path
 )
 def test_no_such_document(client: TestClient, id: str) -> None:
     told = problem(client.get(f"/v1/documents/{id}"), 404, "document-not-found")
-    assert told["detail"].startswith("no indexed document is called")
+    assert told["detail"].startswith("no indexed document has the id")
 
 
 @pytest.mark.parametrize("path", ["/v1/ask?q=a", "/v1/documents", "/v1/documents/a.txt", "/readyz"])

@@ -69,7 +69,8 @@ class _Pending:
 class Builder:
     """Builds snapshots' folders with one encoder; ``cache`` gives and keeps the embeddings.
 
-    ``read`` never raises for one file. ``previous`` is the snapshot to follow, whose content is taken over where files have not changed.
+    ``read`` never raises for one file. ``previous`` is the snapshot to follow, whose content is taken over where files
+    have not changed.
     """
 
     encoder: Encoder

@@ -67,8 +67,8 @@ def update(
 ) -> Update:
     """Make an index what its paths hold now, and the new snapshot the active one.
 
-    Files that have not changed since the active snapshot are taken over from it, if it was made of the same paths in the
-    same way; where nothing has changed there is no new snapshot.
+    Files that have not changed since the active snapshot are taken over from it, if it was made of the same paths in
+    the same way; where nothing has changed there is no new snapshot.
 
     Args:
         rebuild: read and split every file again, and publish in any case.

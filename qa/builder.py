@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -13,10 +13,11 @@ import numpy as np
 from qa.embedding_cache import EmbeddingCache, cache_keys
 from qa.errors import NothingToIndex
 from qa.index import DOCUMENT_COLUMN
+from qa.previous import Previous, modified_ns, trusted
 from qa.readers.registry import read_source, reader_versions
 from qa.splitter import SPLITTER_VERSION, SplitterParameters, split
 from qa.store import DOCUMENTS_FILE, StoreWriter, passage_key
-from qa.types import Encoder, FileReport, Passage, Source, VectorIndex, VectorRows
+from qa.types import Document, Encoder, FileReport, Passage, Source, VectorIndex, VectorRows
 from qa.vectors import new_vectors
 
 if TYPE_CHECKING:
@@ -41,11 +42,18 @@ class BuildListener(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BuildCounts:
-    """``encoded`` passages went through the encoder; the others' embeddings were known."""
+    """``encoded`` passages went through the encoder; the others' embeddings were known.
+
+    ``changed`` is false where everything came out as it is in the previous snapshot.
+    """
 
     documents: int
     passages: int
     encoded: int
+    changed: bool = True
+
+
+ReadSource = Callable[[Source], tuple[Document | None, FileReport]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +67,23 @@ class _Pending:
 
 @dataclass(frozen=True, slots=True)
 class Builder:
-    """Builds snapshots' folders with one encoder; ``cache`` gives and keeps the embeddings."""
+    """Builds snapshots' folders with one encoder; ``cache`` gives and keeps the embeddings.
+
+    ``read`` never raises for one file. ``previous`` is the snapshot to follow, whose content is taken over where files
+    have not changed.
+    """
 
     encoder: Encoder
     parameters: SplitterParameters
     cache: EmbeddingCache
     listener: BuildListener
+    read: ReadSource = read_source
+    previous: Previous | None = None
+
+    def must_read(self, found: Sequence[Source | FileReport]) -> bool:
+        """Whether there is a file that the previous snapshot cannot stand in for."""
+        sources = (item for item in found if isinstance(item, Source))
+        return self.previous is None or any(self.previous.report_of(source) is None for source in sources)
 
     def build(self, folder: Path, found: Sequence[Source | FileReport]) -> BuildCounts:
         """Write ``documents.sqlite`` and the vectors into the empty ``folder``.
@@ -78,37 +97,58 @@ class Builder:
         """
         self.listener.started(sum(item.size for item in found if isinstance(item, Source)), len(found))
         vectors = new_vectors(self.encoder.dimension, [DOCUMENT_COLUMN])
-        unread: list[FileReport] = []
+        reports: list[FileReport] = []
+        differs = False
         with StoreWriter(folder / DOCUMENTS_FILE) as store:
             rows = _Rows(self, store, vectors)
             for item in found:
-                report = item if isinstance(item, FileReport) else self._index_source(item, store, rows)
-                store.add_report(report)
-                self.listener.finished_file(report)
-                if report.status != "read":
-                    unread.append(report)
+                if isinstance(item, FileReport):
+                    reports.append(item)
+                else:
+                    report, is_new = self._index_source(item, store, rows)
+                    reports.append(report)
+                    differs |= is_new
+                store.add_report(reports[-1])
+                self.listener.finished_file(reports[-1])
             rows.flush()
             if not store.passages:
-                raise NothingToIndex(_nothing(unread))
+                raise NothingToIndex(_nothing([report for report in reports if report.status != "read"]))
             vectors.save(folder)
-            return BuildCounts(store.documents, store.passages, rows.encoded)
+            changed = differs or self.previous is None or not self.previous.is_same(reports)
+            return BuildCounts(store.documents, store.passages, rows.encoded, changed)
 
-    def _index_source(self, source: Source, store: StoreWriter, rows: _Rows) -> FileReport:
+    def _index_source(self, source: Source, store: StoreWriter, rows: _Rows) -> tuple[FileReport, bool]:
+        """The file's report, and whether its document is another one than before."""
         started = time.perf_counter()
-        document, report = read_source(source)
+        document, passages, report = self._content(source)
         if document is None:
             self.listener.advanced(source.size)
-            return report
+            return report, False
         number = store.add_document(document)
         count, done = 0, 0
-        for passage in split(document, self.parameters, self.encoder.count_tokens, self.encoder.window):
+        for passage in passages:
             # A file's bytes are spread over its passages by their ends: the bar moves within a large file too.
             advance = max(0, passage.end - done)
             rows.add(_Pending(number, passage, source.size * advance / len(document.text)))
             done += advance
             count += 1
         self.listener.advanced(source.size * (len(document.text) - done) / len(document.text))
-        return replace(report, passages=count, seconds=time.perf_counter() - started)
+        is_new = self.previous is None or self.previous.source_sha256(source.id) != document.source_sha256
+        return replace(report, passages=count, seconds=time.perf_counter() - started), is_new
+
+    def _content(self, source: Source) -> tuple[Document | None, Iterable[Passage], FileReport]:
+        """From the previous snapshot where the file is as it was, or cannot be read now; else from the file."""
+        if self.previous is not None and (known := self.previous.report_of(source)) is not None:
+            content = self.previous.content(source.id)
+            return (None, (), known) if content is None else (content.document, content.passages, known)
+        modified = modified_ns(source)
+        document, report = self.read(source)
+        if document is not None:
+            passages = split(document, self.parameters, self.encoder.count_tokens, self.encoder.window)
+            return document, passages, replace(report, modified_ns=trusted(modified))
+        if report.status == "failed" and self.previous is not None and (kept := self.previous.kept(report)) is not None:
+            return kept[0].document, kept[0].passages, kept[1]
+        return None, (), replace(report, modified_ns=trusted(modified))
 
     def fingerprint(self) -> dict[str, object]:
         """What decides a snapshot's content, given its sources."""

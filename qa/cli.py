@@ -46,9 +46,10 @@ def index(
     model: Model = None,
     passage_tokens: Annotated[int | None, typer.Option(help="The most tokens in a passage.")] = None,
     overlap_tokens: Annotated[int | None, typer.Option(help="The most tokens repeated of the passage before.")] = None,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Read every file again, changed or not.")] = False,
     if_missing: Annotated[bool, typer.Option("--if-missing", help="Do nothing where the index exists.")] = False,
 ) -> None:
-    """Build a snapshot of documents and make it the active one."""
+    """Bring an index up to date with its documents: what has changed is read, what is new is encoded."""
     from qa.errors import IndexNotFound
     from qa.snapshots import Snapshots
 
@@ -70,7 +71,7 @@ def index(
     before = snapshots.current_or_none()
     try:
         with IndexingProgress() as progress:
-            result = update(settings, paths, progress)
+            result = update(settings, paths, progress, rebuild=rebuild)
     except KeyboardInterrupt:
         if snapshots.current_or_none() == before:
             typer.echo("Interrupted: nothing was published. Run it again to go on from what was encoded.", err=True)
@@ -122,18 +123,22 @@ def serve(
     model: Model = None,
     host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="The port to listen on; 0 takes a free one.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Index again whenever a file of the folder changes.")] = False,
 ) -> None:
     """Serve an index over HTTP, with a page for people at /. A new snapshot is picked up within seconds."""
     settings = _settings(name=name, indexes=indexes, model=model, host=host, port=port)
     from qa.listening import listen
     from qa.snapshots import Snapshots
+    from qa.watching import watched_paths
 
-    Snapshots(settings.indexes, settings.name).current()
+    snapshots = Snapshots(settings.indexes, settings.name)
+    watched = watched_paths(snapshots) if watch else ()
+    snapshots.current()
     # The port opens before FastAPI, and long before torch, is imported.
     socket = listen(settings.host, settings.port)
     from qa.web.server import run
 
-    run(settings, socket)
+    run(settings, socket, watched)
 
 
 @snapshots_app.command("list")

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from qa.builder import BuildCounts, Builder, BuildListener, require_sources
+from qa.builder import BuildCounts, Builder, BuildListener, ReadSource, require_sources
 from qa.embedding_cache import CACHE_FILE, EmbeddingCache, cache_keys
 from qa.encoders.model_files import locate
 from qa.errors import SnapshotError
+from qa.index import Index
 from qa.manifest import Manifest
+from qa.previous import Previous
 from qa.readers.discovery import discover, printable
+from qa.readers.registry import read_source
 from qa.settings import Settings
 from qa.snapshots import Provenance, Snapshots
 from qa.splitter import SplitterParameters
@@ -41,7 +46,10 @@ class UpdateListener(BuildListener, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """A build that was published. ``seconds`` of wall clock, the loading of the model included."""
+    """``manifest`` is of the snapshot that is active now: the old one where ``counts`` say that nothing changed.
+
+    ``seconds`` of wall clock, the loading of the model included.
+    """
 
     manifest: Manifest
     counts: BuildCounts
@@ -49,9 +57,21 @@ class Update:
 
 
 def update(
-    settings: Settings, paths: Sequence[Path], listener: UpdateListener, make: EncoderFactory = make_encoder
+    settings: Settings,
+    paths: Sequence[Path],
+    listener: UpdateListener,
+    *,
+    make: EncoderFactory = make_encoder,
+    read: ReadSource = read_source,
+    rebuild: bool = False,
 ) -> Update:
-    """Build a snapshot of ``paths`` and make it the active one.
+    """Make an index what its paths hold now, and the new snapshot the active one.
+
+    Files that have not changed since the active snapshot are taken over from it, if it was made of the same paths in
+    the same way; where nothing has changed there is no new snapshot.
+
+    Args:
+        rebuild: read and split every file again, and publish in any case.
 
     Raises:
         SourceError: the paths are wrong, or nothing in them could be read.
@@ -64,25 +84,43 @@ def update(
     found = _without_indexes(list(discover(paths)), settings.indexes)
     require_sources(found)
     snapshots = Snapshots(settings.indexes, settings.name)
-    with snapshots.writing() as writer:
+    sources = tuple(printable(str(path.absolute())) for path in paths)
+    with snapshots.writing() as writer, ExitStack() as stack:
         encoder = make(settings, threads=os.cpu_count() or 1)
-        listener.stage(f"Loading the model {encoder.name}")
-        encoder.load()
-        cache = EmbeddingCache(snapshots.folder / CACHE_FILE)
-        try:
-            with writer.staging() as staged:
-                builder = Builder(encoder, parameters, cache, listener)
-                counts = builder.build(staged, found)
-                provenance = Provenance(
-                    encoder=encoder.name,
-                    fingerprint=builder.fingerprint(),
-                    sources=tuple(printable(str(path.absolute())) for path in paths),
-                )
-                listener.stage("Verifying and publishing")
-                manifest = writer.publish(staged, provenance, counts.documents, counts.passages)
-        finally:
-            cache.close()
+        cache = stack.enter_context(closing(EmbeddingCache(snapshots.folder / CACHE_FILE)))
+        staged = stack.enter_context(writer.staging())
+        builder = Builder(encoder, parameters, cache, listener, read)
+        fingerprint = builder.fingerprint()
+        active = None if rebuild else _active(snapshots, sources, fingerprint)
+        if active is not None:
+            stack.callback(active.close)
+            previous = Previous(active.store, active.manifest.created)
+            if previous.is_as_found(found):
+                same = BuildCounts(active.manifest.documents, active.manifest.passages, encoded=0, changed=False)
+                return Update(active.manifest, same, time.perf_counter() - started)
+            builder = replace(builder, previous=previous)
+        if builder.must_read(found):
+            listener.stage(f"Loading the model {encoder.name}")
+            encoder.load()
+        counts = builder.build(staged, found)
+        if active is not None and not counts.changed:
+            return Update(active.manifest, counts, time.perf_counter() - started)
+        listener.stage("Verifying and publishing")
+        provenance = Provenance(encoder.name, fingerprint, sources)
+        manifest = writer.publish(staged, provenance, counts.documents, counts.passages)
     return Update(manifest, counts, time.perf_counter() - started)
+
+
+def _active(snapshots: Snapshots, sources: tuple[str, ...], fingerprint: Mapping[str, object]) -> Index | None:
+    """The active snapshot, if what it holds of an unchanged file is what would be made of that file now."""
+    try:
+        index = snapshots.open()
+    except SnapshotError:
+        return None
+    if index.manifest.sources == sources and index.manifest.fingerprint == json.loads(json.dumps(fingerprint)):
+        return index
+    index.close()
+    return None
 
 
 def _without_indexes(found: list[Source | FileReport], indexes: Path) -> list[Source | FileReport]:

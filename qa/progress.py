@@ -69,6 +69,11 @@ class IndexingProgress:
             self._unread.append(report)
 
     def summarise(self, result: Update, name: str) -> None:
+        if not result.counts.changed:
+            self._console.print(
+                f"Nothing has changed: snapshot {result.manifest.id} of index {escape(name)} stays active."
+            )
+            return
         for report in self._unread:
             self._console.print(f"{report.status}: {escape(report.id)}: {escape(report.reason)}")
         unread = self._statuses.total() - self._statuses["read"]

@@ -33,6 +33,7 @@ class Service:
         self._snapshots = Snapshots(settings.indexes, settings.name)
         self._make_encoder = make
         self._reloading = threading.Lock()
+        self._making = threading.Lock()
         self._encoder: Encoder | None = None
         self._retriever: Retriever | None = None
         self._problem: tuple[str, str] | None = ("loading", "the snapshot and its model are being loaded")
@@ -49,7 +50,7 @@ class Service:
             if self._retriever is not None and self._retriever.index.manifest.id == current:
                 self._problem = None
                 return False
-            encoder = self._encoder or self._make_encoder(self._settings, threads=1)
+            encoder = self.encoder()
             index = self._snapshots.open(current)
             try:
                 # Refuses a snapshot of another model before seconds are spent on loading this one.
@@ -58,8 +59,19 @@ class Service:
             except BaseException:
                 index.close()
                 raise
-            self._encoder, self._retriever, self._problem = encoder, retriever, None
+            self._retriever, self._problem = retriever, None
             return True
+
+    def encoder(self) -> Encoder:
+        """The one encoder of this process, made at the first call; its weights are loaded when they are needed.
+
+        Raises:
+            EncoderError: the model is not there.
+        """
+        with self._making:
+            if self._encoder is None:
+                self._encoder = self._make_encoder(self._settings, threads=1)
+            return self._encoder
 
     def follow(self, stopped: threading.Event, on_ready: Callable[[State], None]) -> None:
         """Load what is current, now and whenever it changes, until ``stopped``. Runs in a thread of its own.

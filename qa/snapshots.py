@@ -144,6 +144,10 @@ class Snapshots:
         """Open a snapshot, the active one by default, checked. Raises what :func:`qa.index.open_index` does."""
         return open_index(self._own(id or self.current()))
 
+    def manifest(self, id: str | None = None) -> Manifest:
+        """Read alone, of a snapshot that is not opened. Raises SnapshotCorrupt."""
+        return Manifest.read(self._own(id or self.current()))
+
     def verify(self, id: str | None = None) -> Manifest:
         """Check every byte, span and vector. Raises SnapshotCorrupt."""
         return verify_index(self._own(id or self.current()))

@@ -6,6 +6,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple, fields
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -43,8 +44,11 @@ CREATE INDEX passages_by_document ON passages (document, start);
 CREATE TABLE files (
     ordinal INTEGER PRIMARY KEY, id TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL, size INTEGER NOT NULL,
     characters INTEGER NOT NULL, pages INTEGER NOT NULL, empty_pages INTEGER NOT NULL, passages INTEGER NOT NULL,
-    seconds REAL NOT NULL);
+    seconds REAL NOT NULL, modified_ns INTEGER NOT NULL, kept_since TEXT NOT NULL);
 """
+
+
+_REPORT = ", ".join(field.name for field in fields(FileReport))
 
 
 def passage_key(id: str) -> int:
@@ -129,19 +133,7 @@ class StoreWriter:
 
     def add_report(self, report: FileReport) -> None:
         self._connection.execute(
-            "INSERT INTO files (id, status, reason, size, characters, pages, empty_pages, passages, seconds) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                report.id,
-                report.status,
-                report.reason,
-                report.size,
-                report.characters,
-                report.pages,
-                report.empty_pages,
-                report.passages,
-                report.seconds,
-            ),
+            f"INSERT INTO files ({_REPORT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", astuple(report)
         )
 
 
@@ -197,9 +189,17 @@ class Store:
 
     def all_passages(self) -> Iterator[Passage]:
         """Streamed, by document and start."""
+        return self._passages("")
+
+    def passages_of(self, id: str) -> Iterator[Passage]:
+        """The passages of one document, by start."""
+        return self._passages("WHERE documents.id = ?", id)
+
+    def _passages(self, where: str, *parameters: str) -> Iterator[Passage]:
         for row in self._connection.execute(
             "SELECT passages.id, documents.id, start, end, passages.text, context, section, page FROM passages "
-            "JOIN documents ON documents.number = passages.document ORDER BY passages.document, start"
+            f"JOIN documents ON documents.number = passages.document {where} ORDER BY passages.document, start",
+            parameters,
         ):
             yield Passage(f"{row[0]:016x}", *row[1:])
 
@@ -219,10 +219,7 @@ class Store:
 
     def report(self) -> list[FileReport]:
         """In the order in which the files were found."""
-        rows = self._all(
-            "SELECT id, status, reason, size, characters, pages, empty_pages, passages, seconds "
-            "FROM files ORDER BY ordinal"
-        )
+        rows = self._all(f"SELECT {_REPORT} FROM files ORDER BY ordinal")
         return [FileReport(*row) for row in rows]
 
     def document(self, id: str) -> Document:
@@ -251,6 +248,11 @@ class Store:
             problems=tuple(json.loads(row[6])),
             excluded=tuple(Span(*span) for span in excluded),
         )
+
+    def source_sha256(self, id: str) -> str | None:
+        """Of the bytes that a document was read from; ``None`` where there is no such document."""
+        row = self._one("SELECT source_sha256 FROM documents WHERE id = ?", (id,))
+        return None if row is None else str(row[0])
 
     def text_sha256(self, id: str) -> str:
         """Of a document's canonical text, as it was written."""

@@ -113,6 +113,8 @@ class FileReport:
     """What became of one file: a line of the ingestion report.
 
     ``reason`` is empty only where the file was read whole. ``size`` is in bytes, ``characters`` of canonical text.
+    ``modified_ns`` is when the file was last written, 0 where that is not to be relied on. ``kept_since`` is when
+    the snapshot was made whose version is still indexed, ISO 8601, because the file could not be read since.
     """
 
     id: str
@@ -124,6 +126,8 @@ class FileReport:
     empty_pages: int = 0
     passages: int = 0
     seconds: float = 0.0
+    modified_ns: int = 0
+    kept_since: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,10 +72,11 @@ Build = Callable[..., Update]
 
 @pytest.fixture
 def build(settings: Settings, folder: Path) -> Build:
-    """Builds ``folder``, or what it is given, into the index ``test``."""
+    """Builds ``folder``, or what it is given, into the index ``test``: always anew, unless ``rebuild`` is false."""
 
-    def build_index(*paths: Path, listener: SilentListener | None = None) -> Update:
-        return update(settings, paths or (folder,), listener or SilentListener(), make=hashing_encoder)
+    def build_index(*paths: Path, listener: SilentListener | None = None, rebuild: bool = True) -> Update:
+        heard = listener or SilentListener()
+        return update(settings, paths or (folder,), heard, make=hashing_encoder, rebuild=rebuild)
 
     return build_index
 

@@ -84,17 +84,26 @@ class SentenceTransformerEncoder:
         if not texts:
             return np.empty((0, self.dimension), dtype=np.float32)
         encode = getattr(self._use().model, method)
+        rows = np.empty((len(texts), self.dimension), dtype=np.float32)
+        # Texts of like length together, so that little is padded; one batch at a time, so that a question waits for one
+        # batch and not for a whole build.
+        order = sorted(range(len(texts)), key=lambda at: len(texts[at]))
+        for start in range(0, len(order), self._batch_size):
+            batch = order[start : start + self._batch_size]
+            rows[batch] = self._encode_batch(encode, prompt, [texts[at] for at in batch])
+        return rows
+
+    def _encode_batch(self, encode: Any, prompt: str, texts: list[str]) -> Any:
         with self._encoding:
-            rows = encode(
-                list(texts),
+            return encode(
+                texts,
                 # Given outright: what is counted and fingerprinted is what is used, whatever the library would choose.
                 prompt=prompt,
-                batch_size=self._batch_size,
+                batch_size=len(texts),
                 normalize_embeddings=True,
                 convert_to_numpy=True,
                 show_progress_bar=False,
             )
-        return np.ascontiguousarray(rows, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)

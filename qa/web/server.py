@@ -6,6 +6,8 @@ import logging
 import socket
 import sys
 import threading
+from collections.abc import Sequence
+from pathlib import Path
 
 import structlog
 import uvicorn
@@ -13,11 +15,12 @@ import uvicorn
 from qa.service import Service
 from qa.settings import Settings
 from qa.types import State
+from qa.watching import watch
 from qa.web.app import create_app
 
 
-def run(settings: Settings, listening: socket.socket) -> None:
-    """Serve until a signal; requests that are under way are finished first."""
+def run(settings: Settings, listening: socket.socket, watched: Sequence[Path] = ()) -> None:
+    """Serve until a signal; requests that are under way are finished first. ``watched`` paths are indexed on change."""
     _configure_logging()
     service = Service(settings)
     host, port = listening.getsockname()[:2]
@@ -29,10 +32,15 @@ def run(settings: Settings, listening: socket.socket) -> None:
 
     stopped = threading.Event()
     threading.Thread(target=service.follow, args=(stopped, ready), daemon=True, name="follow").start()
+    if watched:
+        watching = threading.Thread(target=watch, args=(settings, watched, service.encoder, stopped), name="watch")
+        watching.start()
     # No access log: a GET's address holds the question, and questions are not logged.
     config = uvicorn.Config(create_app(service), log_config=None, access_log=False, server_header=False)
-    uvicorn.Server(config).run(sockets=[listening])
-    stopped.set()
+    try:
+        uvicorn.Server(config).run(sockets=[listening])
+    finally:
+        stopped.set()
 
 
 def _configure_logging() -> None:

@@ -1,0 +1,95 @@
+"""What the active snapshot holds of files that have not changed since: a build reads and splits only the rest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from qa.store import Store
+from qa.types import Document, FileReport, Passage, Source
+
+# A file that was written this shortly before it was read may be written again within one tick of its clock, and look
+# the same; the next build reads it once more. ("Racy git", Documentation/technical/racy-git.txt.)
+_SETTLED_NS = 2_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A document with its passages, as they are in a snapshot."""
+
+    document: Document
+    passages: tuple[Passage, ...]
+
+
+def modified_ns(source: Source) -> int:
+    """When the file was last written, renamed or given other rights, in nanoseconds; 0 where that cannot be told."""
+    try:
+        status = source.path.stat()
+    except OSError:
+        return 0
+    return max(status.st_mtime_ns, status.st_ctime_ns)
+
+
+def trusted(modified: int) -> int:
+    """``modified`` where a later build may trust it, else 0."""
+    return modified if time.time_ns() - modified > _SETTLED_NS else 0
+
+
+class Previous:
+    """A snapshot of the same sources, made by the same readers, splitter and model: its passages can be taken over.
+
+    Args:
+        created: when the snapshot was made, for people.
+    """
+
+    def __init__(self, store: Store, created: str) -> None:
+        self._store = store
+        self._created = created
+        self._reports = {report.id: report for report in store.report()}
+
+    def report_of(self, source: Source) -> FileReport | None:
+        """The file's line of the report, if the file is as it was then."""
+        report = self._reports.get(source.id)
+        if report is None or not report.modified_ns or report.size != source.size:
+            return None
+        return report if report.modified_ns == modified_ns(source) else None
+
+    def content(self, id: str) -> Content | None:
+        """``None`` where the snapshot has no document of this id."""
+        report = self._reports.get(id)
+        if report is None or not report.passages:
+            return None
+        return Content(self._store.document(id), tuple(self._store.passages_of(id)))
+
+    def kept(self, failed: FileReport) -> tuple[Content, FileReport] | None:
+        """The last good version of a file that cannot be read now, and a report that says so."""
+        content = self.content(failed.id)
+        if content is None:
+            return None
+        since = self._reports[failed.id].kept_since or self._created
+        report = replace(
+            failed,
+            reason=f"{failed.reason}; what was read before ({since}) is kept",
+            characters=len(content.document.text),
+            pages=len(content.document.pages),
+            passages=len(content.passages),
+            kept_since=since,
+        )
+        return content, report
+
+    def source_sha256(self, id: str) -> str | None:
+        return self._store.source_sha256(id)
+
+    def is_as_found(self, found: Sequence[Source | FileReport]) -> bool:
+        """Whether no file was added, changed or removed, so far as can be told without reading one."""
+        reports = [item if isinstance(item, FileReport) else self.report_of(item) for item in found]
+        return None not in reports and self.is_same([report for report in reports if report is not None])
+
+    def is_same(self, reports: Sequence[FileReport]) -> bool:
+        """Whether a build came to what this snapshot says of every file, apart from times."""
+        return [_timeless(report) for report in reports] == [_timeless(report) for report in self._reports.values()]
+
+
+def _timeless(report: FileReport) -> FileReport:
+    return replace(report, seconds=0.0, modified_ns=0)

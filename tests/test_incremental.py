@@ -1,0 +1,198 @@
+"""Indexing again: only what changed is read, only new text is encoded, and nothing that is gone answers."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from qa.encoders.hashing import HashingEncoder
+from qa.indexing import Update, update
+from qa.readers.registry import read_source
+from qa.service import Service
+from qa.settings import Settings
+from qa.snapshots import Snapshots
+from qa.types import Document, Encoder, FileReport, Query, Source
+from tests.conftest import Build, SilentListener, hashing_encoder
+
+
+class Indexer:
+    """Indexes ``folder`` again and again, and notes what is read; ``broken`` ids cannot be read."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.settings = settings
+        self.folder = folder
+        self.read: list[str] = []
+        self.broken: set[str] = set()
+        self.loads = 0
+
+    def __call__(self, settings: Settings | None = None, rebuild: bool = False) -> Update:
+        self.read, self.loads = [], 0
+        return update(
+            settings or self.settings,
+            [self.folder],
+            SilentListener(),
+            make=self._make,
+            read=self._read,
+            rebuild=rebuild,
+        )
+
+    def _read(self, source: Source) -> tuple[Document | None, FileReport]:
+        self.read.append(source.id)
+        if source.id in self.broken:
+            return None, FileReport(source.id, "failed", "it is half written", size=source.size)
+        return read_source(source)
+
+    def _make(self, settings: Settings, *, threads: int) -> Encoder:
+        indexer = self
+
+        class Counting(HashingEncoder):
+            def load(self) -> None:
+                indexer.loads += 1
+
+        return Counting()
+
+
+@pytest.fixture
+def index(settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Indexer:
+    # Files of this very moment are not relied on; a test cannot wait two seconds each time.
+    monkeypatch.setattr("qa.previous._SETTLED_NS", 0)
+    indexer = Indexer(settings, folder)
+    indexer()
+    assert set(indexer.read) == {"apples.txt", "below/plums.txt", "pears.md", "photo.xyz"}
+    return indexer
+
+
+def documents(settings: Settings) -> set[str]:
+    index = Snapshots(settings.indexes, settings.name).open()
+    try:
+        return set(index.store.document_ids)
+    finally:
+        index.close()
+
+
+def test_where_nothing_changed_nothing_is_read_and_there_is_no_new_snapshot(index: Indexer) -> None:
+    snapshots = Snapshots(index.settings.indexes, "test")
+    before = snapshots.ids()
+    again = index()
+    assert (again.counts.changed, again.manifest.id) == (False, before[0])
+    assert (index.read, index.loads, snapshots.ids()) == ([], 0, before)
+
+
+def test_only_a_changed_file_is_read(index: Indexer, folder: Path) -> None:
+    (folder / "apples.txt").write_text("Apples are crisp.\n")
+    again = index()
+    assert (index.read, again.counts.encoded, again.counts.changed) == (["apples.txt"], 1, True)
+    assert documents(index.settings) == {"apples.txt", "below/plums.txt", "pears.md"}
+
+
+def test_a_new_file_and_a_deleted_one(index: Indexer, folder: Path) -> None:
+    (folder / "quinces.txt").write_text("Quinces are yellow.\n")
+    (folder / "apples.txt").unlink()
+    assert index().counts.encoded == 1
+    assert index.read == ["quinces.txt"]
+    service = Service(index.settings, make=hashing_encoder)
+    service.reload()
+    hits = service.ask(Query("Where do apples grow? Quinces")).hits
+    assert hits[0].passage.document == "quinces.txt"
+    assert "apples.txt" not in {hit.passage.document for hit in hits}
+
+
+def test_a_deletion_alone_needs_no_model(index: Indexer, folder: Path) -> None:
+    (folder / "apples.txt").unlink()
+    assert index().counts.changed
+    assert (index.read, index.loads) == ([], 0)
+
+
+def test_a_renamed_file_costs_no_encoding(index: Indexer, folder: Path) -> None:
+    (folder / "apples.txt").rename(folder / "fruit.txt")
+    assert index().counts.encoded == 0
+    assert index.read == ["fruit.txt"]
+    assert documents(index.settings) == {"fruit.txt", "below/plums.txt", "pears.md"}
+
+
+def test_a_touched_file_is_read_and_makes_no_new_snapshot(index: Indexer, folder: Path) -> None:
+    os.utime(folder / "apples.txt", ns=(1, 1))
+    assert not index().counts.changed
+    assert index.read == ["apples.txt"]
+
+
+def test_what_is_taken_over_is_what_a_rebuild_makes(index: Indexer, folder: Path) -> None:
+    (folder / "apples.txt").write_text("Apples are crisp.\n")
+
+    def content(update: Update) -> list[object]:
+        opened = Snapshots(index.settings.indexes, "test").open(update.manifest.id)
+        reports = [replace(report, seconds=0.0) for report in opened.store.report()]
+        texts = [opened.store.document(id) for id in opened.store.document_ids]
+        passages = sorted(opened.store.all_passages(), key=lambda passage: passage.id)
+        opened.close()
+        return [reports, texts, passages]
+
+    assert content(index()) == content(index(rebuild=True))
+    assert len(index.read) == 4
+
+
+@pytest.mark.parametrize("change", [{"passage_tokens": 64}, {"overlap_tokens": 8}])
+def test_other_parameters_read_everything_again(index: Indexer, change: dict[str, int]) -> None:
+    assert index(index.settings.model_copy(update=change)).counts.changed
+    assert len(index.read) == 4
+
+
+def test_a_damaged_snapshot_is_not_followed(index: Indexer, settings: Settings) -> None:
+    folder = Snapshots(settings.indexes, "test").path(Snapshots(settings.indexes, "test").current())
+    (folder / "documents.sqlite").write_bytes(b"")
+    assert index().counts.changed
+    assert len(index.read) == 4
+
+
+def test_a_file_that_cannot_be_read_any_more_keeps_its_last_good_version(index: Indexer, folder: Path) -> None:
+    created = Snapshots(index.settings.indexes, "test").listing()[0].manifest
+    assert created is not None
+    index.broken = {"apples.txt"}
+    for text in ("Half", "Half a sen"):
+        (folder / "apples.txt").write_text(text)
+        assert index().counts.encoded == 0
+        service = Service(index.settings, make=hashing_encoder)
+        service.reload()
+        assert service.document("apples.txt").document.text.startswith("Apples grow on trees.")
+        (report,) = [report for report in service.collection().report if report.id == "apples.txt"]
+        assert (report.status, report.passages) == ("failed", 1)
+        assert report.reason == f"it is half written; what was read before ({created.created}) is kept"
+
+
+def test_a_file_that_was_kept_is_read_when_it_can_be_again(index: Indexer, folder: Path) -> None:
+    index.broken = {"apples.txt"}
+    (folder / "apples.txt").write_text("Half")
+    index()
+    index()
+    assert index.read == ["apples.txt"]
+    index.broken = set()
+    assert index().counts.encoded == 1
+    assert index.read == ["apples.txt"]
+
+
+def test_a_file_that_never_could_be_read_is_no_reason_for_a_new_snapshot(index: Indexer, folder: Path) -> None:
+    index.broken = {"new.txt"}
+    (folder / "new.txt").write_text("x")
+    assert index().counts.changed
+    assert not index().counts.changed
+
+
+def test_a_file_of_this_moment_is_read_again(settings: Settings, folder: Path) -> None:
+    """Two writes within one tick of the file system's clock look the same; only the content tells them apart."""
+    index = Indexer(settings, folder)
+    index()
+    assert not index().counts.changed
+    assert "apples.txt" in index.read
+
+
+def test_another_folder_of_the_same_names_is_not_taken_for_this_one(
+    index: Indexer, build: Build, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "apples.txt").write_bytes((index.folder / "apples.txt").read_bytes())
+    build(other, rebuild=False)
+    assert documents(index.settings) == {"apples.txt"}

@@ -1,0 +1,114 @@
+"""`--watch`: what changes in the folder changes the answers, and no request fails or mixes two snapshots meanwhile."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from qa.errors import SourceNotFound
+from qa.service import Service
+from qa.settings import Settings
+from qa.snapshots import Snapshots
+from qa.types import Query, Reply
+from qa.watching import watch, watched_paths
+from tests.conftest import Build, hashing_encoder
+
+SECONDS = 5.0
+
+
+@pytest.fixture
+def watched(settings: Settings, folder: Path, build: Build) -> Iterator[Service]:
+    """A service over ``folder``, followed and watched by threads as the server runs them."""
+    build()
+    service, stopped = Service(settings, make=hashing_encoder), threading.Event()
+    service.reload()
+    threads = [
+        threading.Thread(target=service.follow, args=(stopped, lambda state: None)),
+        threading.Thread(target=watch, args=(settings, [folder], service.encoder, stopped)),
+    ]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.5)
+    yield service
+    stopped.set()
+    for thread in threads:
+        thread.join()
+
+
+def within(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {SECONDS} seconds"
+        time.sleep(0.05)
+
+
+def found(service: Service, question: str) -> str:
+    return service.ask(Query(question, top_k=1)).hits[0].passage.document
+
+
+def test_a_new_file_a_change_and_a_deletion_show_in_answers(watched: Service, folder: Path) -> None:
+    (folder / "quinces.txt").write_text("Quinces are yellow.\n")
+    within(lambda: found(watched, "quinces yellow") == "quinces.txt")
+    (folder / "quinces.txt").write_text("Medlars are brown.\n")
+    within(lambda: watched.ask(Query("medlars brown", 1)).hits[0].passage.text == "Medlars are brown.")
+    (folder / "quinces.txt").unlink()
+    within(lambda: found(watched, "medlars brown") != "quinces.txt")
+
+
+def test_under_steady_edits_no_request_fails_or_is_mixed(watched: Service, folder: Path, settings: Settings) -> None:
+    """The file says one number in both of its sections: a reply with two numbers has mixed two snapshots."""
+    stopped, replies = threading.Event(), list[Reply]()
+
+    def edit() -> None:
+        for number in range(20):
+            replacement = folder / ".day.new"
+            replacement.write_text(f"# Morning\n\nThe day is {number}.\n\n# Evening\n\nThe day is {number}.\n")
+            replacement.rename(folder / "day.md")
+            time.sleep(0.2)
+        stopped.set()
+
+    thread = threading.Thread(target=edit)
+    thread.start()
+    while not stopped.is_set():
+        replies.append(watched.ask(Query("the day is", top_k=2, documents=("day.md", "apples.txt"))))
+    thread.join()
+    numbers = [{re.sub(r"\D", "", hit.passage.text) for hit in r.hits if hit.title == "Morning"} for r in replies]
+    assert max(map(len, numbers)) == 1
+    assert len({reply.snapshot for reply in replies}) > 2
+    within(lambda: "19" in watched.ask(Query("the day is", 1)).hits[0].passage.text)
+    assert len(Snapshots(settings.indexes, settings.name).ids()) <= settings.keep_snapshots + 1
+
+
+def test_what_changed_while_nobody_watched_is_found_at_the_start(
+    settings: Settings, folder: Path, build: Build
+) -> None:
+    build()
+    (folder / "quinces.txt").write_text("Quinces are yellow.\n")
+    stopped = threading.Event()
+    service = Service(settings, make=hashing_encoder)
+    thread = threading.Thread(target=watch, args=(settings, [folder], service.encoder, stopped))
+    thread.start()
+
+    def is_found() -> bool:
+        service.reload()
+        return found(service, "quinces yellow") == "quinces.txt"
+
+    try:
+        within(is_found)
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def test_the_paths_are_those_the_index_was_made_of(settings: Settings, folder: Path, build: Build) -> None:
+    build()
+    snapshots = Snapshots(settings.indexes, settings.name)
+    assert watched_paths(snapshots) == (folder,)
+    folder.rename(folder.with_name("elsewhere"))
+    with pytest.raises(SourceNotFound, match="which this index was made of, is not there"):
+        watched_paths(snapshots)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -14,7 +14,8 @@ from qa.embedding_cache import EmbeddingCache, cache_keys
 from qa.errors import NothingToIndex
 from qa.index import DOCUMENT_COLUMN
 from qa.previous import Previous, modified_ns, trusted
-from qa.readers.registry import read_source, reader_versions
+from qa.readers.isolation import ReadSource
+from qa.readers.registry import reader_versions
 from qa.splitter import SPLITTER_VERSION, SplitterParameters, split
 from qa.store import DOCUMENTS_FILE, StoreWriter, passage_key
 from qa.types import Document, Encoder, FileReport, Passage, Source, VectorIndex, VectorRows
@@ -53,9 +54,6 @@ class BuildCounts:
     changed: bool = True
 
 
-ReadSource = Callable[[Source], tuple[Document | None, FileReport]]
-
-
 @dataclass(frozen=True, slots=True)
 class _Pending:
     """A passage on its way, and the number of bytes of its source that it stands for."""
@@ -77,7 +75,7 @@ class Builder:
     parameters: SplitterParameters
     cache: EmbeddingCache
     listener: BuildListener
-    read: ReadSource = read_source
+    read: ReadSource
     previous: Previous | None = None
 
     def must_read(self, found: Sequence[Source | FileReport]) -> bool:

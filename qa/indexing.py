@@ -11,15 +11,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from qa.builder import BuildCounts, Builder, BuildListener, ReadSource, require_sources
+from qa.builder import BuildCounts, Builder, BuildListener, require_sources
 from qa.embedding_cache import CACHE_FILE, EmbeddingCache, cache_keys
 from qa.encoders.model_files import locate
 from qa.errors import SnapshotError
 from qa.index import Index
 from qa.manifest import Manifest
 from qa.previous import Previous
-from qa.readers.discovery import discover, printable
-from qa.readers.registry import read_source
+from qa.readers.discovery import discover
+from qa.readers.isolation import IsolatedReader, ReadingLimits, ReadSource
+from qa.readers.names import printable
 from qa.settings import Settings
 from qa.snapshots import Provenance, Snapshots
 from qa.splitter import SplitterParameters
@@ -62,7 +63,7 @@ def update(
     listener: UpdateListener,
     *,
     make: EncoderFactory = make_encoder,
-    read: ReadSource = read_source,
+    read: ReadSource | None = None,
     rebuild: bool = False,
 ) -> Update:
     """Make an index what its paths hold now, and the new snapshot the active one.
@@ -71,6 +72,7 @@ def update(
     the same way; where nothing has changed there is no new snapshot.
 
     Args:
+        read: reads one file; by default in a process of its own, within the limits of the settings.
         rebuild: read and split every file again, and publish in any case.
 
     Raises:
@@ -89,6 +91,8 @@ def update(
         encoder = make(settings, threads=os.cpu_count() or 1)
         cache = stack.enter_context(closing(EmbeddingCache(snapshots.folder / CACHE_FILE)))
         staged = stack.enter_context(writer.staging())
+        if read is None:
+            read = stack.enter_context(IsolatedReader(_limits(settings))).read
         builder = Builder(encoder, parameters, cache, listener, read)
         fingerprint = builder.fingerprint()
         active = None if rebuild else _active(snapshots, sources, fingerprint)
@@ -109,6 +113,14 @@ def update(
         provenance = Provenance(encoder.name, fingerprint, sources)
         manifest = writer.publish(staged, provenance, counts.documents, counts.passages)
     return Update(manifest, counts, time.perf_counter() - started)
+
+
+def _limits(settings: Settings) -> ReadingLimits:
+    return ReadingLimits(
+        max_bytes=settings.max_file_mb * 10**6,
+        seconds=settings.max_file_seconds,
+        memory_bytes=settings.reader_memory_mb * 10**6,
+    )
 
 
 def _active(snapshots: Snapshots, sources: tuple[str, ...], fingerprint: Mapping[str, object]) -> Index | None:

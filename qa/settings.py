@@ -43,6 +43,13 @@ class Settings(BaseSettings):
         ge=0,
         description="The most tokens, in whole sentences, that a passage repeats of the one before it.",
     )
+    max_file_mb: int = Field(
+        default=200, ge=1, description="The largest file that is read, in MB; a larger one is reported as failed."
+    )
+    max_file_seconds: float = Field(default=60.0, gt=0, description="The most seconds that reading one file may take.")
+    reader_memory_mb: int = Field(
+        default=2000, ge=64, description="The most memory, in MB, that the process that reads files may take for one."
+    )
     threads: int = Field(
         default=0,
         ge=0,

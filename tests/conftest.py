@@ -10,6 +10,7 @@ import pytest
 
 from qa.encoders.hashing import HashingEncoder
 from qa.indexing import Update, update
+from qa.readers.registry import read_source
 from qa.service import Service
 from qa.settings import Settings
 from qa.types import Encoder, FileReport
@@ -76,7 +77,7 @@ def build(settings: Settings, folder: Path) -> Build:
 
     def build_index(*paths: Path, listener: SilentListener | None = None, rebuild: bool = True) -> Update:
         heard = listener or SilentListener()
-        return update(settings, paths or (folder,), heard, make=hashing_encoder, rebuild=rebuild)
+        return update(settings, paths or (folder,), heard, make=hashing_encoder, read=read_source, rebuild=rebuild)
 
     return build_index
 

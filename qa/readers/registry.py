@@ -81,6 +81,8 @@ def read_source(source: Source) -> tuple[Document | None, FileReport]:
         status, reason = "failed", (error.strerror or type(error).__name__).lower()
     except UnreadableDocument as error:
         status, reason = "failed", str(error).removeprefix(f"{source.id}: ")
+    except MemoryError:
+        raise  # for the process that reads: it has a limit of its own, and is replaced
     except Exception as error:  # a bug in a reader loses one file, not the run
         status, reason = "failed", f"{type(error).__name__}: {error}".partition("\n")[0]
     else:

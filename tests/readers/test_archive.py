@@ -41,7 +41,11 @@ def test_too_many_members_are_refused() -> None:
         Archive(zipped(dict.fromkeys(map(str, range(20_001)), "")))
 
 
-@pytest.mark.parametrize("data", [b"", b"PK\x03\x04", b"PK\x05\x06" + bytes(10), zipped({"a": "b"})[:-8]])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"PK\x03\x04", b"PK\x05\x06" + bytes(10), zipped({"a": "b"})[:-8]],
+    ids=["empty", "a head", "an end", "cut"],
+)
 def test_what_is_broken_says_so(data: bytes) -> None:
     with pytest.raises(UnreadableDocument, match="damaged or cut off"):
         Archive(data)

@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 
 serve: $(INSTALLED)
 	@$(BIN)/qa index seeds --name seeds --if-missing
-	@exec $(BIN)/qa serve --name seeds
+	@$(BIN)/qa serve --name seeds || [ $$? -eq 130 ] # Ctrl-C is how it ends
 
 test: $(INSTALLED)-dev
 	$(BIN)/pytest -n auto --dist loadfile

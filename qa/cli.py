@@ -104,14 +104,16 @@ def ask(
     if json:
         from qa.web.schemas import AskResponse
 
-        typer.echo(AskResponse.of(reply).model_dump_json(indent=2))
+        typer.echo(AskResponse.of(reply).model_dump_json(indent=2, ensure_ascii=True))
         return
+    from qa.readers.names import printable
+
     for hit in reply.hits:
         passage = hit.passage
-        place = [hit.title if hit.title == passage.document else f"{hit.title} ({passage.document})"]
+        place = [passage.document if hit.title == passage.document else f"{hit.title} ({passage.document})"]
         place += [passage.section] if passage.section else []
         place += [f"page {passage.page}"] if passage.page else []
-        typer.secho(f"{hit.rank}. {_printable(' · '.join(place))}", bold=True)
+        typer.secho(f"{hit.rank}. {printable(' · '.join(place))}", bold=True)
         typer.echo(f"   cosine {hit.scores.dense:.3f} · characters {passage.start} to {passage.end}")
         typer.echo(_printable(passage.text) + "\n")
 
@@ -151,9 +153,10 @@ def list_snapshots(name: Name = None, indexes: Indexes = None) -> None:
         if info.manifest is None:
             typer.echo(f"{'*' if info.active else ' '} {info.id}  {info.problem}")
             continue
+        mark, manifest = "*" if info.active else " ", info.manifest
         typer.echo(
-            f"{'*' if info.active else ' '} {info.id}  {info.manifest.created}  {info.manifest.documents} documents  "
-            f"{info.manifest.passages} passages  {info.size / 1e6:.1f} MB  {info.manifest.encoder}"
+            f"{mark} {info.id}  {manifest.created}  documents {manifest.documents:>6,}  "
+            f"passages {manifest.passages:>7,}  {info.size / 1e6:.1f} MB  {manifest.encoder}"
         )
 
 
@@ -181,7 +184,7 @@ def verify(id: OptionalId = None, name: Name = None, indexes: Indexes = None) ->
 
     settings = _settings(name=name, indexes=indexes)
     manifest = Snapshots(settings.indexes, settings.name).verify(id)
-    typer.echo(f"{manifest.id} is whole: {manifest.documents} documents, {manifest.passages} passages.")
+    typer.echo(f"{manifest.id} is whole: documents {manifest.documents:,}, passages {manifest.passages:,}.")
 
 
 @snapshots_app.command()
@@ -198,7 +201,7 @@ def prune(
     for id in pruned.removed:
         typer.echo(f"removed {id}")
     embeddings = "no" if pruned.forgotten is None else pruned.forgotten
-    typer.echo(f"{len(pruned.removed)} snapshots and {embeddings} embeddings removed.")
+    typer.echo(f"Removed: snapshots {len(pruned.removed)}, embeddings {embeddings}.")
     if pruned.forgotten is None:
         typer.echo(
             "Embeddings are kept while a snapshot that stays is damaged: qa snapshots verify finds it.", err=True

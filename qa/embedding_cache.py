@@ -95,7 +95,9 @@ class EmbeddingCache:
                 for leftover in self._path.parent.glob(f"{self._path.name}*"):
                     leftover.unlink()
                 return self._run(work, again=False)
-            raise StorageError(f"cannot use {self._path} ({error}); check the disk's free space") from error
+            raise StorageError(
+                f"cannot use {self._path} ({error}); check the folder's permissions and the disk's free space"
+            ) from error
 
 
 def _known(connection: sqlite3.Connection, keys: Sequence[bytes], dimension: int) -> Iterator[tuple[bytes, Vectors]]:

@@ -138,7 +138,7 @@ class QuestionTooLong(QueryError):
 
 
 class NotReady(QAError):
-    """``status`` says in one word why: ``loading``, ``refused``, ``damaged``, ``no-model`` or ``failed``."""
+    """``status`` says why: ``loading``, ``refused``, ``damaged``, ``no-index``, ``no-model``, ``failed``."""
 
     def __init__(self, message: str, status: str) -> None:
         super().__init__(message)

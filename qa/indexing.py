@@ -82,11 +82,12 @@ def update(
         StorageError: the disk is full, or cannot be written.
     """
     started = time.perf_counter()
+    paths = list(dict.fromkeys(path.absolute() for path in paths))
     parameters = SplitterParameters(size=settings.passage_tokens, overlap=settings.overlap_tokens)
     found = _without_indexes(list(discover(paths)), settings.indexes)
     require_sources(found)
     snapshots = Snapshots(settings.indexes, settings.name)
-    sources = tuple(printable(str(path.absolute())) for path in paths)
+    sources = tuple(printable(str(path)) for path in paths)
     with snapshots.writing() as writer, ExitStack() as stack:
         encoder = make(settings, threads=os.cpu_count() or 1)
         cache = stack.enter_context(closing(EmbeddingCache(snapshots.folder / CACHE_FILE)))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from qa.errors import EncoderError, NotReady, QAError, QueryError, SnapshotError, SnapshotIncompatible
+from qa.errors import EncoderError, IndexNotFound, NotReady, QAError, QueryError, SnapshotError, SnapshotIncompatible
 from qa.indexing import EncoderFactory, make_encoder
 from qa.retriever import Retriever
 from qa.settings import Settings
@@ -154,6 +154,8 @@ def _public_reason(error: Exception) -> tuple[str, str]:
     match error:
         case SnapshotIncompatible():
             return "refused", str(error)
+        case IndexNotFound():
+            return "no-index", "the index is not there; it has to be built again"
         case SnapshotError():
             return "damaged", "the current snapshot cannot be used; the server's log says why and what to do"
         case EncoderError():

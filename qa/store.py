@@ -86,7 +86,9 @@ class StoreWriter:
         finally:
             self._connection.close()
         if kind is not None and issubclass(kind, sqlite3.Error):
-            raise StorageError(f"cannot write {self._path} ({error}); check the disk's free space") from error
+            raise StorageError(
+                f"cannot write {self._path} ({error}); check the folder's permissions and the disk's free space"
+            ) from error
 
     @property
     def documents(self) -> int:
@@ -229,7 +231,7 @@ class Store:
             (id,),
         )
         if row is None:
-            raise DocumentNotFound(f"no indexed document has the id {id!r}")
+            raise DocumentNotFound(f"no indexed document has the id {id if len(id) < 200 else id[:200] + '…'!r}")
         number = row[7]
         sections = self._all(
             "SELECT title, level, start, body, end FROM sections WHERE document = ? ORDER BY ordinal", (number,)

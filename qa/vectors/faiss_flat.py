@@ -137,7 +137,9 @@ class FaissFlat:
         try:
             _faiss().write_index(self._index, str(folder / VECTORS_FILE))
         except RuntimeError as error:
-            raise StorageError(f"cannot write {folder / VECTORS_FILE}; check the disk's free space") from error
+            raise StorageError(
+                f"cannot write {folder / VECTORS_FILE}; check the folder's permissions and the disk's free space"
+            ) from error
         self._columns.save(folder / COLUMNS_FILE)
 
     @classmethod

@@ -8,14 +8,14 @@ from fastapi import APIRouter, Depends, Path, Request
 from fastapi import Query as FromQuery
 from pydantic import ValidationError
 
-from qa.errors import QAError
+from qa.errors import DocumentNotFound, QAError
 from qa.types import Query, Reply
 from qa.web import requests, schemas
 from qa.web.handlers import of_service
 from qa.web.openapi import problems
 from qa.web.ports import AskService
 from qa.web.problems import FieldError, Problem, ProblemError, invalid, not_ready
-from qa.web.validation import check, check_batch, explain
+from qa.web.validation import check, check_batch, explain, shown
 
 router = APIRouter()
 
@@ -109,12 +109,17 @@ def list_documents(service: Service) -> schemas.DocumentsResponse:
     responses=problems(404, 503),
 )
 def get_document(
-    id: Annotated[str, Path(description="The document's id: a path with `/`, written as it is.")], service: Service
+    id: Annotated[str, Path(description="The document's id: a path with `/`, written as it is.")],
+    service: Service,
+    request: Request,
 ) -> schemas.DocumentResponse:
     """The text that every `start` and `end` counts in, so that anyone can check `text[start:end]`.
 
     They count Unicode code points from 0, as Python does; in JavaScript, index `Array.from(text)`.
     """
+    # A route's pattern stops before a line end: without this "a.txt%0A" would be answered with "a.txt".
+    if not request.scope["path"].endswith(f"/{id}"):
+        raise DocumentNotFound(f"no indexed document has the id {shown(request.scope['path'])!r}")
     return schemas.DocumentResponse.of(service.document(id))
 
 

@@ -18,6 +18,9 @@ from qa.types import State
 from qa.watching import watch
 from qa.web.app import create_app
 
+# For requests that are under way when the server is told to stop.
+_SECONDS_TO_FINISH = 10
+
 
 def run(settings: Settings, listening: socket.socket, watched: Sequence[Path] = ()) -> None:
     """Serve until a signal; requests that are under way are finished first. ``watched`` paths are indexed on change."""
@@ -28,7 +31,8 @@ def run(settings: Settings, listening: socket.socket, watched: Sequence[Path] = 
     _say(f"Listening on {address}; loading snapshot and model …")
 
     def ready(state: State) -> None:
-        _say(f"Ready: index {state.index}, snapshot {state.snapshot}, {state.passages} passages.\n{address}")
+        noun = "passage" if state.passages == 1 else "passages"
+        _say(f"Ready: index {state.index}, snapshot {state.snapshot}, {state.passages} {noun}.\n{address}")
 
     stopped = threading.Event()
     threading.Thread(target=service.follow, args=(stopped, ready), daemon=True, name="follow").start()
@@ -36,7 +40,14 @@ def run(settings: Settings, listening: socket.socket, watched: Sequence[Path] = 
         watching = threading.Thread(target=watch, args=(settings, watched, service.encoder, stopped), name="watch")
         watching.start()
     # No access log: a GET's address holds the question, and questions are not logged.
-    config = uvicorn.Config(create_app(service), log_config=None, access_log=False, server_header=False)
+    config = uvicorn.Config(
+        create_app(service),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # A client that never sends the rest of its request must not keep the server from stopping.
+        timeout_graceful_shutdown=_SECONDS_TO_FINISH,
+    )
     try:
         uvicorn.Server(config).run(sockets=[listening])
     finally:

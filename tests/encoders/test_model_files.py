@@ -93,7 +93,7 @@ def test_a_model_whose_files_make_no_sense_is_named(model: Path, file: str, cont
 
 
 def test_neither_a_folder_nor_a_name(tmp_path: Path) -> None:
-    with pytest.raises(ModelNotFound, match="is no name on a hub; check QA_MODEL"):
+    with pytest.raises(ModelNotFound, match="is no name on a hub; check --model or QA_MODEL"):
         locate(str(tmp_path / "not here"))
 
 

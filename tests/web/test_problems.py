@@ -198,6 +198,13 @@ def test_readiness_names_the_state(client: TestClient, service: FakeService) -> 
     assert (told["state"], told["detail"]) == ("refused", "the snapshot was made by another model; index again")
 
 
+def test_a_line_end_behind_an_id_is_part_of_it(client: TestClient) -> None:
+    id = "notes/ferry%20%3Ci%3E.txt"
+    assert client.get(f"/v1/documents/{id}").status_code == 200
+    for end in ("%0A", "%0Amore", "%0D%0A"):
+        assert client.get(f"/v1/documents/{id}{end}").status_code == 404
+
+
 def test_errors_of_the_service_are_mapped(client: TestClient, service: FakeService) -> None:
     service.failure = QueryError("documents", "no indexed document matches 'x'")
     told = problem(client.post("/v1/ask", json={"question": "a"}), 422, "invalid-request")

@@ -1,0 +1,165 @@
+"""What keeping up with a folder costs, and what reading costs. Prints tables, and one JSON line last.
+
+    .venv/bin/python -m benchmarks.ingestion
+
+``again``: 5,000 generated files are indexed, 1 % of them is changed, and they are indexed again, with the real model.
+``formats``: every file of ``../shared/data/documents`` that is read, by our readers and the bare library, interleaved,
+three times; medians of MB of file a second.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+from qa.indexing import update
+from qa.readers.discovery import discover
+from qa.readers.registry import read_source
+from qa.settings import Settings
+from qa.types import FileReport, Source
+
+DOCUMENTS = Path(__file__).parent.parent.parent / "shared" / "data" / "documents"
+FILES = 5000
+CHANGED = FILES // 100
+ROUNDS = 3
+_WORDS = Path(__file__).parent.parent / "seeds" / "000_ed61de6b1921e49a.txt"
+
+
+class _Silent:
+    def stage(self, message: str) -> None:
+        pass
+
+    def started(self, total_bytes: int, files: int) -> None:
+        pass
+
+    def advanced(self, size: float) -> None:
+        pass
+
+    def finished_file(self, report: FileReport) -> None:
+        pass
+
+
+def again() -> dict[str, float]:
+    """Seconds of a full build, of one after 1 % changed, and of one after nothing did."""
+    words, chance = _WORDS.read_text(encoding="utf-8").split(), random.Random(7)
+    with tempfile.TemporaryDirectory() as folder:
+        documents, indexes = Path(folder) / "documents", Path(folder) / "indexes"
+        documents.mkdir()
+
+        def write(number: int) -> None:
+            text = " ".join(chance.choices(words, k=100))
+            (documents / f"{number:04}.txt").write_text(f"{text}.\n", encoding="utf-8")
+
+        def seconds() -> float:
+            time.sleep(2.5)  # files of the last two seconds are read again, and would be counted
+            return update(Settings(indexes=indexes, name="bench"), [documents], _Silent()).seconds
+
+        for number in range(FILES):
+            write(number)
+        full = seconds()
+        for number in chance.sample(range(FILES), CHANGED):
+            write(number)
+        one_percent = seconds()
+        return {"full": full, "one_percent": one_percent, "nothing": seconds()}
+
+
+def _pdf(path: Path) -> None:
+    import pypdfium2
+
+    document = pypdfium2.PdfDocument(path)
+    for page in document:
+        page.get_textpage().get_text_range()
+    document.close()
+
+
+def _html(path: Path) -> None:
+    from selectolax.lexbor import LexborHTMLParser
+
+    body = LexborHTMLParser(path.read_bytes()).body
+    assert body is not None
+    body.text()
+
+
+def _docx(path: Path) -> None:
+    import docx
+
+    "\n".join(paragraph.text for paragraph in docx.Document(str(path)).paragraphs)
+
+
+def _xlsx(path: Path) -> None:
+    import openpyxl
+
+    for sheet in openpyxl.load_workbook(path, read_only=True, data_only=True):
+        list(sheet.iter_rows(values_only=True))
+
+
+def _csv(path: Path) -> None:
+    with path.open(newline="", encoding="utf-8") as file:
+        list(csv.reader(file))
+
+
+def _text(path: Path) -> None:
+    path.read_bytes().decode("utf-8", "replace")
+
+
+BARE: dict[str, Callable[[Path], None]] = {
+    ".pdf": _pdf,
+    ".html": _html,
+    ".docx": _docx,
+    ".xlsx": _xlsx,
+    ".csv": _csv,
+    ".md": _text,
+    ".txt": _text,
+}
+
+
+def formats() -> list[dict[str, object]]:
+    sources: defaultdict[str, list[Source]] = defaultdict(list)
+    for item in discover([DOCUMENTS]):
+        if isinstance(item, Source) and item.path.suffix in BARE and read_source(item)[0] is not None:
+            try:
+                BARE[item.path.suffix](item.path)
+            except Exception:  # what only one of the two can read cannot be compared
+                continue
+            sources[item.path.suffix].append(item)
+    rows: list[dict[str, object]] = []
+    for suffix, files in sorted(sources.items()):
+        ours, bare = [], []
+        for _ in range(ROUNDS):
+            ours.append(_seconds(lambda: [read_source(source) for source in files]))  # noqa: B023
+            bare.append(_seconds(lambda: [BARE[suffix](source.path) for source in files]))  # noqa: B023
+        size = sum(source.size for source in files) / 1e6
+        ratio = statistics.median(bare) / statistics.median(ours)
+        speeds = {"ours": size / statistics.median(ours), "bare": size / statistics.median(bare)}
+        rows.append({"format": suffix, "files": len(files), "MB": size, **speeds, "ratio": ratio})
+    return rows
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    rows = formats() if DOCUMENTS.is_dir() else []
+    print("| format | files | MB | ours, MB/s | bare library, MB/s | ratio |\n|---|---|---|---|---|---|")
+    for row in rows:
+        numbers = " | ".join(f"{row[key]:.2f}" for key in ("MB", "ours", "bare", "ratio"))
+        print(f"| {row['format']} | {row['files']} | {numbers} |", flush=True)
+    seconds = again()
+    print("\n| indexing 5,000 files | seconds | of a full build |\n|---|---|---|")
+    for name, value in seconds.items():
+        print(f"| {name} | {value:.1f} | {100 * value / seconds['full']:.1f} % |")
+    print(json.dumps({"formats": rows, "again": seconds}))
+
+
+if __name__ == "__main__":
+    main()

@@ -19,31 +19,17 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
-from qa.indexing import update
+from qa.indexing import SilentListener, update
 from qa.readers.discovery import discover
 from qa.readers.registry import read_source
 from qa.settings import Settings
-from qa.types import FileReport, Source
+from qa.types import Source
 
 DOCUMENTS = Path(__file__).parent.parent.parent / "shared" / "data" / "documents"
 FILES = 5000
 CHANGED = FILES // 100
 ROUNDS = 3
 _WORDS = Path(__file__).parent.parent / "seeds" / "000_ed61de6b1921e49a.txt"
-
-
-class _Silent:
-    def stage(self, message: str) -> None:
-        pass
-
-    def started(self, total_bytes: int, files: int) -> None:
-        pass
-
-    def advanced(self, size: float) -> None:
-        pass
-
-    def finished_file(self, report: FileReport) -> None:
-        pass
 
 
 def again() -> dict[str, float]:
@@ -59,7 +45,7 @@ def again() -> dict[str, float]:
 
         def seconds() -> float:
             time.sleep(2.5)  # files of the last two seconds are read again, and would be counted
-            return update(Settings(indexes=indexes, name="bench"), [documents], _Silent()).seconds
+            return update(Settings(indexes=indexes, name="bench"), [documents], SilentListener()).seconds
 
         for number in range(FILES):
             write(number)

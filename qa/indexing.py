@@ -45,6 +45,22 @@ class UpdateListener(BuildListener, Protocol):
         """A step that may take seconds begins."""
 
 
+class SilentListener:
+    """For where nobody looks on, such as behind a server: what could not be read is in the snapshot's report."""
+
+    def stage(self, message: str) -> None:
+        pass
+
+    def started(self, total_bytes: int, files: int) -> None:
+        pass
+
+    def advanced(self, size: float) -> None:
+        pass
+
+    def finished_file(self, report: FileReport) -> None:
+        pass
+
+
 @dataclass(frozen=True, slots=True)
 class Update:
     """``manifest`` is of the snapshot that is active now: the old one where ``counts`` say that nothing changed.

@@ -10,10 +10,10 @@ from pathlib import Path
 import structlog
 
 from qa.errors import QAError, SourceNotFound, WriterBusy
-from qa.indexing import update
+from qa.indexing import SilentListener, update
 from qa.settings import Settings
 from qa.snapshots import Snapshots
-from qa.types import Encoder, FileReport
+from qa.types import Encoder
 
 log = structlog.get_logger(__name__)
 
@@ -22,22 +22,6 @@ _QUIET = 300
 _LONGEST = 1500
 # Seconds before an update is tried again that somebody else's build, or a passing fault, kept from happening.
 _AGAIN = 2.0
-
-
-class _Quiet:
-    """A server has nobody to show a progress bar to; what could not be read is in the report of the snapshot."""
-
-    def stage(self, message: str) -> None:
-        pass
-
-    def started(self, total_bytes: int, files: int) -> None:
-        pass
-
-    def advanced(self, size: float) -> None:
-        pass
-
-    def finished_file(self, report: FileReport) -> None:
-        pass
 
 
 def watched_paths(snapshots: Snapshots) -> tuple[Path, ...]:
@@ -88,7 +72,7 @@ def _belongs_to(indexes: Path, path: str) -> bool:
 def _update(settings: Settings, paths: Sequence[Path], encoder: Callable[[], Encoder]) -> bool:
     """Whether it is done, with whatever result; if not, it is to be tried again."""
     try:
-        done = update(settings, paths, _Quiet(), make=lambda settings, *, threads: encoder())
+        done = update(settings, paths, SilentListener(), make=lambda settings, *, threads: encoder())
         if done.counts.changed:
             log.info("index updated", snapshot=done.manifest.id, encoded=done.counts.encoded, seconds=done.seconds)
             with Snapshots(settings.indexes, settings.name).writing() as writer:

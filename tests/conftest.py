@@ -25,7 +25,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-class SilentListener:
+class Recorder:
     """Keeps what a build tells."""
 
     def __init__(self) -> None:
@@ -75,8 +75,8 @@ Build = Callable[..., Update]
 def build(settings: Settings, folder: Path) -> Build:
     """Builds ``folder``, or what it is given, into the index ``test``: always anew, unless ``rebuild`` is false."""
 
-    def build_index(*paths: Path, listener: SilentListener | None = None, rebuild: bool = True) -> Update:
-        heard = listener or SilentListener()
+    def build_index(*paths: Path, listener: Recorder | None = None, rebuild: bool = True) -> Update:
+        heard = listener or Recorder()
         return update(settings, paths or (folder,), heard, make=hashing_encoder, read=read_source, rebuild=rebuild)
 
     return build_index

@@ -18,7 +18,7 @@ from qa.service import Service
 from qa.settings import Settings
 from qa.snapshots import Snapshots
 from qa.types import Query
-from tests.conftest import Build, SilentListener, hashing_encoder
+from tests.conftest import Build, Recorder, hashing_encoder
 
 STEPS = {"open", "os.chmod", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "sqlite3.connect"}
 QUESTION = Query("Where do apples grow?")
@@ -40,7 +40,7 @@ def build_and_die(settings: Settings, folder: Path, at_step: int) -> int | None:
 
         sys.addaudithook(kill_at_step)
         try:
-            update(settings, [folder], SilentListener(), make=hashing_encoder)
+            update(settings, [folder], Recorder(), make=hashing_encoder)
             os._exit(0)
         finally:
             os._exit(1)
@@ -89,7 +89,7 @@ def test_a_kill_while_removing_leaves_no_broken_snapshot_in_the_listing(settings
 def test_an_interrupted_build_publishes_nothing_and_is_resumed(settings: Settings, folder: Path, build: Build) -> None:
     """Ctrl-C half way: what was encoded by then is not encoded again."""
 
-    class Interrupting(SilentListener):
+    class Interrupting(Recorder):
         def advanced(self, size: float) -> None:
             super().advanced(size)
             if self.done > 10_000:

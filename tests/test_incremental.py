@@ -15,7 +15,7 @@ from qa.service import Service
 from qa.settings import Settings
 from qa.snapshots import Snapshots
 from qa.types import Document, Encoder, FileReport, Query, Source
-from tests.conftest import Build, SilentListener, hashing_encoder
+from tests.conftest import Build, Recorder, hashing_encoder
 
 
 class Indexer:
@@ -33,7 +33,7 @@ class Indexer:
         return update(
             settings or self.settings,
             [self.folder],
-            SilentListener(),
+            Recorder(),
             make=self._make,
             read=self._read,
             rebuild=rebuild,

@@ -20,7 +20,7 @@ import pytest
 from qa.encoders.model_files import DEFAULT_MODEL, locate
 from qa.indexing import update
 from qa.settings import Settings
-from tests.conftest import REPOSITORY, SEED, SilentListener
+from tests.conftest import REPOSITORY, SEED, Recorder
 
 pytestmark = [pytest.mark.server, pytest.mark.model]
 
@@ -56,7 +56,7 @@ def start(settings: Settings, **environment: str) -> tuple[subprocess.Popen[str]
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     settings = Settings(indexes=tmp_path_factory.mktemp("indexes"), name="seeds")
-    update(settings, [REPOSITORY / "seeds"], SilentListener())
+    update(settings, [REPOSITORY / "seeds"], Recorder())
     process, address, seconds = start(settings)
     with httpx2.Client(base_url=address, timeout=30) as client:
         deadline = time.monotonic() + 120
@@ -112,7 +112,7 @@ def test_the_canonical_text_is_the_file_that_was_indexed(server: Server) -> None
 
 def test_a_snapshot_that_is_published_meanwhile_is_picked_up(server: Server, tmp_path: Path) -> None:
     (tmp_path / "news.txt").write_text("The bridge at Qayyarah was repaired in a week.\n")
-    published = update(server.settings, [REPOSITORY / "seeds", tmp_path / "news.txt"], SilentListener()).manifest.id
+    published = update(server.settings, [REPOSITORY / "seeds", tmp_path / "news.txt"], Recorder()).manifest.id
     deadline = time.monotonic() + 30
     while True:
         reply = server.client.get("/v1/ask", params={"q": "How long did the bridge take?"}).raise_for_status().json()

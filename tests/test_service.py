@@ -29,7 +29,7 @@ from qa.service import Service
 from qa.settings import Settings
 from qa.snapshots import Snapshots
 from qa.types import Encoder, FileReport, Query, State
-from tests.conftest import SEED, Build, SilentListener, hashing_encoder
+from tests.conftest import SEED, Build, Recorder, hashing_encoder
 
 
 def other_encoder(settings: Settings, *, threads: int) -> Encoder:
@@ -103,7 +103,7 @@ def test_following_loads_switches_and_outlives_a_refused_snapshot(build: Build, 
     thread.start()
     try:
         wait_for(lambda: service.state().snapshot == first)
-        update(settings, [SEED], SilentListener(), make=other_encoder)
+        update(settings, [SEED], Recorder(), make=other_encoder)
         wait_for(lambda: "refused" in service.state().detail)
         assert service.ask(Query("apples")).snapshot == first
         with Snapshots(settings.indexes, settings.name).writing() as writer:
@@ -227,7 +227,7 @@ def test_a_document_comes_whole_and_an_unknown_one_is_named(service: Service, fo
 
 def test_progress_adds_up_to_the_bytes_of_the_files(build: Build, folder: Path) -> None:
     (folder / "long.txt").write_text("A sentence that is there to be long. " * 2000)
-    listener = SilentListener()
+    listener = Recorder()
     build(listener=listener)
     assert listener.total == sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     assert listener.done == pytest.approx(listener.total)
@@ -264,7 +264,7 @@ def test_an_index_is_no_document_of_itself(build: Build, settings: Settings, tmp
 
 
 def reports_of(build: Build, path: Path) -> list[FileReport]:
-    listener = SilentListener()
+    listener = Recorder()
     build(path, listener=listener)
     return listener.reports
 

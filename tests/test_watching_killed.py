@@ -15,7 +15,7 @@ from qa.indexing import update
 from qa.settings import Settings
 from qa.snapshots import Snapshots
 from qa.watching import watch
-from tests.conftest import Build, SilentListener, hashing_encoder
+from tests.conftest import Build, Recorder, hashing_encoder
 
 pytestmark = pytest.mark.server
 
@@ -72,5 +72,5 @@ def test_killed_twenty_times_under_steady_edits(settings: Settings, tmp_path: Pa
         assert all(text in written[name] for name, text in texts.items())
         seen.add(Snapshots(settings.indexes, settings.name).current())
     assert len(seen) > KILLS // 4, "hardly an update was published between the kills"
-    update(settings, [folder], SilentListener(), make=hashing_encoder)
+    update(settings, [folder], Recorder(), make=hashing_encoder)
     assert indexed(settings) == {name: (folder / name).read_text() for name in names}

@@ -59,7 +59,6 @@ class PdfReader:
     name = "pdf"
     version = "1"
     media_type = "application/pdf"
-    suffixes = frozenset({".pdf"})
 
     def __init__(self, most_pages: int = 10_000, most_characters: int = 200_000) -> None:
         self._most_pages = most_pages

@@ -103,7 +103,7 @@ class IndexingProgress:
             self._console.print(f"{100 * self._done / max(self._total, 1.0):.0f} % of {self._total / 1e6:.1f} MB")
 
     def finished_file(self, report: FileReport) -> None:
-        self._kinds[PurePosixPath(printable(report.id)).suffix.lower() or "no suffix"].add(report)
+        self._kinds[PurePosixPath(printable(report.id)).suffix.lower() or "(none)"].add(report)
         self._all.add(report)
         if report.status != "read" and len(self._unread) < _NAMED:
             self._unread.append(report)

@@ -139,14 +139,15 @@ class Builder:
         if self.previous is not None and (known := self.previous.report_of(source)) is not None:
             content = self.previous.content(source.id)
             return (None, (), known) if content is None else (content.document, content.passages, known)
-        modified = modified_ns(source)
+        modified = trusted(modified_ns(source))
         document, report = self.read(source)
         if document is not None:
             passages = split(document, self.parameters, self.encoder.count_tokens, self.encoder.window)
-            return document, passages, replace(report, modified_ns=trusted(modified))
+            return document, passages, replace(report, modified_ns=modified)
         if report.status == "failed" and self.previous is not None and (kept := self.previous.kept(report)) is not None:
             return kept[0].document, kept[0].passages, kept[1]
-        return None, (), replace(report, modified_ns=trusted(modified))
+        # A failure is never relied on: a limit, a disk or a lock may be the cause, and not the file.
+        return None, (), report if report.status == "failed" else replace(report, modified_ns=modified)
 
     def fingerprint(self) -> dict[str, object]:
         """What decides a snapshot's content, given its sources."""

@@ -57,8 +57,7 @@ class Previous:
 
     def content(self, id: str) -> Content | None:
         """``None`` where the snapshot has no document of this id."""
-        report = self._reports.get(id)
-        if report is None or not report.passages:
+        if self._store.source_sha256(id) is None:
             return None
         return Content(self._store.document(id), tuple(self._store.passages_of(id)))
 

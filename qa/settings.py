@@ -64,7 +64,7 @@ class Settings(BaseSettings):
     keep_snapshots: int = Field(
         default=5,
         ge=1,
-        description="The newest snapshots that `qa snapshots prune` leaves; the active one stays in any case.",
+        description="The newest snapshots that `qa snapshots prune` and `--watch` leave; the active one stays.",
     )
 
 

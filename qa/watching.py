@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Callable, Sequence
-from itertools import chain
 from pathlib import Path
 
 import structlog
 
-from qa.errors import QAError, SourceNotFound, WriterBusy
+from qa.errors import QAError, ReadingUnavailable, SourceNotFound, StorageError, WriterBusy
 from qa.indexing import SilentListener, update
 from qa.settings import Settings
 from qa.snapshots import Snapshots
@@ -21,7 +22,9 @@ log = structlog.get_logger(__name__)
 _QUIET = 300
 _LONGEST = 1500
 # Seconds before an update is tried again that somebody else's build, or a passing fault, kept from happening.
-_AGAIN = 2.0
+_AGAIN = 5.0
+# Milliseconds between two looks at whether anything is due.
+_TICK = 500
 
 
 def watched_paths(snapshots: Snapshots) -> tuple[Path, ...]:
@@ -45,28 +48,50 @@ def watch(settings: Settings, paths: Sequence[Path], encoder: Callable[[], Encod
 
     Whoever follows the index sees each update as a new snapshot; old ones beyond the setting are removed.
     """
+    while not stopped.is_set():
+        try:
+            _watch(settings, paths, encoder, stopped)
+        except Exception as error:  # a path that is gone, or a limit of the system: it may be mended
+            log.error("not watching; trying again", reason=str(error))
+            stopped.wait(_AGAIN)
+
+
+def _watch(settings: Settings, paths: Sequence[Path], encoder: Callable[[], Encoder], stopped: threading.Event) -> None:
+    """Until ``stopped``, or until a path is another folder than it was: the system watches folders, not their names."""
     from watchfiles import watch as changes_of
 
-    pending = True
-    changes = changes_of(
-        *paths,
+    identities = _identities(paths)
+    # An editor replaces a file by renaming, which only the folder around it sees.
+    folders = {path.parent if path.is_file() else path for path in paths}
+    # What changed while nobody watched is looked for at once, but with the watch already on.
+    due = 0.0
+    for changes in changes_of(
+        *folders,
         watch_filter=None,
         debounce=_LONGEST,
         step=_QUIET,
-        rust_timeout=int(1000 * _AGAIN),
+        rust_timeout=_TICK,
         yield_on_timeout=True,
         stop_event=stopped,
         raise_interrupt=False,
-    )
-    # What changed while nobody watched is looked for at once.
-    for changed in chain([set()], changes):
-        if pending or any(not _belongs_to(settings.indexes, path) for _, path in changed):
-            pending = not _update(settings, paths, encoder)
+    ):
+        if any(not _belongs_to(settings.indexes, Path(path)) for _, path in changes):
+            due = 0.0
+        if due <= time.monotonic():
+            due = math.inf if _update(settings, paths, encoder) else time.monotonic() + _AGAIN
+        if _identities(paths) != identities:
+            return
 
 
-def _belongs_to(indexes: Path, path: str) -> bool:
+def _identities(paths: Sequence[Path]) -> list[tuple[int, int] | None]:
+    """Device and inode of each folder; of a file, which its folder is watched for, nothing."""
+    statuses = ((path, path.stat()) for path in paths)
+    return [(status.st_dev, status.st_ino) if path.is_dir() else None for path, status in statuses]
+
+
+def _belongs_to(indexes: Path, path: Path) -> bool:
     """An update writes files of its own; where they lie below what is watched, they are no change."""
-    return Path(path).is_relative_to(indexes.resolve())
+    return path.is_relative_to(indexes.absolute()) or path.resolve().is_relative_to(indexes.resolve())
 
 
 def _update(settings: Settings, paths: Sequence[Path], encoder: Callable[[], Encoder]) -> bool:
@@ -79,9 +104,9 @@ def _update(settings: Settings, paths: Sequence[Path], encoder: Callable[[], Enc
                 writer.prune(settings.keep_snapshots)
     except WriterBusy:
         return False
-    except QAError as error:
-        log.error("index not updated; what is served stays", reason=str(error))
-    except Exception as error:  # the thread must outlive whatever one file can do
-        log.error("index not updated; what is served stays", exc_info=error)
+    except (StorageError, ReadingUnavailable) as error:
+        log.error("index not updated; trying again", reason=str(error))
         return False
+    except QAError as error:
+        log.error("index not updated; what is served stays until the next change", reason=str(error))
     return True

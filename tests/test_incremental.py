@@ -173,6 +173,16 @@ def test_a_file_that_was_kept_is_read_when_it_can_be_again(index: Indexer, folde
     assert index.read == ["apples.txt"]
 
 
+def test_a_failure_is_never_relied_on(index: Indexer, folder: Path) -> None:
+    index.broken = {"apples.txt", "new.txt"}
+    (folder / "new.txt").write_text("It was too large for a limit that is higher now.\n")
+    index()
+    index.broken = set()
+    assert index().counts.changed
+    assert "new.txt" in index.read
+    assert "new.txt" in documents(index.settings)
+
+
 def test_a_file_that_never_could_be_read_is_no_reason_for_a_new_snapshot(index: Indexer, folder: Path) -> None:
     index.broken = {"new.txt"}
     (folder / "new.txt").write_text("x")

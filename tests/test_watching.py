@@ -40,10 +40,10 @@ def watched(settings: Settings, folder: Path, build: Build) -> Iterator[Service]
         thread.join()
 
 
-def within(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
+def within(condition: Callable[[], bool], seconds: float = SECONDS) -> None:
+    deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"not within {SECONDS} seconds"
+        assert time.monotonic() < deadline, f"not within {seconds} seconds"
         time.sleep(0.05)
 
 
@@ -103,6 +103,39 @@ def test_what_changed_while_nobody_watched_is_found_at_the_start(
     finally:
         stopped.set()
         thread.join()
+
+
+def test_a_folder_that_is_replaced_is_watched_on(watched: Service, folder: Path) -> None:
+    new = folder.with_name("new")
+    new.mkdir()
+    (new / "quinces.txt").write_text("Quinces are yellow.\n")
+    folder.rename(folder.with_name("old"))
+    new.rename(folder)
+    within(lambda: found(watched, "quinces yellow") == "quinces.txt", 15.0)
+    (folder / "medlars.txt").write_text("Medlars are brown.\n")
+    within(lambda: found(watched, "medlars brown") == "medlars.txt")
+
+
+def test_a_file_that_is_replaced_by_renaming_is_watched_on(settings: Settings, folder: Path, build: Build) -> None:
+    file = folder / "apples.txt"
+    build(file)
+    service, stopped = Service(settings, make=hashing_encoder), threading.Event()
+    service.reload()
+    thread = threading.Thread(target=watch, args=(settings, [file], service.encoder, stopped))
+    thread.start()
+    try:
+        for colour in ("red", "green", "gold"):
+            replacement = folder / "apples.new"
+            replacement.write_text(f"Apples are {colour}.\n")
+            replacement.rename(file)
+            within(lambda colour=colour: service.reload() or colour in _first(service))  # type: ignore[misc]
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def _first(service: Service) -> str:
+    return service.ask(Query("apples are", 1)).hits[0].passage.text
 
 
 def test_the_paths_are_those_the_index_was_made_of(settings: Settings, folder: Path, build: Build) -> None:

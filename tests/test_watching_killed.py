@@ -58,7 +58,7 @@ def test_killed_twenty_times_under_steady_edits(settings: Settings, tmp_path: Pa
     for kill in range(KILLS):
         process = context.Process(target=watch_for_ever, args=(settings, folder))
         process.start()
-        until = time.monotonic() + chance.uniform(0.8, 2.5)
+        until = time.monotonic() + chance.uniform(2.0, 4.0)
         version = 1000 * (kill + 1)
         while time.monotonic() < until:
             version += 1

@@ -37,8 +37,9 @@ def run(settings: Settings, listening: socket.socket, watched: Sequence[Path] = 
     stopped = threading.Event()
     threading.Thread(target=service.follow, args=(stopped, ready), daemon=True, name="follow").start()
     if watched:
-        watching = threading.Thread(target=watch, args=(settings, watched, service.encoder, stopped), name="watch")
-        watching.start()
+        # A daemon: stopping does not wait for a build, which loses nothing by being cut off.
+        arguments = (settings, watched, service.encoder, stopped)
+        threading.Thread(target=watch, args=arguments, daemon=True, name="watch").start()
     # No access log: a GET's address holds the question, and questions are not logged.
     config = uvicorn.Config(
         create_app(service),

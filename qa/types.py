@@ -143,13 +143,23 @@ class DocumentSummary:
     passages: int
 
 
+Mode = Literal["hybrid", "dense", "lexical"]
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question and how to search for it. ``documents`` are globs over document ids; none means all."""
+    """A question and how to search for it.
+
+    ``documents`` are globs over document ids, ``sections`` over headings; none means all. ``mode`` says which legs
+    search, and ``rerank`` whether the cross-encoder orders what they found anew.
+    """
 
     question: str
     top_k: int = 5
     documents: tuple[str, ...] = ()
+    sections: tuple[str, ...] = ()
+    mode: Mode = "hybrid"
+    rerank: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,13 +196,74 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class Leg:
+    """Whether a leg ("dense", "lexical") took part in a search; ``reason`` says why it did not, in words."""
+
+    name: str
+    used: bool
+    reason: str = ""
+
+
+CitationStatus = Literal["verified", "drifted", "missing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """Where a text stands: ``[start, end)`` of a document's canonical text.
+
+    ``status`` was found when the citation was given: ``verified``, the source is what was indexed and the span holds
+    the text; ``drifted``, the source has changed since; ``missing``, it is not there any more. ``source_sha256`` is of
+    the source's bytes as indexed, ``text_sha256`` of the canonical text in UTF-8.
+    """
+
+    document: str
+    start: int
+    end: int
+    page: int | None
+    section: str | None
+    source_sha256: str
+    text_sha256: str
+    status: CitationStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """Another text that answers, where documents disagree: ``text`` is what its citation's span holds."""
+
+    text: str
+    citation: Citation
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What answers a question, or that the documents do not.
+
+    ``text`` is what the citation's span holds. Where ``answerable`` is false it is the best guess, which measurements
+    need and nobody is shown. ``sentence`` is the span of the sentence that holds it, in the same document.
+    ``confidence`` is the calibrated probability that the text answers; ``None`` where nothing was calibrated.
+    """
+
+    answerable: bool
+    confidence: float | None
+    text: str | None = None
+    citation: Citation | None = None
+    sentence: Span | None = None
+    alternatives: tuple[Alternative, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
-    """The result of one query. ``timings_ms`` are wall-clock milliseconds, measured, by stage and in ``total``."""
+    """The result of one query. ``timings_ms`` are wall-clock milliseconds, measured, by stage and in ``total``.
+
+    ``answer`` is ``None`` where nothing was asked to choose one, ``legs`` are those that the mode names.
+    """
 
     question: str
     hits: tuple[Hit, ...]
     snapshot: str
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+    answer: Answer | None = None
+    legs: tuple[Leg, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

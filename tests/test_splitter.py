@@ -77,7 +77,7 @@ def _assert_sound(document: Document, passages: Sequence[Passage], size: int, co
         assert document.text[passage.start : passage.end] == passage.text
         assert blanked[passage.start : passage.end] == passage.text
         assert passage.text.strip()
-        assert count([passage.encoded_text])[0] <= min(size, WINDOW)
+        assert count([passage.searched_text])[0] <= min(size, WINDOW)
         assert before is None or before.end < passage.end
         assert not blanked[covered : max(covered, passage.start)].strip()
         covered = passage.end
@@ -186,7 +186,7 @@ def test_context_is_the_path_of_headings_that_the_text_does_not_hold() -> None:
     assert (second.text[:6], second.context, second.section) == ("Inner\n", "Top", "Inner")
     assert others
     assert {(passage.context, passage.section) for passage in others} == {("Top > Inner", "Inner")}
-    assert others[0].encoded_text == f"Top > Inner\n{others[0].text}"
+    assert others[0].searched_text == f"Top > Inner\n{others[0].text}"
 
 
 def test_a_bare_heading_goes_with_the_next_one() -> None:

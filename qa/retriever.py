@@ -35,6 +35,22 @@ _BLIND = "the model tells no passage apart by this question, as where it does no
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """A reply without its answer, and what an answer is chosen by.
+
+    ``hits`` are the reply's, and more where it shows fewer than ``depth``. ``vector (d,)`` is the question's, ``None``
+    where no embeddings were compared; ``chance`` are mean and standard deviation of the cosines of the question and
+    windows chosen at random. ``terms`` are the forms of the question's words.
+    """
+
+    reply: Reply
+    hits: tuple[Hit, ...]
+    vector: Vectors | None
+    terms: tuple[tuple[str, ...], ...]
+    chance: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Ranked:
     """Candidates, best first: passages' keys and every leg's scores, ``None`` for a leg that took no part."""
 
@@ -43,6 +59,8 @@ class _Ranked:
     lexical: Vectors | None
     scores: Vectors
     legs: tuple[Leg, ...]
+    terms: tuple[tuple[str, ...], ...]
+    chance: tuple[float, float] | None
 
 
 class Retriever:
@@ -61,9 +79,13 @@ class Retriever:
         self._sample = index.windows[:_SAMPLE]
 
     def retrieve(self, queries: Sequence[Query]) -> list[Reply | QueryError]:
+        """The replies of :meth:`find`, which have no answers."""
+        return [found if isinstance(found, QueryError) else found.reply for found in self.find(queries)]
+
+    def find(self, queries: Sequence[Query], depth: int = 0) -> list[Found | QueryError]:
         """Queries are encoded together, and each succeeds or fails by itself; results in their order.
 
-        In a reply's timings ``encode`` is that of all the queries, and ``total`` begins with their arrival.
+        ``depth`` is how many hits are found at least, shown or not. In a reply's timings ``encode`` is that of all the queries, and ``total`` begins with their arrival.
         """
         arrived = time.perf_counter()
         matching: dict[tuple[tuple[str, ...], tuple[str, ...]], Filter | None] = {}
@@ -77,7 +99,7 @@ class Retriever:
         encoded = time.perf_counter()
         before = {"encode": 1000 * (encoded - encoding), "total": 1000 * (encoded - arrived)}
         return [
-            filter if isinstance(filter, QueryError) else self._search(query, vectors.get(at), filter, before)
+            filter if isinstance(filter, QueryError) else self._search(query, vectors.get(at), filter, before, depth)
             for at, (query, filter) in enumerate(zip(queries, filters, strict=True))
         ]
 
@@ -118,28 +140,34 @@ class Retriever:
         return below(matching)
 
     def _search(
-        self, query: Query, vector: Vectors | None, filter: Filter | None, before: Mapping[str, float]
-    ) -> Reply:
+        self, query: Query, vector: Vectors | None, filter: Filter | None, before: Mapping[str, float], depth: int
+    ) -> Found:
         started = time.perf_counter()
         ranked = self._ranked(query, vector, filter)
-        first = ranked.keys[: max(query.top_k, _POOL)].tolist()
+        wanted = max(query.top_k, depth)
+        first = ranked.keys[: max(wanted, _POOL)].tolist()
         found = self.index.store.find_passages(first)
-        order = distinct_first([found[key][0] for key in first], _DISTINCT)[: query.top_k]
+        order = distinct_first([found[key][0] for key in first], _DISTINCT)[:wanted]
         hits = tuple(Hit(rank, *found[first[at]], _scores(ranked, at)) for rank, at in enumerate(order, start=1))
         search = 1000 * (time.perf_counter() - started)
         timings = {"encode": before["encode"], "search": search, "total": before["total"] + search}
-        return Reply(query.question, hits, self.index.manifest.id, timings, legs=ranked.legs)
+        shown = hits[: query.top_k]
+        reply = Reply(query.question, shown, self.index.manifest.id, timings, legs=ranked.legs)
+        compared = vector if ranked.dense is not None else None
+        return Found(reply, hits, compared, ranked.terms, ranked.chance)
 
     def _ranked(self, query: Query, vector: Vectors | None, filter: Filter | None) -> _Ranked:
         """Everything that either leg found, best first; equal scores by passage id."""
         depth = max(_DEPTH, 2 * query.top_k)
         terms = self.index.lexical.question_terms(query.question) if query.mode != "dense" else []
         by_words = self.index.lexical.search(terms, depth, filter)[0] if terms else np.empty(0, np.int64)
-        legs, by_vector, sees = [], by_words[:0], False
+        legs, by_vector, sees, chance = [], by_words[:0], False, None
         if vector is not None:
             by_vector, best = self._nearest(vector, depth, filter)
+            sample = self.index.vectors.cosines(vector, self._sample)
+            chance = (float(sample.mean()), float(sample.std())) if len(sample) else None
             # A leg that cannot see is better than none.
-            sees = not len(by_words) or not self._is_blind(vector, best)
+            sees = not len(by_words) or not is_blind(best, sample, len(self.index.windows))
             legs.append(Leg("dense", sees, "" if sees else _BLIND))
         if query.mode != "dense":
             legs.append(Leg("lexical", bool(len(by_words)), "" if len(by_words) else _NO_TERM))
@@ -154,6 +182,8 @@ class Retriever:
             None if lexical is None else lexical[order],
             scores[order],
             tuple(legs),
+            tuple(terms),
+            chance,
         )
 
     def _nearest(self, vector: Vectors, depth: int, filter: Filter | None) -> tuple[Ids, float]:
@@ -166,9 +196,6 @@ class Retriever:
             if len(found) < wanted or len(passages) >= depth:
                 return passages, float(cosines[0, 0])
             wanted *= 4
-
-    def _is_blind(self, vector: Vectors, best: float) -> bool:
-        return is_blind(best, self.index.vectors.cosines(vector, self._sample), len(self.index.windows))
 
     def _cosines(self, vector: Vectors, passages: Ids) -> Vectors:
         """Of each passage ``(n,)``, the cosine of its nearest window."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from qa.filters import And, Filter, In
 from qa.fusion import fused, is_blind
 from qa.index import DOCUMENT_COLUMN, Index, below
 from qa.queries import check
-from qa.types import Encoder, Hit, Leg, Limits, Query, Reply, Scores
+from qa.types import Encoder, Hit, Leg, Limits, Passage, Query, Reply, Scores
 
 if TYPE_CHECKING:
     from qa.types import Ids, Vectors
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 # Candidates that each leg gives at least, and windows that are fetched for each passage.
 _DEPTH = 100
 _WINDOWS_PER_PASSAGE = 3
-# The first places, in which no passage repeats another, and the candidates that they are filled from.
-_DISTINCT, _POOL = 10, 30
+# The first places, in which no passage repeats another.
+_DISTINCT = 10
+_READ_AT_ONCE = 16
 # Rows whose cosines tell what chance gives.
 _SAMPLE = 1024
 
@@ -122,13 +123,20 @@ class Retriever:
     ) -> Reply:
         started = time.perf_counter()
         ranked = self._ranked(query, vector, filter)
-        first = ranked.keys[: max(query.top_k, _POOL)].tolist()
-        found = self.index.store.find_passages(first)
-        order = distinct_first([found[key][0] for key in first], _DISTINCT)[: query.top_k]
-        hits = tuple(Hit(rank, *found[first[at]], _scores(ranked, at)) for rank, at in enumerate(order, start=1))
+        keys = ranked.keys.tolist()
+        found: dict[int, tuple[Passage, str]] = {}
+        order = distinct_first(self._passages(keys, found), min(_DISTINCT, query.top_k), query.top_k)[: query.top_k]
+        hits = tuple(Hit(rank, *found[keys[at]], _scores(ranked, at)) for rank, at in enumerate(order, start=1))
         search = 1000 * (time.perf_counter() - started)
         timings = {"encode": before["encode"], "search": search, "total": before["total"] + search}
         return Reply(query.question, hits, self.index.manifest.id, timings, legs=ranked.legs)
+
+    def _passages(self, keys: Sequence[int], found: dict[int, tuple[Passage, str]]) -> Iterator[Passage]:
+        """The passages of ``keys``, read as far as they are asked for and kept in ``found`` with their titles."""
+        for start in range(0, len(keys), _READ_AT_ONCE):
+            chunk = keys[start : start + _READ_AT_ONCE]
+            found.update(self.index.store.find_passages(chunk))
+            yield from (found[key][0] for key in chunk)
 
     def _ranked(self, query: Query, vector: Vectors | None, filter: Filter | None) -> _Ranked:
         """Everything that either leg found, best first; equal scores by passage id."""

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from qa.builder import BuildCounts, Builder, BuildListener, require_sources
 from qa.embedding_cache import CACHE_FILE, EmbeddingCache, cache_keys
+from qa.encoders.compiled_files import MODELS_FOLDER
 from qa.encoders.model_files import locate
 from qa.errors import SnapshotError
 from qa.index import Index
@@ -27,17 +28,32 @@ from qa.splitter import SplitterParameters
 from qa.store import DOCUMENTS_FILE, Store
 from qa.types import Encoder, FileReport, Source
 
+if TYPE_CHECKING:
+    from qa.encoders.choice import Runtime
+
 
 class EncoderFactory(Protocol):
     def __call__(self, settings: Settings, *, threads: int) -> Encoder: ...
 
 
-def make_encoder(settings: Settings, *, threads: int) -> Encoder:
-    """The encoder that the settings name, not loaded yet. Raises ModelNotFound or ModelCorrupt."""
-    from qa.encoders.sentence_transformer import SentenceTransformerEncoder
+def make_encoder(settings: Settings, *, threads: int, stage: Callable[[str], None] = lambda message: None) -> Encoder:
+    """The encoder that the settings name, not loaded yet; its model is compiled first where that was not done before.
 
-    files = locate(settings.model)
-    return SentenceTransformerEncoder(files, threads=settings.threads or threads, batch_size=settings.batch_size)
+    Raises:
+        ModelNotFound, ModelCorrupt: there is no such model.
+        StorageError: there is no space to compile it.
+    """
+    from qa.encoders.choice import choose_encoder
+
+    return choose_encoder(locate(settings.model), _runtime(settings, threads), stage)
+
+
+def _runtime(settings: Settings, threads: int) -> Runtime:
+    from qa.encoders.choice import Runtime
+
+    return Runtime(
+        settings.indexes / MODELS_FOLDER, settings.precision, settings.threads or threads, settings.batch_size
+    )
 
 
 class UpdateListener(BuildListener, Protocol):
@@ -78,7 +94,7 @@ def update(
     paths: Sequence[Path],
     listener: UpdateListener,
     *,
-    make: EncoderFactory = make_encoder,
+    make: EncoderFactory | None = None,
     read: ReadSource | None = None,
     rebuild: bool = False,
 ) -> Update:
@@ -88,6 +104,7 @@ def update(
     the same way; where nothing has changed there is no new snapshot.
 
     Args:
+        make: gives the encoder; by default the one that the settings name.
         read: reads one file; by default in a process of its own, within the limits of the settings.
         rebuild: read and split every file again, and publish in any case.
 
@@ -105,7 +122,10 @@ def update(
     snapshots = Snapshots(settings.indexes, settings.name)
     sources = tuple(printable(str(path)) for path in paths)
     with snapshots.writing() as writer, ExitStack() as stack:
-        encoder = make(settings, threads=os.cpu_count() or 1)
+        threads = os.cpu_count() or 1
+        encoder = (
+            make(settings, threads=threads) if make else make_encoder(settings, threads=threads, stage=listener.stage)
+        )
         cache = stack.enter_context(closing(EmbeddingCache(snapshots.folder / CACHE_FILE)))
         staged = stack.enter_context(writer.staging())
         if read is None:

@@ -58,7 +58,8 @@ def main() -> None:
         vectors = encoder.encode_questions([question.text for question in questions])
         for size, overlap in SIZES:
             passages = split_corpus(corpus, size, overlap, encoder)
-            cosines = vectors @ encoder.encode_passages([passage.encoded_text for passage in passages]).T
+            encoded = encoder.encode_passages([passage.searched_text for passage in passages])
+            cosines: Vectors = vectors @ encoded.T
             measures = measure(questions, passages, cosines)
             shown = " | ".join(f"{value:.3f}" for value in measures.values())
             print(f"| {name} | {size} | {overlap} | {len(passages)} | {shown} |", flush=True)

@@ -12,19 +12,22 @@ import numpy as np
 
 from qa.embedding_cache import EmbeddingCache, cache_keys
 from qa.errors import NothingToIndex
-from qa.index import DOCUMENT_COLUMN
+from qa.index import COLUMNS, columns_of
+from qa.languages import detect_language
+from qa.lexical import LEXICAL_FINGERPRINT, LexicalRow, LexicalWriter
 from qa.previous import Previous, modified_ns, trusted
 from qa.readers.isolation import ReadSource
 from qa.readers.registry import reader_versions
 from qa.splitter import SPLITTER_VERSION, SplitterParameters, split
-from qa.store import DOCUMENTS_FILE, StoreWriter, passage_key
+from qa.store_schema import DOCUMENTS_FILE, passage_key, window_key
+from qa.store_writer import StoreWriter
 from qa.types import Document, Encoder, FileReport, Passage, Source, VectorIndex, VectorRows
 from qa.vectors import new_vectors
 
 if TYPE_CHECKING:
     from qa.types import Vectors
 
-# Passages that are looked up, encoded and written together: enough for batches of like length, few to lose in a crash.
+# Windows that are looked up, encoded and written together: enough for batches of like length, few to lose in a crash.
 _BATCH = 256
 # Rows that wait in memory before FAISS takes them, which copies its arrays.
 _COMMIT_EVERY = 8192
@@ -59,6 +62,7 @@ class _Pending:
     """A passage on its way, and the number of bytes of its source that it stands for."""
 
     document: int
+    language: str
     passage: Passage
     size: float
 
@@ -84,7 +88,7 @@ class Builder:
         return self.previous is None or any(self.previous.report_of(source) is None for source in sources)
 
     def build(self, folder: Path, found: Sequence[Source | FileReport]) -> BuildCounts:
-        """Write ``documents.sqlite`` and the vectors into the empty ``folder``.
+        """Write ``documents.sqlite``, the vectors and the lexical index into the empty ``folder``.
 
         Args:
             found: what discovery found, in order.
@@ -94,11 +98,12 @@ class Builder:
             WindowTooSmall: the parameters leave no room in the encoder's window.
         """
         self.listener.started(sum(item.size for item in found if isinstance(item, Source)), len(found))
-        vectors = new_vectors(self.encoder.dimension, [DOCUMENT_COLUMN])
+        vectors = new_vectors(self.encoder.dimension, COLUMNS)
+        lexical = LexicalWriter(folder, COLUMNS)
         reports: list[FileReport] = []
         differs = False
         with StoreWriter(folder / DOCUMENTS_FILE) as store:
-            rows = _Rows(self, store, vectors)
+            rows = _Rows(self, store, vectors, lexical)
             for item in found:
                 if isinstance(item, FileReport):
                     reports.append(item)
@@ -111,6 +116,7 @@ class Builder:
             rows.flush()
             if not store.passages:
                 raise NothingToIndex(_nothing([report for report in reports if report.status != "read"]))
+            lexical.finish()
             vectors.save(folder)
             changed = differs or self.previous is None or not self.previous.is_same(reports)
             return BuildCounts(store.documents, store.passages, rows.encoded, changed)
@@ -127,7 +133,7 @@ class Builder:
         for passage in passages:
             # A file's bytes are spread over its passages by their ends: the bar moves within a large file too.
             advance = max(0, passage.end - done)
-            rows.add(_Pending(number, passage, source.size * advance / len(document.text)))
+            rows.add(_Pending(number, document.language, passage, source.size * advance / len(document.text)))
             done += advance
             count += 1
         self.listener.advanced(source.size * (len(document.text) - done) / len(document.text))
@@ -142,6 +148,7 @@ class Builder:
         modified = trusted(modified_ns(source))
         document, report = self.read(source)
         if document is not None:
+            document = replace(document, language=detect_language(document.text))
             passages = split(document, self.parameters, self.encoder.count_tokens, self.encoder.window)
             return document, passages, replace(report, modified_ns=modified)
         if report.status == "failed" and self.previous is not None and (kept := self.previous.kept(report)) is not None:
@@ -155,37 +162,48 @@ class Builder:
             "encoder": dict(self.encoder.fingerprint),
             "splitter": {"version": SPLITTER_VERSION, **asdict(self.parameters)},
             "readers": dict(reader_versions()),
+            "lexical": dict(LEXICAL_FINGERPRINT),
         }
 
 
 class _Rows:
-    """Collects passages over files, and turns full batches into rows of the store and of the vector index."""
+    """Collects passages over files, and turns full batches into rows of the store and of both indexes."""
 
-    def __init__(self, builder: Builder, store: StoreWriter, vectors: VectorIndex) -> None:
+    def __init__(self, builder: Builder, store: StoreWriter, vectors: VectorIndex, lexical: LexicalWriter) -> None:
         self._builder = builder
         self._store = store
         self._vectors = vectors
+        self._lexical = lexical
         self._pending: list[_Pending] = []
+        self._windows = 0
         self._uncommitted = 0
         self.encoded = 0
 
     def add(self, pending: _Pending) -> None:
         self._pending.append(pending)
-        if len(self._pending) >= _BATCH:
+        self._windows += len(pending.passage.windows)
+        if self._windows >= _BATCH:
             self.flush()
 
     def flush(self) -> None:
-        batch, self._pending = self._pending, []
+        batch, self._pending, self._windows = self._pending, [], 0
         if not batch:
             return
-        vectors = self._embed([pending.passage.encoded_text for pending in batch])
-        ids = np.array([passage_key(pending.passage.id) for pending in batch], dtype=np.int64)
-        columns = {DOCUMENT_COLUMN: [pending.passage.document for pending in batch]}
+        passages = [pending.passage for pending in batch]
+        windows = [(passage, window) for passage in passages for window in passage.windows]
+        vectors = self._embed([passage.encoded_text(window) for passage, window in windows])
+        ids = np.array([window_key(passage, window) for passage, window in windows], dtype=np.int64)
+        values = [columns_of(passage) for passage, _ in windows]
+        columns = {name: [row[name] for row in values] for name in COLUMNS}
         self._uncommitted += self._vectors.upsert(VectorRows(ids, vectors, columns))
         if self._uncommitted >= _COMMIT_EVERY:
             self._vectors.commit()
             self._uncommitted = 0
         self._store.add_passages((pending.document, pending.passage) for pending in batch)
+        self._lexical.add(
+            LexicalRow(passage_key(p.passage.id), p.passage.searched_text, p.language, columns_of(p.passage))
+            for p in batch
+        )
         self._builder.listener.advanced(sum(pending.size for pending in batch))
 
     def _embed(self, texts: Sequence[str]) -> Vectors:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -26,6 +26,8 @@ snapshots_app = typer.Typer(
     help="List an index's snapshots and switch between them.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(snapshots_app, name="snapshots")
+
+SearchMode = Literal["hybrid", "dense", "lexical"]
 
 Name = Annotated[str | None, typer.Option("--name", help="The index; 'seeds' if neither this nor QA_NAME is given.")]
 Indexes = Annotated[Path | None, typer.Option("--indexes", help="The folder that holds all indexes.")]
@@ -89,6 +91,10 @@ def ask(
     documents: Annotated[
         list[str] | None, typer.Option("--document", help="Only documents whose id matches this glob; repeatable.")
     ] = None,
+    sections: Annotated[
+        list[str] | None, typer.Option("--section", help="Only below headings that match this glob; repeatable.")
+    ] = None,
+    mode: Annotated[SearchMode, typer.Option(help="How to search: by meaning, by words, or both.")] = "hybrid",
     json: Annotated[bool, typer.Option("--json", help="Print what POST /v1/ask answers.")] = False,
 ) -> None:
     """Ask one question and show the passages that match best."""
@@ -97,7 +103,7 @@ def ask(
     from qa.service import Service
     from qa.types import Query
 
-    service, query = Service(settings), Query(question, top_k, tuple(documents or ()))
+    service, query = Service(settings), Query(question, top_k, tuple(documents or ()), tuple(sections or ()), mode)
     check(query, service.limits)
     service.reload()
     reply = service.ask(query)
@@ -108,13 +114,18 @@ def ask(
         return
     from qa.readers.names import printable
 
+    for leg in reply.legs:
+        if not leg.used:
+            typer.echo(f"Not searched by {'words' if leg.name == 'lexical' else 'meaning'}: {leg.reason}.", err=True)
     for hit in reply.hits:
         passage = hit.passage
         place = [passage.document if hit.title == passage.document else f"{hit.title} ({passage.document})"]
         place += [passage.section] if passage.section else []
         place += [f"page {passage.page}"] if passage.page else []
         typer.secho(f"{hit.rank}. {printable(' · '.join(place))}", bold=True)
-        typer.echo(f"   cosine {hit.scores.dense:.3f} · characters {passage.start} to {passage.end}")
+        scores = [("cosine", hit.scores.dense), ("BM25", hit.scores.lexical)]
+        shown = " · ".join(f"{name} {score:.3f}" for name, score in scores if score is not None)
+        typer.echo(f"   {shown} · characters {passage.start} to {passage.end}")
         typer.echo(_printable(passage.text) + "\n")
 
 

@@ -24,6 +24,7 @@
     │   └── WriterBusy           another process is writing this index
     ├── StorageError             a disk that is full, or cannot be read or written
     ├── VectorIndexError         rows that do not fit a vector index
+    ├── LexicalIndexError        a filter that a lexical index cannot apply
     ├── DocumentNotFound         no indexed document of that id
     ├── QueryError               one question; names its field
     │   └── QuestionTooLong      more tokens than the encoder's window
@@ -118,6 +119,10 @@ class StorageError(QAError):
 
 
 class VectorIndexError(QAError):
+    pass
+
+
+class LexicalIndexError(QAError):
     pass
 
 

@@ -1,29 +1,70 @@
-"""One snapshot, open: its documents and passages, and the vectors that find them."""
+"""One snapshot, open: its documents and passages, and the two indexes that find them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qa.errors import SnapshotCorrupt, VectorIndexError
+from qa.filters import Filter, In
+from qa.lexical import LexicalIndex
 from qa.manifest import Manifest, file_sums
-from qa.store import DOCUMENTS_FILE, Store, text_sha256
-from qa.types import VectorIndex
+from qa.store import Store
+from qa.store_schema import DOCUMENTS_FILE, text_sha256
+from qa.types import Passage, VectorIndex
 from qa.vectors import open_vectors
 
-# The filter column that every passage's row carries: the id of its document.
-DOCUMENT_COLUMN = "document"
+if TYPE_CHECKING:
+    from qa.types import Ids
+
+# The filter columns that every row of both indexes carries: the id of its document, and the headings above it.
+DOCUMENT_COLUMN, PATH_COLUMN = COLUMNS = ("document", "path")
+_BETWEEN_TITLES = "\x1f"
+
+
+def columns_of(passage: Passage) -> dict[str, str]:
+    """The values of a passage's row in :data:`COLUMNS`."""
+    return {DOCUMENT_COLUMN: passage.document, PATH_COLUMN: _BETWEEN_TITLES.join(passage.path)}
+
+
+def below(paths: Iterable[tuple[str, ...]]) -> Filter:
+    """The filter for passages below any of these paths of headings."""
+    return In(PATH_COLUMN, tuple(_BETWEEN_TITLES.join(path) for path in paths))
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """Immutable; any number of threads may read it."""
+    """Immutable; any number of threads may read it.
+
+    ``vectors`` has a row for each window of a passage; ``windows (n,)`` are their keys in ascending order,
+    ``passages (n,)`` those of the passages that they are windows of, and ``by_passage (n,)`` sorts them by passage.
+    """
 
     manifest: Manifest
     store: Store
     vectors: VectorIndex
+    lexical: LexicalIndex
+    windows: Ids
+    passages: Ids
+    by_passage: Ids
+
+    def windows_of(self, passages: Ids) -> tuple[Ids, Ids]:
+        """The windows of passages ``(p,)``, those of one after those of the other, and where each one's begin."""
+        first = np.searchsorted(self.passages, passages, "left", sorter=self.by_passage)
+        last = np.searchsorted(self.passages, passages, "right", sorter=self.by_passage)
+        starts = np.concatenate([[0], np.cumsum(last - first)])
+        rows = np.arange(starts[-1]) + np.repeat(first - starts[:-1], last - first)
+        return self.windows[self.by_passage[rows]], starts[:-1]
+
+    def passages_of(self, windows: Ids) -> Ids:
+        """The passage ``(n,)`` of each window ``(n,)``, all by their keys."""
+        of: Ids = self.passages[np.searchsorted(self.windows, windows)]
+        return of
 
     def close(self) -> None:
         self.store.close()
@@ -39,13 +80,14 @@ def open_index(folder: Path) -> Index:
     """
     manifest = Manifest.read(folder)
     _check_sums(folder, manifest)
-    store = Store(folder / DOCUMENTS_FILE)
-    try:
-        index = Index(manifest, store, open_vectors(folder))
+    with ExitStack() as opened:
+        store = Store(folder / DOCUMENTS_FILE)
+        opened.callback(store.close)
+        windows, passages = store.windows_of_passages()
+        by_passage = np.argsort(passages, kind="stable")
+        index = Index(manifest, store, open_vectors(folder), LexicalIndex(folder), windows, passages, by_passage)
         _check_counts(folder, index)
-    except BaseException:
-        store.close()
-        raise
+        opened.pop_all()
     return index
 
 
@@ -58,6 +100,8 @@ def verify_index(folder: Path) -> Manifest:
     index = open_index(folder)
     try:
         _check_texts(index.store)
+        if not np.array_equal(index.lexical.keys(), index.store.passage_keys()):
+            raise SnapshotCorrupt(f"the passages and the lexical index in {folder} differ; build the index again")
         index.vectors.verify()
     except VectorIndexError as error:
         raise SnapshotCorrupt(f"snapshot {index.manifest.id}: {error}; build the index again") from error
@@ -83,10 +127,14 @@ def _check_counts(folder: Path, index: Index) -> None:
             f"{folder} holds {store.documents} documents and {store.passages} passages, its manifest says "
             f"{manifest.documents} and {manifest.passages}; build the index again"
         )
-    if not np.array_equal(np.sort(index.vectors.ids()), store.passage_keys()):
-        raise SnapshotCorrupt(f"the ids of passages and of vectors in {folder} differ; build the index again")
+    if not np.array_equal(np.sort(index.vectors.ids()), index.windows):
+        raise SnapshotCorrupt(f"the ids of windows and of vectors in {folder} differ; build the index again")
+    if len(index.lexical) != store.passages:
+        raise SnapshotCorrupt(f"the passages and the lexical index in {folder} differ; build the index again")
     if astray := store.passages_out_of_range():
         raise SnapshotCorrupt(f"{astray} passages in {folder} reach beyond their documents; build the index again")
+    if astray := store.windows_out_of_range():
+        raise SnapshotCorrupt(f"{astray} windows in {folder} do not fit their passages; build the index again")
 
 
 def _check_texts(store: Store) -> None:

@@ -25,7 +25,8 @@ from qa.readers.names import printable
 from qa.settings import Settings
 from qa.snapshots import Provenance, Snapshots
 from qa.splitter import SplitterParameters
-from qa.store import DOCUMENTS_FILE, Store
+from qa.store import Store
+from qa.store_schema import DOCUMENTS_FILE
 from qa.types import Encoder, FileReport, Source
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def update(
     """
     started = time.perf_counter()
     paths = list(dict.fromkeys(path.absolute() for path in paths))
-    parameters = SplitterParameters(size=settings.passage_tokens, overlap=settings.overlap_tokens)
+    parameters = SplitterParameters(settings.passage_tokens, settings.overlap_tokens, settings.window_tokens)
     found = _without_indexes(list(discover(paths)), settings.indexes)
     require_sources(found)
     snapshots = Snapshots(settings.indexes, settings.name)
@@ -217,6 +218,7 @@ def _keys_in_use(snapshots: Snapshots) -> Iterator[bytes]:
         encoder = Manifest.read(folder).fingerprint["encoder"]
         store = Store(folder / DOCUMENTS_FILE)
         try:
-            yield from cache_keys(encoder, (passage.encoded_text for passage in store.all_passages()))
+            texts = (p.encoded_text(window) for p in store.all_passages() for window in p.windows)
+            yield from cache_keys(encoder, texts)
         finally:
             store.close()

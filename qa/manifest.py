@@ -13,7 +13,7 @@ from typing import Any
 from qa.errors import SnapshotCorrupt, SnapshotIncompatible
 
 MANIFEST_FILE = "manifest.json"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,10 @@ def faults(query: Query, limits: Limits) -> list[QueryError]:
         # Without the value: a client may send one of more digits than Python prints.
         message = f"top_k must be from 1 to {limits.top_k:,}"
         found.append(QueryError("top_k", message, "top-k-out-of-range"))
-    for number, glob in enumerate(query.documents):
-        if flaw := _flaw(glob):
-            found.append(QueryError(f"documents[{number}]", f"documents[{number}] holds {flaw}; remove it"))
+    for field, globs in (("documents", query.documents), ("sections", query.sections)):
+        for number, glob in enumerate(globs):
+            if flaw := _flaw(glob):
+                found.append(QueryError(f"{field}[{number}]", f"{field}[{number}] holds {flaw}; remove it"))
     return found
 
 

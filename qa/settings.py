@@ -48,6 +48,12 @@ class Settings(BaseSettings):
         ge=0,
         description="The most tokens, in whole sentences, that a passage repeats of the one before it.",
     )
+    window_tokens: int = Field(
+        default=64,
+        ge=1,
+        description="The most tokens in a window: the sentences of a passage that are embedded together, headings "
+        "included. A single sentence may take more.",
+    )
     max_file_mb: int = Field(
         default=200, ge=1, description="The largest file that is read, in MB; a larger one is reported as failed."
     )

@@ -23,9 +23,9 @@ from qa.errors import SettingsError, WindowTooSmall
 from qa.packing import Draft, Unit, packed
 from qa.segments import Segment, context_of, segments, shortened
 from qa.sentences import sentences
-from qa.types import Document, Passage, Span
+from qa.types import Document, Passage, Span, Window
 
-SPLITTER_VERSION = "2"
+SPLITTER_VERSION = "3"
 
 CountTokens = Callable[[Sequence[str]], list[int]]
 
@@ -42,7 +42,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class SplitterParameters:
-    """``size`` and ``overlap`` of passages in the encoder's tokens.
+    """``size`` and ``overlap`` of passages, and the size of the ``window`` that is embedded, in the encoder's tokens.
 
     Raises:
         SettingsError: a value that makes no passages.
@@ -50,12 +50,15 @@ class SplitterParameters:
 
     size: int = 192
     overlap: int = 32
+    window: int = 64
 
     def __post_init__(self) -> None:
         if self.size < 1:
             raise SettingsError(f"size is {self.size}; it must be a positive number of tokens")
         if not 0 <= self.overlap <= self.size // 2:
             raise SettingsError(f"overlap is {self.overlap}; it must be from 0 to half of the size, {self.size // 2}")
+        if self.window < 1:
+            raise SettingsError(f"window is {self.window}; it must be a positive number of tokens")
 
 
 def split(
@@ -68,7 +71,8 @@ def split(
 
     Args:
         count_tokens: the encoder's; prompt and special tokens included.
-        window: the encoder's, in tokens. ``encoded_text`` never takes more than this, nor more than the size.
+        window: the encoder's, in tokens. Neither ``searched_text`` nor the ``encoded_text`` of a window ever takes
+            more than this, nor more than the size.
 
     Raises:
         WindowTooSmall: at once, where prompt and special tokens leave no room for text.
@@ -79,7 +83,7 @@ def split(
         raise WindowTooSmall(
             f"passages of {limit} tokens leave no room for text; the size must be at least {overhead + _LEAST_ROOM}"
         )
-    return _Splitter(document, parameters.overlap, count_tokens, limit, overhead).passages()
+    return _Splitter(document, parameters, count_tokens, limit, overhead).passages()
 
 
 def passage_id(document_id: str, start: int, end: int, text: str) -> str:
@@ -104,9 +108,12 @@ class _Plan:
 class _Splitter:
     """One run over one document."""
 
-    def __init__(self, document: Document, overlap: int, count_tokens: CountTokens, limit: int, overhead: int) -> None:
+    def __init__(
+        self, document: Document, parameters: SplitterParameters, count_tokens: CountTokens, limit: int, overhead: int
+    ) -> None:
         self._document = document
-        self._overlap = overlap
+        self._overlap = parameters.overlap
+        self._window = parameters.window
         self._count_tokens = count_tokens
         self._limit = limit
         self._overhead = overhead
@@ -193,12 +200,29 @@ class _Splitter:
     def _fitted(self, plans: Sequence[_Plan]) -> Iterator[Passage]:
         """Plans as passages; one that turns out over the limit as several smaller ones."""
         passages = [self._passage(plan) for plan in plans]
-        counts = self._count_tokens([passage.encoded_text for passage in passages])
+        counts = self._count_tokens([passage.searched_text for passage in passages])
         for plan, passage, count in zip(plans, passages, counts, strict=True):
             if count <= self._limit:
-                yield passage
+                yield replace(passage, windows=self._windows(plan, passage))
             else:
                 yield from self._fitted(self._smaller(plan))
+
+    def _windows(self, plan: _Plan, passage: Passage) -> tuple[Window, ...]:
+        """The passage's sentences in groups, each with the headings above that it does not hold."""
+        inner = self._context(passage.path) if plan.with_context else ""
+        taken = self._count_tokens([f"{inner}\n"])[0] if inner else self._overhead
+        room = max(self._window - taken, 1)
+        groups = [draft.units for draft in packed(plan.draft.units, room, room, 0)]
+        windows = [
+            Window(units[0].span.start, units[-1].span.end, passage.context if at == 0 else inner)
+            for at, units in enumerate(groups)
+        ]
+        # A heading that the passage holds itself is context to its windows, and was not counted with the passage.
+        counts = self._count_tokens([passage.encoded_text(window) for window in windows])
+        return tuple(
+            window if count <= self._limit else replace(window, context="")
+            for window, count in zip(windows, counts, strict=True)
+        )
 
     def _smaller(self, plan: _Plan) -> list[_Plan]:
         units = plan.draft.units
@@ -228,7 +252,7 @@ class _Splitter:
             end=end,
             text=text,
             context=self._context(titles),
-            section=plan.segment.path[-1].title if plan.segment.path else None,
+            path=tuple(section.title for section in plan.segment.path),
             page=self._document.pages[page - 1].number if page else None,
         )
 

@@ -1,142 +1,30 @@
-"""``documents.sqlite``: texts with their sections, pages and excluded spans, passages and the ingestion report."""
+"""Reads ``documents.sqlite``: texts with their sections, pages and excluded spans, passages and the report."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import astuple, fields
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qa.errors import DocumentNotFound, SnapshotCorrupt, StorageError
-from qa.types import Document, DocumentSummary, FileReport, Page, Passage, Section, Span
+from qa.errors import DocumentNotFound, SnapshotCorrupt
+from qa.store_schema import PASSAGE, REPORT
+from qa.types import Document, DocumentSummary, FileReport, Page, Passage, Section, Span, Window
 
 if TYPE_CHECKING:
     from qa.types import Ids
 
-DOCUMENTS_FILE = "documents.sqlite"
 
-_SCHEMA = """
-CREATE TABLE documents (
-    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, title TEXT NOT NULL, media_type TEXT NOT NULL,
-    reader TEXT NOT NULL, source_sha256 TEXT NOT NULL, text_sha256 TEXT NOT NULL, problems TEXT NOT NULL,
-    characters INTEGER NOT NULL, text TEXT NOT NULL);
-CREATE TABLE sections (
-    document INTEGER NOT NULL REFERENCES documents, ordinal INTEGER NOT NULL, title TEXT NOT NULL,
-    level INTEGER NOT NULL, start INTEGER NOT NULL, body INTEGER NOT NULL, end INTEGER NOT NULL,
-    PRIMARY KEY (document, ordinal)) WITHOUT ROWID;
-CREATE TABLE pages (
-    document INTEGER NOT NULL REFERENCES documents, number INTEGER NOT NULL, start INTEGER NOT NULL,
-    end INTEGER NOT NULL, PRIMARY KEY (document, number)) WITHOUT ROWID;
-CREATE TABLE excluded (
-    document INTEGER NOT NULL REFERENCES documents, start INTEGER NOT NULL, end INTEGER NOT NULL,
-    PRIMARY KEY (document, start)) WITHOUT ROWID;
-CREATE TABLE passages (
-    id INTEGER PRIMARY KEY, document INTEGER NOT NULL REFERENCES documents, start INTEGER NOT NULL,
-    end INTEGER NOT NULL, text TEXT NOT NULL, context TEXT NOT NULL, section TEXT, page INTEGER);
-CREATE INDEX passages_by_document ON passages (document, start);
-CREATE TABLE files (
-    ordinal INTEGER PRIMARY KEY, id TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL, size INTEGER NOT NULL,
-    characters INTEGER NOT NULL, pages INTEGER NOT NULL, empty_pages INTEGER NOT NULL, passages INTEGER NOT NULL,
-    seconds REAL NOT NULL, modified_ns INTEGER NOT NULL, kept_since TEXT NOT NULL);
-"""
-
-
-_REPORT = ", ".join(field.name for field in fields(FileReport))
-
-
-def passage_key(id: str) -> int:
-    """The passage's id as the vector index holds it: its 16 hexadecimal digits are a 63-bit number."""
-    return int(id, 16)
-
-
-def text_sha256(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-class StoreWriter:
-    """Writes a new file; nobody else sees it before it is left, so it needs no journal.
-
-    Raises:
-        StorageError: on leaving it, where the disk could not be written.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._connection = sqlite3.connect(path, isolation_level=None)
-        self._connection.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;" + _SCHEMA + "BEGIN;")
-        self._numbers = 0
-        self.passages = 0
-
-    def __enter__(self) -> StoreWriter:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        try:
-            if kind is None:
-                self._connection.execute("COMMIT")
-        except sqlite3.Error as unwritten:
-            kind, error = sqlite3.Error, unwritten
-        finally:
-            self._connection.close()
-        if kind is not None and issubclass(kind, sqlite3.Error):
-            raise StorageError(
-                f"cannot write {self._path} ({error}); check the folder's permissions and the disk's free space"
-            ) from error
-
-    @property
-    def documents(self) -> int:
-        return self._numbers
-
-    def add_document(self, document: Document) -> int:
-        """Returns the number by which :meth:`add_passages` names the document."""
-        self._numbers += 1
-        number = self._numbers
-        self._connection.execute(
-            "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                number,
-                document.id,
-                document.title,
-                document.media_type,
-                document.reader,
-                document.source_sha256,
-                text_sha256(document.text),
-                json.dumps(document.problems),
-                len(document.text),
-                document.text,
-            ),
-        )
-        self._connection.executemany(
-            "INSERT INTO sections VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [(number, i, s.title, s.level, s.start, s.body, s.end) for i, s in enumerate(document.sections)],
-        )
-        self._connection.executemany(
-            "INSERT INTO pages VALUES (?, ?, ?, ?)", [(number, p.number, p.start, p.end) for p in document.pages]
-        )
-        self._connection.executemany(
-            "INSERT INTO excluded VALUES (?, ?, ?)", [(number, span.start, span.end) for span in document.excluded]
-        )
-        return number
-
-    def add_passages(self, rows: Iterable[tuple[int, Passage]]) -> None:
-        """``rows`` pair a document's number with its passage."""
-        values = [
-            (passage_key(p.id), number, p.start, p.end, p.text, p.context, p.section, p.page) for number, p in rows
-        ]
-        self._connection.executemany("INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
-        self.passages += len(values)
-
-    def add_report(self, report: FileReport) -> None:
-        self._connection.execute(
-            f"INSERT INTO files ({_REPORT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", astuple(report)
-        )
+def _passage(row: Sequence[Any], windows: Sequence[Window]) -> Passage:
+    """Of a row that begins with the columns of ``PASSAGE``."""
+    key, document, start, end, text, context, path, page = row[:8]
+    return Passage(f"{key:016x}", document, start, end, text, context, tuple(json.loads(path)), page, tuple(windows))
 
 
 class Store:
@@ -151,8 +39,9 @@ class Store:
             self._connection = sqlite3.connect(
                 f"{path.absolute().as_uri()}?immutable=1", uri=True, check_same_thread=False
             )
-            self.documents, self.passages = self._one(
-                "SELECT (SELECT count(*) FROM documents), (SELECT count(*) FROM passages)"
+            self.documents, self.passages, self.windows = self._one(
+                "SELECT (SELECT count(*) FROM documents), (SELECT count(*) FROM passages), "
+                "(SELECT count(*) FROM windows)"
             )
         except sqlite3.Error as error:
             raise SnapshotCorrupt(f"{path} cannot be read ({error}); build the index again") from error
@@ -171,6 +60,22 @@ class Store:
         rows = self._connection.execute("SELECT id FROM passages ORDER BY id")
         return np.fromiter((key for (key,) in rows), np.int64, self.passages)
 
+    def windows_of_passages(self) -> tuple[Ids, Ids]:
+        """The keys of all windows ``(n,)``, in ascending order, and of the passage of each ``(n,)``."""
+        rows = self._connection.execute("SELECT id, passage FROM windows ORDER BY id")
+        flat = np.fromiter((key for row in rows for key in row), np.int64, 2 * self.windows)
+        return flat[::2].copy(), flat[1::2].copy()
+
+    def windows_out_of_range(self) -> int:
+        """How many windows are empty or reach beyond their passage, or have none; and passages without a window."""
+        (astray,) = self._one(
+            "SELECT count(*) FROM windows LEFT JOIN passages ON passages.id = windows.passage "
+            "WHERE passages.id IS NULL OR windows.end <= windows.start OR windows.start < passages.start "
+            "OR windows.end > passages.end"
+        )
+        (bare,) = self._one("SELECT count(*) FROM passages WHERE id NOT IN (SELECT passage FROM windows)")
+        return int(astray) + int(bare)
+
     def passages_out_of_range(self) -> int:
         """How many passages are empty or reach beyond their document, or have none."""
         (count,) = self._one(
@@ -183,11 +88,16 @@ class Store:
         """Passages and their documents' titles, by key; keys that are not there are left out."""
         marks = ",".join("?" * len(keys))
         rows = self._all(
-            "SELECT passages.id, documents.id, start, end, passages.text, context, section, page, title FROM passages "
-            f"JOIN documents ON documents.number = passages.document WHERE passages.id IN ({marks})",
+            f"SELECT {PASSAGE}, title FROM passages JOIN documents ON documents.number = passages.document "
+            f"WHERE passages.id IN ({marks})",
             keys,
         )
-        return {row[0]: (Passage(f"{row[0]:016x}", *row[1:8]), row[8]) for row in rows}
+        windows: defaultdict[int, list[Window]] = defaultdict(list)
+        for key, *window in self._all(
+            f"SELECT passage, start, end, context FROM windows WHERE passage IN ({marks}) ORDER BY passage, start", keys
+        ):
+            windows[key].append(Window(*window))
+        return {row[0]: (_passage(row, windows[row[0]]), row[-1]) for row in rows}
 
     def all_passages(self) -> Iterator[Passage]:
         """Streamed, by document and start."""
@@ -198,12 +108,20 @@ class Store:
         return self._passages("WHERE documents.id = ?", id)
 
     def _passages(self, where: str, *parameters: str) -> Iterator[Passage]:
-        for row in self._connection.execute(
-            "SELECT passages.id, documents.id, start, end, passages.text, context, section, page FROM passages "
-            f"JOIN documents ON documents.number = passages.document {where} ORDER BY passages.document, start",
+        rows = self._connection.execute(
+            f"SELECT {PASSAGE}, windows.start, windows.end, windows.context FROM passages "
+            "JOIN documents ON documents.number = passages.document JOIN windows ON windows.passage = passages.id "
+            f"{where} ORDER BY passages.document, passages.start, passages.id, windows.start",
             parameters,
-        ):
-            yield Passage(f"{row[0]:016x}", *row[1:])
+        )
+        for _, group in groupby(rows, key=lambda row: row[0]):
+            first, *others = group
+            yield _passage(first, [Window(*row[-3:]) for row in (first, *others)])
+
+    @cached_property
+    def paths(self) -> list[tuple[str, ...]]:
+        """The different paths of headings above passages."""
+        return [tuple(json.loads(path)) for (path,) in self._all("SELECT DISTINCT path FROM passages ORDER BY path")]
 
     @cached_property
     def document_ids(self) -> list[str]:
@@ -221,18 +139,19 @@ class Store:
 
     def report(self) -> list[FileReport]:
         """In the order in which the files were found."""
-        rows = self._all(f"SELECT {_REPORT} FROM files ORDER BY ordinal")
+        rows = self._all(f"SELECT {REPORT} FROM files ORDER BY ordinal")
         return [FileReport(*row) for row in rows]
 
     def document(self, id: str) -> Document:
         """Raises DocumentNotFound."""
         row = self._one(
-            "SELECT id, title, text, source_sha256, media_type, reader, problems, number FROM documents WHERE id = ?",
+            "SELECT id, title, text, source_sha256, media_type, reader, problems, language, number FROM documents "
+            "WHERE id = ?",
             (id,),
         )
         if row is None:
             raise DocumentNotFound(f"no indexed document has the id {id if len(id) < 200 else id[:200] + '…'!r}")
-        number = row[7]
+        number = row[8]
         sections = self._all(
             "SELECT title, level, start, body, end FROM sections WHERE document = ? ORDER BY ordinal", (number,)
         )
@@ -249,6 +168,7 @@ class Store:
             pages=tuple(Page(*page) for page in pages),
             problems=tuple(json.loads(row[6])),
             excluded=tuple(Span(*span) for span in excluded),
+            language=row[7],
         )
 
     def source_sha256(self, id: str) -> str | None:

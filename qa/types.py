@@ -56,7 +56,8 @@ class Document:
     """A source, read once into its canonical text.
 
     ``id`` is the path relative to the indexed folder, with ``/``. ``source_sha256`` is of the source's bytes.
-    ``reader`` names the reader and its version. ``problems`` says, in words for a person, what could not be read.
+    ``language`` is its ISO 639-1 code, empty where it was not told. ``reader`` names the reader and its version.
+    ``problems`` says, in words for a person, what could not be read.
     Sections are in order of their start and properly nested. ``excluded`` are spans that no passage may contain, such
     as a page's running header; they are in order and do not overlap.
     """
@@ -71,14 +72,29 @@ class Document:
     pages: tuple[Page, ...] = ()
     problems: tuple[str, ...] = ()
     excluded: tuple[Span, ...] = ()
+    language: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A group of sentences of a passage, as a span of the document: what is embedded.
+
+    ``context`` holds the headings above it that it does not contain; it is encoded with the text.
+    """
+
+    start: int
+    end: int
+    context: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A span of a document that is embedded and retrieved: ``document.text[start:end] == text``, always.
+    """A span of a document that is retrieved: ``document.text[start:end] == text``, always.
 
     ``id`` is 16 hexadecimal digits, a hash of document, span and text. ``context`` holds the headings above the
-    passage that its own text does not contain; it is encoded with the text and is no part of the span.
+    passage that its own text does not contain; it is searched with the text and is no part of the span. ``path`` are
+    the titles of all headings above it, outermost first. ``windows`` are in order and hold all of the text but white
+    space between them.
     """
 
     id: str
@@ -87,13 +103,27 @@ class Passage:
     end: int
     text: str
     context: str = ""
-    section: str | None = None
+    path: tuple[str, ...] = ()
     page: int | None = None
+    windows: tuple[Window, ...] = ()
 
     @property
-    def encoded_text(self) -> str:
-        """What the encoder is given."""
-        return f"{self.context}\n{self.text}" if self.context else self.text
+    def section(self) -> str | None:
+        """The nearest heading above."""
+        return self.path[-1] if self.path else None
+
+    @property
+    def searched_text(self) -> str:
+        """What is searched by its words."""
+        return _with_context(self.context, self.text)
+
+    def encoded_text(self, window: Window) -> str:
+        """What the encoder is given of one of the passage's windows."""
+        return _with_context(window.context, self.text[window.start - self.start : window.end - self.start])
+
+
+def _with_context(context: str, text: str) -> str:
+    return f"{context}\n{text}" if context else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,6 +407,13 @@ class VectorIndex(Protocol):
         Returns:
             ids ``(q, k)`` and cosines ``(q, k)``, best first, equal cosines by id; ids are -1 and cosines ``-inf``
             where fewer than ``k`` rows match.
+        """
+
+    def cosines(self, vector: Vectors, ids: Ids) -> Vectors:
+        """The cosines ``(n,)`` of a query ``(d,)`` and the rows of ``ids (n,)``, as :meth:`search` would give them.
+
+        Raises:
+            VectorIndexError: there is no row of an id.
         """
 
     def count(self, filter: Filter | None = None) -> int: ...

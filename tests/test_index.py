@@ -38,7 +38,10 @@ def tamper(build: Build, settings: Settings) -> Tamper:
     [
         ("DELETE FROM passages WHERE id = (SELECT min(id) FROM passages)", "its manifest says 3 and 4"),
         ("DELETE FROM documents WHERE number = 1", "its manifest says 3 and 4"),
-        ("UPDATE passages SET id = 7 WHERE id = (SELECT min(id) FROM passages)", "the ids of passages and of vectors"),
+        ("UPDATE passages SET id = 7 WHERE id = (SELECT min(id) FROM passages)", "windows .* do not fit"),
+        ("UPDATE windows SET id = 7 WHERE id = (SELECT min(id) FROM windows)", "the ids of windows and of vectors"),
+        ("UPDATE windows SET end = end + 1", "do not fit their passages"),
+        ("UPDATE windows SET passage = (SELECT max(id) FROM passages)", "do not fit their passages"),
         ("UPDATE passages SET end = 10000 WHERE start = 0", "reach beyond their documents"),
         ("UPDATE passages SET start = -1 WHERE start = 0", "reach beyond their documents"),
         ("UPDATE passages SET document = 99 WHERE document = 1", "reach beyond their documents"),

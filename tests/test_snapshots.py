@@ -57,6 +57,7 @@ def test_nothing_but_the_published_files_is_left_behind(build: Build, snapshots:
     assert [path.name for path in (snapshots.folder / "snapshots").iterdir()] == [id]
     assert {path.name for path in snapshots.path(id).iterdir()} == {
         "documents.sqlite",
+        "lexical",
         "manifest.json",
         "vectors.columns.npz",
         "vectors.faiss",
@@ -113,11 +114,11 @@ def test_a_damaged_snapshot_cannot_be_activated(build: Build, snapshots: Snapsho
 def test_a_manifest_of_a_later_format_is_refused_as_such(build: Build, snapshots: Snapshots) -> None:
     path = snapshots.path(build().manifest.id) / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_bytes()), "format": 99}))
-    with pytest.raises(SnapshotIncompatible, match="of format 99 and this program reads 2"):
+    with pytest.raises(SnapshotIncompatible, match="of format 99 and this program reads 3"):
         snapshots.open()
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 2}', "not json"])
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 3}', "not json"])
 def test_what_is_no_manifest_is_said_to_be_none_and_still_listed(
     build: Build, snapshots: Snapshots, content: str
 ) -> None:

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qa.store import Store, StoreWriter
+from qa.store import Store
+from qa.store_writer import StoreWriter
 from qa.types import Document, Page, Section, Span
 
 

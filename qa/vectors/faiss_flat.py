@@ -47,6 +47,7 @@ class FaissFlat:
         self._dimension = dimension
         self._columns = Columns(columns)
         self._ids: Ids = np.empty(0, dtype=np.int64)
+        self._by_id: Ids | None = None
         self._pending: list[VectorRows] = []
 
     def upsert(self, rows: VectorRows) -> int:
@@ -70,7 +71,7 @@ class FaissFlat:
         faiss = _faiss()
         self._index.remove_ids(faiss.IDSelectorBatch(self._ids[gone]))
         self._columns.keep(~gone)
-        self._ids = self._ids[~gone]
+        self._ids, self._by_id = self._ids[~gone], None
 
     def commit(self) -> None:
         if not self._pending:
@@ -83,7 +84,7 @@ class FaissFlat:
         self._index.add_with_ids(np.concatenate([rows.vectors for rows in pending])[last], ids[last])
         columns = {name: [v for rows in pending for v in rows.columns[name]] for name in self._columns.names}
         self._columns.append({name: [values[row] for row in last] for name, values in columns.items()})
-        self._ids = np.concatenate([self._ids, ids[last]])
+        self._ids, self._by_id = np.concatenate([self._ids, ids[last]]), None
 
     def search(self, vectors: Vectors, k: int, filter: Filter | None = None) -> tuple[Ids, Vectors]:
         if vectors.ndim != 2 or vectors.shape[1] != self._dimension:
@@ -98,6 +99,23 @@ class FaissFlat:
             found, scores = self._search_one(vectors[query : query + 1], min(k, rows), rows, parameters)
             ids[query, : len(found)], cosines[query, : len(found)] = found, scores
         return ids, cosines
+
+    def cosines(self, vector: Vectors, ids: Ids) -> Vectors:
+        if not len(ids):
+            return np.empty(0, dtype=np.float32)
+        at = np.searchsorted(self._ids, ids, sorter=self._order())
+        rows = self._order()[np.minimum(at, len(self._ids) - 1)] if len(self._ids) else at
+        if not len(self._ids) or not np.array_equal(self._ids[rows], ids):
+            raise VectorIndexError("a row was asked for that the index does not hold")
+        stored = _faiss().downcast_index(self._index.index).reconstruct_batch(rows)
+        cosines: Vectors = np.round(stored @ vector, _DECIMALS)
+        return cosines
+
+    def _order(self) -> Ids:
+        """Where each row stands, by its id."""
+        if self._by_id is None:
+            self._by_id = np.argsort(self._ids)
+        return self._by_id
 
     def _selection(self, filter: Filter | None) -> tuple[Any, int]:
         if filter is None:

@@ -27,10 +27,11 @@ RESPONSE: dict[str, JsonValue] = {
             "end": 25,
             "page": None,
             "section": None,
-            "scores": {"dense": 0.71, "lexical": None, "fused": None, "rerank": None},
+            "scores": {"dense": 0.71, "lexical": 2.4, "fused": 0.91, "rerank": None},
             "highlights": [],
         }
     ],
+    "legs": [{"name": "dense", "used": True, "reason": ""}, {"name": "lexical", "used": True, "reason": ""}],
     "snapshot": _SNAPSHOT,
     "timings_ms": {"encode": 3.1, "search": 0.4, "total": 4.2},
 }

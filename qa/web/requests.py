@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.config import JsonDict
 
-from qa.types import Query
+from qa.types import Mode, Query
 from qa.web import examples
 
 # For clients to see; the sentences for people are made in ``qa.web.validation``.
@@ -23,9 +23,18 @@ def _whole(value: object) -> object:
 
 
 TopK = Annotated[int, BeforeValidator(_whole), Field(description="How many passages to return, best first.")]
-Mode = Annotated[Literal["dense"], Field(description="How to search. `dense` compares embeddings by cosine.")]
+SearchMode = Annotated[
+    Mode,
+    Field(
+        description="How to search. `dense` compares embeddings by cosine, `lexical` words by BM25, `hybrid` does both."
+    ),
+]
 NotYet = Annotated[
     Literal[False], Field(description="Whether a cross-encoder orders the passages anew. There is none yet.")
+]
+Sections = Annotated[
+    list[Glob],
+    Field(max_length=100, description="Search only below headings that match one of these patterns. None means all."),
 ]
 Globs = Annotated[
     list[Glob],
@@ -44,12 +53,13 @@ class AskRequest(BaseModel):
 
     question: str = Field(description="The question, in plain language.", json_schema_extra=NOT_BLANK)
     top_k: TopK = 5
-    mode: Mode = "dense"
+    mode: SearchMode = "hybrid"
     rerank: NotYet = False
     documents: Globs = []
+    sections: Sections = []
 
     def query(self) -> Query:
-        return Query(self.question, self.top_k, tuple(self.documents))
+        return Query(self.question, self.top_k, tuple(self.documents), tuple(self.sections), self.mode)
 
 
 class AskParameters(BaseModel):
@@ -61,11 +71,12 @@ class AskParameters(BaseModel):
         description="The question, in plain language.", examples=[examples.ASK["question"]], json_schema_extra=NOT_BLANK
     )
     top_k: TopK = 5
-    mode: Mode = "dense"
+    mode: SearchMode = "hybrid"
     documents: Globs = []
+    sections: Sections = []
 
     def query(self) -> Query:
-        return Query(self.q, self.top_k, tuple(self.documents))
+        return Query(self.q, self.top_k, tuple(self.documents), tuple(self.sections), self.mode)
 
 
 class BatchRequest(BaseModel):

@@ -26,8 +26,8 @@ class DocumentReference(BaseModel):
 class ScoresBody(BaseModel):
     """Each leg's raw score; null where a leg took no part."""
 
-    dense: float | None = Field(description="Cosine of question and passage.")
-    lexical: float | None = Field(description="BM25.")
+    dense: float | None = Field(description="Cosine of the question and the passage's nearest window of sentences.")
+    lexical: float | None = Field(description="BM25; 0 where the passage has no word of the question.")
     fused: float | None = Field(description="Only ranks; null where one leg alone ranked.")
     rerank: float | None = Field(description="Logit of the cross-encoder.")
 
@@ -63,6 +63,14 @@ class PassageBody(BaseModel):
         )
 
 
+class LegBody(BaseModel):
+    """Whether a leg of the search took part."""
+
+    name: Literal["dense", "lexical"]
+    used: bool
+    reason: str = Field(description="Why it took no part, in words; empty where it did.")
+
+
 class AskResponse(BaseModel):
     """What was found, and in which snapshot of the index."""
 
@@ -71,6 +79,7 @@ class AskResponse(BaseModel):
     question: str
     answer: None = Field(description="Null until there is an answerer: not a guess.")
     passages: list[PassageBody]
+    legs: list[LegBody] = Field(description="The legs that the mode names.")
     snapshot: str
     timings_ms: dict[str, float] = Field(description="Measured wall-clock milliseconds by stage, and in `total`.")
 
@@ -80,6 +89,7 @@ class AskResponse(BaseModel):
             question=reply.question,
             answer=None,
             passages=[PassageBody.of(hit) for hit in reply.hits],
+            legs=[LegBody.model_validate(leg, from_attributes=True) for leg in reply.legs],
             snapshot=reply.snapshot,
             timings_ms={stage: round(value, 3) for stage, value in reply.timings_ms.items()},
         )

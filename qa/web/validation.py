@@ -55,7 +55,7 @@ _NUMBER = ("wrong-type", "{name} must be a whole number.")
 _KINDS: Mapping[str, tuple[str, str]] = {
     "missing": ("missing-field", "{name} is missing; it is required."),
     "extra_forbidden": ("unknown-field", "{name} is not a known field{hint} Known fields: {fields}."),
-    "literal_error": ("mode-unknown", "{name} can only be {expected} so far."),
+    "literal_error": ("mode-unknown", "{name} can only be {expected}."),
     "model_attributes_type": _OBJECT,
     "model_type": _OBJECT,
     "string_type": _TEXT,
@@ -92,5 +92,5 @@ def _name(location: Sequence[str | int]) -> str:
 
 
 def _hint(name: str, fields: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, fields, n=1)
+    near = difflib.get_close_matches(name, fields, n=1, cutoff=0.65)
     return f"; did you mean {near[0]}?" if near else "."

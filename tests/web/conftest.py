@@ -155,7 +155,7 @@ def _passages(globs: Sequence[str]) -> Iterator[Passage]:
                 start=match.start(),
                 end=match.end(),
                 text=match.group(),
-                section=sections[-1] if sections else None,
+                path=tuple(sections),
                 page=1 if document.pages else None,
             )
 

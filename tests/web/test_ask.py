@@ -17,6 +17,7 @@ def test_response_has_the_designed_shape(client: TestClient) -> None:
     assert body == {
         "question": "When does the ferry leave?",
         "answer": None,
+        "legs": [],
         "snapshot": "20260401T120000.000Z-5a7b4a42",
         "timings_ms": {"encode": 1.25, "search": 0.5, "total": 1.75},
     }

@@ -1,0 +1,253 @@
+"""BM25 over passages, in tantivy: written once, into a snapshot's folder, and then only read.
+
+Okapi BM25 as Lucene counts it (Robertson & Zaragoza, 2009, "The Probabilistic Relevance Framework"), k1 1.2, b 0.75.
+The terms are ours (``qa.terms``); tantivy is given them parted by blanks.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qa.errors import LexicalIndexError, SnapshotCorrupt, StorageError
+from qa.filters import And, Eq, Filter, In, Range
+from qa.terms import TERMS_VERSION, distinct, passage_terms, words
+
+if TYPE_CHECKING:
+    from qa.types import Ids, Vectors
+
+LEXICAL_FOLDER = "lexical"
+LEXICAL_FINGERPRINT = {"terms": TERMS_VERSION, "k1": 1.2, "b": 0.75}
+
+_META = "terms.json"
+_FORMAT = "1"
+# What tantivy holds in memory before it writes a segment: a build's memory does not grow with the collection.
+_HEAP_BYTES = 64_000_000
+# Scores are sums of 32-bit numbers; what differs after this many decimals does not differ.
+_DECIMALS = 5
+_TIE_MARGIN = 32
+_REMOVALS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class LexicalRow:
+    """A passage for the index: ``columns`` are what filters look at, as in :class:`qa.types.VectorRows`."""
+
+    key: int
+    text: str
+    language: str
+    columns: dict[str, str]
+
+
+class LexicalWriter:
+    """Writes ``folder/lexical``.
+
+    Raises:
+        StorageError: from every method, where the disk is full or cannot be written.
+    """
+
+    def __init__(self, folder: Path, columns: Sequence[str]) -> None:
+        self._folder = folder / LEXICAL_FOLDER
+        self._languages: Counter[str] = Counter()
+        self._columns = tuple(columns)
+        try:
+            self._folder.mkdir()
+            self._index = _tantivy().Index(_schema(self._columns), str(self._folder))
+            self._index.config_reader(reload_policy="manual")
+            # One thread: the same passages in the same order make the same segments.
+            self._writer = self._index.writer(heap_size=_HEAP_BYTES, num_threads=1)
+        except (OSError, ValueError) as error:
+            raise self._unwritten(error) from error
+
+    def add(self, rows: Iterable[LexicalRow]) -> None:
+        tantivy = _tantivy()
+        try:
+            for row in rows:
+                self._languages[row.language] += 1
+                document = tantivy.Document()
+                document.add_integer("key", row.key)
+                document.add_text("text", " ".join(passage_terms(row.text, row.language)))
+                for name in self._columns:
+                    document.add_text(name, row.columns[name])
+                self._writer.add_document(document)
+        except ValueError as error:
+            raise self._unwritten(error) from error
+
+    def finish(self) -> None:
+        meta = {"format": _FORMAT, "columns": self._columns, "languages": dict(sorted(self._languages.items()))}
+        try:
+            self._writer.commit()
+            self._writer.wait_merging_threads()
+            (self._folder / _META).write_text(json.dumps(meta), encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise self._unwritten(error) from error
+        # Locks of the writer, which is done: a reader makes its own, elsewhere.
+        for lock in self._folder.glob(".tantivy-*.lock"):
+            lock.unlink()
+
+    def _unwritten(self, error: Exception) -> StorageError:
+        return StorageError(
+            f"cannot write {self._folder} ({error}); check the folder's permissions and the disk's free space"
+        )
+
+
+class LexicalIndex:
+    """Reads what :class:`LexicalWriter` wrote. Thread-safe.
+
+    tantivy makes lock files where it opens an index, and a snapshot never changes and may lie on a disk that cannot be
+    written: it is opened through links in a folder of its own, which is gone once the files are mapped.
+
+    Raises:
+        SnapshotCorrupt: on opening, where the files are not a lexical index.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        source = folder / LEXICAL_FOLDER
+        try:
+            meta = json.loads((source / _META).read_bytes())
+            if meta["format"] != _FORMAT:
+                raise ValueError(f"format {meta['format']}")
+            self._columns = frozenset(meta["columns"])
+            #: ISO 639-1 codes of the passages' languages, the commonest first; empty for those without stemmer.
+            self.languages = tuple(sorted(meta["languages"], key=lambda code: (-meta["languages"][code], code)))
+            with _links(source) as view:
+                self._index = _tantivy().Index.open(str(view))
+                # By default a thread looks for commits, and makes a lock file whenever it does.
+                self._index.config_reader(reload_policy="manual")
+                self._searcher = self._index.searcher()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise SnapshotCorrupt(f"{source} is no lexical index ({error}); build the index again") from error
+
+    def __len__(self) -> int:
+        return int(self._searcher.num_docs)
+
+    def keys(self) -> Ids:
+        """``(n,)`` of all passages, ascending."""
+        hits = self._searcher.search(_tantivy().Query.all_query(), limit=max(1, len(self)), count=False).hits
+        return np.sort(self._keys(hits))
+
+    def question_terms(self, question: str) -> list[tuple[str, ...]]:
+        """For each different word of a question the forms under which passages may hold it: one a language."""
+        return distinct(words(question, self.languages))
+
+    def idf(self, forms: tuple[str, ...]) -> float:
+        """Inverse document frequency of a word, ``ln(1 + (n - df + 0.5) / (df + 0.5))``; 0 where no passage has it."""
+        frequency = max(self._searcher.doc_freq("text", form) for form in forms)
+        return math.log(1 + (len(self) - frequency + 0.5) / (frequency + 0.5)) if frequency else 0.0
+
+    def search(self, terms: Sequence[tuple[str, ...]], k: int, filter: Filter | None = None) -> tuple[Ids, Vectors]:
+        """The best ``k`` passages at most that hold any of the terms.
+
+        Returns:
+            keys ``(n,)`` and BM25 scores ``(n,)``, best first, equal scores by key.
+        """
+        if (query := self._scoring(terms)) is None:
+            return np.empty(0, np.int64), np.empty(0, np.float32)
+        if filter is not None:
+            query = self._within(query, self._filtering(filter))
+        fetch = k + _TIE_MARGIN
+        while True:
+            hits = self._searcher.search(query, limit=fetch, count=False).hits
+            scores = _rounded(hits)
+            # tantivy leaves open which of equal scores it keeps: fetch until the tie at rank k is whole.
+            if len(hits) < fetch or scores[-1] < scores[k - 1]:
+                keys = self._keys(hits)
+                order = np.lexsort((keys, -scores))[:k]
+                return keys[order], scores[order]
+            fetch *= 4
+
+    def scores(self, terms: Sequence[tuple[str, ...]], keys: Sequence[int]) -> dict[int, float]:
+        """BM25 scores of given passages; those that hold none of the terms are left out."""
+        if not keys or (query := self._scoring(terms)) is None:
+            return {}
+        given = _tantivy().Query.term_set_query(self._index.schema, "key", list(keys))
+        hits = self._searcher.search(self._within(query, given), limit=len(keys), count=False).hits
+        scores = _rounded(hits)
+        return dict(zip(self._keys(hits).tolist(), scores.tolist(), strict=True))
+
+    def _keys(self, hits: Sequence[tuple[float, Any]]) -> Ids:
+        values = self._searcher.fast_field_values("key", [address for _, address in hits])
+        return np.array(values, dtype=np.int64)
+
+    def _scoring(self, terms: Sequence[tuple[str, ...]]) -> Any:
+        """``None`` where no passage holds any of the terms."""
+        tantivy = _tantivy()
+        forms = sorted({form for forms in terms for form in forms if self._searcher.doc_freq("text", form)})
+        if not forms:
+            return None
+        queries = (tantivy.Query.term_query(self._index.schema, "text", form, "freq") for form in forms)
+        return tantivy.Query.boolean_query([(tantivy.Occur.Should, query) for query in queries])
+
+    def _within(self, query: Any, limits: Any) -> Any:
+        tantivy = _tantivy()
+        silent = tantivy.Query.const_score_query(limits, 0.0)
+        return tantivy.Query.boolean_query([(tantivy.Occur.Must, query), (tantivy.Occur.Must, silent)])
+
+    def _filtering(self, filter: Filter) -> Any:
+        tantivy = _tantivy()
+        match filter:
+            case And(filters):
+                parts = [(tantivy.Occur.Must, self._filtering(part)) for part in filters]
+                return tantivy.Query.boolean_query(parts) if parts else tantivy.Query.all_query()
+            case Eq(column, value):
+                return self._one_of(column, [value])
+            case In(column, values):
+                return self._one_of(column, list(values))
+            case Range():
+                raise LexicalIndexError("ranges are not searched by words; filter by values")
+
+    def _one_of(self, column: str, values: list[str]) -> Any:
+        if column not in self._columns:
+            raise LexicalIndexError(f"no filter column {column!r}; declared are {sorted(self._columns)}")
+        tantivy = _tantivy()
+        if not values:
+            return tantivy.Query.empty_query()
+        return tantivy.Query.term_set_query(self._index.schema, column, values)
+
+
+def _rounded(hits: Sequence[tuple[float, Any]]) -> Vectors:
+    return np.round(np.array([score for score, _ in hits], dtype=np.float64), _DECIMALS).astype(np.float32)
+
+
+def _schema(columns: Iterable[str]) -> Any:
+    builder = _tantivy().SchemaBuilder()
+    builder.add_integer_field("key", indexed=True, fast=True)
+    builder.add_text_field("text", tokenizer_name="whitespace", index_option="freq")
+    for name in columns:
+        builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
+    return builder.build()
+
+
+@contextmanager
+def _links(source: Path) -> Iterator[Path]:
+    """A folder of links to what tantivy maps into memory, and of copies of the two files that it may write anew."""
+    view = Path(tempfile.mkdtemp(prefix="qa-lexical-"))
+    try:
+        for path in source.iterdir():
+            if path.name in ("meta.json", ".managed.json"):
+                shutil.copyfile(path, view / path.name)
+            else:
+                (view / path.name).symlink_to(path.absolute())
+        yield view
+    finally:
+        # Again where a thread of tantivy's made its last lock file between the listing and the removal.
+        for _ in range(_REMOVALS):
+            shutil.rmtree(view, ignore_errors=True)
+            if not view.exists():
+                break
+
+
+def _tantivy() -> Any:
+    import tantivy
+
+    return tantivy

@@ -1,0 +1,111 @@
+"""Text to the terms that BM25 counts: words folded and stemmed by language, n-grams where words have no spaces."""
+
+from __future__ import annotations
+
+import threading
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any
+
+import regex
+
+from qa.languages import STEMMERS
+from qa.types import Span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+TERMS_VERSION = "1"
+
+_NO_SPACES = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}ー々〇"
+# Thousands first: 5,000 and 5.000 and 5000 are one number. A word takes its marks with it, as Indic scripts need.
+_WORD = regex.compile(
+    rf"(?V1)(?P<number>\p{{Nd}}{{1,3}}(?:[.,’]\p{{Nd}}{{3}})+(?!\p{{N}}))"
+    rf"|(?P<run>[{_NO_SPACES}][{_NO_SPACES}\p{{M}}]*)"
+    rf"|(?P<word>[[\p{{L}}\p{{M}}\p{{N}}]--[{_NO_SPACES}]]+)"
+)
+# Arabic: the stroke that only lengthens a word. Latin: the soft hyphen, and what joins or parts letters unseen.
+_UNSEEN = regex.compile(r"[\u0640\u00ad\u200b-\u200d\u2060\ufeff]")
+_APOSTROPHES = "'’ʼ"
+_LONGEST_TERM = 64
+
+# A stemmer works in a buffer of its own, which two threads must not share.
+_stemming = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word of a text and where it stands. ``forms`` are the terms that it may be indexed under; any one counts."""
+
+    span: Span
+    forms: tuple[str, ...]
+
+
+def passage_terms(text: str, language: str) -> list[str]:
+    """Every term of a passage, in order, repeated as often as it occurs; ``language`` as detected, or empty."""
+    return [term for word in words(text, (language,)) for term in word.forms]
+
+
+def words(text: str, languages: Sequence[str]) -> Iterator[Word]:
+    """The words of a text in order, each with one form for every language; of a run without spaces, its n-grams."""
+    for match in _WORD.finditer(text):
+        found, span = match.group(), Span(match.start(), match.end())
+        if match.lastgroup == "run":
+            yield from _grams(found, span.start)
+        elif match.lastgroup == "number":
+            yield Word(span, (_folded(regex.sub(r"\P{Nd}", "", found)),))
+        elif not _is_elided(text, span):
+            normal = _normal(found)
+            if forms := tuple(dict.fromkeys(form for code in languages if (form := _stem(normal, code)))):
+                yield Word(span, forms)
+
+
+def _grams(run: str, start: int) -> Iterator[Word]:
+    """Characters and pairs of them: pairs stand for words, and single ones find the words of one character."""
+    for at, character in enumerate(run):
+        if form := _folded(_normal(character)):
+            yield Word(Span(start + at, start + at + 1), (form,))
+        if len(pair := run[at : at + 2]) == 2 and (form := _folded(_normal(pair))):
+            yield Word(Span(start + at, start + at + 2), (form,))
+
+
+def _is_elided(text: str, span: Span) -> bool:
+    """The single letter beside an apostrophe: the s of Iraq's, the l of l'eau."""
+    return span.end - span.start == 1 and (
+        (span.start > 0 and text[span.start - 1] in _APOSTROPHES)
+        or (span.end < len(text) and text[span.end] in _APOSTROPHES)
+    )
+
+
+def _normal(word: str) -> str:
+    return str(_UNSEEN.sub("", unicodedata.normalize("NFKC", word).casefold()))
+
+
+@lru_cache(maxsize=1 << 16)
+def _stem(word: str, language: str) -> str:
+    if language not in STEMMERS:
+        return _folded(word)
+    with _stemming:
+        stem = _stemmer(STEMMERS[language]).stemWord(word)
+    return _folded(stem)
+
+
+def _folded(word: str) -> str:
+    """Without the marks above and below letters, which questions are often written without."""
+    if not word.isascii():
+        word = "".join(c for c in unicodedata.normalize("NFKD", word) if not unicodedata.combining(c))
+    return word[:_LONGEST_TERM]
+
+
+@cache
+def _stemmer(algorithm: str) -> Any:
+    import Stemmer
+
+    return Stemmer.Stemmer(algorithm)
+
+
+def distinct(found: Iterable[Word]) -> list[tuple[str, ...]]:
+    """The forms of each different word, in the order of their first occurrence."""
+    return list(dict.fromkeys(word.forms for word in found))

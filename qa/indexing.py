@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from qa.builder import BuildCounts, Builder, BuildListener, require_sources
 from qa.embedding_cache import CACHE_FILE, EmbeddingCache, cache_keys
-from qa.encoders.compiled_files import MODELS_FOLDER
-from qa.encoders.model_files import locate
 from qa.errors import SnapshotError
 from qa.index import Index
 from qa.manifest import Manifest
+from qa.models import EncoderFactory, make_encoder
 from qa.previous import Previous
 from qa.readers.discovery import discover
 from qa.readers.isolation import IsolatedReader, ReadingLimits, ReadSource
@@ -27,34 +26,7 @@ from qa.snapshots import Provenance, Snapshots
 from qa.splitter import SplitterParameters
 from qa.store import Store
 from qa.store_schema import DOCUMENTS_FILE
-from qa.types import Encoder, FileReport, Source
-
-if TYPE_CHECKING:
-    from qa.encoders.choice import Runtime
-
-
-class EncoderFactory(Protocol):
-    def __call__(self, settings: Settings, *, threads: int) -> Encoder: ...
-
-
-def make_encoder(settings: Settings, *, threads: int, stage: Callable[[str], None] = lambda message: None) -> Encoder:
-    """The encoder that the settings name, not loaded yet; its model is compiled first where that was not done before.
-
-    Raises:
-        ModelNotFound, ModelCorrupt: there is no such model.
-        StorageError: there is no space to compile it.
-    """
-    from qa.encoders.choice import choose_encoder
-
-    return choose_encoder(locate(settings.model), _runtime(settings, threads), stage)
-
-
-def _runtime(settings: Settings, threads: int) -> Runtime:
-    from qa.encoders.choice import Runtime
-
-    return Runtime(
-        settings.indexes / MODELS_FOLDER, settings.precision, settings.threads or threads, settings.batch_size
-    )
+from qa.types import FileReport, Source
 
 
 class UpdateListener(BuildListener, Protocol):

@@ -34,6 +34,17 @@ class Settings(BaseSettings):
         description="What the compiled model multiplies in: fp32, bf16, int8 (weights), or int8-static (weights and "
         "activations). The last two need `qa[int8]` to compile. Another precision is another model to an index.",
     )
+    reranker: str = Field(
+        default="",
+        description="A sentence-transformers cross-encoder that may order what was found anew: the folder it lies in, "
+        "or its name on a hub. None by default.",
+    )
+    rerank_budget_ms: float = Field(
+        default=200.0,
+        gt=0,
+        description="The most milliseconds that re-ranking one question may take; what is not scored by then keeps its "
+        "order.",
+    )
     host: str = Field(default="127.0.0.1", description="The address that the service listens on.")
     port: int = Field(
         default=8000, ge=0, le=65535, description="The port that the service listens on; 0 takes a free one."

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,11 +35,11 @@ class Tokens:
     def __init__(self, definition: str, window: int) -> None:
         from tokenizers import Tokenizer
 
-        content: dict[str, Any] = json.loads(definition)
-        plain = json.dumps({**content, "truncation": None, "padding": None})
-        self._counter = Tokenizer.from_str(plain)
-        self._reader = Tokenizer.from_str(plain)
-        self._reader.enable_truncation(window)
+        self._definition = definition
+        self._window = window
+        self._counter = Tokenizer.from_str(definition)
+        self._counter.no_truncation()
+        self._counter.no_padding()
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, special ones included, uncut."""
@@ -47,7 +47,20 @@ class Tokens:
 
     def read(self, texts: Sequence[Text]) -> list[Encoded]:
         """Texts, or pairs of texts, cut at the window: of a pair, the longer of the two is cut."""
-        return [Encoded(encoding.ids, encoding.type_ids) for encoding in self._reader.encode_batch_fast(list(texts))]
+        encodings = self._counter.encode_batch_fast(list(texts))
+        if any(len(encoding.ids) > self._window for encoding in encodings):
+            encodings = self._cutting.encode_batch_fast(list(texts))
+        return [Encoded(encoding.ids, encoding.type_ids) for encoding in encodings]
+
+    @cached_property
+    def _cutting(self) -> Any:
+        # Late: passages and questions fit, and to parse a vocabulary takes a tenth of a second.
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_str(self._definition)
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(self._window)
+        return tokenizer
 
 
 def padded(rows: Sequence[Encoded], length: int, pad: int) -> Mapping[str, NDArray[np.int64]]:

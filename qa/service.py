@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from qa.errors import EncoderError, IndexNotFound, NotReady, QAError, QueryError, SnapshotError, SnapshotIncompatible
-from qa.indexing import EncoderFactory, make_encoder
+from qa.models import EncoderFactory, make_encoder
 from qa.retriever import Retriever
 from qa.settings import Settings
 from qa.snapshots import Snapshots

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -86,7 +86,8 @@ def update(
     """Make an index what its paths hold now, and the new snapshot the active one.
 
     Files that have not changed since the active snapshot are taken over from it, if it was made of the same paths in
-    the same way; where nothing has changed there is no new snapshot.
+    the same way; where nothing has changed there is no new snapshot. A file that cannot be read keeps its last good
+    version, whatever has changed. The model is loaded where there is new text to encode.
 
     Args:
         read: reads one file; by default in a process of its own, within the limits of the settings.
@@ -155,20 +156,23 @@ def _update(
         staged = stack.enter_context(writer.staging())
         if read is None:
             read = stack.enter_context(IsolatedReader(_limits(inputs.settings))).read
-        builder = Builder(encoder, inputs.parameters, cache, listener, read)
+
+        def load() -> None:
+            listener.stage(f"Loading the model {encoder.name}")
+            encoder.load()
+
+        builder = Builder(encoder, inputs.parameters, cache, listener, read, load)
         fingerprint = builder.fingerprint()
-        active = None if rebuild else _active(snapshots, inputs.sources, fingerprint)
+        active = _active(snapshots, inputs.sources)
         if active is not None:
             stack.callback(active.close)
-            previous = Previous(active.store, active.manifest.created)
+            is_followed = not rebuild and active.manifest.fingerprint == json.loads(json.dumps(fingerprint))
+            previous = Previous(active.store, active.manifest.created, is_followed=is_followed)
             if previous.is_as_found(found):
                 return active.manifest, BuildCounts(
                     active.manifest.documents, active.manifest.passages, encoded=0, changed=False
                 )
             builder = replace(builder, previous=previous)
-        if builder.must_read(found):
-            listener.stage(f"Loading the model {encoder.name}")
-            encoder.load()
         counts = builder.build(staged, found)
         if active is not None and not counts.changed:
             return active.manifest, counts
@@ -204,13 +208,13 @@ def _parameters_of(manifest: Manifest, encoder: Encoder) -> SplitterParameters:
     return SplitterParameters(**known)
 
 
-def _active(snapshots: Snapshots, sources: tuple[str, ...], fingerprint: Mapping[str, object]) -> Index | None:
-    """The active snapshot, if what it holds of an unchanged file is what would be made of that file now."""
+def _active(snapshots: Snapshots, sources: tuple[str, ...]) -> Index | None:
+    """The active snapshot, if an id means the same file in it as now."""
     try:
         index = snapshots.open()
     except SnapshotError:
         return None
-    if index.manifest.sources == sources and index.manifest.fingerprint == json.loads(json.dumps(fingerprint)):
+    if index.manifest.sources == sources:
         return index
     index.close()
     return None

@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from qa.errors import QAError, ReadingUnavailable, SourceNotFound, StorageError, WriterBusy
-from qa.indexing import SilentListener, follow, make_encoder
+from qa.indexing import SilentListener, follow, make_encoder, prune
 from qa.settings import Settings
 from qa.snapshots import Snapshots
 from qa.types import Encoder
@@ -25,6 +25,8 @@ _LONGEST = 1500
 _AGAIN = 5.0
 # Milliseconds between two looks at whether anything is due.
 _TICK = 500
+# Of the time, at most, in which embeddings that nothing uses any more are looked for.
+_PRUNING_SHARE = 0.02
 
 
 def watched_paths(snapshots: Snapshots) -> tuple[Path, ...]:
@@ -62,17 +64,18 @@ def watch(settings: Settings, encoder: Callable[[], Encoder], stopped: threading
 
     What is indexed, and how it is split, is the active snapshot's, whatever the settings say; another model than the
     snapshot's changes nothing. Whoever follows the index sees each update as a new snapshot; old ones beyond the
-    setting are removed.
+    setting are removed, and with them the embeddings that only they used.
     """
+    pruning = _Pruning()
     while not stopped.is_set():
         try:
-            _watch(settings, encoder, stopped)
+            _watch(settings, encoder, stopped, pruning)
         except Exception as error:  # a path that is gone, or a limit of the system: it may be mended
             log.error("not watching; trying again", reason=str(error))
             stopped.wait(_AGAIN)
 
 
-def _watch(settings: Settings, encoder: Callable[[], Encoder], stopped: threading.Event) -> None:
+def _watch(settings: Settings, encoder: Callable[[], Encoder], stopped: threading.Event, pruning: _Pruning) -> None:
     """Until ``stopped``, or somebody indexed other paths, or a path is another folder than it was: the system watches
     folders, not their names.
     """
@@ -100,7 +103,7 @@ def _watch(settings: Settings, encoder: Callable[[], Encoder], stopped: threadin
         if watched_paths(snapshots) != paths:
             return
         if due <= time.monotonic():
-            due = math.inf if _update(settings, encoder) else time.monotonic() + _AGAIN
+            due = math.inf if _update(settings, encoder, pruning) else time.monotonic() + _AGAIN
         if _identities(paths) != identities:
             return
 
@@ -116,14 +119,33 @@ def _belongs_to(indexes: Path, path: Path) -> bool:
     return path.is_relative_to(indexes.absolute()) or path.resolve().is_relative_to(indexes.resolve())
 
 
-def _update(settings: Settings, encoder: Callable[[], Encoder]) -> bool:
+class _Pruning:
+    """Removes old snapshots after every update, and the embeddings that only they used now and then.
+
+    To find those, every passage that stays is read: it is given a small share of the time.
+    """
+
+    def __init__(self) -> None:
+        self._due = 0.0
+
+    def run(self, settings: Settings) -> None:
+        started = time.monotonic()
+        if started < self._due:
+            with Snapshots(settings.indexes, settings.name).writing() as writer:
+                writer.prune(settings.keep_snapshots)
+            return
+        prune(settings)
+        now = time.monotonic()
+        self._due = now + (now - started) / _PRUNING_SHARE
+
+
+def _update(settings: Settings, encoder: Callable[[], Encoder], pruning: _Pruning) -> bool:
     """Whether it is done, with whatever result; if not, it is to be tried again."""
     try:
         done = follow(settings, SilentListener(), encoder())
         if done.counts.changed:
             log.info("index updated", snapshot=done.manifest.id, encoded=done.counts.encoded, seconds=done.seconds)
-            with Snapshots(settings.indexes, settings.name).writing() as writer:
-                writer.prune(settings.keep_snapshots)
+            pruning.run(settings)
     except WriterBusy:
         return False
     except (StorageError, ReadingUnavailable) as error:

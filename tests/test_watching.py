@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from qa.embedding_cache import CACHE_FILE
 from qa.encoders.hashing import HashingEncoder
 from qa.errors import SnapshotIncompatible, SourceNotFound, WriterBusy
 from qa.indexing import follow, update
@@ -145,6 +147,45 @@ def test_documents_are_split_as_they_were_whatever_the_server_is_set_to(settings
     assert after.manifest.fingerprint == before.manifest.fingerprint
     assert after.counts.passages == before.counts.passages + 1
     assert after.counts.encoded == 1
+
+
+def test_embeddings_that_only_old_snapshots_used_are_forgotten(settings: Settings, folder: Path, build: Build) -> None:
+    build()
+    few = settings.model_copy(update={"keep_snapshots": 1})
+    stopped = threading.Event()
+    (folder / "apples.txt").write_text("Oranges need sun.\n")
+    thread = threading.Thread(target=watch, args=(few, HashingEncoder, stopped))
+    thread.start()
+    try:
+        within(lambda: _embeddings(few) == _windows(few) and "Oranges" in _texts(few))
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def _embeddings(settings: Settings) -> int:
+    connection = sqlite3.connect(settings.indexes / settings.name / CACHE_FILE)
+    try:
+        (count,) = connection.execute("SELECT count(*) FROM embeddings").fetchone()
+        return int(count)
+    finally:
+        connection.close()
+
+
+def _windows(settings: Settings) -> int:
+    index = Snapshots(settings.indexes, settings.name).open()
+    try:
+        return int(index.store.windows)
+    finally:
+        index.close()
+
+
+def _texts(settings: Settings) -> str:
+    index = Snapshots(settings.indexes, settings.name).open()
+    try:
+        return " ".join(passage.text for passage in index.store.all_passages())
+    finally:
+        index.close()
 
 
 class OtherEncoder(HashingEncoder):

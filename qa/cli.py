@@ -146,16 +146,18 @@ def serve(
     settings = _settings(name=name, indexes=indexes, model=model, host=host, port=port)
     from qa.listening import listen
     from qa.snapshots import Snapshots
-    from qa.watching import watched_paths
 
     snapshots = Snapshots(settings.indexes, settings.name)
-    watched = watched_paths(snapshots) if watch else ()
     snapshots.current()
+    if watch:
+        from qa.watching import require_watchable
+
+        require_watchable(settings)
     # The port opens before FastAPI, and long before torch, is imported.
     socket = listen(settings.host, settings.port)
     from qa.web.server import run
 
-    run(settings, socket, watched)
+    run(settings, socket, watch)
 
 
 @snapshots_app.command("list")

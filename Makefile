@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: serve test check format docs bench-seeds constraints clean
+.PHONY: serve test check format docs bench-seeds bench-speed constraints clean
 
 serve: $(INSTALLED)
 	@$(BIN)/qa index seeds --name seeds --if-missing
@@ -24,6 +24,10 @@ check: $(INSTALLED)-dev
 bench-seeds: $(INSTALLED)
 	@$(BIN)/qa index seeds --name seeds
 	@$(BIN)/python -m benchmarks.seeds
+
+# How fast encoding, starting and building are: benchmarks/README.md.
+bench-speed: $(INSTALLED)-dev
+	@$(BIN)/python -m benchmarks.speed
 
 format: $(INSTALLED)-dev
 	$(BIN)/ruff check --fix .

@@ -293,7 +293,7 @@ def memory(folder: Path) -> list[Result]:
 def plot(rows: list[Result]) -> None:
     import matplotlib as mpl
 
-    mpl.use("Agg")  # type: ignore[no-untyped-call]
+    mpl.use("Agg")
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(6, 4))
@@ -324,7 +324,7 @@ def main() -> None:
     results: dict[str, Any] = {}
     if len(given.parts) == 1 and given.folder is not None:
         part = given.parts[0]
-        run = {
+        run: dict[str, Callable[[Path], Any]] = {
             "encoding": encoding,
             "query": query,
             "starting": starting,

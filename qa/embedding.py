@@ -19,11 +19,16 @@ class Embedding:
     """Encodes in one thread beside the caller's, and keeps what it encoded. For one caller.
 
     A runtime leaves the interpreter's lock alone while it computes, so that reading and splitting cost a build nothing.
+
+    Args:
+        load: loads the encoder; called before the first text that is new.
     """
 
-    def __init__(self, encoder: Encoder, cache: EmbeddingCache) -> None:
+    def __init__(self, encoder: Encoder, cache: EmbeddingCache, load: Callable[[], None]) -> None:
         self._encoder = encoder
         self._cache = cache
+        self._load = load
+        self._is_loaded = False
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="encode")
         self._in_flight: set[bytes] = set()
         self.encoded = 0
@@ -40,6 +45,9 @@ class Embedding:
         self._in_flight |= new.keys()
         coming: Future[Vectors] | None = None
         if new:
+            if not self._is_loaded:
+                self._load()
+                self._is_loaded = True
             coming = self._beside.submit(self._encoder.encode_passages, list(new.values()))
 
         def rows() -> Vectors:

@@ -89,7 +89,8 @@ class Settings(BaseSettings):
     keep_snapshots: int = Field(
         default=5,
         ge=1,
-        description="The newest snapshots that `qa snapshots prune` and `--watch` leave; the active one stays.",
+        description="The newest snapshots that `qa snapshots prune` and `qa serve --watch` leave, with their "
+        "embeddings; the active one stays.",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,12 +26,19 @@ Precision = Literal["fp32", "bf16", "int8", "int8-static"]
 _HINTS: dict[str, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32", "int8-static": "f32"}
 
 
+_importing = threading.Lock()
+
+
 def import_openvino() -> Any:
-    """OpenVINO, without the package that reports its use to its makers over the network."""
+    """OpenVINO, ready for several threads, without the package that reports its use to its makers over the network."""
     # Importing it would start the sending; None makes the import fail, and OpenVINO has a stub for that.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
+    with _importing:
+        import openvino
 
+        # Its first look at an array sets something up that two threads at once wait for each other in, for ever: one
+        # holds the lock of it and waits for the interpreter's, the other the reverse (seen in 2026.4).
+        openvino.Tensor(np.zeros(1, dtype=np.float32)).data  # noqa: B018
     return openvino
 
 

@@ -41,6 +41,11 @@ def make_encoder(settings: Settings, *, threads: int) -> Encoder:
     return SentenceTransformerEncoder(files, threads=settings.threads or threads, batch_size=settings.batch_size)
 
 
+class UpdateGate(Protocol):
+    def __call__(self, candidate: str, encoder: Encoder) -> None:
+        """Raises an error of the qa tree where the snapshot ``candidate`` must not become the active one."""
+
+
 class UpdateListener(BuildListener, Protocol):
     def stage(self, message: str) -> None:
         """A step that may take seconds begins."""
@@ -74,7 +79,7 @@ class Update:
     seconds: float
 
 
-def update(
+def update(  # noqa: PLR0913 - the last four are what a build may do without
     settings: Settings,
     paths: Sequence[Path],
     listener: UpdateListener,
@@ -82,6 +87,7 @@ def update(
     make: EncoderFactory = make_encoder,
     read: ReadSource | None = None,
     rebuild: bool = False,
+    gate: UpdateGate | None = None,
 ) -> Update:
     """Make an index what its paths hold now, and the new snapshot the active one.
 
@@ -91,12 +97,14 @@ def update(
     Args:
         read: reads one file; by default in a process of its own, within the limits of the settings.
         rebuild: read and split every file again, and publish in any case.
+        gate: is asked whether the new snapshot may become the active one; where it may not, it stays beside it.
 
     Raises:
         SourceError: the paths are wrong, or nothing in them could be read.
         EncoderError: the model cannot be used.
         WriterBusy: another build of this index is running.
         StorageError: the disk is full, or cannot be written.
+        QAError: what ``gate`` raises; the new snapshot is there, and the old one is active.
     """
     started = time.perf_counter()
     paths = list(dict.fromkeys(path.absolute() for path in paths))
@@ -129,7 +137,12 @@ def update(
             return Update(active.manifest, counts, time.perf_counter() - started)
         listener.stage("Verifying and publishing")
         provenance = Provenance(encoder.name, fingerprint, sources)
-        manifest = writer.publish(staged, provenance, counts.documents, counts.passages)
+        if gate is None:
+            manifest = writer.publish(staged, provenance, counts.documents, counts.passages)
+        else:
+            manifest = writer.add(staged, provenance, counts.documents, counts.passages)
+            gate(manifest.id, encoder)
+            writer.activate(manifest.id)
     return Update(manifest, counts, time.perf_counter() - started)
 
 

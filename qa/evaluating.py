@@ -16,8 +16,8 @@ from qa.anchoring import anchor
 from qa.errors import Fault, GateNotPassed, IndexNotFound, QuestionFileError, SnapshotIncompatible
 from qa.evaluation import AskMany, Evaluation, Inputs, Options, Outcome, Text, ask_all
 from qa.gating import MARGIN, Gate, gate
-from qa.indexing import EncoderFactory, make_encoder
 from qa.judgments import JudgedQuestion
+from qa.models import EncoderFactory, make_encoder
 from qa.questions import QuestionSet, require_sound
 from qa.run_files import REPORT_FILE, SUMMARY_FILE, RunFolder, dump_summary
 from qa.run_tables import tables

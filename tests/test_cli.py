@@ -72,6 +72,7 @@ def test_neither_torch_nor_faiss_is_imported_before_it_is_needed(module: str) ->
         (["index", "/no/such/folder"], "/no/such/folder"),
         (["ask", "x", "--name", "absent"], "no index named 'absent'"),
         (["serve", "--name", "absent"], "no index named 'absent'"),
+        (["serve", "--watch", "--name", "test"], "set QA_MODEL to the snapshot's model, or build the index again"),
         (["ask", "x", "--name", "../up"], "'../up' is no name for an index"),
         (["snapshots", "list", "--name", "absent"], "no index named 'absent'"),
         (["snapshots", "activate", "nope", "--name", "test"], "no snapshot 'nope' in index 'test'; there are: 2"),

@@ -23,8 +23,8 @@ FILES = 30
 KILLS = 20
 
 
-def watch_for_ever(settings: Settings, folder: Path) -> None:
-    watch(settings, [folder], HashingEncoder, threading.Event())
+def watch_for_ever(settings: Settings) -> None:
+    watch(settings, HashingEncoder, threading.Event())
 
 
 def write(folder: Path, name: str, version: int) -> str:
@@ -56,7 +56,7 @@ def test_killed_twenty_times_under_steady_edits(settings: Settings, tmp_path: Pa
     seen = set()
     context = multiprocessing.get_context("spawn")
     for kill in range(KILLS):
-        process = context.Process(target=watch_for_ever, args=(settings, folder))
+        process = context.Process(target=watch_for_ever, args=(settings,))
         process.start()
         until = time.monotonic() + chance.uniform(2.0, 4.0)
         version = 1000 * (kill + 1)

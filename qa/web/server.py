@@ -6,8 +6,6 @@ import logging
 import socket
 import sys
 import threading
-from collections.abc import Sequence
-from pathlib import Path
 
 import structlog
 import uvicorn
@@ -23,8 +21,9 @@ from qa.web.app import create_app
 _SECONDS_TO_FINISH = 10
 
 
-def run(settings: Settings, listening: socket.socket, watched: Sequence[Path] = ()) -> None:
-    """Serve until a signal; requests that are under way are finished first. ``watched`` paths are indexed on change."""
+def run(settings: Settings, listening: socket.socket, watched: bool = False) -> None:
+    """Serve until a signal; requests that are under way are finished first. With ``watched`` the index follows its
+    files."""
     _configure_logging()
     service = Service(settings)
     host, port = listening.getsockname()[:2]
@@ -39,7 +38,7 @@ def run(settings: Settings, listening: socket.socket, watched: Sequence[Path] = 
     threading.Thread(target=service.follow, args=(stopped, ready), daemon=True, name="follow").start()
     if watched:
         # A daemon: stopping does not wait for a build, which loses nothing by being cut off.
-        arguments = (settings, watched, service.encoder, stopped)
+        arguments = (settings, service.encoder, stopped)
         threading.Thread(target=watch, args=arguments, daemon=True, name="watch").start()
     # No access log: a GET's address holds the question, and questions are not logged.
     evaluations = EvaluationQueue(

@@ -183,6 +183,13 @@ def test_a_process_that_ended_between_two_files_costs_neither(tmp_path: Path, re
     assert _reads(reader, tmp_path)
 
 
+def test_what_a_reader_started_is_killed_when_it_crashes(tmp_path: Path, reader: IsolatedReader) -> None:
+    source = _source(tmp_path, "start child and abort")
+    assert _outcome(reader, source) == ("failed", f"the reader crashed (signal {int(signal.SIGABRT)})")
+    assert _ends(int((tmp_path / "child").readlink().name))
+    assert _reads(reader, tmp_path)
+
+
 def test_the_process_outlives_the_thread_that_started_it(tmp_path: Path, reader: IsolatedReader) -> None:
     thread = threading.Thread(target=_reads, args=(reader, tmp_path))
     thread.start()

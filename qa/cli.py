@@ -95,6 +95,7 @@ def ask(
         list[str] | None, typer.Option("--section", help="Only below headings that match this glob; repeatable.")
     ] = None,
     mode: Annotated[SearchMode, typer.Option(help="How to search: by meaning, by words, or both.")] = "hybrid",
+    rerank: Annotated[bool, typer.Option("--rerank", help="Let the cross-encoder of QA_RERANKER order them.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print what POST /v1/ask answers.")] = False,
 ) -> None:
     """Ask one question and show the passages that match best."""
@@ -103,7 +104,10 @@ def ask(
     from qa.service import Service
     from qa.types import Query
 
-    service, query = Service(settings), Query(question, top_k, tuple(documents or ()), tuple(sections or ()), mode)
+    service, query = (
+        Service(settings),
+        Query(question, top_k, tuple(documents or ()), tuple(sections or ()), mode, rerank),
+    )
     check(query, service.limits)
     service.reload()
     reply = service.ask(query)
@@ -123,7 +127,7 @@ def ask(
         place += [passage.section] if passage.section else []
         place += [f"page {passage.page}"] if passage.page else []
         typer.secho(f"{hit.rank}. {printable(' · '.join(place))}", bold=True)
-        scores = [("cosine", hit.scores.dense), ("BM25", hit.scores.lexical)]
+        scores = [("cosine", hit.scores.dense), ("BM25", hit.scores.lexical), ("cross-encoder", hit.scores.rerank)]
         shown = " · ".join(f"{name} {score:.3f}" for name, score in scores if score is not None)
         typer.echo(f"   {shown} · characters {passage.start} to {passage.end}")
         typer.echo(_printable(passage.text) + "\n")

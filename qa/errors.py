@@ -14,6 +14,7 @@
     ├── EncoderError
     │   ├── ModelNotFound        no model at that path or under that name
     │   ├── ModelCorrupt         the weights are not the published file
+    │   ├── ModelDisagrees       a compiled model gives other results on this machine than its reference
     │   └── WindowTooSmall       the passage size leaves no room for text in the encoder's window
     ├── SnapshotError
     │   ├── IndexNotFound        no index of that name
@@ -78,6 +79,10 @@ class ModelNotFound(EncoderError):
 
 
 class ModelCorrupt(EncoderError):
+    pass
+
+
+class ModelDisagrees(EncoderError):
     pass
 
 

@@ -13,10 +13,10 @@ from typing import Protocol
 
 from qa.builder import BuildCounts, Builder, BuildListener, require_sources
 from qa.embedding_cache import CACHE_FILE, EmbeddingCache, cache_keys
-from qa.encoders.model_files import locate
 from qa.errors import SnapshotError, SnapshotIncompatible
 from qa.index import Index
 from qa.manifest import Manifest
+from qa.models import EncoderFactory, make_encoder
 from qa.previous import Previous
 from qa.readers.discovery import discover
 from qa.readers.isolation import IsolatedReader, ReadingLimits, ReadSource
@@ -27,18 +27,6 @@ from qa.splitter import SplitterParameters
 from qa.store import Store
 from qa.store_schema import DOCUMENTS_FILE
 from qa.types import Encoder, FileReport, Source
-
-
-class EncoderFactory(Protocol):
-    def __call__(self, settings: Settings, *, threads: int) -> Encoder: ...
-
-
-def make_encoder(settings: Settings, *, threads: int) -> Encoder:
-    """The encoder that the settings name, not loaded yet. Raises ModelNotFound or ModelCorrupt."""
-    from qa.encoders.sentence_transformer import SentenceTransformerEncoder
-
-    files = locate(settings.model)
-    return SentenceTransformerEncoder(files, threads=settings.threads or threads, batch_size=settings.batch_size)
 
 
 class UpdateListener(BuildListener, Protocol):
@@ -79,7 +67,7 @@ def update(
     paths: Sequence[Path],
     listener: UpdateListener,
     *,
-    make: EncoderFactory = make_encoder,
+    make: EncoderFactory | None = None,
     read: ReadSource | None = None,
     rebuild: bool = False,
 ) -> Update:
@@ -90,6 +78,7 @@ def update(
     version, whatever has changed. The model is loaded where there is new text to encode.
 
     Args:
+        make: gives the encoder; by default the one that the settings name.
         read: reads one file; by default in a process of its own, within the limits of the settings.
         rebuild: read and split every file again, and publish in any case.
 
@@ -104,7 +93,10 @@ def update(
     found = _found(settings, paths)
     snapshots = Snapshots(settings.indexes, settings.name)
     with snapshots.writing() as writer:
-        encoder = make(settings, threads=os.cpu_count() or 1)
+        threads = os.cpu_count() or 1
+        encoder = (
+            make(settings, threads=threads) if make else make_encoder(settings, threads=threads, stage=listener.stage)
+        )
         parameters = SplitterParameters(settings.passage_tokens, settings.overlap_tokens, settings.window_tokens)
         sources = tuple(printable(str(path)) for path in paths)
         inputs = _Inputs(settings, listener, sources, found, encoder, parameters)

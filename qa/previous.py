@@ -70,9 +70,11 @@ class Previous:
             return report if report.modified_ns == modified else None
         # Its time was not to be relied on; its bytes are.
         is_good = report.status in {"read", "partial"} and not report.kept_since
+        # Before the file is read: what is written while it is must not be trusted.
+        settled = trusted(modified)
         if not is_good or self.source_sha256(source.id) != _sha256(source):
             return None
-        return replace(report, modified_ns=trusted(modified))
+        return replace(report, modified_ns=settled)
 
     def content(self, id: str) -> Content | None:
         """``None`` where the snapshot has no document of this id."""

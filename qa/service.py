@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from qa.errors import EncoderError, IndexNotFound, NotReady, QAError, QueryError, SnapshotError, SnapshotIncompatible
-from qa.indexing import EncoderFactory, make_encoder
+from qa.models import EncoderFactory, make_encoder, make_reranker
 from qa.retriever import Retriever
 from qa.settings import Settings
 from qa.snapshots import Snapshots
-from qa.types import Collection, Encoder, Limits, Query, Reply, SnapshotDocument, State
+from qa.types import Collection, Encoder, Limits, Query, Reply, Reranker, SnapshotDocument, State
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +35,7 @@ class Service:
         self._reloading = threading.Lock()
         self._making = threading.Lock()
         self._encoder: Encoder | None = None
+        self._cross_encoder: Reranker | None = None
         self._retriever: Retriever | None = None
         self._problem: tuple[str, str] | None = ("loading", "the snapshot and its model are being loaded")
         self._logged = ""
@@ -54,7 +55,7 @@ class Service:
             index = self._snapshots.open(current)
             try:
                 # Refuses a snapshot of another model before seconds are spent on loading this one.
-                retriever = Retriever(index, encoder, self.limits)
+                retriever = Retriever(index, encoder, self.limits, self._reranker(), self._settings.rerank_budget_ms)
                 encoder.load()
             except BaseException:
                 index.close()
@@ -72,6 +73,15 @@ class Service:
             if self._encoder is None:
                 self._encoder = self._make_encoder(self._settings, threads=1)
             return self._encoder
+
+    def _reranker(self) -> Reranker | None:
+        """The one re-ranker of this process, loaded at the first call; ``None`` where the settings name none."""
+        with self._making:
+            if self._cross_encoder is None:
+                self._cross_encoder = make_reranker(self._settings, threads=1)
+                if self._cross_encoder is not None:
+                    self._cross_encoder.load()
+            return self._cross_encoder
 
     def follow(self, stopped: threading.Event, on_ready: Callable[[State], None]) -> None:
         """Load what is current, now and whenever it changes, until ``stopped``. Runs in a thread of its own.

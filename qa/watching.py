@@ -11,7 +11,8 @@ from pathlib import Path
 import structlog
 
 from qa.errors import QAError, ReadingUnavailable, SourceNotFound, StorageError, WriterBusy
-from qa.indexing import SilentListener, follow, make_encoder, prune
+from qa.indexing import SilentListener, follow, prune
+from qa.models import make_encoder
 from qa.settings import Settings
 from qa.snapshots import Snapshots
 from qa.types import Encoder
@@ -145,7 +146,7 @@ def _update(settings: Settings, encoder: Callable[[], Encoder], pruning: _Prunin
         done = follow(settings, SilentListener(), encoder())
         if done.counts.changed:
             log.info("index updated", snapshot=done.manifest.id, encoded=done.counts.encoded, seconds=done.seconds)
-            pruning.run(settings)
+            _prune(settings, pruning)
     except WriterBusy:
         return False
     except (StorageError, ReadingUnavailable) as error:
@@ -154,3 +155,11 @@ def _update(settings: Settings, encoder: Callable[[], Encoder], pruning: _Prunin
     except QAError as error:
         log.error("index not updated; what is served stays until the next change", reason=str(error))
     return True
+
+
+def _prune(settings: Settings, pruning: _Pruning) -> None:
+    """What keeps old snapshots from being removed is no failure of the update, and may have passed by the next one."""
+    try:
+        pruning.run(settings)
+    except (WriterBusy, StorageError) as error:
+        log.warning("old snapshots not removed", reason=str(error))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, ClassVar, get_args
 
 import numpy as np
 import pytest
@@ -224,3 +224,56 @@ def test_a_snapshot_of_another_model_is_refused_by_name(build: Build, settings: 
         match=r"was made with the model hashing, and hashing is in use \(they differ in dimension\)",
     ):
         Retriever(index, HashingEncoder(dimension=64), Limits(100, 100, 1))
+
+
+class CountingReranker:
+    """Likes passages for how often they say a word."""
+
+    name, window = "counting", 512
+    fingerprint: ClassVar[dict[str, object]] = {"weights": "counting"}
+
+    def __init__(self, word: str) -> None:
+        self._word = word
+
+    def load(self) -> None:
+        pass
+
+    def score(self, question: str, passages: Sequence[str]) -> Vectors:
+        return np.array([passage.lower().count(self._word) for passage in passages], dtype=np.float32)
+
+
+def test_a_cross_encoder_orders_the_first_passages_anew(service: Service, settings: Settings) -> None:
+    index = Snapshots(settings.indexes, settings.name).open()
+    retriever = Retriever(index, HashingEncoder(), Limits(100, 100, 1), CountingReranker("blue"), 1000.0)
+    plain, reranked = retriever.retrieve([Query("Where do apples grow?"), Query("Where do apples grow?", rerank=True)])
+    assert isinstance(plain, Reply)
+    assert isinstance(reranked, Reply)
+    assert plain.hits[0].passage.document == "apples.txt"
+    assert plain.hits[0].scores.rerank is None
+    assert reranked.hits[0].passage.document == "below/plums.txt"
+    assert [hit.scores.rerank for hit in reranked.hits] == [1.0, 0.0, 0.0, 0.0]
+    assert {hit.passage.id for hit in plain.hits} == {hit.passage.id for hit in reranked.hits}
+    assert reranked.timings_ms["rerank"] > 0
+    assert "rerank" not in plain.timings_ms
+
+
+def test_what_the_budget_leaves_unscored_keeps_its_order_below(settings: Settings, folder: Path, build: Build) -> None:
+    for number in range(30):
+        (folder / f"{number}.txt").write_text(f"Apples of kind {number} grow on {'tall ' * number}trees.\n")
+    build()
+    index = Snapshots(settings.indexes, settings.name).open()
+    retriever = Retriever(index, HashingEncoder(), Limits(100, 100, 1), CountingReranker("tall"), 1e-9)
+    plain, reranked = retriever.retrieve([Query("apples", 20), Query("apples", 20, rerank=True)])
+    assert isinstance(plain, Reply)
+    assert isinstance(reranked, Reply)
+    scored = [hit for hit in reranked.hits if hit.scores.rerank is not None]
+    assert 0 < len(scored) < 20
+    assert [hit.passage for hit in reranked.hits[len(scored) :]] == [hit.passage for hit in plain.hits[len(scored) :]]
+
+
+def test_re_ranking_without_a_re_ranker_is_refused(service: Service) -> None:
+    with pytest.raises(
+        QueryError, match="there is no re-ranker; leave rerank out, or serve with QA_RERANKER"
+    ) as caught:
+        service.ask(Query("apples", rerank=True))
+    assert caught.value.field == "rerank"

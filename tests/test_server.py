@@ -169,7 +169,7 @@ def test_serving_a_snapshot_of_another_model_is_refused_by_name(server: Server, 
     try:
         deadline = time.monotonic() + 60
         while (
-            "is in use (they differ in architecture)"
+            "is in use (they differ in architecture"
             not in (problem := httpx2.get(f"{address}/readyz", timeout=30)).text
         ):
             assert time.monotonic() < deadline, problem.text

@@ -250,6 +250,7 @@ def test_a_folder_is_a_folder_whatever_its_name(tmp_path: Path) -> None:
     assert _ids(tmp_path) == ["x.pdf/a.txt"]
 
 
+@pytest.mark.slow
 def test_ten_thousand_files_are_found_within_seconds(tmp_path: Path) -> None:
     for folder in range(100):
         (tmp_path / str(folder)).mkdir()
@@ -261,6 +262,7 @@ def test_ten_thousand_files_are_found_within_seconds(tmp_path: Path) -> None:
     assert time.perf_counter() - started < 5
 
 
+@pytest.mark.slow
 def test_folders_nested_deeper_than_the_stack_are_walked(tmp_path: Path) -> None:
     folders = [tmp_path]
     try:

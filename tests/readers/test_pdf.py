@@ -259,6 +259,7 @@ def test_pages_and_characters_are_bounded(folder: Path) -> None:
     assert len(document.text) == len("Short.\n\n") + 60
 
 
+@pytest.mark.slow
 def test_every_pdf_of_the_shared_data_is_read_or_refused() -> None:
     paths = sorted(DOCUMENTS.rglob("*.pdf"))
     if not paths:

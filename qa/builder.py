@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from qa.embedding_cache import EmbeddingCache, cache_keys
+from qa.embedding import Embedding
+from qa.embedding_cache import EmbeddingCache
 from qa.errors import NothingToIndex
 from qa.index import COLUMNS, columns_of
 from qa.languages import detect_language
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from qa.types import Vectors
 
 # Windows that are looked up, encoded and written together: enough for batches of like length, few to lose in a crash.
-_BATCH = 256
+_BATCH = 512
 # Rows that wait in memory before FAISS takes them, which copies its arrays.
 _COMMIT_EVERY = 8192
 
@@ -108,22 +110,25 @@ class Builder:
         lexical = LexicalWriter(folder, COLUMNS)
         reports: list[FileReport] = []
         differs = False
-        with StoreWriter(folder / DOCUMENTS_FILE) as store:
-            rows = _Rows(self, store, vectors, lexical)
+        with (
+            StoreWriter(folder / DOCUMENTS_FILE) as store,
+            closing(Embedding(self.encoder, self.cache, self.load)) as embedding,
+        ):
+            rows = _Rows(self.listener, embedding, store, vectors, lexical)
             for item in found:
                 for report, is_new in self._lines(item, rows):
                     reports.append(report)
                     differs |= is_new
                     store.add_report(report)
                     self.listener.finished_file(report)
-            rows.flush()
+            rows.finish()
             if not store.passages:
                 raise NothingToIndex(_nothing([report for report in reports if report.status != "read"]))
             lexical.finish()
             vectors.save(folder)
             followed = self.previous if self.previous is not None and self.previous.is_followed else None
             changed = differs or followed is None or not followed.is_same(reports)
-            return BuildCounts(store.documents, store.passages, rows.encoded, changed)
+            return BuildCounts(store.documents, store.passages, embedding.encoded, changed)
 
     def _lines(self, item: Source | FileReport, rows: _Rows) -> Iterator[tuple[FileReport, bool]]:
         """The lines of the report that a file makes, or a folder that cannot be listed, and whether each brings another
@@ -199,29 +204,52 @@ class Builder:
 class _Rows:
     """Collects passages over files, and turns full batches into rows of the store and of both indexes."""
 
-    def __init__(self, builder: Builder, store: StoreWriter, vectors: VectorIndex, lexical: LexicalWriter) -> None:
-        self._builder = builder
+    def __init__(
+        self,
+        listener: BuildListener,
+        embedding: Embedding,
+        store: StoreWriter,
+        vectors: VectorIndex,
+        lexical: LexicalWriter,
+    ) -> None:
+        self._listener = listener
+        self._embedding = embedding
         self.store = store
         self._vectors = vectors
         self._lexical = lexical
         self._pending: list[_Pending] = []
         self._windows = 0
         self._uncommitted = 0
-        self.encoded = 0
+        self._begun: tuple[list[_Pending], Callable[[], Vectors]] | None = None
 
     def add(self, pending: _Pending) -> None:
         self._pending.append(pending)
         self._windows += len(pending.passage.windows)
         if self._windows >= _BATCH:
-            self.flush()
+            self._begin()
 
-    def flush(self) -> None:
+    def finish(self) -> None:
+        """Write what is left."""
+        self._begin()
+        self._write()
+
+    def _begin(self) -> None:
+        """Have the batch encoded, and write the one before meanwhile."""
         batch, self._pending, self._windows = self._pending, [], 0
         if not batch:
             return
+        texts = [p.passage.encoded_text(window) for p in batch for window in p.passage.windows]
+        rows = self._embedding.begin(texts)
+        self._write()
+        self._begun = batch, rows
+
+    def _write(self) -> None:
+        if self._begun is None:
+            return
+        (batch, rows), self._begun = self._begun, None
         passages = [pending.passage for pending in batch]
         windows = [(passage, window) for passage in passages for window in passage.windows]
-        vectors = self._embed([passage.encoded_text(window) for passage, window in windows])
+        vectors = rows()
         ids = np.array([window_key(passage, window) for passage, window in windows], dtype=np.int64)
         values = [columns_of(passage) for passage, _ in windows]
         columns = {name: [row[name] for row in values] for name in COLUMNS}
@@ -234,21 +262,7 @@ class _Rows:
             LexicalRow(passage_key(p.passage.id), p.passage.searched_text, p.language, columns_of(p.passage))
             for p in batch
         )
-        self._builder.listener.advanced(sum(pending.size for pending in batch))
-
-    def _embed(self, texts: Sequence[str]) -> Vectors:
-        encoder, cache = self._builder.encoder, self._builder.cache
-        keys = list(cache_keys(encoder.fingerprint, texts))
-        known = cache.get(keys, encoder.dimension)
-        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
-        if new:
-            if not self.encoded:
-                self._builder.load()
-            rows = encoder.encode_passages(list(new.values()))
-            cache.put(list(new), rows)
-            known.update(zip(new, rows, strict=True))
-            self.encoded += len(new)
-        return np.stack([known[key] for key in keys])
+        self._listener.advanced(sum(pending.size for pending in batch))
 
 
 def require_sources(found: Sequence[Source | FileReport]) -> None:

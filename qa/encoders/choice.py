@@ -172,7 +172,7 @@ def _compile(files: ModelFiles, precision: Precision, folder: Path) -> CompiledM
 
     reference = SentenceTransformerEncoder(files, threads=os.cpu_count() or 1)
     torch_model = TorchModel(reference.module(), "sentence_embedding", files.window)
-    write_model(torch_model, precision, PASSAGES[-8:], folder)
+    write_model(torch_model, precision, [*QUESTIONS, *PASSAGES], folder)
     wanted = reference.encode_passages(PASSAGES)
     # Two of one shape, which cost a start little.
     checked = (2, 3)

@@ -6,11 +6,12 @@ from the token ids to the result is traced in one, so that pooling, normalisatio
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,7 +61,7 @@ def write_model(torch_model: TorchModel, precision: Precision, texts: Sequence[T
     definition = _tokenizer(torch_model.model)
     tokens = Tokens(definition, torch_model.window)
     with _quiet():
-        graph = _traced(torch_model, tokens, texts[:2])
+        graph = _traced(torch_model, tokens, texts[-2:])
         if precision in {"int8", "int8-static"}:
             graph = _quantized(graph, precision, [_features(torch_model, tokens, [text]) for text in texts])
         (folder / TOKENIZER_FILE).write_text(definition, encoding="utf-8")
@@ -143,11 +144,13 @@ def _quantized(graph: Any, precision: Precision, samples: Sequence[dict[str, Any
         raise NotCompilable(f"the precision {precision} needs the package nncf; install qa[int8]") from error
     logging.getLogger("nncf").setLevel(logging.ERROR)
     try:
-        if precision == "int8":
-            return nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_SYM)
-        return nncf.quantize(
-            graph, nncf.Dataset(samples), model_type=nncf.ModelType.TRANSFORMER, subset_size=len(samples)
-        )
+        # Its progress bars are of no use to anybody here.
+        with redirect_stdout(io.StringIO()):
+            if precision == "int8":
+                return nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_SYM)
+            return nncf.quantize(
+                graph, nncf.Dataset(samples), model_type=nncf.ModelType.TRANSFORMER, subset_size=len(samples)
+            )
     except Exception as error:
         raise NotCompilable(f"it cannot be quantized ({type(error).__name__}: {_line(error)})") from error
 

@@ -221,7 +221,7 @@ def _compile(files: RerankerFiles, precision: Precision, folder: Path) -> Compil
     reference = SentenceTransformerReranker(files, threads=os.cpu_count() or 1)
     torch_model = TorchModel(reference.module(), "scores", files.window)
     pairs = probe_pairs()
-    write_model(torch_model, precision, pairs[-8:], folder)
+    write_model(torch_model, precision, pairs, folder)
     wanted = np.concatenate([reference.score(question, [passage]) for question, passage in pairs])
     probes = {"pairs": pairs[2:4], "scores": wanted[2:4].tolist()}
     (folder / PROBES_FILE).write_text(json.dumps(probes), encoding="utf-8")

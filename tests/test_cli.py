@@ -12,6 +12,8 @@ import pytest
 from qa.settings import Settings
 from tests.conftest import Build
 
+pytestmark = pytest.mark.slow
+
 QA = Path(sys.executable).parent / "qa"
 
 

@@ -22,6 +22,8 @@ from qa.types import Query, Reply
 from qa.watching import require_watchable, watch, watched_paths
 from tests.conftest import Build, Recorder, hashing_encoder
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 5.0
 
 

@@ -23,6 +23,8 @@ from qa.errors import ModelDisagrees, QuestionTooLong, StorageError
 from qa.types import Encoder
 from tests.encoders.conftest import TinyModel
 
+pytestmark = pytest.mark.slow
+
 TEXTS = [
     "",
     "Apples grow on trees.",

@@ -27,6 +27,8 @@ from tests.encoders.conftest import TinyModel
 if TYPE_CHECKING:
     from qa.types import Vectors
 
+pytestmark = pytest.mark.slow
+
 PASSAGES = ["Apples grow on trees.", "", "The city. " * 100, "Яблоки 苹果 تفاح", *("word " * n for n in range(30))]
 
 

@@ -159,6 +159,7 @@ def test_encodings(tmp_path: Path, page: str, encoding: str) -> None:
     assert document.text == page.rpartition(">")[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page",
     [

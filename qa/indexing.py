@@ -5,40 +5,33 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Protocol
 
 from qa.builder import BuildCounts, Builder, BuildListener, require_sources
 from qa.embedding_cache import CACHE_FILE, EmbeddingCache, cache_keys
-from qa.encoders.model_files import locate
-from qa.errors import SnapshotError
+from qa.errors import SnapshotError, SnapshotIncompatible
 from qa.index import Index
 from qa.manifest import Manifest
+from qa.models import EncoderFactory, make_encoder
 from qa.previous import Previous
 from qa.readers.discovery import discover
 from qa.readers.isolation import IsolatedReader, ReadingLimits, ReadSource
 from qa.readers.names import printable
 from qa.settings import Settings
-from qa.snapshots import Provenance, Snapshots
+from qa.snapshots import Provenance, Snapshots, SnapshotWriter
 from qa.splitter import SplitterParameters
 from qa.store import Store
 from qa.store_schema import DOCUMENTS_FILE
 from qa.types import Encoder, FileReport, Source
 
 
-class EncoderFactory(Protocol):
-    def __call__(self, settings: Settings, *, threads: int) -> Encoder: ...
-
-
-def make_encoder(settings: Settings, *, threads: int) -> Encoder:
-    """The encoder that the settings name, not loaded yet. Raises ModelNotFound or ModelCorrupt."""
-    from qa.encoders.sentence_transformer import SentenceTransformerEncoder
-
-    files = locate(settings.model)
-    return SentenceTransformerEncoder(files, threads=settings.threads or threads, batch_size=settings.batch_size)
+class UpdateGate(Protocol):
+    def __call__(self, candidate: str, encoder: Encoder) -> None:
+        """Raises an error of the qa tree where the snapshot ``candidate`` must not become the active one."""
 
 
 class UpdateListener(BuildListener, Protocol):
@@ -74,63 +67,130 @@ class Update:
     seconds: float
 
 
-def update(
+def update(  # noqa: PLR0913 - the last four are what a build may do without
     settings: Settings,
     paths: Sequence[Path],
     listener: UpdateListener,
     *,
-    make: EncoderFactory = make_encoder,
+    make: EncoderFactory | None = None,
     read: ReadSource | None = None,
     rebuild: bool = False,
+    gate: UpdateGate | None = None,
 ) -> Update:
     """Make an index what its paths hold now, and the new snapshot the active one.
 
     Files that have not changed since the active snapshot are taken over from it, if it was made of the same paths in
-    the same way; where nothing has changed there is no new snapshot.
+    the same way; where nothing has changed there is no new snapshot. A file that cannot be read keeps its last good
+    version, whatever has changed. The model is loaded where there is new text to encode.
 
     Args:
+        make: gives the encoder; by default the one that the settings name.
         read: reads one file; by default in a process of its own, within the limits of the settings.
         rebuild: read and split every file again, and publish in any case.
+        gate: is asked whether the new snapshot may become the active one; where it may not, it stays beside it.
 
     Raises:
         SourceError: the paths are wrong, or nothing in them could be read.
         EncoderError: the model cannot be used.
         WriterBusy: another build of this index is running.
         StorageError: the disk is full, or cannot be written.
+        QAError: what ``gate`` raises; the new snapshot is there, and the old one is active.
     """
     started = time.perf_counter()
     paths = list(dict.fromkeys(path.absolute() for path in paths))
-    parameters = SplitterParameters(settings.passage_tokens, settings.overlap_tokens, settings.window_tokens)
-    found = _without_indexes(list(discover(paths)), settings.indexes)
-    require_sources(found)
+    found = _found(settings, paths)
     snapshots = Snapshots(settings.indexes, settings.name)
-    sources = tuple(printable(str(path)) for path in paths)
-    with snapshots.writing() as writer, ExitStack() as stack:
-        encoder = make(settings, threads=os.cpu_count() or 1)
+    with snapshots.writing() as writer:
+        threads = os.cpu_count() or 1
+        encoder = (
+            make(settings, threads=threads) if make else make_encoder(settings, threads=threads, stage=listener.stage)
+        )
+        parameters = SplitterParameters(settings.passage_tokens, settings.overlap_tokens, settings.window_tokens)
+        sources = tuple(printable(str(path)) for path in paths)
+        inputs = _Inputs(settings, listener, sources, found, encoder, parameters, gate)
+        manifest, counts = _update(snapshots, writer, inputs, read, rebuild)
+    return Update(manifest, counts, time.perf_counter() - started)
+
+
+def follow(settings: Settings, listener: UpdateListener, encoder: Encoder) -> Update:
+    """:func:`update` with the paths and the splitter's parameters of the active snapshot, whatever the settings say.
+
+    Raises:
+        SnapshotError: there is no active snapshot, or it was made with another model.
+        SourceError, EncoderError, WriterBusy, StorageError: as :func:`update`.
+    """
+    started = time.perf_counter()
+    snapshots = Snapshots(settings.indexes, settings.name)
+    with snapshots.writing() as writer:
+        manifest = snapshots.manifest()
+        parameters = _parameters_of(manifest, encoder)
+        found = _found(settings, [Path(source) for source in manifest.sources])
+        inputs = _Inputs(settings, listener, manifest.sources, found, encoder, parameters)
+        manifest, counts = _update(snapshots, writer, inputs)
+    return Update(manifest, counts, time.perf_counter() - started)
+
+
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """What an update goes by; ``sources`` are the paths in which ``found`` was found."""
+
+    settings: Settings
+    listener: UpdateListener
+    sources: tuple[str, ...]
+    found: Sequence[Source | FileReport]
+    encoder: Encoder
+    parameters: SplitterParameters
+    gate: UpdateGate | None = None
+
+
+def _update(
+    snapshots: Snapshots,
+    writer: SnapshotWriter,
+    inputs: _Inputs,
+    read: ReadSource | None = None,
+    rebuild: bool = False,
+) -> tuple[Manifest, BuildCounts]:
+    """By the one writer. Returns what :class:`Update` holds."""
+    encoder, found, listener = inputs.encoder, inputs.found, inputs.listener
+    with ExitStack() as stack:
         cache = stack.enter_context(closing(EmbeddingCache(snapshots.folder / CACHE_FILE)))
         staged = stack.enter_context(writer.staging())
         if read is None:
-            read = stack.enter_context(IsolatedReader(_limits(settings))).read
-        builder = Builder(encoder, parameters, cache, listener, read)
-        fingerprint = builder.fingerprint()
-        active = None if rebuild else _active(snapshots, sources, fingerprint)
-        if active is not None:
-            stack.callback(active.close)
-            previous = Previous(active.store, active.manifest.created)
-            if previous.is_as_found(found):
-                same = BuildCounts(active.manifest.documents, active.manifest.passages, encoded=0, changed=False)
-                return Update(active.manifest, same, time.perf_counter() - started)
-            builder = replace(builder, previous=previous)
-        if builder.must_read(found):
+            read = stack.enter_context(IsolatedReader(_limits(inputs.settings))).read
+
+        def load() -> None:
             listener.stage(f"Loading the model {encoder.name}")
             encoder.load()
+
+        builder = Builder(encoder, inputs.parameters, cache, listener, read, load)
+        fingerprint = builder.fingerprint()
+        active = _active(snapshots, inputs.sources)
+        if active is not None:
+            stack.callback(active.close)
+            is_followed = not rebuild and active.manifest.fingerprint == json.loads(json.dumps(fingerprint))
+            previous = Previous(active.store, active.manifest.created, is_followed=is_followed)
+            if previous.is_as_found(found):
+                return active.manifest, BuildCounts(
+                    active.manifest.documents, active.manifest.passages, encoded=0, changed=False
+                )
+            builder = replace(builder, previous=previous)
         counts = builder.build(staged, found)
         if active is not None and not counts.changed:
-            return Update(active.manifest, counts, time.perf_counter() - started)
+            return active.manifest, counts
         listener.stage("Verifying and publishing")
-        provenance = Provenance(encoder.name, fingerprint, sources)
-        manifest = writer.publish(staged, provenance, counts.documents, counts.passages)
-    return Update(manifest, counts, time.perf_counter() - started)
+        provenance = Provenance(encoder.name, fingerprint, inputs.sources)
+        if inputs.gate is None:
+            return writer.publish(staged, provenance, counts.documents, counts.passages), counts
+        manifest = writer.add(staged, provenance, counts.documents, counts.passages)
+        inputs.gate(manifest.id, encoder)
+        return writer.activate(manifest.id), counts
+
+
+def _found(settings: Settings, paths: Sequence[Path]) -> list[Source | FileReport]:
+    """Raises SourceError where a path is wrong, or there is no file to read."""
+    found = _without_indexes(list(discover(paths)), settings.indexes)
+    require_sources(found)
+    return found
 
 
 def _limits(settings: Settings) -> ReadingLimits:
@@ -141,13 +201,25 @@ def _limits(settings: Settings) -> ReadingLimits:
     )
 
 
-def _active(snapshots: Snapshots, sources: tuple[str, ...], fingerprint: Mapping[str, object]) -> Index | None:
-    """The active snapshot, if what it holds of an unchanged file is what would be made of that file now."""
+def _parameters_of(manifest: Manifest, encoder: Encoder) -> SplitterParameters:
+    """Raises SnapshotIncompatible where the snapshot was made with another model, or split in ways unknown here."""
+    manifest.require_encoder(encoder.name, encoder.fingerprint)
+    try:
+        known = {field.name: manifest.fingerprint["splitter"][field.name] for field in fields(SplitterParameters)}
+    except (KeyError, TypeError) as error:
+        raise SnapshotIncompatible(
+            f"snapshot {manifest.id} does not say how its documents were split ({error}); build the index again"
+        ) from error
+    return SplitterParameters(**known)
+
+
+def _active(snapshots: Snapshots, sources: tuple[str, ...]) -> Index | None:
+    """The active snapshot, if an id means the same file in it as now."""
     try:
         index = snapshots.open()
     except SnapshotError:
         return None
-    if index.manifest.sources == sources and index.manifest.fingerprint == json.loads(json.dumps(fingerprint)):
+    if index.manifest.sources == sources:
         return index
     index.close()
     return None

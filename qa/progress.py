@@ -97,6 +97,7 @@ class IndexingProgress:
     def advanced(self, size: float) -> None:
         self._done += size
         if self._task is not None:
+            self._bar.start()  # which a step in between, such as loading the model, has stopped
             self._bar.advance(self._task, size)
         if not self._console.is_terminal and time.monotonic() - self._said > _LINE_EVERY:
             self._said = time.monotonic()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from qa.filters import And, Filter, In
 from qa.fusion import fused, is_blind
 from qa.index import DOCUMENT_COLUMN, Index, below
 from qa.queries import check
-from qa.types import Encoder, Hit, Leg, Limits, Query, Reply, Scores
+from qa.types import Encoder, Hit, Leg, Limits, Passage, Query, Reply, Reranker, Scores
 
 if TYPE_CHECKING:
     from qa.types import Ids, Vectors
@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 # Candidates that each leg gives at least, and windows that are fetched for each passage.
 _DEPTH = 100
 _WINDOWS_PER_PASSAGE = 3
-# The first places, in which no passage repeats another, and the candidates that they are filled from.
-_DISTINCT, _POOL = 10, 30
+# The first places, in which no passage repeats another.
+_DISTINCT = 10
+_READ_AT_ONCE = 16
+# Candidates that a cross-encoder reads at most.
+_RERANKED = 50
 # Rows whose cosines tell what chance gives.
 _SAMPLE = 1024
 
@@ -52,7 +55,10 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class _Ranked:
-    """Candidates, best first: passages' keys and every leg's scores, ``None`` for a leg that took no part."""
+    """Candidates, best first: passages' keys and every leg's scores, ``None`` for a leg that took no part.
+
+    ``logits (m,)`` are of the first ``m`` candidates, which they have put in order.
+    """
 
     keys: Ids
     dense: Vectors | None
@@ -61,6 +67,7 @@ class _Ranked:
     legs: tuple[Leg, ...]
     terms: tuple[tuple[str, ...], ...]
     chance: tuple[float, float] | None
+    logits: Vectors | None = None
 
 
 class Retriever:
@@ -70,11 +77,20 @@ class Retriever:
         SnapshotIncompatible: on construction, where the index was made with another encoder.
     """
 
-    def __init__(self, index: Index, encoder: Encoder, limits: Limits) -> None:
+    def __init__(
+        self,
+        index: Index,
+        encoder: Encoder,
+        limits: Limits,
+        reranker: Reranker | None = None,
+        rerank_budget_ms: float = 200.0,
+    ) -> None:
         index.manifest.require_encoder(encoder.name, encoder.fingerprint)
         self.index = index
         self._encoder = encoder
         self._limits = limits
+        self._reranker = reranker
+        self._budget_ms = rerank_budget_ms
         # Keys are hashes: the first of them are a sample at random, and the same at every start.
         self._sample = index.windows[:_SAMPLE]
 
@@ -109,6 +125,8 @@ class Retriever:
         """The query's filter, or what is wrong with the query; ``matching`` keeps what globs came to."""
         try:
             check(query, self._limits)
+            if query.rerank and self._reranker is None:
+                raise QueryError("rerank", "there is no re-ranker; leave rerank out, or serve with QA_RERANKER")
             if query.mode != "lexical":
                 (tokens,) = self._encoder.count_question_tokens([query.question])
                 if tokens > self._encoder.window:
@@ -144,17 +162,28 @@ class Retriever:
     ) -> Found:
         started = time.perf_counter()
         ranked = self._ranked(query, vector, filter)
-        wanted = max(query.top_k, depth)
-        first = ranked.keys[: max(wanted, _POOL)].tolist()
-        found = self.index.store.find_passages(first)
-        order = distinct_first([found[key][0] for key in first], _DISTINCT)[:wanted]
-        hits = tuple(Hit(rank, *found[first[at]], _scores(ranked, at)) for rank, at in enumerate(order, start=1))
-        search = 1000 * (time.perf_counter() - started)
-        timings = {"encode": before["encode"], "search": search, "total": before["total"] + search}
+        searched = time.perf_counter()
+        if query.rerank and self._reranker is not None:
+            ranked = self._reranked(self._reranker, query.question, ranked)
+        reranking = 1000 * (time.perf_counter() - searched)
+        keys, wanted = ranked.keys.tolist(), max(query.top_k, depth)
+        found: dict[int, tuple[Passage, str]] = {}
+        order = distinct_first(self._passages(keys, found), min(_DISTINCT, wanted), wanted)[:wanted]
+        hits = tuple(Hit(rank, *found[keys[at]], _scores(ranked, at)) for rank, at in enumerate(order, start=1))
+        spent = 1000 * (time.perf_counter() - started)
+        timings = {"encode": before["encode"], "search": spent - reranking, "total": before["total"] + spent}
+        if query.rerank:
+            timings["rerank"] = reranking
         shown = hits[: query.top_k]
         reply = Reply(query.question, shown, self.index.manifest.id, timings, legs=ranked.legs)
-        compared = vector if ranked.dense is not None else None
-        return Found(reply, hits, compared, ranked.terms, ranked.chance)
+        return Found(reply, hits, vector if ranked.dense is not None else None, ranked.terms, ranked.chance)
+
+    def _passages(self, keys: Sequence[int], found: dict[int, tuple[Passage, str]]) -> Iterator[Passage]:
+        """The passages of ``keys``, read as far as they are asked for and kept in ``found`` with their titles."""
+        for start in range(0, len(keys), _READ_AT_ONCE):
+            chunk = keys[start : start + _READ_AT_ONCE]
+            found.update(self.index.store.find_passages(chunk))
+            yield from (found[key][0] for key in chunk)
 
     def _ranked(self, query: Query, vector: Vectors | None, filter: Filter | None) -> _Ranked:
         """Everything that either leg found, best first; equal scores by passage id."""
@@ -184,6 +213,27 @@ class Retriever:
             tuple(legs),
             tuple(terms),
             chance,
+        )
+
+    def _reranked(self, reranker: Reranker, question: str, ranked: _Ranked) -> _Ranked:
+        """The first candidates in the order of their logits, as many as the budget allows; the others after them."""
+        from qa.encoders.cross_encoder import score_within
+
+        first = ranked.keys[:_RERANKED].tolist()
+        passages = self.index.store.find_passages(first)
+        texts = [passages[key][0].searched_text for key in first]
+        logits = score_within(reranker, question, texts, self._budget_ms) if texts else np.empty(0, np.float32)
+        by_logit = np.argsort(-logits, kind="stable")
+        order = np.concatenate([by_logit, np.arange(len(logits), len(ranked.keys))])
+        return _Ranked(
+            ranked.keys[order],
+            None if ranked.dense is None else ranked.dense[order],
+            None if ranked.lexical is None else ranked.lexical[order],
+            ranked.scores[order],
+            ranked.legs,
+            ranked.terms,
+            ranked.chance,
+            logits[by_logit],
         )
 
     def _nearest(self, vector: Vectors, depth: int, filter: Filter | None) -> tuple[Ids, float]:
@@ -225,6 +275,7 @@ def _scores(ranked: _Ranked, at: int) -> Scores:
         dense=None if ranked.dense is None else float(ranked.dense[at]),
         lexical=None if ranked.lexical is None else float(ranked.lexical[at]),
         fused=float(ranked.scores[at]) if both else None,
+        rerank=float(ranked.logits[at]) if ranked.logits is not None and at < len(ranked.logits) else None,
     )
 
 

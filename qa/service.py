@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from qa.errors import EncoderError, IndexNotFound, NotReady, QAError, QueryError, SnapshotError, SnapshotIncompatible
-from qa.indexing import EncoderFactory, make_encoder
+from qa.models import EncoderFactory, make_encoder, make_reranker
 from qa.retriever import Retriever
 from qa.settings import Settings
 from qa.snapshots import Snapshots
-from qa.types import Collection, Encoder, Limits, Query, Reply, SnapshotDocument, State
+from qa.types import Collection, Encoder, Limits, Query, Reply, Reranker, SnapshotDocument, State
 
 log = structlog.get_logger(__name__)
 
@@ -25,16 +25,21 @@ class Service:
     """One index, served. Thread-safe: a request works on the snapshot that was active when it came in.
 
     Constructing it costs nothing; :meth:`reload` makes it ready.
+
+    Args:
+        snapshot: serve this one, whichever is the active one.
     """
 
-    def __init__(self, settings: Settings, make: EncoderFactory = make_encoder) -> None:
+    def __init__(self, settings: Settings, make: EncoderFactory = make_encoder, *, snapshot: str | None = None) -> None:
         self.limits = Limits(settings.max_question_chars, settings.max_top_k, settings.max_batch)
         self._settings = settings
         self._snapshots = Snapshots(settings.indexes, settings.name)
         self._make_encoder = make
+        self._pinned = snapshot
         self._reloading = threading.Lock()
         self._making = threading.Lock()
         self._encoder: Encoder | None = None
+        self._cross_encoder: Reranker | None = None
         self._retriever: Retriever | None = None
         self._problem: tuple[str, str] | None = ("loading", "the snapshot and its model are being loaded")
         self._logged = ""
@@ -46,7 +51,7 @@ class Service:
             QAError: the snapshot or the model cannot be used. What was served before is served on.
         """
         with self._reloading:
-            current = self._snapshots.current()
+            current = self._pinned or self._snapshots.current()
             if self._retriever is not None and self._retriever.index.manifest.id == current:
                 self._problem = None
                 return False
@@ -54,7 +59,7 @@ class Service:
             index = self._snapshots.open(current)
             try:
                 # Refuses a snapshot of another model before seconds are spent on loading this one.
-                retriever = Retriever(index, encoder, self.limits)
+                retriever = Retriever(index, encoder, self.limits, self._reranker(), self._settings.rerank_budget_ms)
                 encoder.load()
             except BaseException:
                 index.close()
@@ -72,6 +77,15 @@ class Service:
             if self._encoder is None:
                 self._encoder = self._make_encoder(self._settings, threads=1)
             return self._encoder
+
+    def _reranker(self) -> Reranker | None:
+        """The one re-ranker of this process, loaded at the first call; ``None`` where the settings name none."""
+        with self._making:
+            if self._cross_encoder is None:
+                self._cross_encoder = make_reranker(self._settings, threads=1)
+                if self._cross_encoder is not None:
+                    self._cross_encoder.load()
+            return self._cross_encoder
 
     def follow(self, stopped: threading.Event, on_ready: Callable[[State], None]) -> None:
         """Load what is current, now and whenever it changes, until ``stopped``. Runs in a thread of its own.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -28,6 +28,22 @@ class Settings(BaseSettings):
         default=DEFAULT_MODEL,
         description="The sentence-transformers model: the folder it lies in, or its name on a hub. "
         f"The default, {DEFAULT_MODEL}, comes from an installed package and needs no network.",
+    )
+    precision: Literal["fp32", "bf16", "int8", "int8-static"] = Field(
+        default="bf16",
+        description="What the compiled model multiplies in: fp32, bf16, int8 (weights), or int8-static (weights and "
+        "activations). The last two need `qa[int8]` to compile. Another precision is another model to an index.",
+    )
+    reranker: str = Field(
+        default="",
+        description="A sentence-transformers cross-encoder that may order what was found anew: the folder it lies in, "
+        "or its name on a hub. None by default.",
+    )
+    rerank_budget_ms: float = Field(
+        default=200.0,
+        gt=0,
+        description="The most milliseconds that re-ranking one question may take; what is not scored by then keeps its "
+        "order.",
     )
     host: str = Field(default="127.0.0.1", description="The address that the service listens on.")
     port: int = Field(
@@ -62,15 +78,26 @@ class Settings(BaseSettings):
         description="Threads that encode. 0 means one when serving and every core when building an index.",
     )
     batch_size: int = Field(
-        default=32, ge=1, le=1024, description="Passages that are encoded in one call of the model."
+        default=32,
+        ge=1,
+        le=1024,
+        description="Passages in one call of a model that sentence-transformers runs, because it cannot be compiled.",
     )
     max_question_chars: int = Field(default=2000, ge=1, description="The longest question, in characters.")
     max_top_k: int = Field(default=100, ge=1, le=10_000, description="The most passages that one question may ask for.")
     max_batch: int = Field(default=256, ge=1, le=10_000, description="The most questions in one batch over HTTP.")
+    max_upload_mb: int = Field(default=20, ge=1, description="The largest question file over HTTP, in MB.")
+    max_evaluations: int = Field(
+        default=8, ge=1, description="Evaluations over HTTP that may wait while one runs; more are refused."
+    )
+    keep_evaluations: int = Field(
+        default=50, ge=1, description="Evaluations over HTTP that are over and kept, the newest."
+    )
     keep_snapshots: int = Field(
         default=5,
         ge=1,
-        description="The newest snapshots that `qa snapshots prune` and `--watch` leave; the active one stays.",
+        description="The newest snapshots that `qa snapshots prune` and `qa serve --watch` leave, with their "
+        "embeddings; the active one stays.",
     )
 
 

@@ -373,6 +373,32 @@ class Encoder(Protocol):
         """
 
 
+class Reranker(Protocol):
+    """A cross-encoder. Thread-safe; higher is better, and scores of different questions are not comparable."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it; decides nothing."""
+
+    @property
+    def fingerprint(self) -> Mapping[str, object]:
+        """All that decides the scores, as JSON values."""
+
+    @property
+    def window(self) -> int:
+        """Tokens of question and passage together, special tokens included; of what is longer the end is cut."""
+
+    def load(self) -> None:
+        """Load the weights now, which may take seconds; otherwise the first use does.
+
+        Raises:
+            ModelNotFound: the model cannot be loaded.
+        """
+
+    def score(self, question: str, passages: Sequence[str]) -> Vectors:
+        """Logits ``(n,)`` float32 of ``n`` passages, before any activation."""
+
+
 @dataclass(frozen=True, slots=True)
 class VectorRows:
     """A batch for a vector index: ``ids (n,)`` int64, ``vectors (n, d)`` float32 of unit length, columns ``n`` long."""

@@ -12,6 +12,8 @@ import pytest
 from qa.settings import Settings
 from tests.conftest import Build
 
+pytestmark = pytest.mark.slow
+
 QA = Path(sys.executable).parent / "qa"
 
 
@@ -72,6 +74,7 @@ def test_neither_torch_nor_faiss_is_imported_before_it_is_needed(module: str) ->
         (["index", "/no/such/folder"], "/no/such/folder"),
         (["ask", "x", "--name", "absent"], "no index named 'absent'"),
         (["serve", "--name", "absent"], "no index named 'absent'"),
+        (["serve", "--watch", "--name", "test"], "set QA_MODEL to the snapshot's model, or build the index again"),
         (["ask", "x", "--name", "../up"], "'../up' is no name for an index"),
         (["snapshots", "list", "--name", "absent"], "no index named 'absent'"),
         (["snapshots", "activate", "nope", "--name", "test"], "no snapshot 'nope' in index 'test'; there are: 2"),

@@ -20,6 +20,8 @@ from qa.snapshots import Snapshots
 from qa.types import Query
 from tests.conftest import Build, Recorder, hashing_encoder
 
+pytestmark = pytest.mark.slow
+
 STEPS = {"open", "os.chmod", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "sqlite3.connect"}
 QUESTION = Query("Where do apples grow?")
 

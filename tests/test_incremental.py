@@ -190,12 +190,145 @@ def test_a_file_that_never_could_be_read_is_no_reason_for_a_new_snapshot(index: 
     assert not index().counts.changed
 
 
-def test_a_file_of_this_moment_is_read_again(settings: Settings, folder: Path) -> None:
-    """Two writes within one tick of the file system's clock look the same; only the content tells them apart."""
+def test_a_file_of_this_moment_is_taken_over_by_its_bytes(settings: Settings, folder: Path) -> None:
     index = Indexer(settings, folder)
     index()
     assert not index().counts.changed
+    assert index.read == ["photo.xyz"]
+    assert index.loads == 0
+
+
+def test_a_change_that_shows_in_no_time_and_no_size_is_found(settings: Settings, folder: Path) -> None:
+    index = Indexer(settings, folder)
+    index()
+    (folder / "apples.txt").write_text("Apples grow on trees. They are red or brown.\n")
+    assert index().counts.changed
     assert "apples.txt" in index.read
+
+
+def test_where_a_file_that_is_read_again_says_nothing_new_no_model_is_loaded(index: Indexer, folder: Path) -> None:
+    (folder / "apples.txt").rename(folder / "fruit.txt")
+    os.utime(folder / "pears.md", ns=(1, 1))
+    assert index().counts.changed
+    assert (index.read, index.loads) == (["fruit.txt", "pears.md"], 0)
+
+
+def text_of(index: Indexer, id: str) -> str:
+    service = Service(index.settings, make=hashing_encoder)
+    service.reload()
+    return service.document(id).document.text
+
+
+@pytest.mark.parametrize("how", ["other settings", "a rebuild"])
+def test_what_is_kept_stays_where_everything_is_read_again(index: Indexer, folder: Path, how: str) -> None:
+    (folder / "apples.txt").write_text("Apples grow on trees. They are red or green. They are best in autumn.\n")
+    index()
+    (folder / "apples.txt").write_text("Half")
+    index.broken = {"apples.txt"}
+    smaller = index.settings.model_copy(update={"passage_tokens": 16, "overlap_tokens": 0})
+    again = index(rebuild=True) if how == "a rebuild" else index(smaller)
+    assert again.counts.changed
+    assert set(index.read) == {"apples.txt", "below/plums.txt", "pears.md", "photo.xyz"}
+    assert text_of(index, "apples.txt").startswith("Apples grow on trees.")
+    opened = Snapshots(index.settings.indexes, "test").open()
+    passages = [passage.text for passage in opened.store.passages_of("apples.txt")]
+    (report,) = [report for report in opened.store.report() if report.id == "apples.txt"]
+    opened.close()
+    assert len(passages) == report.passages == (1 if how == "a rebuild" else 2)
+
+
+@pytest.fixture
+def unlistable(monkeypatch: pytest.MonkeyPatch) -> set[Path]:
+    """Folders that cannot be listed: rights do not keep root out."""
+    folders: set[Path] = set()
+    listing = os.scandir
+
+    def scandir(path: Path | int) -> object:
+        if path in folders:
+            raise PermissionError(13, "Permission denied", str(path))
+        return listing(path)
+
+    monkeypatch.setattr("qa.readers.discovery.os.scandir", scandir)
+    return folders
+
+
+def test_a_folder_that_cannot_be_listed_keeps_what_was_in_it(
+    index: Indexer, folder: Path, unlistable: set[Path]
+) -> None:
+    unlistable.add(folder / "below")
+    assert index().counts.changed
+    assert (index.read, index.loads) == ([], 0)
+    assert text_of(index, "below/plums.txt").endswith("Plums are blue.\n")
+    opened = Snapshots(index.settings.indexes, "test").open()
+    reports = {report.id: report for report in opened.store.report()}
+    opened.close()
+    assert reports["below"].reason == "the folder: permission denied"
+    assert reports["below/plums.txt"].status == "failed"
+    assert reports["below/plums.txt"].reason.startswith(
+        "it is in below, which cannot be listed; what was read before ("
+    )
+    assert not index().counts.changed
+    unlistable.clear()
+    assert index().counts.changed
+    assert index.read == ["below/plums.txt"]
+
+
+def test_a_folder_that_is_gone_keeps_nothing(index: Indexer, folder: Path) -> None:
+    (folder / "below/plums.txt").unlink()
+    (folder / "below").rmdir()
+    index()
+    assert documents(index.settings) == {"apples.txt", "pears.md"}
+
+
+def test_a_file_that_cannot_be_looked_at_keeps_its_last_good_version(
+    index: Indexer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stat = Path.stat
+
+    def failing(path: Path, **options: bool) -> os.stat_result:
+        if path == folder / "apples.txt":
+            raise OSError(5, "Input/output error", str(path))
+        return stat(path, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "stat", failing)
+        assert index().counts.changed
+    assert text_of(index, "apples.txt").startswith("Apples grow on trees.")
+
+
+def test_a_link_whose_file_is_deleted_keeps_nothing(index: Indexer, folder: Path) -> None:
+    (folder / "link.txt").symlink_to(folder / "apples.txt")
+    index()
+    assert "link.txt" in documents(index.settings)
+    (folder / "apples.txt").unlink()
+    index()
+    assert documents(index.settings) == {"below/plums.txt", "pears.md"}
+
+
+def test_two_roots_of_one_name_are_followed_and_keep_their_files(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qa.previous._SETTLED_NS", 0)
+    roots = [tmp_path / "mine/notes", tmp_path / "yours/notes"]
+    for root in roots:
+        root.mkdir(parents=True)
+        (root / f"{root.parent.name}.txt").write_text(f"These are {root.parent.name}.\n")
+        (root / ".hidden").write_text("x")
+    broken: set[str] = set()
+
+    def read(source: Source) -> tuple[Document | None, FileReport]:
+        return (None, FileReport(source.id, "failed", "broken")) if source.id in broken else read_source(source)
+
+    def run() -> Update:
+        return update(settings, roots, Recorder(), make=hashing_encoder, read=read)
+
+    run()
+    assert documents(settings) == {"mine/notes/mine.txt", "yours/notes/yours.txt"}
+    assert not run().counts.changed
+    broken.add("mine/notes/mine.txt")
+    (roots[0] / "mine.txt").write_text("Half")
+    assert run().counts.changed
+    assert documents(settings) == {"mine/notes/mine.txt", "yours/notes/yours.txt"}
 
 
 def test_another_folder_of_the_same_names_is_not_taken_for_this_one(
@@ -206,3 +339,13 @@ def test_another_folder_of_the_same_names_is_not_taken_for_this_one(
     (other / "apples.txt").write_bytes((index.folder / "apples.txt").read_bytes())
     build(other, rebuild=False)
     assert documents(index.settings) == {"apples.txt"}
+
+
+def test_two_names_that_are_shown_alike_are_unchanged_too(
+    settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qa.previous._SETTLED_NS", 0)
+    (folder / "a\nb.txt").write_text("A name of two lines.\n")
+    (folder / "a\\nb.txt").write_text("A name that is shown like the other.\n")
+    assert update(settings, [folder], Recorder(), make=hashing_encoder, read=read_source).counts.documents == 4
+    assert not update(settings, [folder], Recorder(), make=hashing_encoder, read=read_source).counts.changed

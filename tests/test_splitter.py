@@ -284,3 +284,33 @@ def test_a_window_without_room_is_refused_at_once(size: int, window: int) -> Non
 
 def test_an_empty_document_has_no_passages() -> None:
     assert _split(_document(" \n ")) == []
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("count", COUNTERS)
+@pytest.mark.parametrize("window", [1, 24, 64, 1000])
+def test_windows_hold_all_of_a_passage_in_whole_sentences(name: str, count: CountTokens, window: int) -> None:
+    document = _document(f"Title\n\n{SCRIPTS[name]}\n\n{SCRIPTS['latin']}", ("Title", 1))
+    for passage in split(document, SplitterParameters(96, 16, window), count, WINDOW):
+        end = passage.start
+        for at in passage.windows:
+            assert not document.text[end : at.start].strip()
+            assert at.start < at.end
+            assert passage.encoded_text(at).endswith(document.text[at.start : at.end])
+            assert count([passage.encoded_text(at)])[0] <= 96
+            end = at.end
+        assert (passage.windows[0].start, end) == (passage.start, passage.end)
+
+
+def test_a_window_that_does_not_hold_its_heading_has_it_as_context() -> None:
+    text = "Storage\n\nKeep pears cool. " + "They ripen slowly in the dark of a cellar. " * 4
+    (passage,) = split(_document(text, ("Storage", 1)), SplitterParameters(192, 0, 24), minilm, WINDOW)
+    first, *others = passage.windows
+    assert passage.encoded_text(first).startswith("Storage\n\nKeep")
+    assert len(others) >= 2
+    assert all(passage.encoded_text(window).startswith("Storage\nThey") for window in others)
+
+
+def test_a_passage_that_fits_is_one_window() -> None:
+    (passage,) = split(_document("Keep pears cool."), SplitterParameters(192, 0, 64), minilm, WINDOW)
+    assert [passage.encoded_text(window) for window in passage.windows] == [passage.searched_text]

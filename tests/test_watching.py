@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from qa.errors import SourceNotFound
+from qa.embedding_cache import CACHE_FILE
+from qa.encoders.hashing import HashingEncoder
+from qa.errors import SnapshotIncompatible, SourceNotFound, WriterBusy
+from qa.indexing import follow, update
 from qa.service import Service
 from qa.settings import Settings
 from qa.snapshots import Snapshots
 from qa.types import Query, Reply
-from qa.watching import watch, watched_paths
-from tests.conftest import Build, hashing_encoder
+from qa.watching import require_watchable, watch, watched_paths
+from tests.conftest import Build, Recorder, hashing_encoder
+
+pytestmark = pytest.mark.slow
 
 SECONDS = 5.0
 
@@ -29,7 +35,7 @@ def watched(settings: Settings, folder: Path, build: Build) -> Iterator[Service]
     service.reload()
     threads = [
         threading.Thread(target=service.follow, args=(stopped, lambda state: None)),
-        threading.Thread(target=watch, args=(settings, [folder], service.encoder, stopped)),
+        threading.Thread(target=watch, args=(settings, service.encoder, stopped)),
     ]
     for thread in threads:
         thread.start()
@@ -91,7 +97,7 @@ def test_what_changed_while_nobody_watched_is_found_at_the_start(
     (folder / "quinces.txt").write_text("Quinces are yellow.\n")
     stopped = threading.Event()
     service = Service(settings, make=hashing_encoder)
-    thread = threading.Thread(target=watch, args=(settings, [folder], service.encoder, stopped))
+    thread = threading.Thread(target=watch, args=(settings, service.encoder, stopped))
     thread.start()
 
     def is_found() -> bool:
@@ -121,7 +127,7 @@ def test_a_file_that_is_replaced_by_renaming_is_watched_on(settings: Settings, f
     build(file)
     service, stopped = Service(settings, make=hashing_encoder), threading.Event()
     service.reload()
-    thread = threading.Thread(target=watch, args=(settings, [file], service.encoder, stopped))
+    thread = threading.Thread(target=watch, args=(settings, service.encoder, stopped))
     thread.start()
     try:
         for colour in ("red", "green", "gold"):
@@ -132,6 +138,97 @@ def test_a_file_that_is_replaced_by_renaming_is_watched_on(settings: Settings, f
     finally:
         stopped.set()
         thread.join()
+
+
+def test_documents_are_split_as_they_were_whatever_the_server_is_set_to(settings: Settings, folder: Path) -> None:
+    (folder / "long.txt").write_text("Quinces are yellow and hard. " * 20)
+    made_with = settings.model_copy(update={"passage_tokens": 40, "overlap_tokens": 0, "window_tokens": 20})
+    before = update(made_with, [folder], Recorder(), make=hashing_encoder)
+    (folder / "new.txt").write_text("Medlars are brown.\n")
+    after = follow(settings, Recorder(), HashingEncoder())
+    assert after.manifest.fingerprint == before.manifest.fingerprint
+    assert after.counts.passages == before.counts.passages + 1
+    assert after.counts.encoded == 1
+
+
+def test_embeddings_that_only_old_snapshots_used_are_forgotten(settings: Settings, folder: Path, build: Build) -> None:
+    build()
+    few = settings.model_copy(update={"keep_snapshots": 1})
+    stopped = threading.Event()
+    (folder / "apples.txt").write_text("Oranges need sun.\n")
+    thread = threading.Thread(target=watch, args=(few, HashingEncoder, stopped))
+    thread.start()
+    try:
+        within(lambda: _embeddings(few) == _windows(few) and "Oranges" in _texts(few))
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def _embeddings(settings: Settings) -> int:
+    connection = sqlite3.connect(settings.indexes / settings.name / CACHE_FILE)
+    try:
+        (count,) = connection.execute("SELECT count(*) FROM embeddings").fetchone()
+        return int(count)
+    finally:
+        connection.close()
+
+
+def _windows(settings: Settings) -> int:
+    index = Snapshots(settings.indexes, settings.name).open()
+    try:
+        return int(index.store.windows)
+    finally:
+        index.close()
+
+
+def _texts(settings: Settings) -> str:
+    index = Snapshots(settings.indexes, settings.name).open()
+    try:
+        return " ".join(passage.text for passage in index.store.all_passages())
+    finally:
+        index.close()
+
+
+class OtherEncoder(HashingEncoder):
+    @property
+    def fingerprint(self) -> Mapping[str, object]:
+        return {**super().fingerprint, "weights": "others"}
+
+
+def test_another_model_is_refused_and_nothing_is_encoded_again(settings: Settings, folder: Path, build: Build) -> None:
+    before = build().manifest
+    (folder / "new.txt").write_text("Medlars are brown.\n")
+    with pytest.raises(SnapshotIncompatible, match=r"made with the model .* set QA_MODEL to the snapshot's model"):
+        follow(settings, Recorder(), OtherEncoder())
+    assert Snapshots(settings.indexes, settings.name).current() == before.id
+
+
+def test_serving_with_another_model_is_refused_at_the_start(settings: Settings, build: Build) -> None:
+    build()
+    with pytest.raises(SnapshotIncompatible, match="set QA_MODEL to the snapshot's model"):
+        require_watchable(settings)
+
+
+def test_when_other_paths_are_indexed_meanwhile_those_are_watched(
+    watched: Service, folder: Path, tmp_path: Path, build: Build
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "quinces.txt").write_text("Quinces are yellow.\n")
+    within(lambda: not _busy(build, other))
+    (folder / "apples.txt").write_text("Apples are crisp.\n")
+    (other / "medlars.txt").write_text("Medlars are brown.\n")
+    within(lambda: found(watched, "medlars brown") == "medlars.txt")
+    assert {document.id for document in watched.collection().documents} == {"quinces.txt", "medlars.txt"}
+
+
+def _busy(build: Build, folder: Path) -> bool:
+    try:
+        build(folder)
+    except WriterBusy:
+        return True
+    return False
 
 
 def _first(service: Service) -> str:

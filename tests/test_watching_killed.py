@@ -6,6 +6,7 @@ import multiprocessing
 import random
 import threading
 import time
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,9 @@ FILES = 30
 KILLS = 20
 
 
-def watch_for_ever(settings: Settings, folder: Path) -> None:
-    watch(settings, [folder], HashingEncoder, threading.Event())
+def watch_for_ever(settings: Settings, started: Event) -> None:
+    started.set()
+    watch(settings, HashingEncoder, threading.Event())
 
 
 def write(folder: Path, name: str, version: int) -> str:
@@ -56,8 +58,11 @@ def test_killed_twenty_times_under_steady_edits(settings: Settings, tmp_path: Pa
     seen = set()
     context = multiprocessing.get_context("spawn")
     for kill in range(KILLS):
-        process = context.Process(target=watch_for_ever, args=(settings, folder))
+        started = context.Event()
+        process = context.Process(target=watch_for_ever, args=(settings, started))
         process.start()
+        # However long a busy machine takes to import what is needed.
+        assert started.wait(60)
         until = time.monotonic() + chance.uniform(2.0, 4.0)
         version = 1000 * (kill + 1)
         while time.monotonic() < until:

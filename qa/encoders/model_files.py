@@ -66,6 +66,52 @@ def locate(model: str) -> ModelFiles:
     return files
 
 
+@dataclass(frozen=True, slots=True)
+class RerankerFiles:
+    """A cross-encoder on disk. ``window`` is in tokens of question and passage together; ``name`` is for people."""
+
+    name: str
+    folder: Path
+    fingerprint: Mapping[str, object]
+    window: int
+
+
+def locate_reranker(model: str) -> RerankerFiles:
+    """Find a cross-encoder by the path of a folder or by its name on a hub, and read its files.
+
+    Raises:
+        ModelNotFound: nothing usable is there.
+    """
+    folder = Path(model) if Path(model).is_dir() else _from_hub(model, "QA_RERANKER")
+    try:
+        return _read_reranker(Path(model).name if Path(model).is_dir() else model, folder)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ModelNotFound(
+            f"{folder} is not a cross-encoder of one score with safetensors weights ({_reason(error)}); "
+            "set QA_RERANKER to the folder that holds its config.json"
+        ) from error
+
+
+def _read_reranker(name: str, folder: Path) -> RerankerFiles:
+    modules = folder / "modules.json"
+    transformer = folder / (json.loads(modules.read_bytes())[0]["path"] if modules.is_file() else "")
+    config = json.loads((transformer / "config.json").read_bytes())
+    if len(config.get("id2label") or [1]) != 1:
+        raise ValueError("it gives more than one score a pair")
+    weights = sorted(folder.rglob("*.safetensors"))
+    if not weights:
+        raise ValueError("no .safetensors file")
+    window = _window(transformer, config)
+    fingerprint = {
+        "weights": _sha256(weights),
+        "architecture": _sha256([*_existing(folder, ("modules.json",)), transformer / "config.json"]),
+        "tokenizer": _sha256([transformer / "tokenizer.json", *_existing(transformer, _TOKENIZER_SETTINGS)]),
+        "window": window,
+        "precision": "float32",
+    }
+    return RerankerFiles(name, folder, fingerprint, window)
+
+
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"{Path(error.filename).name} is missing" if error.filename else str(error.strerror)
@@ -87,7 +133,7 @@ def _folder(model: str) -> Path:
     return _from_hub(model)
 
 
-def _from_hub(model: str) -> Path:
+def _from_hub(model: str, setting: str = "QA_MODEL") -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
@@ -96,13 +142,12 @@ def _from_hub(model: str) -> Path:
     try:
         return Path(snapshot_download(model, allow_patterns=patterns, ignore_patterns=["onnx/*", "openvino/*"]))
     except HFValidationError as error:
-        raise ModelNotFound(
-            f"there is no folder {model!r}, and it is no name on a hub; check --model or QA_MODEL"
-        ) from error
+        where = "--model or QA_MODEL" if setting == "QA_MODEL" else setting
+        raise ModelNotFound(f"there is no folder {model!r}, and it is no name on a hub; check {where}") from error
     except Exception as error:  # the client raises whatever its transport raises
         raise ModelNotFound(
             f"no folder {model!r} is here and the hub did not give it ({type(error).__name__}); "
-            "set QA_MODEL to the folder of a model"
+            f"set {setting} to the folder of a model"
         ) from error
 
 

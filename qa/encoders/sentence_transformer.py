@@ -39,6 +39,10 @@ class SentenceTransformerEncoder:
     def load(self) -> None:
         self._use()
 
+    def module(self) -> Any:
+        """The loaded ``SentenceTransformer``, for compiling it."""
+        return self._use().model
+
     def _use(self) -> _Loaded:
         with self._loading:
             if self._loaded is None:

@@ -28,9 +28,9 @@ _NAMED_SHARE = 0.25
 _MAIN_SHARE, _ARTICLE_SHARE = 0.6, 0.7
 
 
-def main_text(tokens: Sequence[str | Element | End]) -> tuple[range, frozenset[int]]:
+def main_text(tokens: Sequence[str | Element | End]) -> tuple[list[range], frozenset[int]]:
     """Where the main text stands among ``tokens``, and where in it elements begin that are to be passed over."""
-    everything = range(len(tokens))
+    everything = [range(len(tokens))]
     root = next((token for token in tokens if isinstance(token, Element)), None)
     if root is None or not root.weight:
         return everything, frozenset()
@@ -38,7 +38,23 @@ def main_text(tokens: Sequence[str | Element | End]) -> tuple[range, frozenset[i
     left = root.weight - sum(element.weight for element in dropped)
     if not left:
         return everything, frozenset()
-    return _main(tokens, dropped, left) or everything, frozenset(element.start for element in dropped)
+    passed_over = frozenset(element.start for element in dropped)
+    main = _main(tokens, dropped, left)
+    if main is None:
+        return everything, passed_over
+    title = _title_before(tokens, main, dropped)
+    return ([title, main] if title else [main]), passed_over
+
+
+def _title_before(tokens: Sequence[str | Element | End], main: range, dropped: Sequence[Element]) -> range | None:
+    """Where the page's first ``h1`` stands, if that is before the main text and the main text has none."""
+    titles = [token for token in tokens if isinstance(token, Element) and token.tag == "h1" and token.weight]
+    if not titles or titles[0].start >= main.start or any(title.start in main for title in titles):
+        return None
+    title = titles[0]
+    if any(element.start <= title.start < element.end for element in dropped):
+        return None
+    return range(title.start, title.end + 1)
 
 
 def _dropped(tokens: Sequence[str | Element | End], total: int) -> list[Element]:

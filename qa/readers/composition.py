@@ -30,7 +30,7 @@ _INVISIBLE = re.compile(
 _LONGEST_TITLE = 200
 _JUNK_TITLE = re.compile(
     r"(?:untitled.{0,12}|(?:new )?(?:microsoft )?(?:word )?document ?\d*|dokument ?\d*|title|powerpoint[ -]pr.{0,14}"
-    r"|(?:slide|folie|book|sheet|presentation|mappe) ?\d*|unknown|none|null|home|index|\W*)",
+    r"|book\d+|(?:slide|folie|sheet|presentation|mappe) ?\d*|unknown|none|null|home|index|\W*)",
     re.IGNORECASE,
 )
 _PRODUCER = re.compile(r"^microsoft (?:word|powerpoint|excel) - ", re.IGNORECASE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -24,13 +25,15 @@ def discover(paths: Sequence[Path]) -> Iterator[Source | FileReport]:
     """Every file under ``paths``: a ``Source`` where it is to be read, else a report that says why it is not.
 
     With one path, ids are relative to it (a single file: its name). With several, each id starts with the base name
-    of its path. Hidden files are read only where a path names them, and so are those that a ``.qaignore`` keeps out. A
-    link is followed only where it leads to a file inside the folder, and is ignored by its own name. An ignored or
-    hidden folder is one report; a ``.qaignore`` is none.
+    of its path, and with as many of the folders above as tell the paths apart: ``a/docs/x.txt``, ``b/docs/x.txt``.
+    Hidden files are read only where a path names them, and so are those that a ``.qaignore`` keeps out. A link is
+    followed only where it leads to a file inside the folder, and is ignored by its own name. An ignored or hidden
+    folder is one report; a ``.qaignore`` is none. What cannot be looked at has failed; what vanishes meanwhile, and a
+    link that leads nowhere, is skipped.
 
     Raises:
         SourceNotFound: at once, a path that is not there or cannot be looked at.
-        DuplicateDocument: on the way, two files that would get one id.
+        DuplicateDocument: at once, two paths that are the same; on the way, two files that would get one id.
         BadIgnoreFile: on the way, a ``.qaignore`` that is broken.
     """
     for path in paths:
@@ -38,16 +41,15 @@ def discover(paths: Sequence[Path]) -> Iterator[Source | FileReport]:
             path.stat()
         except (OSError, ValueError) as error:
             raise SourceNotFound(f"{printable(str(path))}: {why(error)}; give a file or folder that exists") from None
-    return _walk_all(paths)
-
-
-def _walk_all(paths: Sequence[Path]) -> Iterator[Source | FileReport]:
     if len(paths) == 1:
-        yield from _walk(paths[0], "")
-        return
+        return _walk(paths[0], "")
+    return _walk_all(paths, _prefixes(paths))
+
+
+def _walk_all(paths: Sequence[Path], prefixes: Sequence[str]) -> Iterator[Source | FileReport]:
     seen: dict[str, Path] = {}
-    for path in paths:
-        for found in _walk(path, printable(_base_name(path))):
+    for path, prefix in zip(paths, prefixes, strict=True):
+        for found in _walk(path, prefix):
             if isinstance(found, Source):
                 if (other := seen.get(found.id)) is not None:
                     both = printable(f"{other} and {found.path}")
@@ -58,9 +60,39 @@ def _walk_all(paths: Sequence[Path]) -> Iterator[Source | FileReport]:
             yield found
 
 
-def _base_name(path: Path) -> str:
-    """The last name of a path, also where it is written "." or ".."."""
-    return path.resolve().name if path.name in {"", ".."} else path.name
+def _prefixes(paths: Sequence[Path]) -> list[str]:
+    """What ids begin with, path by path: none is another's, or that of a folder within another's, where possible.
+
+    Raises:
+        DuplicateDocument: two paths are the same.
+    """
+    first: dict[Path, Path] = {}
+    for path in paths:
+        if (other := first.setdefault(path.resolve(), path)) is not path:
+            both = printable(f"{other} and {path}")
+            raise DuplicateDocument(f"{both} are the same folder or file; give one of them")
+    names = [_names(path) for path in paths]
+    counts = [1] * len(paths)
+    while True:
+        prefixes = [parts[-count:] for parts, count in zip(names, counts, strict=True)]
+        taken = Counter(prefixes)
+        clashing = {prefix for prefix in prefixes if taken[prefix] > 1}
+        for prefix in prefixes:
+            above = [prefix[:end] for end in range(1, len(prefix)) if prefix[:end] in taken]
+            clashing.update([prefix, *above] if above else [])
+        longer = [
+            min(count + (prefix in clashing), max(1, len(parts)))
+            for prefix, count, parts in zip(prefixes, counts, names, strict=True)
+        ]
+        if longer == counts:
+            return ["/".join(prefix) for prefix in prefixes]
+        counts = longer
+
+
+def _names(path: Path) -> tuple[str, ...]:
+    """The folders above a path, outermost first, and its own name as it was given, unless that was "." or ".."."""
+    place = path.resolve() if path.name in {"", ".."} else path.parent.resolve() / path.name
+    return tuple(printable(part) for part in place.parts[1:])
 
 
 def _walk(root: Path, prefix: str) -> Iterator[Source | FileReport]:
@@ -86,7 +118,7 @@ def _walk_folder(root: Path, prefix: str) -> Iterator[Source | FileReport]:
             try:
                 children = _children(path)
             except OSError as error:
-                yield FileReport(printable(id or inside.name), "failed", f"the folder: {why(error)}")
+                yield _unreachable(printable(id or inside.name), "the folder: ", error)
                 continue
             if (path / IGNORE_FILE, False) in children:
                 children.remove((path / IGNORE_FILE, False))
@@ -119,7 +151,7 @@ def _entry(path: Path, id: str, inside: Path) -> Source | FileReport:
         if path.is_symlink() and (reason := _unfollowed(path, inside)):
             return FileReport(id, "skipped", reason)
     except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError before Python 3.13
-        return FileReport(id, "failed", f"the link: {why(error)}")
+        return _unreachable(id, "the link: ", error)
     return _file(path, id)
 
 
@@ -145,8 +177,14 @@ def _file(path: Path, id: str) -> Source | FileReport:
     try:
         status = path.stat()
     except OSError as error:
-        return FileReport(id, "failed", why(error))
+        return _unreachable(id, "", error)
     if not stat.S_ISREG(status.st_mode):
         kind = _IRREGULAR.get(stat.S_IFMT(status.st_mode), "not a regular file")
         return FileReport(id, "skipped", kind)
     return Source(id, path, status.st_size)
+
+
+def _unreachable(id: str, what: str, error: Exception) -> FileReport:
+    """Failed where there is a file that may be read another time, skipped where it is gone."""
+    is_gone = isinstance(error, FileNotFoundError | NotADirectoryError)
+    return FileReport(id, "skipped" if is_gone else "failed", f"{what}{why(error)}")

@@ -29,7 +29,7 @@ class DocxReader:
     """
 
     name = "docx"
-    version = "1"
+    version = "2"
     media_type = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 
     def read(self, source: Source) -> Document:

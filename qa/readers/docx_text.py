@@ -22,6 +22,9 @@ _PAGE_BREAKS = frozenset({"page", "column"})
 _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _LONG_CELL = 1_500
 _DEEPEST = 200
+# A cell that says a number or a name for several rows says it in each; a text is said once.
+_LONGEST_REPEATED = 100
+_MOST_COLUMNS = 100
 _OFF = frozenset({"0", "false", "off"})
 
 
@@ -87,9 +90,22 @@ class BodyWriter:
                 for cell in row:
                     self.write(cell, depth + 1)
         else:
+            above: list[str] = []
             for row in rows:
-                self._composition.line(row_line([self._cell(cell) for cell in row]), "table")
+                above = self._cells(row, above)
+                self._composition.line(row_line(above), "table")
         self._composition.gap()
+
+    def _cells(self, row: list[Any], above: list[str]) -> list[str]:
+        """A text for every column of a row; a short one goes on in the rows below that its cell spans."""
+        texts: list[str] = []
+        for cell in row:
+            columns, goes_on = _spans(cell)
+            text = self._cell(cell)
+            if goes_on and not text and len(texts) < len(above) and len(above[len(texts)]) <= _LONGEST_REPEATED:
+                text = above[len(texts)]
+            texts += [text] + [""] * (columns - 1)
+        return texts
 
     def _cell(self, cell: Any) -> str:
         texts = []
@@ -120,6 +136,19 @@ class BodyWriter:
                 parts.append(_MATHS.get(name, ""))
                 pending.extend(reversed(element))
         return "".join(parts)
+
+
+def _spans(cell: Any) -> tuple[int, bool]:
+    """How many columns a cell spans, and whether it is a part of the one above it."""
+    columns, goes_on = 1, False
+    for properties in cell[:1]:
+        for part in properties if local(properties) == "tcPr" else ():
+            value = attribute(part, "val")
+            if local(part) == "gridSpan" and value.isascii() and value.isdigit() and len(value) < 4:
+                columns = min(max(int(value), 1), _MOST_COLUMNS)
+            elif local(part) == "vMerge":
+                goes_on = value != "restart"
+    return columns, goes_on
 
 
 def _rows(table: Any) -> list[list[Any]]:

@@ -23,7 +23,7 @@ class EpubReader:
     """Reads ``application/epub+zip``: every document of the spine, without the navigation."""
 
     name = "epub"
-    version = "1"
+    version = "2"
     media_type = "application/epub+zip"
 
     def read(self, source: Source) -> Document:

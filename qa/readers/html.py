@@ -39,7 +39,7 @@ class HtmlReader:
     """
 
     name = "html"
-    version = "1"
+    version = "2"
     media_type = "text/html"
 
     def read(self, source: Source) -> Document:

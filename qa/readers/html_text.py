@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qa.readers.boilerplate import main_text
 from qa.readers.composition import Composition, row_line
+from qa.readers.grid import Cell, Grid
 from qa.readers.html_tree import HEADINGS, Element, End, parse
 
 _BLOCKS = frozenset(
@@ -15,12 +17,14 @@ _BLOCKS = frozenset(
     "summary table tbody td tfoot th thead tr ul".split()
 ) | frozenset(HEADINGS)
 _LISTS = frozenset({"ul", "ol", "dir"})
+_ROW_GROUPS = frozenset({"thead", "tbody", "tfoot"})
 _SPACE = re.compile(r"[ \t\n\r\f]+")
 _BLANK_LINE = re.compile(r"\n\s*\n")
 _POWERS = str.maketrans("0123456789+-−n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻ⁿ")
 _POWER = re.compile(r"\s*[+\-−]?(?:\d{1,3}|n)\s*")
 _MATHS = frozenset({"mwe-math-fallback-image-inline", "mwe-math-fallback-image-display", "tex", "latex", "math"})
 _DEEPEST_INDENT = 12
+_ALL_ROWS = 65_534
 
 
 def write_page(markup: str, composition: Composition, *, is_whole: bool = False) -> str:
@@ -30,11 +34,16 @@ def write_page(markup: str, composition: Composition, *, is_whole: bool = False)
         is_whole: nothing is boilerplate, as in a book.
     """
     tree = parse(markup)
-    places, dropped = (range(len(tree.tokens)), frozenset[int]()) if is_whole else main_text(tree.tokens)
-    writer = _Writer(composition)
-    place = places.start
-    while place < places.stop:
-        token = tree.tokens[place]
+    parts, dropped = ([range(len(tree.tokens))], frozenset[int]()) if is_whole else main_text(tree.tokens)
+    for part in parts:
+        _write(tree.tokens, part, dropped, _Writer(composition))
+    return tree.title
+
+
+def _write(tokens: Sequence[str | Element | End], part: range, dropped: frozenset[int], writer: _Writer) -> None:
+    place = part.start
+    while place < part.stop:
+        token = tokens[place]
         if isinstance(token, str):
             writer.text(token)
         elif isinstance(token, End):
@@ -45,7 +54,6 @@ def write_page(markup: str, composition: Composition, *, is_whole: bool = False)
             writer.open(token)
         place += 1
     writer.flush()
-    return tree.title
 
 
 @dataclass(slots=True)
@@ -66,7 +74,8 @@ class _Writer:
         self._lists: list[_List] = []
         self._marker = ""
         self._tables: list[Element] = []
-        self._row: list[str] = []
+        self._row: list[Cell] = []
+        self._grid = Grid()
         self._terms = 0
         self._is_term = False
         self._pre = 0
@@ -93,22 +102,23 @@ class _Writer:
         elif tag == "table":
             self._composition.gap()
             self._tables.append(element)
+            self._grid = Grid()
         elif tag == "tr":
             self._row = []
+        elif tag == "caption":
+            self._drop_space()
         else:
             self._open_other(element)
 
     def close(self, element: Element) -> None:
         tag = element.tag
-        if tag in {"td", "th"} and self._in_cell:
-            self._row.append("".join(self._inline))
-            self._inline.clear()
-        elif tag == "tr" and self._in_cell:
-            self._composition.line(row_line([*self._row, "".join(self._inline)]), "table")
-            self._inline.clear()
+        if self._in_cell and tag in {"td", "th", "tr", "caption"}:
+            self._close_in_table(element)
         elif tag in _BLOCKS:
             self._boundary("")
-        if tag in HEADINGS:
+        if tag in _ROW_GROUPS:
+            self._grid = Grid()
+        elif tag in HEADINGS:
             self._heading = 0
         elif tag == "li":
             self._marker = ""
@@ -120,6 +130,18 @@ class _Writer:
             self._superscript -= 1
         elif tag == "q":
             self._inline.append("”")
+
+    def _close_in_table(self, element: Element) -> None:
+        """A cell is gathered, a row or caption of a table of data written."""
+        text = "".join(self._inline)
+        self._inline.clear()
+        if element.tag == "caption":
+            self._composition.paragraph(text)
+        elif element.tag == "tr":
+            cells = [*self._row, Cell(text)] if text.strip() else self._row
+            self._composition.line(row_line(self._grid.row(cells)), "table")
+        else:
+            self._row.append(_cell(element, text))
 
     def flush(self) -> None:
         """Write the inline text that was gathered."""
@@ -151,11 +173,14 @@ class _Writer:
         if not self._in_cell:
             self.flush()
         elif opened == "li":
-            while self._inline and self._inline[-1].isspace():
-                self._inline.pop()
+            self._drop_space()
             self._inline.append("; " if self._inline else "")
         else:
             self._inline.append(" ")
+
+    def _drop_space(self) -> None:
+        while self._inline and self._inline[-1].isspace():
+            self._inline.pop()
 
     def _begin_item(self, element: Element) -> None:
         if self._in_cell:
@@ -205,6 +230,12 @@ def _list(element: Element) -> _List:
         return _List(None)
     is_reversed = "reversed" in element.attributes
     return _List(_integer(element.get("start"), 1), -1 if is_reversed else 1)
+
+
+def _cell(element: Element, text: str) -> Cell:
+    """Of a ``td`` or ``th``; zero rows are all that follow in its group."""
+    rows = _integer(element.get("rowspan"), 1)
+    return Cell(text, max(_integer(element.get("colspan"), 1), 1), rows or _ALL_ROWS)
 
 
 def _integer(value: str, default: int) -> int:

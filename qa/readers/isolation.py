@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic, perf_counter
+from time import monotonic, perf_counter, sleep
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -29,6 +29,7 @@ _FLAGS = ("-I", "-B", "-c")
 _BOOTSTRAP = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from qa.readers.worker import main; main()"
 _SECONDS_TO_START = 60.0
 _SECONDS_TO_END = 5.0
+_SECONDS_BETWEEN_LOOKS = 0.005
 _MOST_BESIDE_TEXT = 256 * 1024 * 1024
 
 
@@ -202,27 +203,44 @@ class _Process:
 
     def end(self) -> None:
         """Kill it, and whatever it started."""
-        if self._popen.poll() is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._popen.pid, signal.SIGKILL)
-            self._popen.wait()
+        self._kill_group()
         for pipe in (self._requests, self._answers, self._errors):
             pipe.close()
 
+    def _kill_group(self) -> int:
+        """Kill what is left of the group; returns the exit code of its leader.
+
+        Before the leader is waited for: afterwards its number, which is the group's, may be somebody else's.
+        """
+        if self._popen.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._popen.pid, signal.SIGKILL)
+        return self._popen.wait()
+
+    def _has_ended(self) -> bool:
+        """Within a few seconds; it is not waited for."""
+        deadline = monotonic() + _SECONDS_TO_END
+        while self._popen.returncode is None:
+            if os.waitid(os.P_PID, self._popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                return True
+            if monotonic() > deadline:
+                return False
+            sleep(_SECONDS_BETWEEN_LOOKS)
+        return True
+
     def _ending(self) -> str:
-        try:
-            code = self._popen.wait(_SECONDS_TO_END)
-        except subprocess.TimeoutExpired:
+        if not self._has_ended():
             return "the reader closed its connection"
+        code = self._kill_group()
         return f"the reader crashed (signal {-code})" if code < 0 else f"the reader ended itself (code {code})"
 
     def _last_words(self) -> str:
         """The last line it wrote before it could answer; empty while it runs."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._popen.wait(_SECONDS_TO_END)
-            lines = self._errors.read(65_536).decode("utf-8", "replace").splitlines()
-            return lines[-1] if lines else ""
-        return ""
+        if not self._has_ended():
+            return ""
+        self._kill_group()
+        lines = self._errors.read(65_536).decode("utf-8", "replace").splitlines()
+        return lines[-1] if lines else ""
 
 
 def _opened(pipe: IO[bytes] | None) -> IO[bytes]:

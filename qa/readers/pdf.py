@@ -10,6 +10,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from qa.errors import UnreadableDocument
+from qa.readers.pdf_annotations import open_forms, written_on
 from qa.readers.pdf_glyphs import page_runs
 from qa.readers.pdf_layout import Line, lines_in_order
 from qa.readers.pdf_outline import headings, outline, title_of
@@ -29,11 +30,15 @@ _PDFIUM = Lock()
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What was got out of a page. ``lines`` is ``None`` where it is damaged, ``cut`` whether it had too many."""
+    """What was got out of a page. ``lines`` is ``None`` where it is damaged, ``cut`` whether it had too many.
+
+    ``written`` are the lines that people wrote on it: fields, comments.
+    """
 
     lines: list[Line] | None
     height: float = 1.0
     cut: bool = False
+    written: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,8 @@ class PdfReader:
     """Reads ``application/pdf`` with PDFium.
 
     Pages stand in the text in order, a blank line between them; every page that was tried is there, with an
-    empty span where it has no text or is damaged. Running headers and footers are in the text and in ``excluded``.
+    empty span where it has no text or is damaged. What was written into forms, and comments, stand at the end of their
+    page. Running headers and footers are in the text and in ``excluded``.
 
     Args:
         most_pages: the pages read of one file; ``problems`` says so where it has more, or declares more.
@@ -57,7 +63,7 @@ class PdfReader:
     """
 
     name = "pdf"
-    version = "1"
+    version = "2"
     media_type = "application/pdf"
 
     def __init__(self, most_pages: int = 10_000, most_characters: int = 200_000) -> None:
@@ -68,12 +74,13 @@ class PdfReader:
         """Raises UnreadableDocument or OSError."""
         data = source.path.read_bytes()
         with _PDFIUM, _opened(data) as document:
+            open_forms(document)
             declared = len(document)
             pages = self._pages(document, declared)
             entries = list(outline(document))
             title = title_of(document, (pages[0].lines or []) if pages else [], entries)
         problems = [*self._unread(pages, declared), *_without_text(pages)]
-        if not any(page.lines for page in pages):
+        if not any(page.lines or page.written for page in pages):
             raise UnreadableDocument(_refusal(pages))
         found = _assembled(pages)
         return Document(
@@ -110,12 +117,13 @@ class PdfReader:
         try:
             text_page = page.get_textpage()
             upright, turned, height = page_runs(page, text_page, self._most_characters)
+            written = written_on(document, page)
             cut = text_page.count_chars() > self._most_characters
         except PdfiumError:
             return _Read(None)
         finally:
             page.close()
-        return _Read([*lines_in_order(upright), *lines_in_order(turned)], height, cut)
+        return _Read([*lines_in_order(upright), *lines_in_order(turned)], height, cut, written)
 
     def _unread(self, pages: Sequence[_Read], declared: int) -> Iterator[str]:
         if len(pages) < declared:
@@ -154,11 +162,11 @@ def _assembled(pages: Sequence[_Read]) -> _Text:
     start = 0
     for number, (on_page, apart, height) in enumerate(zip(lines, running, heights, strict=True), 1):
         page = page_text(on_page, apart, height, vocabulary)
-        parts.append(page.text)
-        placed.append(Page(number, start, start + len(page.text)))
+        parts.append("\n\n".join(filter(None, [page.text, "\n".join(pages[number - 1].written)])))
+        placed.append(Page(number, start, start + len(parts[-1])))
         spans = sorted(page.spans[at] for at in apart)
         excluded += [Span(start + first, start + last) for first, last in spans]
-        start += len(page.text) + len(_BETWEEN_PAGES)
+        start += len(parts[-1]) + len(_BETWEEN_PAGES)
     return _Text(_BETWEEN_PAGES.join(parts), tuple(placed), tuple(excluded))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.config import JsonDict
@@ -29,8 +29,9 @@ SearchMode = Annotated[
         description="How to search. `dense` compares embeddings by cosine, `lexical` words by BM25, `hybrid` does both."
     ),
 ]
-NotYet = Annotated[
-    Literal[False], Field(description="Whether a cross-encoder orders the passages anew. There is none yet.")
+Rerank = Annotated[
+    bool,
+    Field(description="Whether a cross-encoder orders the first passages anew. Refused where the service has none."),
 ]
 Sections = Annotated[
     list[Glob],
@@ -54,12 +55,12 @@ class AskRequest(BaseModel):
     question: str = Field(description="The question, in plain language.", json_schema_extra=NOT_BLANK)
     top_k: TopK = 5
     mode: SearchMode = "hybrid"
-    rerank: NotYet = False
+    rerank: Rerank = False
     documents: Globs = []
     sections: Sections = []
 
     def query(self) -> Query:
-        return Query(self.question, self.top_k, tuple(self.documents), tuple(self.sections), self.mode)
+        return Query(self.question, self.top_k, tuple(self.documents), tuple(self.sections), self.mode, self.rerank)
 
 
 class AskParameters(BaseModel):
@@ -72,11 +73,12 @@ class AskParameters(BaseModel):
     )
     top_k: TopK = 5
     mode: SearchMode = "hybrid"
+    rerank: Rerank = False
     documents: Globs = []
     sections: Sections = []
 
     def query(self) -> Query:
-        return Query(self.q, self.top_k, tuple(self.documents), tuple(self.sections), self.mode)
+        return Query(self.q, self.top_k, tuple(self.documents), tuple(self.sections), self.mode, self.rerank)
 
 
 class BatchRequest(BaseModel):

@@ -6,12 +6,11 @@ import logging
 import socket
 import sys
 import threading
-from collections.abc import Sequence
-from pathlib import Path
 
 import structlog
 import uvicorn
 
+from qa.evaluation_queue import EvaluationQueue
 from qa.service import Service
 from qa.settings import Settings
 from qa.types import State
@@ -22,8 +21,9 @@ from qa.web.app import create_app
 _SECONDS_TO_FINISH = 10
 
 
-def run(settings: Settings, listening: socket.socket, watched: Sequence[Path] = ()) -> None:
-    """Serve until a signal; requests that are under way are finished first. ``watched`` paths are indexed on change."""
+def run(settings: Settings, listening: socket.socket, watched: bool = False) -> None:
+    """Serve until a signal; requests that are under way are finished first. With ``watched`` the index follows its
+    files."""
     _configure_logging()
     service = Service(settings)
     host, port = listening.getsockname()[:2]
@@ -38,11 +38,19 @@ def run(settings: Settings, listening: socket.socket, watched: Sequence[Path] = 
     threading.Thread(target=service.follow, args=(stopped, ready), daemon=True, name="follow").start()
     if watched:
         # A daemon: stopping does not wait for a build, which loses nothing by being cut off.
-        arguments = (settings, watched, service.encoder, stopped)
+        arguments = (settings, service.encoder, stopped)
         threading.Thread(target=watch, args=arguments, daemon=True, name="watch").start()
     # No access log: a GET's address holds the question, and questions are not logged.
+    evaluations = EvaluationQueue(
+        settings.indexes / settings.name,
+        service,
+        settings.model_dump(mode="json"),
+        most_waiting=settings.max_evaluations,
+        most_kept=settings.keep_evaluations,
+    )
+    threading.Thread(target=evaluations.run, daemon=True, name="evaluate").start()
     config = uvicorn.Config(
-        create_app(service),
+        create_app(service, evaluations, max_upload_bytes=settings.max_upload_mb * 10**6),
         log_config=None,
         access_log=False,
         server_header=False,
@@ -53,6 +61,7 @@ def run(settings: Settings, listening: socket.socket, watched: Sequence[Path] = 
         uvicorn.Server(config).run(sockets=[listening])
     finally:
         stopped.set()
+        evaluations.stop()
 
 
 def _configure_logging() -> None:

@@ -50,6 +50,7 @@ def shown(text: str) -> str:
 
 # By the kind of pydantic's error: the code of the problem, and the sentence.
 _OBJECT = ("wrong-type", "The {name} must be a JSON object; known fields: {fields}.")
+_BOOLEAN = ("wrong-type", "{name} must be true or false.")
 _TEXT = ("wrong-type", "{name} must be a string.")
 _NUMBER = ("wrong-type", "{name} must be a whole number.")
 _KINDS: Mapping[str, tuple[str, str]] = {
@@ -58,6 +59,8 @@ _KINDS: Mapping[str, tuple[str, str]] = {
     "literal_error": ("mode-unknown", "{name} can only be {expected}."),
     "model_attributes_type": _OBJECT,
     "model_type": _OBJECT,
+    "bool_parsing": _BOOLEAN,
+    "bool_type": _BOOLEAN,
     "string_type": _TEXT,
     "string_unicode": ("invalid-request", "{name} holds half of a surrogate pair; remove it."),
     "string_too_short": ("invalid-request", "{name} is empty; write a pattern such as reports/*.txt, or leave it out."),

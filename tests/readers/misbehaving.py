@@ -91,6 +91,12 @@ def _start_child(source: Source) -> None:
     time.sleep(1000)
 
 
+def _start_child_and_abort(source: Source) -> None:
+    child = subprocess.Popen(["/bin/sleep", "1000"])
+    source.path.with_name("child").symlink_to(str(child.pid))
+    os.abort()
+
+
 _DEEDS: dict[str, Callable[[Source], None]] = {
     "abort": _abort,
     "segfault": _segfault,
@@ -103,6 +109,7 @@ _DEEDS: dict[str, Callable[[Source], None]] = {
     "fill disk": _fill_disk,
     "write garbage": _write_garbage,
     "start child": _start_child,
+    "start child and abort": _start_child_and_abort,
 }
 
 

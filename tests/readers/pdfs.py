@@ -24,14 +24,26 @@ def lines(*texts: str, x: float = 72, y: float = 700, leading: float = 12, size:
 
 
 def pdf(
-    *pages: Sequence[Text], title: str = "", outline: Sequence[tuple[str, int]] = (), count: int | None = None
+    *pages: Sequence[Text],
+    title: str = "",
+    outline: Sequence[tuple[str, int]] = (),
+    count: int | None = None,
+    annotations: Sequence[str] = (),
 ) -> bytes:
-    """A PDF of these pages. ``outline`` pairs titles with page numbers from 1; ``count`` is declared in their place."""
+    """A PDF of these pages. ``outline`` pairs titles with page numbers from 1; ``count`` is declared in their place.
+
+    ``annotations`` are the entries of dictionaries, on the first page; all of them are in the form.
+    """
     bodies: dict[int, bytes] = {}
     page_numbers = [10 + 2 * number for number in range(len(pages))]
     first_entry = 10 + 2 * len(pages)
     entries = [first_entry + number for number in range(len(outline))]
-    bodies[1] = b"<< /Type /Catalog /Pages 2 0 R /Outlines 5 0 R >>"
+    first_annotation = first_entry + len(outline)
+    annotated = [first_annotation + number for number in range(len(annotations))]
+    references = " ".join(f"{number} 0 R" for number in annotated)
+    bodies[1] = f"<< /Type /Catalog /Pages 2 0 R /Outlines 5 0 R /AcroForm << /Fields [{references}] >> >>".encode()
+    for number, entries_of in zip(annotated, annotations, strict=True):
+        bodies[number] = f"<< /Type /Annot /Rect [10 10 90 30] {entries_of} >>".encode("cp1252")
     kids = " ".join(f"{number} 0 R" for number in page_numbers)
     bodies[2] = f"<< /Type /Pages /Kids [{kids}] /Count {len(pages) if count is None else count} >>".encode()
     bodies[3] = b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>"
@@ -44,7 +56,8 @@ def pdf(
         )
         bodies[number] = (
             b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 %d %d] /Contents %d 0 R "
-            b"/Resources << /Font << /F1 3 0 R >> >> >>" % (WIDTH, HEIGHT, number + 1)
+            b"/Resources << /Font << /F1 3 0 R >> >> %s >>"
+            % (WIDTH, HEIGHT, number + 1, f"/Annots [{references}]".encode() if number == page_numbers[0] else b"")
         )
         bodies[number + 1] = b"<< /Length %d >>\nstream\n%s\nendstream" % (len(content), content)
     for number, (entry, (heading, target)) in enumerate(zip(entries, outline, strict=True)):

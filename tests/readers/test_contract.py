@@ -95,6 +95,7 @@ def test_a_file_cut_off_or_garbled_is_reported_and_never_raises(tmp_path: Path, 
         assert "Error" not in report.reason
 
 
+@pytest.mark.slow
 def test_every_shared_file_becomes_something_sensible() -> None:
     folder = SHARED / "data" / "documents"
     if not folder.exists():

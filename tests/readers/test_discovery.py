@@ -53,8 +53,51 @@ def test_a_missing_path_is_refused_before_anything_is_found(tmp_path: Path) -> N
         discover([tmp_path, tmp_path / "gone"])
 
 
-def test_two_files_with_one_id_are_refused_by_name(tmp_path: Path) -> None:
+def test_paths_of_one_base_name_are_told_apart_by_the_folders_above(tmp_path: Path) -> None:
+    _write(tmp_path, "x/docs/a.txt", "y/docs/a.txt", "y/docs/.git/config", "x/docs/.git/config", "z.txt")
+    paths = [tmp_path / "x/docs", tmp_path / "y/docs", tmp_path / "z.txt"]
+    assert [found.id for found in discover(paths)] == [
+        "x/docs/.git",
+        "x/docs/a.txt",
+        "y/docs/.git",
+        "y/docs/a.txt",
+        "z.txt",
+    ]
+    assert _ids(*reversed(paths)) == ["z.txt", "y/docs/a.txt", "x/docs/a.txt"]
+
+
+def test_as_many_folders_are_named_as_tell_the_paths_apart(tmp_path: Path) -> None:
+    _write(tmp_path, "a/x/docs/1.txt", "b/x/docs/1.txt", "c/docs/1.txt")
+    paths = [tmp_path / "a/x/docs", tmp_path / "b/x/docs", tmp_path / "c/docs"]
+    assert _ids(*paths) == ["a/x/docs/1.txt", "b/x/docs/1.txt", "c/docs/1.txt"]
+
+
+def test_no_path_is_called_by_what_lies_below_another(tmp_path: Path) -> None:
+    _write(tmp_path, "1/docs/a.txt", "2/docs/a.txt", "z/1/docs/a.txt")
+    assert _ids(tmp_path / "1/docs", tmp_path / "2/docs", tmp_path / "z/1") == [
+        f"{tmp_path.name}/1/docs/a.txt",
+        "2/docs/a.txt",
+        "z/1/docs/a.txt",
+    ]
+
+
+@pytest.mark.parametrize("second", ["docs", "link", "docs/../docs"])
+def test_one_folder_given_twice_is_refused(tmp_path: Path, second: str) -> None:
+    _write(tmp_path, "docs/a.txt")
+    (tmp_path / "link").symlink_to(tmp_path / "docs")
+    with pytest.raises(DuplicateDocument, match=r"docs and .* are the same folder or file; give one of them"):
+        discover([tmp_path / "docs", tmp_path / second])
+
+
+def test_a_folder_within_another_that_is_given_too_has_ids_of_its_own(tmp_path: Path) -> None:
+    _write(tmp_path, "docs/docs/a.txt")
+    assert _ids(tmp_path / "docs", tmp_path / "docs/docs") == [f"{tmp_path.name}/docs/docs/a.txt", "docs/docs/a.txt"]
+
+
+def test_two_files_with_one_id_are_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no folder above is left to name, as of two folders at the top."""
     _write(tmp_path, "x/docs/a.txt", "y/docs/a.txt")
+    monkeypatch.setattr("qa.readers.discovery._names", lambda path: (path.name,))
     with pytest.raises(
         DuplicateDocument, match=r"x/docs/a\.txt and .*y/docs/a\.txt would both be document docs/a\.txt"
     ):
@@ -91,11 +134,11 @@ def test_links_are_followed_only_to_files_within(tmp_path: Path) -> None:
     }
 
 
-def test_links_that_lead_nowhere_fail(tmp_path: Path) -> None:
+def test_links_that_lead_nowhere_are_skipped_and_loops_fail(tmp_path: Path) -> None:
     (tmp_path / "dangling").symlink_to(tmp_path / "gone")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     reports = _reports(tmp_path)
-    assert reports["dangling"] == ("failed", "the link: no such file or directory")
+    assert reports["dangling"] == ("skipped", "the link: no such file or directory")
     assert reports["loop"][0] == "failed"
 
 
@@ -105,7 +148,7 @@ def test_what_is_no_regular_file_is_skipped(tmp_path: Path) -> None:
     assert list(discover([tmp_path / "pipe.txt"])) == [FileReport("pipe.txt", "skipped", "a named pipe")]
 
 
-def test_a_folder_that_vanishes_fails_and_the_others_are_found(tmp_path: Path) -> None:
+def test_a_folder_that_vanishes_is_skipped_and_the_others_are_found(tmp_path: Path) -> None:
     _write(tmp_path, "a.txt", "b/c.txt", "d.txt")
     found = discover([tmp_path])
     first = next(found)
@@ -114,12 +157,20 @@ def test_a_folder_that_vanishes_fails_and_the_others_are_found(tmp_path: Path) -
     assert [first.id, *(item.id for item in found)] == ["a.txt", "b", "d.txt"]
 
 
-def test_a_folder_that_cannot_be_listed_fails_with_the_reason(tmp_path: Path) -> None:
+def test_a_folder_that_moves_away_is_skipped_with_the_reason(tmp_path: Path) -> None:
     _write(tmp_path, "a.txt", "b/c.txt")
     found = discover([tmp_path])
     next(found)
     (tmp_path / "b").rename(tmp_path / "moved")
-    assert next(found) == FileReport("b", "failed", "the folder: no such file or directory")
+    assert next(found) == FileReport("b", "skipped", "the folder: no such file or directory")
+
+
+def test_a_folder_that_cannot_be_listed_fails_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("qa.readers.discovery.os.scandir", refuse)
+    assert list(discover([tmp_path])) == [FileReport(tmp_path.name, "failed", "the folder: permission denied")]
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9.txt", b"caf\xe9/a.txt"])
@@ -185,12 +236,12 @@ def test_folders_that_lead_into_one_another_end(tmp_path: Path) -> None:
     assert {reason for _, reason in _reports(tmp_path).values()} == {"a link to a folder"}
 
 
-def test_a_file_that_vanishes_fails_and_the_others_are_found(tmp_path: Path) -> None:
+def test_a_file_that_vanishes_is_skipped_and_the_others_are_found(tmp_path: Path) -> None:
     _write(tmp_path, "a.txt", "b.txt", "c.txt")
     found = discover([tmp_path])
     assert next(found).id == "a.txt"
     (tmp_path / "b.txt").unlink()
-    assert next(found) == FileReport("b.txt", "failed", "no such file or directory")
+    assert next(found) == FileReport("b.txt", "skipped", "no such file or directory")
     assert next(found).id == "c.txt"
 
 
@@ -199,6 +250,7 @@ def test_a_folder_is_a_folder_whatever_its_name(tmp_path: Path) -> None:
     assert _ids(tmp_path) == ["x.pdf/a.txt"]
 
 
+@pytest.mark.slow
 def test_ten_thousand_files_are_found_within_seconds(tmp_path: Path) -> None:
     for folder in range(100):
         (tmp_path / str(folder)).mkdir()
@@ -210,6 +262,7 @@ def test_ten_thousand_files_are_found_within_seconds(tmp_path: Path) -> None:
     assert time.perf_counter() - started < 5
 
 
+@pytest.mark.slow
 def test_folders_nested_deeper_than_the_stack_are_walked(tmp_path: Path) -> None:
     folders = [tmp_path]
     try:

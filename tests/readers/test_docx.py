@@ -56,6 +56,17 @@ def _r(text: str, properties: str = "") -> str:
         ),
         (f"<w:tbl><w:tr><w:tc>{_p(_r('a')) + _p(_r('b'))}</w:tc></w:tr></w:tbl>", "a\n\nb"),
         (
+            f'<w:tbl><w:tr><w:tc><w:tcPr><w:gridSpan w:val="2"/></w:tcPr>{_p(_r("a"))}</w:tc><w:tc>{_p(_r("b"))}</w:tc>'
+            f"</w:tr><w:tr>{''.join(f'<w:tc>{_p(_r(x))}</w:tc>' for x in 'cde')}</w:tr></w:tbl>",
+            "a | | b\nc | d | e",
+        ),
+        (
+            f'<w:tbl><w:tr><w:tc><w:tcPr><w:vMerge w:val="restart"/></w:tcPr>{_p(_r("a"))}</w:tc><w:tc>{_p(_r("b"))}'
+            f"</w:tc></w:tr><w:tr><w:tc><w:tcPr><w:vMerge/></w:tcPr>{_p('')}</w:tc><w:tc>{_p(_r('c'))}</w:tc></w:tr>"
+            "</w:tbl>",
+            "a | b\na | c",
+        ),
+        (
             _p(_r("a") + f"<w:r><w:pict><w:txbxContent>{_p(_r('box'))}</w:txbxContent></w:pict></w:r>" + _r("b")),
             "ab\n\nbox",
         ),

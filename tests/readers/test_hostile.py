@@ -19,6 +19,8 @@ from qa.readers.isolation import IsolatedReader, ReadingLimits
 from qa.types import Document, FileReport, Source
 from tests.readers import hostile_files
 
+pytestmark = pytest.mark.slow
+
 LIMITS = ReadingLimits(seconds=20, memory_bytes=1_000_000_000, max_characters=10_000_000)
 # The slowest but for what was asked to take too long: far below the limit, so that a machine may be busy.
 _PATIENCE = LIMITS.seconds + 5

@@ -30,6 +30,15 @@ def _read(folder: Path, page: str | bytes) -> Document:
         ("<table><tr><th>a<th>b<tr><td>1<td><ul><li>x<li>y</ul></table>z", "a | b\n1 | x; y\n\nz"),
         ("<table><tr><td>a<td>b<tr><td></table><table><tr><td>c<td>d</table>", "a | b\n\nc | d"),
         ("<table><tr><td><table><tr><td>a<td>b</table><td><p>c<p>d</table>", "a | b\n\nc\n\nd"),
+        ("<table><caption> a <b>b</b><tr><td>c<td>d</table>", "a b\n\nc | d"),
+        ("<table><tr><td rowspan=2>a<td>b<tr><td>c<tr><td>d<td>e</table>", "a | b\na | c\nd | e"),
+        ("<table><tr><td>a<td rowspan=2>b<td>c<tr><td>d<td>e</table>", "a | b | c\nd | b | e"),
+        ("<table><tr><td>a<td rowspan=2>b<tr><td>d</table>", "a | b\nd | b"),
+        ("<table><tr><th colspan=2>a<th>b<tr><td>c<td>d<td>e</table>", "a | | b\nc | d | e"),
+        ("<table><tr><td rowspan=2 colspan=2>a<td>b<tr><td>c</table>", "a | | b\na | | c"),
+        ("<table><tbody><tr><td rowspan=0>a<td>b<tr><td>c<tbody><tr><td>d<td>e</table>", "a | b\na | c\nd | e"),
+        (f"<table><tr><td rowspan=2>{'a' * 101}<td>b<tr><td>c</table>", f"{'a' * 101} | b\n| c"),
+        ("<table><tr><td rowspan=-1 colspan=x>a<td>b<tr><td>c<td>d</table>", "a | b\nc | d"),
         ("<pre>a\n  b\n</pre>c", "a\n  b\n\nc"),
         ("10<sup>3</sup> and 1<sup>st</sup>", "10³ and 1st"),
         ("<q>a</q>&shy;b\u200b", "“a”b"),
@@ -60,11 +69,33 @@ def test_headings_are_sections_and_nested(tmp_path: Path) -> None:
         ("<title> A\n b </title><h1>C</h1>", "A b"),
         ("<title></title><h1>C</h1>", "C"),
         ("<title>Untitled</title><h1>C</h1>", "C"),
+        ("<title>Book</title><h1>C</h1>", "Book"),
+        ("<title>Book1</title><h1>C</h1>", "C"),
         ("<svg><title>Logo</title></svg>words", "a.html"),
     ],
 )
 def test_titles(tmp_path: Path, page: str, title: str) -> None:
     assert _read(tmp_path, page).title == title
+
+
+def test_a_title_outside_the_main_text_is_kept(tmp_path: Path) -> None:
+    menu = "<nav><a>Menu</a></nav>"
+    document = _read(
+        tmp_path, f"<header>{menu}<h1>Boilers</h1></header><aside>x</aside><main><h2>A</h2><p>{_WORDS}</main>"
+    )
+    assert document.text == f"Boilers\n\nA\n\n{_WORDS.strip()}"
+    assert document.title == "Boilers"
+    assert [(section.title, section.level) for section in document.sections] == [("Boilers", 1), ("A", 2)]
+
+
+def test_a_title_of_the_site_beside_one_of_the_text_is_left_out(tmp_path: Path) -> None:
+    document = _read(tmp_path, f"<header><h1>Site</h1></header><main><h1>Boilers</h1><p>{_WORDS}</main>")
+    assert document.text == f"Boilers\n\n{_WORDS.strip()}"
+
+
+def test_spans_of_a_hostile_table_are_bounded(tmp_path: Path) -> None:
+    row = "<tr>" + "<td colspan=1000 rowspan=65534>a" * 20
+    assert len(_read(tmp_path, f"<table>{row * 20}</table>").text) < 1_000_000
 
 
 @pytest.mark.parametrize(
@@ -128,6 +159,7 @@ def test_encodings(tmp_path: Path, page: str, encoding: str) -> None:
     assert document.text == page.rpartition(">")[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page",
     [

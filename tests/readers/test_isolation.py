@@ -20,6 +20,8 @@ from qa.types import Document, FileReport, Source
 from tests.conftest import REPOSITORY
 from tests.readers.misbehaving import misbehave, unstartable
 
+pytestmark = pytest.mark.slow
+
 LIMITS = ReadingLimits(max_bytes=3_000_000, seconds=10, memory_bytes=500_000_000, max_characters=1_000_000)
 
 
@@ -180,6 +182,13 @@ def test_a_process_that_ended_between_two_files_costs_neither(tmp_path: Path, re
     first = _worker(reader)
     os.kill(first, signal.SIGKILL)
     assert _ends(first)
+    assert _reads(reader, tmp_path)
+
+
+def test_what_a_reader_started_is_killed_when_it_crashes(tmp_path: Path, reader: IsolatedReader) -> None:
+    source = _source(tmp_path, "start child and abort")
+    assert _outcome(reader, source) == ("failed", f"the reader crashed (signal {int(signal.SIGABRT)})")
+    assert _ends(int((tmp_path / "child").readlink().name))
     assert _reads(reader, tmp_path)
 
 

@@ -111,6 +111,7 @@ def test_crlf_and_a_byte_order_mark_leave_the_spans_right(tmp_path: Path) -> Non
     assert [document.text[section.start : section.body] for section in document.sections] == ["# A", "B\n---"]
 
 
+@pytest.mark.slow
 def test_long_documents_have_the_sections_of_short_ones(tmp_path: Path) -> None:
     filling = "Words and words.\n\n" * 10
     chapters = [f"# Chapter {n}\n\n{filling}```\nx\n\n# no\n\n```\n\n" for n in range(6_000)]

@@ -210,7 +210,7 @@ def test_without_a_title_the_outline_and_then_the_file_name_gives_one(folder: Pa
     assert _read(folder, pdf(lines(*PROSE), outline=[("Beginnings", 1)])).title == "Beginnings"
     document = _read(folder, pdf(lines(*PROSE)))
     assert document.title == "a.pdf"
-    assert (document.id, document.media_type, document.reader) == ("papers/a.pdf", "application/pdf", "pdf/1")
+    assert (document.id, document.media_type, document.reader) == ("papers/a.pdf", "application/pdf", "pdf/2")
     assert document.source_sha256 == hashlib.sha256((folder / "a.pdf").read_bytes()).hexdigest()
 
 
@@ -249,6 +249,38 @@ def test_a_million_declared_pages_cost_no_time(folder: Path) -> None:
     assert all("1,000,000" in problem for problem in document.problems)
 
 
+def test_what_was_written_into_a_form_is_read_on_its_page(folder: Path) -> None:
+    fields = [
+        "/Subtype /Widget /FT /Tx /T (name) /TU (Your name) /V (Anna Berg)",
+        "/Subtype /Widget /FT /Tx /T (town) /V (Malm\xf6)",
+        "/Subtype /Widget /FT /Ch /Ff 131072 /T (colour) /Opt [(red) (blue)] /V (blue)",
+        "/Subtype /Widget /FT /Tx /T (empty)",
+        "/Subtype /Widget /FT /Tx /Ff 8192 /T (password) /V (secret)",
+        "/Subtype /Widget /FT /Tx /F 2 /T (hidden) /V (unseen)",
+        "/Subtype /FreeText /Contents (Put on the page.)",
+        "/Subtype /Text /Contents (Is this\\nright?)",
+        "/Subtype /Link /Contents (a link)",
+    ]
+    document = _read(folder, pdf(lines("Form."), lines("Second."), annotations=fields))
+    written = ["Your name: Anna Berg", "town: Malmö", "colour: blue", "Put on the page.", "Comment: Is this right?"]
+    assert document.text == "Form.\n\n" + "\n".join(written) + "\n\nSecond."
+    assert [document.text[page.start : page.end][-10:] for page in document.pages] == ["his right?", "Second."]
+
+
+def test_a_form_without_any_other_text_is_read(folder: Path) -> None:
+    document = _read(folder, pdf([], annotations=["/Subtype /Widget /FT /Tx /T (name) /V (Anna)"]))
+    assert document.text == "name: Anna"
+
+
+def test_annotations_are_bounded(folder: Path) -> None:
+    many = [f"/Subtype /FreeText /Contents (Note {number})" for number in range(3000)]
+    assert _read(folder, pdf(lines("Words."), annotations=many)).text.count("Note") == 2000
+
+
+def test_the_fields_of_real_forms_are_read() -> None:
+    assert "First Name: Alice" in _real("py-pdf+pypdf/resources/libreoffice-form.pdf").text
+
+
 def test_pages_and_characters_are_bounded(folder: Path) -> None:
     reader = PdfReader(most_pages=2, most_characters=60)
     document = _read(folder, pdf(lines("Short."), lines(*PROSE), lines("Never read.")), reader)
@@ -259,6 +291,7 @@ def test_pages_and_characters_are_bounded(folder: Path) -> None:
     assert len(document.text) == len("Short.\n\n") + 60
 
 
+@pytest.mark.slow
 def test_every_pdf_of_the_shared_data_is_read_or_refused() -> None:
     paths = sorted(DOCUMENTS.rglob("*.pdf"))
     if not paths:

@@ -57,6 +57,17 @@ def filled(make: Make, rows: int = 10) -> VectorIndex:
     return index
 
 
+def test_gives_the_cosines_of_rows_that_are_named(make: Make) -> None:
+    index = filled(make, 50)
+    index.delete(np.array([3], dtype=np.int64))
+    vector = unit(1, 1)
+    ids, cosines = index.search(vector, 49)
+    assert index.cosines(vector[0], ids[0]).tolist() == pytest.approx(cosines[0].tolist(), abs=2e-6)
+    assert index.cosines(vector[0], ids[0][:0]).shape == (0,)
+    with pytest.raises(VectorIndexError, match="does not hold"):
+        index.cosines(vector[0], np.array([1, 3], dtype=np.int64))
+
+
 def test_finds_the_nearest_first_with_its_cosine(make: Make) -> None:
     vectors = unit(0, 10)
     ids, cosines = filled(make).search(unit(1, 2), 10)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
@@ -37,6 +38,7 @@ def sound(response: Any) -> bool:
     return 400 <= response.status_code < 500 and body["status"] == response.status_code and bool(body["detail"])
 
 
+@pytest.mark.slow
 @given(path=st.sampled_from(["/v1/ask", "/v1/ask/batch"]), body=bodies | st.binary(max_size=60))
 @settings(max_examples=400, deadline=None)
 def test_bodies(path: str, body: bytes) -> None:

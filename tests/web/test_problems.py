@@ -43,7 +43,7 @@ def problem(response: Any, status: int, type: str) -> dict[str, Any]:
         ({"question": 5}, "wrong-type", "question", "question must be a string."),
         ({}, "missing-field", "question", "question is missing; it is required."),
         ({"question": "a", "topk": 1}, "unknown-field", "topk", "topk is not a known field; did you mean top_k?"),
-        ({"question": "a", "rerank": True}, "mode-unknown", "rerank", "rerank can only be False."),
+        ({"question": "a", "rerank": "yes"}, "wrong-type", "rerank", "rerank must be true or false."),
         ({"question": "a", "reranker": 1}, "unknown-field", "reranker", "reranker is not a known field; did you mean"),
         (
             {"question": "a", "mode": "fuzzy"},

@@ -1,0 +1,91 @@
+"""Fusion checked by hand, and when a model is held to be blind."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from qa.diversity import distinct_first
+from qa.fusion import fused, is_blind
+from qa.types import Passage
+
+
+def _scores(*values: float) -> NDArray[np.float32]:
+    return np.array(values, dtype=np.float32)
+
+
+def test_cosine_stays_as_it_is_and_bm25_counts_by_its_share_of_the_best() -> None:
+    cosines, bm25 = _scores(0.5, 0.6, 0.1), _scores(8.0, 0.0, 4.0)
+    assert fused(cosines, bm25).tolist() == pytest.approx([0.8, 0.6, 0.25])
+
+
+def test_without_a_word_in_common_the_cosine_alone_ranks() -> None:
+    assert fused(_scores(0.5, 0.6), _scores(0.0, 0.0)).tolist() == pytest.approx([0.5, 0.6])
+
+
+@given(
+    scores=st.integers(1, 20).flatmap(
+        lambda n: st.tuples(
+            arrays(np.float32, n, elements=st.floats(-1, 1, width=32)),
+            arrays(np.float32, n, elements=st.floats(0, 100, width=32)),
+        )
+    )
+)
+def test_what_is_better_in_both_legs_ranks_no_lower(scores: tuple[NDArray[np.float32], NDArray[np.float32]]) -> None:
+    cosines, bm25 = scores
+    both = fused(cosines, bm25)
+    for one in range(len(both)):
+        for other in range(len(both)):
+            if cosines[one] >= cosines[other] and bm25[one] >= bm25[other]:
+                assert both[one] >= both[other] - 1e-5
+
+
+SAMPLE = np.random.default_rng(3).standard_normal(1024).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("best", "mean", "spread", "blind"),
+    [
+        (0.70, 0.03, 0.10, False),  # English questions of xquad, by the English model
+        (0.69, 0.36, 0.10, True),  # Chinese ones, by the same
+        (0.40, 0.03, 0.11, False),  # the model knows the language, and found little
+        (0.95, 0.36, 0.09, False),  # all alike but for one
+    ],
+)
+def test_a_model_that_holds_all_alike_is_blind(best: float, mean: float, spread: float, blind: bool) -> None:
+    assert is_blind(best, (mean + spread * SAMPLE).astype(np.float32), 1000) is blind
+
+
+def test_a_small_sample_says_nothing() -> None:
+    assert not is_blind(0.5, np.full(99, 0.5, np.float32), 99)
+
+
+def _passages(*texts: str) -> list[Passage]:
+    return [Passage(f"{at:016x}", "a.txt", 0, len(text), text) for at, text in enumerate(texts)]
+
+
+def test_copies_come_after_what_is_distinct() -> None:
+    text = "The ferry leaves at noon from the old quay and carries forty people across the bay every single day"
+    passages = _passages(text, f"{text}!", "A ticket costs three crowns.", text.upper(), "Children travel free.")
+    assert distinct_first(passages, 5, 5) == [0, 2, 4, 1, 3]
+
+
+def test_the_overlap_of_neighbours_is_no_copy() -> None:
+    passages = _passages("one two three four five six", "five six seven eight nine ten")
+    assert distinct_first(passages, 2, 2) == [0, 1]
+
+
+def test_places_are_filled_from_as_far_down_as_it_takes_and_no_further() -> None:
+    passages = _passages(*["the same words again"] * 30, "something else", "and a third thing", "never looked at")
+    taken = iter(passages)
+    assert distinct_first(taken, 3, 3)[:4] == [0, 30, 31, 1]
+    assert next(taken).text == "never looked at"
+
+
+@given(texts=st.lists(st.text(alphabet="ab ", max_size=6), max_size=12), places=st.integers(0, 12))
+def test_no_passage_is_lost_or_doubled(texts: list[str], places: int) -> None:
+    assert sorted(distinct_first(_passages(*texts), places, len(texts))) == list(range(len(texts)))

@@ -32,7 +32,7 @@ from pathlib import Path
 from qa.service import Service
 from qa.settings import Settings
 from qa.types import Query
-service = Service(Settings(indexes=Path({str(settings.indexes)!r}), name="test", model={model!r}))
+service = Service(Settings(indexes=Path({str(settings.indexes)!r}), name="test", model={settings.model!r}))
 service.reload()
 assert service.ask(Query("Which apples are red?")).hits
 names = ("torch", "transformers", "sentence_transformers", "openvino_telemetry")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
+from qa import evaluation_commands
 from qa.errors import QAError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ app = typer.Typer(
 snapshots_app = typer.Typer(
     help="List an index's snapshots and switch between them.", no_args_is_help=True, rich_markup_mode=None
 )
+evaluation_commands.register(app)
 app.add_typer(snapshots_app, name="snapshots")
 
 SearchMode = Literal["hybrid", "dense", "lexical"]
@@ -50,6 +52,10 @@ def index(
     overlap_tokens: Annotated[int | None, typer.Option(help="The most tokens repeated of the passage before.")] = None,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Read every file again, changed or not.")] = False,
     if_missing: Annotated[bool, typer.Option("--if-missing", help="Do nothing where the index exists.")] = False,
+    gate: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Activate only if these questions are answered no worse.")
+    ] = None,
+    margin: Annotated[float, typer.Option(help="With --gate: how much worse is still no worse.")] = 0.02,
 ) -> None:
     """Bring an index up to date with its documents: what has changed is read, what is new is encoded."""
     from qa.errors import IndexNotFound
@@ -69,11 +75,13 @@ def index(
     from qa.indexing import update
     from qa.progress import IndexingProgress
 
+    questions = evaluation_commands.load_gate_questions(gate) if gate else None
     snapshots = Snapshots(settings.indexes, settings.name)
     before = snapshots.current_or_none()
     try:
         with IndexingProgress() as progress:
-            result = update(settings, paths, progress, rebuild=rebuild)
+            gating = evaluation_commands.new_snapshot_gate(settings, questions, progress, margin)
+            result = update(settings, paths, progress, rebuild=rebuild, gate=gating)
     except KeyboardInterrupt:
         if snapshots.current_or_none() == before:
             typer.echo("Interrupted: nothing was published. Run it again to go on from what was encoded.", err=True)

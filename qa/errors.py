@@ -28,10 +28,19 @@
     ├── DocumentNotFound         no indexed document of that id
     ├── QueryError               one question; names its field
     │   └── QuestionTooLong      more tokens than the encoder's window
+    ├── EvaluationError          measuring with question files
+    │   ├── QuestionFileError    records of a question file that cannot be used; names file, line and field of each
+    │   ├── RunError             a folder that holds no run, another run, or a damaged one
+    │   ├── GateNotPassed        a new snapshot that was not made the active one
+    │   ├── EvaluationNotFound   no evaluation of that id, or it has no report yet
+    │   └── QueueFull            too many evaluations are waiting already
     └── NotReady                 no snapshot and model loaded yet
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 
 class QAError(Exception):
@@ -145,6 +154,50 @@ class QuestionTooLong(QueryError):
     def __init__(self, tokens: int, window: int) -> None:
         message = f"the question has {tokens:,} tokens and the model reads {window:,}; shorten it"
         super().__init__("question", message, "question-too-long")
+
+
+class EvaluationError(QAError):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with one record of a file: ``line`` counts from 1, ``field`` may be empty."""
+
+    file: str
+    line: int | None
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}, line {self.line}"
+        return f"{place}, {self.field}: {self.message}" if self.field else f"{place}: {self.message}"
+
+
+class QuestionFileError(EvaluationError):
+    """``faults`` has all of them; the message tells the first."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        more = len(faults) - 1
+        rest = f" (and {more:,} more; --keep-going scores what is sound)" if more else ""
+        super().__init__(f"{faults[0]}{rest}")
+        self.faults = tuple(faults)
+
+
+class RunError(EvaluationError):
+    pass
+
+
+class GateNotPassed(EvaluationError):
+    pass
+
+
+class EvaluationNotFound(EvaluationError):
+    pass
+
+
+class QueueFull(EvaluationError):
+    pass
 
 
 class NotReady(QAError):

@@ -29,6 +29,11 @@ from qa.store_schema import DOCUMENTS_FILE
 from qa.types import Encoder, FileReport, Source
 
 
+class UpdateGate(Protocol):
+    def __call__(self, candidate: str, encoder: Encoder) -> None:
+        """Raises an error of the qa tree where the snapshot ``candidate`` must not become the active one."""
+
+
 class UpdateListener(BuildListener, Protocol):
     def stage(self, message: str) -> None:
         """A step that may take seconds begins."""
@@ -62,7 +67,7 @@ class Update:
     seconds: float
 
 
-def update(
+def update(  # noqa: PLR0913 - the last four are what a build may do without
     settings: Settings,
     paths: Sequence[Path],
     listener: UpdateListener,
@@ -70,6 +75,7 @@ def update(
     make: EncoderFactory | None = None,
     read: ReadSource | None = None,
     rebuild: bool = False,
+    gate: UpdateGate | None = None,
 ) -> Update:
     """Make an index what its paths hold now, and the new snapshot the active one.
 
@@ -81,12 +87,14 @@ def update(
         make: gives the encoder; by default the one that the settings name.
         read: reads one file; by default in a process of its own, within the limits of the settings.
         rebuild: read and split every file again, and publish in any case.
+        gate: is asked whether the new snapshot may become the active one; where it may not, it stays beside it.
 
     Raises:
         SourceError: the paths are wrong, or nothing in them could be read.
         EncoderError: the model cannot be used.
         WriterBusy: another build of this index is running.
         StorageError: the disk is full, or cannot be written.
+        QAError: what ``gate`` raises; the new snapshot is there, and the old one is active.
     """
     started = time.perf_counter()
     paths = list(dict.fromkeys(path.absolute() for path in paths))
@@ -99,7 +107,7 @@ def update(
         )
         parameters = SplitterParameters(settings.passage_tokens, settings.overlap_tokens, settings.window_tokens)
         sources = tuple(printable(str(path)) for path in paths)
-        inputs = _Inputs(settings, listener, sources, found, encoder, parameters)
+        inputs = _Inputs(settings, listener, sources, found, encoder, parameters, gate)
         manifest, counts = _update(snapshots, writer, inputs, read, rebuild)
     return Update(manifest, counts, time.perf_counter() - started)
 
@@ -132,6 +140,7 @@ class _Inputs:
     found: Sequence[Source | FileReport]
     encoder: Encoder
     parameters: SplitterParameters
+    gate: UpdateGate | None = None
 
 
 def _update(
@@ -170,7 +179,11 @@ def _update(
             return active.manifest, counts
         listener.stage("Verifying and publishing")
         provenance = Provenance(encoder.name, fingerprint, inputs.sources)
-        return writer.publish(staged, provenance, counts.documents, counts.passages), counts
+        if inputs.gate is None:
+            return writer.publish(staged, provenance, counts.documents, counts.passages), counts
+        manifest = writer.add(staged, provenance, counts.documents, counts.passages)
+        inputs.gate(manifest.id, encoder)
+        return writer.activate(manifest.id), counts
 
 
 def _found(settings: Settings, paths: Sequence[Path]) -> list[Source | FileReport]:

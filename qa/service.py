@@ -25,13 +25,17 @@ class Service:
     """One index, served. Thread-safe: a request works on the snapshot that was active when it came in.
 
     Constructing it costs nothing; :meth:`reload` makes it ready.
+
+    Args:
+        snapshot: serve this one, whichever is the active one.
     """
 
-    def __init__(self, settings: Settings, make: EncoderFactory = make_encoder) -> None:
+    def __init__(self, settings: Settings, make: EncoderFactory = make_encoder, *, snapshot: str | None = None) -> None:
         self.limits = Limits(settings.max_question_chars, settings.max_top_k, settings.max_batch)
         self._settings = settings
         self._snapshots = Snapshots(settings.indexes, settings.name)
         self._make_encoder = make
+        self._pinned = snapshot
         self._reloading = threading.Lock()
         self._making = threading.Lock()
         self._encoder: Encoder | None = None
@@ -47,7 +51,7 @@ class Service:
             QAError: the snapshot or the model cannot be used. What was served before is served on.
         """
         with self._reloading:
-            current = self._snapshots.current()
+            current = self._pinned or self._snapshots.current()
             if self._retriever is not None and self._retriever.index.manifest.id == current:
                 self._problem = None
                 return False

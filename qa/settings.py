@@ -86,6 +86,13 @@ class Settings(BaseSettings):
     max_question_chars: int = Field(default=2000, ge=1, description="The longest question, in characters.")
     max_top_k: int = Field(default=100, ge=1, le=10_000, description="The most passages that one question may ask for.")
     max_batch: int = Field(default=256, ge=1, le=10_000, description="The most questions in one batch over HTTP.")
+    max_upload_mb: int = Field(default=20, ge=1, description="The largest question file over HTTP, in MB.")
+    max_evaluations: int = Field(
+        default=8, ge=1, description="Evaluations over HTTP that may wait while one runs; more are refused."
+    )
+    keep_evaluations: int = Field(
+        default=50, ge=1, description="Evaluations over HTTP that are over and kept, the newest."
+    )
     keep_snapshots: int = Field(
         default=5,
         ge=1,

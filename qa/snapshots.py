@@ -208,6 +208,16 @@ class SnapshotWriter:
         Raises:
             SnapshotCorrupt: what was written does not hold together; nothing is published.
         """
+        manifest = self.add(staged, provenance, documents, passages)
+        self._point_to(manifest.id)
+        return manifest
+
+    def add(self, staged: Path, provenance: Provenance, documents: int, passages: int) -> Manifest:
+        """Make a staged folder a snapshot, whole and checked, and leave the active one active.
+
+        Raises:
+            SnapshotCorrupt: what was written does not hold together; nothing is published.
+        """
         now = self._now()
         sums = file_sums(staged, file_names(staged))
         identity = json.dumps([now.isoformat(), sums, provenance.fingerprint], sort_keys=True)
@@ -231,7 +241,6 @@ class SnapshotWriter:
         staged.chmod(0o755)  # mkdtemp makes it private; readers may be other users
         staged.rename(self._folder / manifest.id)
         _fsync(self._folder)
-        self._point_to(manifest.id)
         return manifest
 
     def _now(self) -> datetime:

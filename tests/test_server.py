@@ -178,3 +178,22 @@ def test_serving_a_snapshot_of_another_model_is_refused_by_name(server: Server, 
     finally:
         process.terminate()
         process.communicate(timeout=30)
+
+
+def test_the_seed_questions_are_evaluated_over_http(server: Server) -> None:
+    asked = server.client.post(
+        "/v1/evaluations?mode=dense&name=questions.jsonl",
+        content=(REPOSITORY / "seeds" / "questions.jsonl").read_bytes(),
+        headers={"Content-Type": "application/x-ndjson"},
+    ).raise_for_status()
+    address = asked.headers["location"]
+    deadline = time.monotonic() + 300
+    while (found := server.client.get(address).json())["status"] != "done":
+        assert found["status"] != "failed", found
+        assert time.monotonic() < deadline, found
+        time.sleep(0.2)
+    assert found["asked"] == found["questions"] == 96
+    assert found["measures"]["documents.nDCG@10"]["value"] > 0.9
+    assert "<!doctype html>" in server.client.get(found["report"]).raise_for_status().text
+    assert server.client.delete(address).status_code == 204
+    assert server.client.get(address).status_code == 404

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -9,20 +11,26 @@ from qa.web.problems import Problem, ProblemError
 
 
 class BodyLimit:
-    """Refuses a request body of more than ``limit`` bytes, announced by its length or counted as it streams in."""
+    """Refuses a request body of more than ``limit`` bytes, announced by its length or counted as it streams in.
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    Args:
+        by_path: limits of the paths that have one of their own.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int, by_path: Mapping[str, int] | None = None) -> None:
         self.app = app
         self.limit = limit
+        self.by_path = by_path or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        limit = self.by_path.get(scope["path"], self.limit)
         announced = Headers(scope=scope).get("content-length", "0")
         # Python refuses to read a number of thousands of digits; nobody sends 10^18 bytes either.
-        if announced.isdecimal() and (len(announced) > 18 or int(announced) > self.limit):
-            await too_large(self.limit).response()(scope, receive, send)
+        if announced.isdecimal() and (len(announced) > 18 or int(announced) > limit):
+            await too_large(limit).response()(scope, receive, send)
             return
         received = 0
 
@@ -30,8 +38,8 @@ class BodyLimit:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self.limit:
-                raise ProblemError(too_large(self.limit))
+            if received > limit:
+                raise ProblemError(too_large(limit))
             return message
 
         await self.app(scope, receive_bounded, send)

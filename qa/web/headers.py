@@ -46,7 +46,8 @@ class ResponseHeaders:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
-                    headers[name] = value
+                    # A page may bring a policy that allows its own inline style and script, by their hashes.
+                    headers.setdefault(name, value)
                 headers["X-Request-ID"] = identity
                 # Without a word on it, browsers keep what has a date for as long as they guess.
                 headers.setdefault("Cache-Control", "no-cache")

@@ -20,14 +20,16 @@ Every error is a problem detail (RFC 9457, `application/problem+json`). Each res
 TAGS = [
     {"name": "questions", "description": "Ask, and get the passages that match best."},
     {"name": "documents", "description": "What is indexed, with its canonical text."},
+    {"name": "evaluations", "description": "A question file in; progress, measures and a report out."},
     {"name": "operation", "description": "For load balancers and people on call."},
 ]
 
 _REASONS = {
     400: "The body is not JSON.",
-    404: "No such document.",
+    404: "There is none of this id.",
     413: "The body is too large.",
     415: "The body is not sent as JSON.",
+    429: "Too many evaluations are waiting; try again later.",
     422: "A field is missing, unknown, of the wrong type or out of bounds; `errors` says which.",
     503: "No snapshot and model are loaded yet.",
 }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
 
 from qa.errors import QAError
+from qa.evaluation_jobs import Job
 from qa.types import Collection, Limits, Query, Reply, SnapshotDocument, State
 
 
@@ -47,3 +49,27 @@ class AskService(Protocol):
 
     def state(self) -> State:
         """What the service is doing, at once."""
+
+
+class Evaluations(Protocol):
+    """Evaluations that run behind the server. Thread-safe; every method may block on the disk."""
+
+    def submit(self, name: str, data: bytes, format: str, options: Mapping[str, Any], keep_going: bool) -> Job:
+        """Queue an evaluation of the bytes of a question file.
+
+        Raises:
+            QueueFull: too many wait already.
+            NotReady: nothing is served.
+        """
+
+    def get(self, id: str) -> Job:
+        """Raises EvaluationNotFound."""
+
+    def summary(self, id: str) -> dict[str, Any]:
+        """The numbers of one that is done. Raises EvaluationNotFound."""
+
+    def report(self, id: str) -> Path:
+        """The report's file of one that is done. Raises EvaluationNotFound."""
+
+    def cancel(self, id: str) -> None:
+        """Stop it, or give it up, and remove all of it. Raises EvaluationNotFound."""

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from starlette.responses import JSONResponse
 
-from qa.errors import DocumentNotFound, NotReady, QAError, QueryError
+from qa.errors import (
+    DocumentNotFound,
+    EvaluationError,
+    EvaluationNotFound,
+    Fault,
+    NotReady,
+    QAError,
+    QueryError,
+    QuestionFileError,
+    QueueFull,
+)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
+QUEUE_RETRY_SECONDS = 60
+# Faults of a question file that are told: a file can hold a hundred thousand.
+_SHOWN_FAULTS = 100
 
 TITLES: Mapping[str, str] = {
     "batch-empty": "The batch holds no question",
@@ -18,6 +31,7 @@ TITLES: Mapping[str, str] = {
     "body-too-large": "The request body is too large",
     "body-unreadable": "The request body cannot be read",
     "document-not-found": "No such document",
+    "evaluation-not-found": "No such evaluation",
     "http-error": "The request failed",
     "internal-error": "The server failed",
     "invalid-request": "The request is not valid",
@@ -28,7 +42,9 @@ TITLES: Mapping[str, str] = {
     "not-found": "Nothing is at this address",
     "not-ready": "The service is not ready",
     "question-empty": "The question is empty",
+    "question-file-wrong": "The question file is wrong",
     "question-too-long": "The question is too long",
+    "queue-full": "Too many evaluations are waiting",
     "top-k-out-of-range": "The number of passages is out of range",
     "unknown-field": "A field is not known",
     "unsupported-media-type": "The request body is not sent as JSON",
@@ -115,6 +131,19 @@ def not_ready(detail: str, state: str) -> Problem:
     )
 
 
+def question_file_wrong(faults: Sequence[Fault]) -> Problem:
+    """What is wrong with a question file; each fault names line and field."""
+    fields = tuple(
+        FieldError(
+            ", ".join(filter(None, [f"line {fault.line}" if fault.line else "", fault.field])) or "body", fault.message
+        )
+        for fault in faults[:_SHOWN_FAULTS]
+    )
+    more = f" The first {_SHOWN_FAULTS} are listed." if len(faults) > _SHOWN_FAULTS else ""
+    detail = f"What is wrong with the question file: {len(faults):,}, first: {faults[0]}.{more}"
+    return Problem("question-file-wrong", 422, f"{detail} With keep_going=true what is sound is scored.", fields)
+
+
 def internal(request_id: str) -> Problem:
     """What a client may know of a failure that is not its own: where the log has the cause."""
     return Problem("internal-error", 500, f"The cause is in the server's log under the request id {request_id}.")
@@ -131,7 +160,21 @@ def of_error(error: QAError, request_id: str, question: str = "question") -> Pro
             return invalid((FieldError.of(error, question),))
         case NotReady():
             return not_ready(str(error), error.status)
+        case EvaluationError():
+            return _of_evaluation(error, request_id)
         case DocumentNotFound():
             return Problem("document-not-found", 404, str(error))
+        case _:
+            return internal(request_id)
+
+
+def _of_evaluation(error: EvaluationError, request_id: str) -> Problem:
+    match error:
+        case EvaluationNotFound():
+            return Problem("evaluation-not-found", 404, str(error))
+        case QueueFull():
+            return Problem("queue-full", 429, str(error), headers={"Retry-After": str(QUEUE_RETRY_SECONDS)})
+        case QuestionFileError():
+            return question_file_wrong(error.faults)
         case _:
             return internal(request_id)

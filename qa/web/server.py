@@ -10,6 +10,7 @@ import threading
 import structlog
 import uvicorn
 
+from qa.evaluation_queue import EvaluationQueue
 from qa.service import Service
 from qa.settings import Settings
 from qa.types import State
@@ -40,8 +41,16 @@ def run(settings: Settings, listening: socket.socket, watched: bool = False) -> 
         arguments = (settings, service.encoder, stopped)
         threading.Thread(target=watch, args=arguments, daemon=True, name="watch").start()
     # No access log: a GET's address holds the question, and questions are not logged.
+    evaluations = EvaluationQueue(
+        settings.indexes / settings.name,
+        service,
+        settings.model_dump(mode="json"),
+        most_waiting=settings.max_evaluations,
+        most_kept=settings.keep_evaluations,
+    )
+    threading.Thread(target=evaluations.run, daemon=True, name="evaluate").start()
     config = uvicorn.Config(
-        create_app(service),
+        create_app(service, evaluations, max_upload_bytes=settings.max_upload_mb * 10**6),
         log_config=None,
         access_log=False,
         server_header=False,
@@ -52,6 +61,7 @@ def run(settings: Settings, listening: socket.socket, watched: bool = False) -> 
         uvicorn.Server(config).run(sockets=[listening])
     finally:
         stopped.set()
+        evaluations.stop()
 
 
 def _configure_logging() -> None:

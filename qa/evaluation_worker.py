@@ -1,0 +1,125 @@
+"""The parts of an evaluation that would keep a server from answering, done in a process of their own.
+
+``python -m qa.evaluation_worker prepare|finish FOLDER`` works on the folder of one job: ``prepare`` finds the
+judgments of ``request.json`` in the snapshot and writes ``judged.json``; ``finish`` measures what was asked and writes
+the run. What is wrong is printed as one JSON object, and the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from qa.errors import EvaluationError, Fault, QAError, QuestionFileError
+from qa.run_files import read_json, write_atomically
+from qa.run_values import judged_question, options_of
+
+REQUEST, QUESTIONS, JUDGED, RUN = "request.json", "questions", "judged.json", "run"
+Task = Literal["prepare", "finish"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was sent: ``name`` is what errors call the file, ``settings`` are the server's, as JSON."""
+
+    name: str
+    format: str
+    options: dict[str, Any]
+    keep_going: bool
+    snapshot: str
+    created: str
+    settings: dict[str, Any]
+
+    def write(self, folder: Path) -> None:
+        write_atomically(folder / REQUEST, json.dumps(asdict(self)))
+
+    @classmethod
+    def read(cls, folder: Path) -> Request:
+        return cls(**read_json(folder / REQUEST))
+
+
+class TaskFailed(EvaluationError):
+    """``faults`` are those of the question file, where that is what was wrong."""
+
+    def __init__(self, message: str, faults: Sequence[Fault] = ()) -> None:
+        super().__init__(message)
+        self.faults = tuple(faults)
+
+
+def start(task: Task, folder: Path) -> subprocess.Popen[str]:
+    """Begin a task in another process, which leaves the processor to everybody else."""
+    command = [sys.executable, "-m", "qa.evaluation_worker", task, str(folder.absolute())]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+
+
+def ended(process: subprocess.Popen[str]) -> None:
+    """Wait for a task. Raises TaskFailed."""
+    out, _ = process.communicate()
+    if process.returncode == 0:
+        return
+    try:
+        told = json.loads(out)
+        raise TaskFailed(told["message"], [Fault(**fault) for fault in told["faults"]])
+    except (ValueError, KeyError, TypeError):
+        raise TaskFailed("the evaluation could not be computed; the server's log says why") from None
+
+
+def _prepare(folder: Path) -> None:
+    from qa.evaluating import judge
+    from qa.question_files import parse_questions
+    from qa.settings import Settings
+
+    request = Request.read(folder)
+    data = (folder / QUESTIONS).read_bytes()
+    questions = parse_questions(request.name, data, request.format, keep_going=request.keep_going)  # type: ignore[arg-type]
+    settings = Settings.model_validate(request.settings)
+    judged = judge(settings, questions, options_of(request.options), request.snapshot, keep_going=request.keep_going)
+    write_atomically(folder / JUDGED, json.dumps(asdict(judged), ensure_ascii=False))
+
+
+def read_judged(folder: Path) -> Any:
+    """The :class:`qa.evaluating.Judged` that ``prepare`` wrote."""
+    from qa.evaluating import Judged
+    from qa.evaluation import Inputs
+
+    values = read_json(folder / JUDGED)
+    return Judged(
+        inputs=Inputs(**{**values["inputs"], "options": options_of(values["inputs"]["options"])}),
+        questions=tuple(map(judged_question, values["questions"])),
+        faults=tuple(Fault(**fault) for fault in values["faults"]),
+    )
+
+
+def _finish(folder: Path) -> None:
+    from qa.evaluating import assemble, write
+    from qa.run_files import RunFolder
+    from qa.summary import summarise
+
+    judged = read_judged(folder)
+    run = RunFolder(folder / RUN, judged.inputs)
+    steps = run.done()
+    evaluation = assemble(judged, steps, sum(outcome.timings_ms.get("total", 0.0) for outcome, _ in steps) / 1000)
+    write(run, evaluation, summarise(evaluation))
+
+
+def main() -> None:
+    task, folder = sys.argv[1], Path(sys.argv[2])
+    if task not in get_args(Task):
+        raise SystemExit(f"no task is called {task}")
+    os.nice(19)
+    try:
+        (_prepare if task == "prepare" else _finish)(folder)
+    except QAError as error:
+        faults = error.faults if isinstance(error, QuestionFileError) else ()
+        sys.stdout.write(json.dumps({"message": str(error), "faults": [asdict(fault) for fault in faults[:100]]}))
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""Evaluations over HTTP: a question file in; progress, measures and the report out. No key guards them yet."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Request
+from fastapi import Query as FromQuery
+from starlette.responses import FileResponse, Response
+
+from qa.evaluation_jobs import Job
+from qa.types import Query
+from qa.web import evaluation_schemas as schemas
+from qa.web.openapi import problems
+from qa.web.ports import AskService, Evaluations
+from qa.web.problems import FieldError, Problem, ProblemError, invalid
+from qa.web.validation import check
+
+PATH = "/v1/evaluations"
+router = APIRouter()
+
+# Question files by the media type of the body. BEIR and TREC collections are folders.
+FORMATS = {
+    "application/x-ndjson": "jsonl",
+    "application/jsonl": "jsonl",
+    "text/csv": "csv",
+    "text/tab-separated-values": "tsv",
+    "application/json": "squad",
+}
+_BODY = {"content": {media_type: {"schema": {"type": "string"}} for media_type in FORMATS}, "required": True}
+_META_POLICY = re.compile(r'http-equiv="Content-Security-Policy" content="([^"]*)"')
+
+
+async def _evaluations(request: Request) -> Evaluations:
+    evaluations: Evaluations = request.app.state.evaluations
+    return evaluations
+
+
+async def _service(request: Request) -> AskService:
+    service: AskService = request.app.state.service
+    return service
+
+
+async def _body(request: Request) -> bytes:
+    return await request.body()
+
+
+def _format(request: Request) -> str:
+    """Raises ProblemError: 415."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type not in FORMATS:
+        names = ", ".join(FORMATS)
+        detail = f"Send the question file as the body, with its type in the header Content-Type: one of {names}."
+        raise ProblemError(Problem("unsupported-media-type", 415, detail, headers={"Accept-Post": names}))
+    return FORMATS[media_type]
+
+
+Running = Annotated[Evaluations, Depends(_evaluations)]
+Id = Annotated[str, Path(description="As `POST /v1/evaluations` gave it.", max_length=64)]
+
+
+@router.post(
+    PATH,
+    operation_id="evaluate",
+    tags=["evaluations"],
+    summary="Evaluate a question file",
+    status_code=202,
+    openapi_extra={"requestBody": _BODY},
+    responses=problems(413, 415, 422, 429, 503),
+)
+def submit(
+    parameters: Annotated[schemas.EvaluationParameters, FromQuery()],
+    data: Annotated[bytes, Depends(_body)],
+    format: Annotated[str, Depends(_format)],
+    service: Annotated[AskService, Depends(_service)],
+    evaluations: Running,
+    response: Response,
+) -> schemas.EvaluationResponse:
+    """Queue the evaluation of the snapshot that is served now. One runs at a time; ask for it at `Location`."""
+    if errors := check(Query("?", parameters.top_k), service.limits):
+        raise ProblemError(invalid(errors))
+    from qa.question_files import parse_questions
+
+    # What is wrong with the file itself is told at once; where its quotes stand is looked up when its turn has come.
+    parsed = parse_questions(parameters.name, data, format, keep_going=parameters.keep_going)  # type: ignore[arg-type]
+    if len(parsed.questions) > schemas.MOST_QUESTIONS:
+        message = f"the file holds {len(parsed.questions):,} questions; at most {schemas.MOST_QUESTIONS:,} are allowed."
+        raise ProblemError(invalid((FieldError("body", message),)))
+    job = evaluations.submit(parameters.name, data, format, parameters.options(), parameters.keep_going)
+    response.headers["Location"] = f"{PATH}/{job.id}"
+    return schemas.EvaluationResponse.of(job, None)
+
+
+@router.get(
+    f"{PATH}/{{id}}",
+    operation_id="getEvaluation",
+    tags=["evaluations"],
+    summary="How far an evaluation is, and its measures",
+    responses=problems(404),
+)
+def get(id: Id, evaluations: Running) -> schemas.EvaluationResponse:
+    """`status` goes from `queued` over `preparing`, `asking` and `measuring` to `done`, or ends in `failed`."""
+    job = evaluations.get(id)
+    return schemas.EvaluationResponse.of(job, _summary(evaluations, job))
+
+
+@router.get(
+    f"{PATH}/{{id}}/report",
+    operation_id="getEvaluationReport",
+    tags=["evaluations"],
+    summary="The report as a page that stands alone",
+    response_class=FileResponse,
+    responses=problems(404),
+)
+def report(id: Id, evaluations: Running) -> FileResponse:
+    """One HTML file without anything outside of it. 404 until the evaluation is done."""
+    path = evaluations.report(id)
+    with path.open(encoding="utf-8") as file:
+        policy = _META_POLICY.search(file.read(4096))
+    # As strict as every other page, but for the style and the script that are in it.
+    allowed = {} if policy is None else {"Content-Security-Policy": f"{_plain(policy[1])}; frame-ancestors 'none'"}
+    return FileResponse(path, media_type="text/html; charset=utf-8", headers=allowed)
+
+
+@router.delete(
+    f"{PATH}/{{id}}",
+    operation_id="cancelEvaluation",
+    tags=["evaluations"],
+    summary="Cancel an evaluation, or remove one that is over",
+    status_code=204,
+    responses=problems(404),
+)
+def cancel(id: Id, evaluations: Running) -> Response:
+    """Stops before the next question; nothing of it is kept."""
+    evaluations.cancel(id)
+    return Response(status_code=204)
+
+
+def _summary(evaluations: Evaluations, job: Job) -> dict[str, Any] | None:
+    return evaluations.summary(job.id) if job.status == "done" else None
+
+
+def _plain(policy: str) -> str:
+    """A header's value: what is not printable ASCII would end it."""
+    return "".join(c for c in html.unescape(policy) if " " <= c <= "~")

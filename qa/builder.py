@@ -107,11 +107,11 @@ class Builder:
         """
         self.listener.started(sum(item.size for item in found if isinstance(item, Source)), len(found))
         vectors = new_vectors(self.encoder.dimension, COLUMNS)
-        lexical = LexicalWriter(folder, COLUMNS)
         reports: list[FileReport] = []
         differs = False
         with (
             StoreWriter(folder / DOCUMENTS_FILE) as store,
+            LexicalWriter(folder, COLUMNS) as lexical,
             closing(Embedding(self.encoder, self.cache, self.load)) as embedding,
         ):
             rows = _Rows(self.listener, embedding, store, vectors, lexical)

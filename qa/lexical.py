@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,7 +50,7 @@ class LexicalRow:
 
 
 class LexicalWriter:
-    """Writes ``folder/lexical``.
+    """Writes ``folder/lexical``. Left without :meth:`finish` it writes nothing more: the folder can be removed.
 
     Raises:
         StorageError: from every method, where the disk is full or cannot be written.
@@ -60,6 +60,7 @@ class LexicalWriter:
         self._folder = folder / LEXICAL_FOLDER
         self._languages: Counter[str] = Counter()
         self._columns = tuple(columns)
+        self._is_finished = False
         try:
             self._folder.mkdir()
             self._index = _tantivy().Index(_schema(self._columns), str(self._folder))
@@ -68,6 +69,16 @@ class LexicalWriter:
             self._writer = self._index.writer(heap_size=_HEAP_BYTES, num_threads=1)
         except (OSError, ValueError) as error:
             raise self._unwritten(error) from error
+
+    def __enter__(self) -> LexicalWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._is_finished:
+            # Its threads would go on writing into a folder that is being removed.
+            with suppress(OSError, ValueError):
+                self._writer.rollback()
+                self._writer.wait_merging_threads()
 
     def add(self, rows: Iterable[LexicalRow]) -> None:
         tantivy = _tantivy()
@@ -78,7 +89,7 @@ class LexicalWriter:
                 document.add_integer("key", row.key)
                 document.add_text("text", " ".join(passage_terms(row.text, row.language)))
                 for name in self._columns:
-                    document.add_text(name, row.columns[name])
+                    document.add_text(name, _sound(row.columns[name]))
                 self._writer.add_document(document)
         except ValueError as error:
             raise self._unwritten(error) from error
@@ -88,6 +99,7 @@ class LexicalWriter:
         try:
             self._writer.commit()
             self._writer.wait_merging_threads()
+            self._is_finished = True
             (self._folder / _META).write_text(json.dumps(meta), encoding="utf-8")
         except (OSError, ValueError) as error:
             raise self._unwritten(error) from error
@@ -212,7 +224,12 @@ class LexicalIndex:
         tantivy = _tantivy()
         if not values:
             return tantivy.Query.empty_query()
-        return tantivy.Query.term_set_query(self._index.schema, column, values)
+        return tantivy.Query.term_set_query(self._index.schema, column, [_sound(value) for value in values])
+
+
+def _sound(value: str) -> str:
+    """Halves of surrogate pairs, which file names and damaged texts hold, cannot be written."""
+    return value.encode("utf-8", "replace").decode()
 
 
 def _rounded(hits: Sequence[tuple[float, Any]]) -> Vectors:

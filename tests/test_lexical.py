@@ -159,3 +159,12 @@ def test_a_folder_that_is_taken_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "lexical").mkdir()
     with pytest.raises(StorageError, match="check the folder"):
         LexicalWriter(tmp_path, COLUMNS)
+
+
+def test_a_heading_that_is_no_valid_unicode_is_written_and_found(tmp_path: Path) -> None:
+    writer = LexicalWriter(tmp_path, COLUMNS)
+    writer.add([LexicalRow(1, "Apples \ud800 grow.", "en", {"document": "a\udcff.txt", "path": "\ud800"})])
+    writer.finish()
+    index = LexicalIndex(tmp_path)
+    for filter in (Eq("document", "a\udcff.txt"), Eq("path", "\ud800")):
+        assert index.search(index.question_terms("apples"), 3, filter)[0].tolist() == [1]

@@ -240,8 +240,8 @@ class _Listening:
 def building(folder: Path, sizes: list[int]) -> list[Result]:
     """Seconds of an index build, and of encoding the same texts alone right after it; memory at the most so far.
 
-    ``of_raw_cpu`` compares seconds of processor, which the machine's other work changes less. A size of 0 stands for the
-    documents of xquad-en as they are; the others are of short sections.
+    ``of_raw_cpu`` compares seconds of processor, which the machine's other work changes less. A size of 0 stands for
+    the documents of xquad-en as they are; the others are of short sections.
     """
     rows = []
     for size in sizes:

@@ -170,7 +170,7 @@ class Retriever:
         if vector is not None:
             by_vector, best = self._nearest(vector, depth, filter)
             # A leg that cannot see is better than none.
-            sees = not len(by_words) or not self._is_blind(vector, best)
+            sees = not len(by_words) or not self._is_blind(vector, best, filter)
             legs.append(Leg("dense", sees, "" if sees else _BLIND))
         if query.mode != "dense":
             legs.append(Leg("lexical", bool(len(by_words)), "" if len(by_words) else _NO_TERM))
@@ -217,7 +217,10 @@ class Retriever:
                 return passages, float(cosines[0, 0])
             wanted *= 4
 
-    def _is_blind(self, vector: Vectors, best: float) -> bool:
+    def _is_blind(self, vector: Vectors, best: float, filter: Filter | None) -> bool:
+        """Of the question and the whole collection, whatever part of it is searched: a few rows hold no high cosine."""
+        if filter is not None:
+            best = float(self.index.vectors.search(vector[None, :], 1)[1][0, 0])
         return is_blind(best, self.index.vectors.cosines(vector, self._sample), len(self.index.windows))
 
     def _cosines(self, vector: Vectors, passages: Ids) -> Vectors:

@@ -11,7 +11,9 @@ serve: $(INSTALLED)
 	@$(BIN)/qa serve --name seeds || [ $$? -eq 130 ] # Ctrl-C is how it ends
 
 test: $(INSTALLED)-dev
-	$(BIN)/pytest -n auto --dist loadfile
+	$(BIN)/pytest -n auto --dist loadfile --ignore tests/test_watching_killed.py
+	@# By itself: it kills processes, and once left the workers of the line above waiting for each other.
+	$(BIN)/pytest tests/test_watching_killed.py
 
 check: $(INSTALLED)-dev
 	$(BIN)/ruff check .

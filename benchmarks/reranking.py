@@ -23,7 +23,7 @@ from qa.service import Service
 from qa.settings import Settings
 from qa.types import Query
 
-QUESTIONS = 200
+QUESTIONS = 100
 DEPTH = 20
 SCORED = [4, 8, 12, 20]
 

@@ -7,32 +7,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
-
-import numpy as np
+from typing import Protocol
 
 from qa.embedding import Embedding
 from qa.embedding_cache import EmbeddingCache
 from qa.errors import NothingToIndex
-from qa.index import COLUMNS, columns_of
+from qa.index import COLUMNS
 from qa.languages import detect_language
-from qa.lexical import LEXICAL_FINGERPRINT, LexicalRow, LexicalWriter
+from qa.lexical import LEXICAL_FINGERPRINT, LexicalWriter
 from qa.previous import Content, Previous, modified_ns, trusted
 from qa.readers.isolation import ReadSource
 from qa.readers.registry import reader_versions
+from qa.rows import Pending, Rows
 from qa.splitter import SPLITTER_VERSION, SplitterParameters, split
-from qa.store_schema import DOCUMENTS_FILE, passage_key, window_key
+from qa.store_schema import DOCUMENTS_FILE
 from qa.store_writer import StoreWriter
-from qa.types import Document, Encoder, FileReport, Passage, Source, VectorIndex, VectorRows
+from qa.types import Document, Encoder, FileReport, Passage, Source
 from qa.vectors import new_vectors
-
-if TYPE_CHECKING:
-    from qa.types import Vectors
-
-# Windows that are looked up, encoded and written together: enough for batches of like length, few to lose in a crash.
-_BATCH = 512
-# Rows that wait in memory before FAISS takes them, which copies its arrays.
-_COMMIT_EVERY = 8192
 
 
 class BuildListener(Protocol):
@@ -66,16 +57,6 @@ class _Content:
     document: Document
     passages: Iterable[Passage]
     report: FileReport
-
-
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    """A passage on its way, and the number of bytes of its source that it stands for."""
-
-    document: int
-    language: str
-    passage: Passage
-    size: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +95,7 @@ class Builder:
             LexicalWriter(folder, COLUMNS) as lexical,
             closing(Embedding(self.encoder, self.cache, self.load)) as embedding,
         ):
-            rows = _Rows(self.listener, embedding, store, vectors, lexical)
+            rows = Rows(self.listener.advanced, embedding, store, vectors, lexical)
             for item in found:
                 for report, is_new in self._lines(item, rows):
                     reports.append(report)
@@ -130,7 +111,7 @@ class Builder:
             changed = differs or followed is None or not followed.is_same(reports)
             return BuildCounts(store.documents, store.passages, embedding.encoded, changed)
 
-    def _lines(self, item: Source | FileReport, rows: _Rows) -> Iterator[tuple[FileReport, bool]]:
+    def _lines(self, item: Source | FileReport, rows: Rows) -> Iterator[tuple[FileReport, bool]]:
         """The lines of the report that a file makes, or a folder that cannot be listed, and whether each brings another
         document than before.
         """
@@ -151,7 +132,7 @@ class Builder:
             for kept in self.previous.kept_below(item):
                 yield self._index(self._kept(*kept), 0, started, rows)
 
-    def _index(self, content: _Content, size: int, started: float, rows: _Rows) -> tuple[FileReport, bool]:
+    def _index(self, content: _Content, size: int, started: float, rows: Rows) -> tuple[FileReport, bool]:
         """Write a document; ``size`` bytes of sources are done with it."""
         document = content.document
         number = rows.store.add_document(document)
@@ -159,7 +140,7 @@ class Builder:
         for passage in content.passages:
             # A file's bytes are spread over its passages by their ends: the bar moves within a large file too.
             advance = max(0, passage.end - done)
-            rows.add(_Pending(number, document.language, passage, size * advance / len(document.text)))
+            rows.add(Pending(number, document.language, passage, size * advance / len(document.text)))
             done += advance
             count += 1
         self.listener.advanced(size * (len(document.text) - done) / len(document.text))
@@ -199,70 +180,6 @@ class Builder:
             "readers": dict(reader_versions()),
             "lexical": dict(LEXICAL_FINGERPRINT),
         }
-
-
-class _Rows:
-    """Collects passages over files, and turns full batches into rows of the store and of both indexes."""
-
-    def __init__(
-        self,
-        listener: BuildListener,
-        embedding: Embedding,
-        store: StoreWriter,
-        vectors: VectorIndex,
-        lexical: LexicalWriter,
-    ) -> None:
-        self._listener = listener
-        self._embedding = embedding
-        self.store = store
-        self._vectors = vectors
-        self._lexical = lexical
-        self._pending: list[_Pending] = []
-        self._windows = 0
-        self._uncommitted = 0
-        self._begun: tuple[list[_Pending], Callable[[], Vectors]] | None = None
-
-    def add(self, pending: _Pending) -> None:
-        self._pending.append(pending)
-        self._windows += len(pending.passage.windows)
-        if self._windows >= _BATCH:
-            self._begin()
-
-    def finish(self) -> None:
-        """Write what is left."""
-        self._begin()
-        self._write()
-
-    def _begin(self) -> None:
-        """Have the batch encoded, and write the one before meanwhile."""
-        batch, self._pending, self._windows = self._pending, [], 0
-        if not batch:
-            return
-        texts = [p.passage.encoded_text(window) for p in batch for window in p.passage.windows]
-        rows = self._embedding.begin(texts)
-        self._write()
-        self._begun = batch, rows
-
-    def _write(self) -> None:
-        if self._begun is None:
-            return
-        (batch, rows), self._begun = self._begun, None
-        passages = [pending.passage for pending in batch]
-        windows = [(passage, window) for passage in passages for window in passage.windows]
-        vectors = rows()
-        ids = np.array([window_key(passage, window) for passage, window in windows], dtype=np.int64)
-        values = [columns_of(passage) for passage, _ in windows]
-        columns = {name: [row[name] for row in values] for name in COLUMNS}
-        self._uncommitted += self._vectors.upsert(VectorRows(ids, vectors, columns))
-        if self._uncommitted >= _COMMIT_EVERY:
-            self._vectors.commit()
-            self._uncommitted = 0
-        self.store.add_passages((pending.document, pending.passage) for pending in batch)
-        self._lexical.add(
-            LexicalRow(passage_key(p.passage.id), p.passage.searched_text, p.language, columns_of(p.passage))
-            for p in batch
-        )
-        self._listener.advanced(sum(pending.size for pending in batch))
 
 
 def require_sources(found: Sequence[Source | FileReport]) -> None:

@@ -10,9 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import structlog
+
 from qa.errors import Fault, QAError
-from qa.evaluation_worker import Request
+from qa.evaluation_worker import REQUEST, Request
 from qa.run_files import read_json, write_atomically
+
+log = structlog.get_logger(__name__)
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _STATE = "state.json"
@@ -52,6 +56,10 @@ def kept(folder: Path) -> dict[str, Job]:
     for path in folder.glob("*"):
         if not _ID.fullmatch(path.name):
             continue
+        if not (path / REQUEST).exists():
+            # What a crash left of a job that nobody was told of.
+            shutil.rmtree(path, ignore_errors=True)
+            continue
         try:
             request = Request.read(path)
             job = Job(path.name, "queued", request.created, request.name, request.snapshot, request.options)
@@ -60,7 +68,7 @@ def kept(folder: Path) -> dict[str, Job]:
                 faults = tuple(Fault(*fault) for fault in state.pop("faults"))
                 job = replace(job, **state, faults=faults)
             jobs.append(job)
-        except (QAError, TypeError, KeyError):
-            # What a crash left of a job that nobody was told of.
-            shutil.rmtree(path, ignore_errors=True)
+        except (QAError, TypeError, KeyError) as error:
+            # A passing fault of the disk, or another version's: it stays where it is.
+            log.warning("evaluation cannot be read; leaving it", id=path.name, reason=str(error))
     return {job.id: job for job in sorted(jobs, key=lambda job: job.created)}

@@ -195,11 +195,12 @@ class EvaluationQueue:
         with self._changed:
             if self._is_cancelled(id):
                 return
-            self._process = worker.start(task, self._folder / id)
+            process = self._process = worker.start(task, self._folder / id)
         try:
-            worker.ended(self._process)
+            worker.ended(process)
         finally:
-            self._process = None
+            with self._changed:
+                self._process = None
 
     def _pause(self, seconds: float) -> None:
         with self._changed:

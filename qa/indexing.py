@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -228,9 +229,17 @@ def _active(snapshots: Snapshots, sources: tuple[str, ...]) -> Index | None:
 def _without_indexes(found: list[Source | FileReport], indexes: Path) -> list[Source | FileReport]:
     """An index is no document of itself: ``qa index .`` would find its own files, and others at every run."""
     root = indexes.resolve()
+
+    @cache
+    def is_within(folder: Path) -> bool:
+        return folder.resolve().is_relative_to(root)
+
+    def belongs(path: Path) -> bool:
+        return is_within(path.parent) or (path.is_symlink() and path.resolve().is_relative_to(root))
+
     kept: list[Source | FileReport] = []
     for item in found:
-        if isinstance(item, Source) and item.path.resolve().is_relative_to(root):
+        if isinstance(item, Source) and belongs(item.path):
             kept.append(FileReport(item.id, "skipped", "it belongs to an index", size=item.size))
         else:
             kept.append(item)

@@ -76,8 +76,10 @@ class LexicalWriter:
     def __exit__(self, *_: object) -> None:
         if not self._is_finished:
             # Its threads would go on writing into a folder that is being removed.
-            with suppress(OSError, ValueError):
+            # RuntimeError: they ended already, in a commit that failed.
+            with suppress(OSError, ValueError, RuntimeError):
                 self._writer.rollback()
+            with suppress(OSError, ValueError, RuntimeError):
                 self._writer.wait_merging_threads()
 
     def add(self, rows: Iterable[LexicalRow]) -> None:

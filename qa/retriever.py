@@ -101,7 +101,8 @@ class Retriever:
     def find(self, queries: Sequence[Query], depth: int = 0) -> list[Found | QueryError]:
         """Queries are encoded together, and each succeeds or fails by itself; results in their order.
 
-        ``depth`` is how many hits are found at least, shown or not. In a reply's timings ``encode`` is that of all the queries, and ``total`` begins with their arrival.
+        ``depth`` is how many hits are found at least, shown or not. In a reply's timings ``encode`` is that of all the
+        queries, and ``total`` begins with their arrival.
         """
         arrived = time.perf_counter()
         matching: dict[tuple[tuple[str, ...], tuple[str, ...]], Filter | None] = {}
@@ -196,7 +197,7 @@ class Retriever:
             sample = self.index.vectors.cosines(vector, self._sample)
             chance = (float(sample.mean()), float(sample.std())) if len(sample) else None
             # A leg that cannot see is better than none.
-            sees = not len(by_words) or not is_blind(best, sample, len(self.index.windows))
+            sees = not len(by_words) or not self._is_blind(vector, best, sample, filter)
             legs.append(Leg("dense", sees, "" if sees else _BLIND))
         if query.mode != "dense":
             legs.append(Leg("lexical", bool(len(by_words)), "" if len(by_words) else _NO_TERM))
@@ -246,6 +247,12 @@ class Retriever:
             if len(found) < wanted or len(passages) >= depth:
                 return passages, float(cosines[0, 0])
             wanted *= 4
+
+    def _is_blind(self, vector: Vectors, best: float, sample: Vectors, filter: Filter | None) -> bool:
+        """Of the question and the whole collection, whatever part of it is searched: a few rows hold no high cosine."""
+        if filter is not None:
+            best = float(self.index.vectors.search(vector[None, :], 1)[1][0, 0])
+        return is_blind(best, sample, len(self.index.windows))
 
     def _cosines(self, vector: Vectors, passages: Ids) -> Vectors:
         """Of each passage ``(n,)``, the cosine of its nearest window."""

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import astuple
+from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 
 from qa.errors import StorageError
 from qa.store_schema import REPORT, SCHEMA, passage_key, text_sha256, window_key
 from qa.types import Document, FileReport, Passage
+
+# Of a line of the report, in the order of REPORT; dataclasses.astuple copies deeply, which a folder of files feels.
+_columns_of = attrgetter(*(field.name for field in fields(FileReport)))
 
 
 class StoreWriter:
@@ -102,5 +106,5 @@ class StoreWriter:
 
     def add_report(self, report: FileReport) -> None:
         self._connection.execute(
-            f"INSERT INTO files ({REPORT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", astuple(report)
+            f"INSERT INTO files ({REPORT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _columns_of(report)
         )

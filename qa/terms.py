@@ -45,7 +45,22 @@ class Word:
 
 def passage_terms(text: str, language: str) -> list[str]:
     """Every term of a passage, in order, repeated as often as it occurs; ``language`` as detected, or empty."""
-    return [term for word in words(text, (language,)) for term in word.forms]
+    terms: list[str] = []
+    # What :func:`words` finds, without the spans that nobody asks for: a build does this for every passage.
+    for match in _WORD.finditer(text):
+        found = match.group()
+        if match.lastgroup != "word":
+            terms += [form for word in words(found, ()) for form in word.forms]
+        elif len(found) > 1 or not _is_elided(text, Span(match.start(), match.end())):
+            terms += _term(found, language)
+    return terms
+
+
+@lru_cache(maxsize=1 << 16)
+def _term(word: str, language: str) -> tuple[str, ...]:
+    """The one term of a word as it is written; none where nothing is left of it."""
+    form = _stem(_normal(word), language)
+    return (form,) if form else ()
 
 
 def words(text: str, languages: Sequence[str]) -> Iterator[Word]:

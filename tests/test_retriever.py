@@ -175,6 +175,19 @@ def test_a_model_that_tells_nothing_apart_leaves_the_ranking_to_the_words(folder
     assert service.ask(Query("Zebra?")).hits
 
 
+def test_a_filter_does_not_make_a_model_blind(folder: Path, settings: Settings) -> None:
+    for number in range(150):
+        (folder / f"{number}.txt").write_text(f"Entry {number} of the register, by clerk {number % 7}.\n")
+    (folder / "asked.txt").write_text("What is said about plums?\n")
+    make = lambda settings, *, threads: BlindEncoder()  # noqa: E731
+    update(settings, [folder], Recorder(), make=make, read=read_source)
+    service = Service(settings, make=make)
+    service.reload()
+    for documents in ((), ("below/*", "7.txt")):
+        reply = service.ask(Query("What is said about plums?", documents=documents))
+        assert [(leg.name, leg.used) for leg in reply.legs] == [("dense", True), ("lexical", True)]
+
+
 @pytest.mark.parametrize(
     ("sections", "expected"), [(("Storage",), {"Storage"}), (("Pears",), {"Pears", "Storage"}), (("S*",), {"Storage"})]
 )

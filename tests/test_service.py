@@ -261,6 +261,13 @@ def test_an_index_is_no_document_of_itself(build: Build, settings: Settings, tmp
     assert report["documents/apples.txt"].status == "read"
 
 
+def test_a_link_to_an_index_is_none_either(build: Build, tmp_path: Path) -> None:
+    build()
+    (tmp_path / "documents/link.txt").symlink_to(tmp_path / "indexes/test/CURRENT")
+    report = {report.id: report for report in reports_of(build, tmp_path)}
+    assert report["documents/link.txt"].reason == "it belongs to an index"
+
+
 def reports_of(build: Build, path: Path) -> list[FileReport]:
     listener = Recorder()
     build(path, listener=listener)

@@ -47,6 +47,14 @@ def test_every_word_stands_where_it_says(text: str, language: str) -> None:
         ends = word.span.end
 
 
+@given(
+    text=st.text() | st.text("a's1,000 黑 é\u00ad’") | st.sampled_from(list(SCRIPTS.values())),
+    language=st.sampled_from(["", *STEMMERS]),
+)
+def test_the_terms_of_a_passage_are_those_of_its_words(text: str, language: str) -> None:
+    assert passage_terms(text, language) == [form for word in words(text, (language,)) for form in word.forms]
+
+
 @given(text=st.text(alphabet="abzäöéñçжЖ 1'-"))
 def test_letter_case_does_not_matter(text: str) -> None:
     assert passage_terms(text.upper(), "en") == passage_terms(text.lower(), "en")

@@ -35,7 +35,8 @@ def run(settings: Settings, listening: socket.socket, watched: bool = False) -> 
         _say(f"Ready: index {state.index}, snapshot {state.snapshot}, {state.passages} {noun}.\n{address}")
 
     stopped = threading.Event()
-    threading.Thread(target=service.follow, args=(stopped, ready), daemon=True, name="follow").start()
+    following = threading.Thread(target=service.follow, args=(stopped, ready), daemon=True, name="follow")
+    following.start()
     if watched:
         # A daemon: stopping does not wait for a build, which loses nothing by being cut off.
         arguments = (settings, service.encoder, stopped)
@@ -61,6 +62,8 @@ def run(settings: Settings, listening: socket.socket, watched: bool = False) -> 
         uvicorn.Server(config).run(sockets=[listening])
     finally:
         stopped.set()
+        # A model that is being loaded while the interpreter ends would abort the process.
+        following.join(_SECONDS_TO_FINISH)
         evaluations.stop()
 
 

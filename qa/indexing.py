@@ -19,6 +19,7 @@ from qa.index import Index
 from qa.manifest import Manifest
 from qa.models import EncoderFactory, make_encoder
 from qa.previous import Previous
+from qa.protocols import Encoder
 from qa.readers.discovery import discover
 from qa.readers.isolation import IsolatedReader, ReadingLimits, ReadSource
 from qa.readers.names import printable
@@ -27,7 +28,7 @@ from qa.snapshots import Provenance, Snapshots, SnapshotWriter
 from qa.splitter import SplitterParameters
 from qa.store import Store
 from qa.store_schema import DOCUMENTS_FILE
-from qa.types import Encoder, FileReport, Source
+from qa.types import FileReport, Source
 
 
 class UpdateGate(Protocol):

@@ -9,10 +9,11 @@ import structlog
 
 from qa.errors import EncoderError, IndexNotFound, NotReady, QAError, QueryError, SnapshotError, SnapshotIncompatible
 from qa.models import EncoderFactory, make_encoder, make_reranker
+from qa.protocols import Encoder, Reranker
 from qa.retriever import Retriever
 from qa.settings import Settings
 from qa.snapshots import Snapshots
-from qa.types import Collection, Encoder, Limits, Query, Reply, Reranker, SnapshotDocument, State
+from qa.types import Collection, Limits, Query, Reply, SnapshotDocument, State
 
 log = structlog.get_logger(__name__)
 

@@ -13,9 +13,9 @@ import structlog
 from qa.errors import QAError, ReadingUnavailable, SourceNotFound, StorageError, WriterBusy
 from qa.indexing import SilentListener, follow, prune
 from qa.models import make_encoder
+from qa.protocols import Encoder
 from qa.settings import Settings
 from qa.snapshots import Snapshots
-from qa.types import Encoder
 
 log = structlog.get_logger(__name__)
 

@@ -25,10 +25,11 @@ from qa.errors import (
     StorageError,
 )
 from qa.indexing import update
+from qa.protocols import Encoder
 from qa.service import Service
 from qa.settings import Settings
 from qa.snapshots import Snapshots
-from qa.types import Encoder, FileReport, Query, State
+from qa.types import FileReport, Query, State
 from tests.conftest import SEED, Build, Recorder, hashing_encoder
 
 

@@ -32,7 +32,7 @@ from qa.errors import ModelDisagrees, ModelNotFound, StorageError
 
 if TYPE_CHECKING:
     from qa.encoders.model_files import ModelFiles
-    from qa.types import Encoder
+    from qa.protocols import Encoder
 
 log = structlog.get_logger(__name__)
 

@@ -29,7 +29,8 @@ from qa.errors import ModelDisagrees, ModelNotFound
 
 if TYPE_CHECKING:
     from qa.encoders.model_files import RerankerFiles
-    from qa.types import Reranker, Vectors
+    from qa.protocols import Reranker
+    from qa.types import Vectors
 
 # One less the largest difference to the reference over all probes, in spreads of its logits, that is let through.
 LEAST_AGREEMENT: Mapping[Precision, float] = {"fp32": 0.999, "bf16": 0.95, "int8": 0.9, "int8-static": 0.8}

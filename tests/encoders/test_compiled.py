@@ -20,7 +20,7 @@ from qa.encoders.inference import Precision
 from qa.encoders.model_files import locate
 from qa.encoders.sentence_transformer import SentenceTransformerEncoder
 from qa.errors import ModelDisagrees, QuestionTooLong, StorageError
-from qa.types import Encoder
+from qa.protocols import Encoder
 from tests.encoders.conftest import TinyModel
 
 pytestmark = pytest.mark.slow

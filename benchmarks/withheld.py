@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.question_sets import QUESTION_SETS, JudgedQuestion, Part, load_corpus, load_questions
+from benchmarks.question_sets import QUESTION_SETS, JudgedQuestion, Part, load_questions, write_corpus
 from qa.indexing import SilentListener, update
 from qa.readers.registry import read_source
 from qa.settings import Settings
 
-INDEXES = Path(tempfile.gettempdir()) / "qa-benchmarks"
+# Ignored by git, and kept: the larger set takes a minute to index.
+INDEXES = Path(__file__).parent.parent / "indexes"
+DOCUMENTS = Path(__file__).parent.parent / "runs" / "benchmark-documents"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +44,12 @@ def load_withheld(name: str, part: Part) -> list[WithheldQuestion]:
 def index_withheld(name: str) -> Settings:
     """Bring the index of the set without its withheld documents up to date; returns the settings that serve it."""
     without, _ = _withheld(name)
-    folder = INDEXES / "documents" / name
-    folder.mkdir(parents=True, exist_ok=True)
-    for document in load_corpus(name):
-        path = folder / document_id(document.id)
-        if document.id not in without and not path.exists():
-            path.write_text(f"{document.text}\n", encoding="utf-8")
-    settings = Settings(indexes=INDEXES / "indexes", name=f"{name}-withheld")
+    folder = DOCUMENTS / name
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        write_corpus(name, folder)
+        for id in without:
+            (folder / document_id(id)).unlink()
+    settings = Settings(indexes=INDEXES, name=f"bench-{name}-withheld")
     update(settings, [folder], SilentListener(), read=read_source)
     return settings

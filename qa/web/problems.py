@@ -17,6 +17,7 @@ from qa.errors import (
     QueryError,
     QuestionFileError,
     QueueFull,
+    StorageError,
 )
 
 MEDIA_TYPE = "application/problem+json"
@@ -45,6 +46,7 @@ TITLES: Mapping[str, str] = {
     "question-file-wrong": "The question file is wrong",
     "question-too-long": "The question is too long",
     "queue-full": "Too many evaluations are waiting",
+    "storage-unavailable": "The server cannot write",
     "top-k-out-of-range": "The number of passages is out of range",
     "unknown-field": "A field is not known",
     "unsupported-media-type": "The request body is not sent as JSON",
@@ -164,6 +166,9 @@ def of_error(error: QAError, request_id: str, question: str = "question") -> Pro
             return _of_evaluation(error, request_id)
         case DocumentNotFound():
             return Problem("document-not-found", 404, str(error))
+        case StorageError():
+            detail = "The server's disk is full, or cannot be read or written; its log says more."
+            return Problem("storage-unavailable", 503, detail, headers={"Retry-After": str(QUEUE_RETRY_SECONDS)})
         case _:
             return internal(request_id)
 

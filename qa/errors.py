@@ -34,6 +34,7 @@
     │   ├── GateNotPassed        a new snapshot that was not made the active one
     │   ├── EvaluationNotFound   no evaluation of that id, or it has no report yet
     │   └── QueueFull            too many evaluations are waiting already
+    ├── Overloaded               more questions wait than can be answered soon
     └── NotReady                 no snapshot and model loaded yet
 """
 
@@ -198,6 +199,14 @@ class EvaluationNotFound(EvaluationError):
 
 class QueueFull(EvaluationError):
     pass
+
+
+class Overloaded(QAError):
+    """``retry_after`` is in seconds."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class NotReady(QAError):

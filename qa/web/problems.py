@@ -13,6 +13,7 @@ from qa.errors import (
     EvaluationNotFound,
     Fault,
     NotReady,
+    Overloaded,
     QAError,
     QueryError,
     QuestionFileError,
@@ -42,6 +43,7 @@ TITLES: Mapping[str, str] = {
     "mode-unknown": "No such mode of search",
     "not-found": "Nothing is at this address",
     "not-ready": "The service is not ready",
+    "overloaded": "The service is overloaded",
     "question-empty": "The question is empty",
     "question-file-wrong": "The question file is wrong",
     "question-too-long": "The question is too long",
@@ -133,6 +135,11 @@ def not_ready(detail: str, state: str) -> Problem:
     )
 
 
+def overloaded(error: Overloaded) -> Problem:
+    """Refused at once, before anything was done for it."""
+    return Problem("overloaded", 503, f"{error}.", headers={"Retry-After": str(error.retry_after)})
+
+
 def question_file_wrong(faults: Sequence[Fault]) -> Problem:
     """What is wrong with a question file; each fault names line and field."""
     fields = tuple(
@@ -162,6 +169,8 @@ def of_error(error: QAError, request_id: str, question: str = "question") -> Pro
             return invalid((FieldError.of(error, question),))
         case NotReady():
             return not_ready(str(error), error.status)
+        case Overloaded():
+            return overloaded(error)
         case EvaluationError():
             return _of_evaluation(error, request_id)
         case DocumentNotFound():

@@ -16,6 +16,7 @@ from qa.settings import Settings
 from qa.types import State
 from qa.watching import watch
 from qa.web.app import create_app
+from qa.web.options import Options
 
 # For requests that are under way when the server is told to stop.
 _SECONDS_TO_FINISH = 10
@@ -52,7 +53,7 @@ def run(settings: Settings, listening: socket.socket, watched: bool = False) -> 
     )
     threading.Thread(target=evaluations.run, daemon=True, name="evaluate").start()
     config = uvicorn.Config(
-        create_app(service, evaluations, max_upload_bytes=settings.max_upload_mb * 10**6),
+        create_app(service, evaluations, Options.of(settings)),
         log_config=None,
         access_log=False,
         server_header=False,

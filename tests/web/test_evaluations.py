@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 from qa.errors import EvaluationNotFound, Fault, NotReady, QueueFull, StorageError
 from qa.evaluation_jobs import Job
 from qa.web.app import create_app
+from qa.web.options import Options
 from tests.test_report import evaluated, page
 from tests.web.conftest import SNAPSHOT, FakeService
 
@@ -71,7 +72,7 @@ def evaluations(tmp_path: Path) -> FakeEvaluations:
 
 @pytest.fixture
 def client(service: FakeService, evaluations: FakeEvaluations) -> TestClient:
-    return TestClient(create_app(service, evaluations, max_upload_bytes=10_000), raise_server_exceptions=False)
+    return TestClient(create_app(service, evaluations, Options(max_upload_bytes=10_000)), raise_server_exceptions=False)
 
 
 def problem(response: Any) -> tuple[int, str]:

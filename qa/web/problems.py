@@ -167,19 +167,24 @@ def of_error(error: QAError, request_id: str, question: str = "question") -> Pro
     match error:
         case QueryError():
             return invalid((FieldError.of(error, question),))
-        case NotReady():
-            return not_ready(str(error), error.status)
-        case Overloaded():
-            return overloaded(error)
+        case NotReady() | Overloaded() | StorageError():
+            return _of_unavailable(error)
         case EvaluationError():
             return _of_evaluation(error, request_id)
         case DocumentNotFound():
             return Problem("document-not-found", 404, str(error))
-        case StorageError():
-            detail = "The server's disk is full, or cannot be read or written; its log says more."
-            return Problem("storage-unavailable", 503, detail, headers={"Retry-After": str(QUEUE_RETRY_SECONDS)})
         case _:
             return internal(request_id)
+
+
+def _of_unavailable(error: NotReady | Overloaded | StorageError) -> Problem:
+    match error:
+        case NotReady():
+            return not_ready(str(error), error.status)
+        case Overloaded():
+            return overloaded(error)
+    detail = "The server's disk is full, or cannot be read or written; its log says more."
+    return Problem("storage-unavailable", 503, detail, headers={"Retry-After": str(QUEUE_RETRY_SECONDS)})
 
 
 def _of_evaluation(error: EvaluationError, request_id: str) -> Problem:

@@ -31,7 +31,7 @@ _REASONS = {
     415: "The body is not sent as JSON.",
     429: "Too many evaluations are waiting; try again later.",
     422: "A field is missing, unknown, of the wrong type or out of bounds; `errors` says which.",
-    503: "No snapshot and model are loaded yet.",
+    503: "No snapshot and model are loaded yet, or too many questions wait.",
 }
 _CONTENT = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
 

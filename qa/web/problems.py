@@ -13,10 +13,12 @@ from qa.errors import (
     EvaluationNotFound,
     Fault,
     NotReady,
+    Overloaded,
     QAError,
     QueryError,
     QuestionFileError,
     QueueFull,
+    StorageError,
 )
 
 MEDIA_TYPE = "application/problem+json"
@@ -41,10 +43,12 @@ TITLES: Mapping[str, str] = {
     "mode-unknown": "No such mode of search",
     "not-found": "Nothing is at this address",
     "not-ready": "The service is not ready",
+    "overloaded": "The service is overloaded",
     "question-empty": "The question is empty",
     "question-file-wrong": "The question file is wrong",
     "question-too-long": "The question is too long",
     "queue-full": "Too many evaluations are waiting",
+    "storage-unavailable": "The server cannot write",
     "top-k-out-of-range": "The number of passages is out of range",
     "unknown-field": "A field is not known",
     "unsupported-media-type": "The request body is not sent as JSON",
@@ -131,6 +135,11 @@ def not_ready(detail: str, state: str) -> Problem:
     )
 
 
+def overloaded(error: Overloaded) -> Problem:
+    """Refused at once, before anything was done for it."""
+    return Problem("overloaded", 503, f"{error}.", headers={"Retry-After": str(error.retry_after)})
+
+
 def question_file_wrong(faults: Sequence[Fault]) -> Problem:
     """What is wrong with a question file; each fault names line and field."""
     fields = tuple(
@@ -158,14 +167,24 @@ def of_error(error: QAError, request_id: str, question: str = "question") -> Pro
     match error:
         case QueryError():
             return invalid((FieldError.of(error, question),))
-        case NotReady():
-            return not_ready(str(error), error.status)
+        case NotReady() | Overloaded() | StorageError():
+            return _of_unavailable(error)
         case EvaluationError():
             return _of_evaluation(error, request_id)
         case DocumentNotFound():
             return Problem("document-not-found", 404, str(error))
         case _:
             return internal(request_id)
+
+
+def _of_unavailable(error: NotReady | Overloaded | StorageError) -> Problem:
+    match error:
+        case NotReady():
+            return not_ready(str(error), error.status)
+        case Overloaded():
+            return overloaded(error)
+    detail = "The server's disk is full, or cannot be read or written; its log says more."
+    return Problem("storage-unavailable", 503, detail, headers={"Retry-After": str(QUEUE_RETRY_SECONDS)})
 
 
 def _of_evaluation(error: EvaluationError, request_id: str) -> Problem:

@@ -16,6 +16,7 @@ from qa.settings import Settings
 from qa.types import State
 from qa.watching import watch
 from qa.web.app import create_app
+from qa.web.options import Options
 
 # For requests that are under way when the server is told to stop.
 _SECONDS_TO_FINISH = 10
@@ -48,10 +49,11 @@ def run(settings: Settings, listening: socket.socket, watched: bool = False) -> 
         settings.model_dump(mode="json"),
         most_waiting=settings.max_evaluations,
         most_kept=settings.keep_evaluations,
+        seconds=settings.max_evaluation_seconds,
     )
     threading.Thread(target=evaluations.run, daemon=True, name="evaluate").start()
     config = uvicorn.Config(
-        create_app(service, evaluations, max_upload_bytes=settings.max_upload_mb * 10**6),
+        create_app(service, evaluations, Options.of(settings)),
         log_config=None,
         access_log=False,
         server_header=False,

@@ -59,9 +59,7 @@ def _says_more(span: Span, found: Sequence[Word], weights: Mapping[str, float]) 
     return any(all(form not in weights for form in word.forms) for word in inside)
 
 
-def _nearness(
-    span: Span, kind: AnswerType, found: Sequence[Word], places: Sequence[tuple[Span, float]]
-) -> float:
+def _nearness(span: Span, kind: AnswerType, found: Sequence[Word], places: Sequence[tuple[Span, float]]) -> float:
     first = sum(word.span.start < span.start for word in found)
     last = sum(word.span.start < span.end for word in found)
     order = {word.span: at for at, word in enumerate(found)}

@@ -15,7 +15,10 @@ _CARDINAL = (
     r"eight|nine))?"
 )
 _SCALE = r"(?:hundred|thousand|million|billion|trillion|dozen)"
-_FRACTION = r"(?:a\s+)?(?:half|third|quarter|two-thirds|three-quarters|two\s+thirds|three\s+quarters|one-third|one-half|one-quarter)"
+_FRACTION = (
+    r"(?:a\s+)?(?:half|third|quarter|two-thirds|three-quarters|two\s+thirds|three\s+quarters|one-third|one-half|"
+    r"one-quarter)"
+)
 _DIGITS = r"\d+(?:[,.’]\d{3})*(?:\.\d+)?(?:[½¼¾])?"
 _PLAIN = (
     rf"(?:{_DIGITS}|{_CARDINAL}|a|several)(?:\s+(?:and\s+a\s+half\s+)?{_SCALE})+(?:\s+and\s+{_CARDINAL})?"
@@ -59,18 +62,26 @@ _TITLE = (
     r"(?:(?:Mr|Mrs|Ms|Dr|Prof|Sir|Lord|Lady|Dame|St|Saint|King|Queen|Prince|Princess|Emperor|Pope|President|Lt|Gen|Col|"
     r"Maj|Capt|Sgt|General|Captain|Colonel|Major|Senator|Governor|Duke|Count|Bishop|Archbishop|Chief|Justice)\.?\s+)*"
 )
-_CAPITALISED = r"(?:\p{Lu}[\p{L}\p{M}’'-]*\.?|\p{Lu}\.(?:\s?\p{Lu}\.)*)"
 _WORD_OF_NAME = r"(?:\p{Lu}[\p{L}\p{M}]*(?:[’'-]\p{L}+)*)"
-_LINK = r"(?:\s+(?:de|del|della|di|da|van|von|der|den|la|le|el|al|bin|ibn|of|the|and)){0,2}"
 _PARTICLE = r"\s+(?:de|del|della|di|da|van|von|der|den|la|le|el|bin|ibn|al|du|of\s+the|of)"
 _INITIAL = r"\p{Lu}\."
 _RUN = (
     rf"(?:{_WORD_OF_NAME}|{_INITIAL}|(?:al|el|bin|ibn)-{_WORD_OF_NAME})"
     rf"(?:(?:{_PARTICLE})?\s+(?:{_WORD_OF_NAME}|{_INITIAL}|(?:al|el)-{_WORD_OF_NAME}|(?:I{{1,3}}|IV|V|VI{{1,3}}|IX|X)\b))*"
 )
-_NAME = rf"(?<![\p{{L}}\p{{N}}])(?:{_TITLE}){_RUN}(?![\p{{L}}\p{{N}}])"
-_LOCATIVE = r"(?:in|at|near|from|to|into|outside|inside|on|around|across|off|of|between|through|within|towards?)"
-_DISTANCE_FROM = rf"(?:{_ABOUT}(?:{NUMBER})\s+{_UNIT}(?:\s+\([^)]*\))?\s+)?(?:(?:to\s+(?:the\s+)?)?(?:north|south|east|west)(?:east|west|ern)?\s+(?:and\s+\w+\s+)?of\s+)"
+# Capital letters that begin a sentence and no name.
+_NO_NAME = (
+    r"(?!(?:A|An|The|It|Its|He|She|They|We|You|I|His|Her|Their|Our|My|This|That|These|Those|There|Here|In|On|At|By|For|"
+    r"From|With|Without|After|Before|During|Since|When|Where|While|As|If|But|And|Or|So|Not|No|Most|Many|Some|All|Both|"
+    r"Each|Every|One|Two|Three|Four|Five|Several|Dozens|Hundreds|Thousands|Who|What|Which|How|Why|Today|However|Although|"
+    r"Because|Also|Other|Another|Such|To|Of|Is|Was|Are|Were|Has|Have|Had|Up|Only|Then|Now|Under|Over|Between|Among)"
+    r"(?![\p{L}\p{M}’'-]))"
+)
+_NAME = rf"(?<![\p{{L}}\p{{N}}]){_NO_NAME}(?:{_TITLE}){_RUN}(?![\p{{L}}\p{{N}}])"
+_DISTANCE_FROM = (
+    rf"(?:{_ABOUT}(?:{NUMBER})\s+{_UNIT}(?:\s+\([^)]*\))?\s+)?"
+    r"(?:(?:to\s+(?:the\s+)?)?(?:north|south|east|west)(?:east|west|ern)?\s+(?:and\s+\w+\s+)?of\s+)"
+)
 
 _ENGLISH: Mapping[AnswerType, str] = {
     "year": rf"(?<![\p{{L}}\p{{N}}.,])(?:{_YEARS})(?![\p{{L}}\p{{N}}]|[.,]\d)",
@@ -78,9 +89,17 @@ _ENGLISH: Mapping[AnswerType, str] = {
     "duration": rf"{_ABOUT}{NUMBER}[\s-]+{_TIME_UNIT}\b",
     "age": rf"(?:aged?\s+(?:of\s+)?)?{NUMBER}(?:[\s-]+years?(?:[\s-]+(?:old|of\s+age))?)?",
     "measure": rf"{_ABOUT}{NUMBER}[\s-]*{_UNIT}(?![\p{{L}}\p{{N}}])(?:\s+\({NUMBER}\s*{_UNIT}\))?",
-    "percent": rf"{_ABOUT}(?:{NUMBER}\s*(?:%|percent(?:age\s+points)?\b|per\s+cent\b)|(?<!\p{{L}}){_FRACTION}(?!\p{{L}}))",
-    "money": rf"{_ABOUT}(?:{_CURRENCY}\s?(?:{_DIGITS})(?:\s*{_SCALE})?|{NUMBER}(?:\s+{_SCALE})?\s+(?:US\s+)?{_COINS}\b)",
-    "count": rf"{_ABOUT}{NUMBER}",
+    "percent": (
+        rf"{_ABOUT}(?:{NUMBER}\s*(?:%|percent(?:age\s+points)?\b|per\s+cent\b)|(?<!\p{{L}}){_FRACTION}(?!\p{{L}}))"
+    ),
+    "money": (
+        rf"{_ABOUT}(?:{_CURRENCY}\s?(?:{_DIGITS})(?:\s*{_SCALE})?|{NUMBER}(?:\s+{_SCALE})?\s+(?:US\s+)?{_COINS}\b)"
+    ),
+    # No distance, no time; and "one who" is nobody counted.
+    "count": (
+        rf"{_ABOUT}(?!one\s+(?:who|which|that|of)\b)(?>{NUMBER})"
+        rf"(?!\s*(?:%|percent)|[\s-]+(?:{_UNIT}|{_TIME_UNIT})(?![\p{{L}}\p{{N}}]))"
+    ),
     "person": _NAME,
     "place": rf"(?:{_DISTANCE_FROM})?(?:the\s+)?{_NAME}",
     "name": _NAME,

@@ -239,9 +239,9 @@ CitationStatus = Literal["verified", "drifted", "missing"]
 class Citation:
     """Where a text stands: ``[start, end)`` of a document's canonical text.
 
-    ``status`` was found when the citation was given: ``verified``, the source is what was indexed and the span holds
-    the text; ``drifted``, the source has changed since; ``missing``, it is not there any more. ``source_sha256`` is of
-    the source's bytes as indexed, ``text_sha256`` of the canonical text in UTF-8.
+    ``status`` was found when the citation was given, ``None`` where nobody looked: ``verified``, the source is what was
+    indexed and the span holds the text; ``drifted``, the source has changed since; ``missing``, it is not there any
+    more. ``source_sha256`` is of the source's bytes as indexed, ``text_sha256`` of the canonical text in UTF-8.
     """
 
     document: str
@@ -251,7 +251,7 @@ class Citation:
     section: str | None
     source_sha256: str
     text_sha256: str
-    status: CitationStatus
+    status: CitationStatus | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +268,9 @@ class Answer:
 
     ``text`` is what the citation's span holds. Where ``answerable`` is false it is the best guess, which measurements
     need and nobody is shown. ``sentence`` is the span of the sentence that holds it, in the same document.
-    ``confidence`` is the calibrated probability that the text answers; ``None`` where nothing was calibrated.
+    ``confidence`` is the calibrated probability that the text answers; ``None`` where nothing was calibrated, and
+    ``note`` says why. ``promised_error`` is how often at most answers as sure as this are wrong, certified on held-out
+    questions; ``None`` where nothing was.
     """
 
     answerable: bool
@@ -277,6 +279,8 @@ class Answer:
     citation: Citation | None = None
     sentence: Span | None = None
     alternatives: tuple[Alternative, ...] = ()
+    promised_error: float | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,6 +181,19 @@ def keys(
     typer.echo("Give the key to the client, and add the entry to QA_API_KEYS.", err=True)
 
 
+@app.command()
+def mcp(name: Name = None, indexes: Indexes = None, model: Model = None) -> None:
+    """Give an index's tools to a language model's client over standard input and output (Model Context Protocol)."""
+    settings = _settings(name=name, indexes=indexes, model=model)
+    from qa.snapshots import Snapshots
+
+    Snapshots(settings.indexes, settings.name).current()
+    from qa.web.app import version_of_qa
+    from qa.web.mcp_stdio import run
+
+    run(settings, version_of_qa())
+
+
 @snapshots_app.command("list")
 def list_snapshots(name: Name = None, indexes: Indexes = None) -> None:
     """List the snapshots, newest first; * marks the active one."""

@@ -36,12 +36,15 @@
     │   └── QueueFull            too many evaluations are waiting already
     ├── UpdateRunning            the index is being brought up to date already
     ├── Overloaded               more questions wait than can be answered soon
+    ├── ClientError              asking a service over HTTP
+    │   ├── RequestRefused       the service answered with a problem
+    │   └── ServerUnreachable    nothing answered, or something else
     └── NotReady                 no snapshot and model loaded yet
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -212,6 +215,24 @@ class Overloaded(QAError):
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class ClientError(QAError):
+    pass
+
+
+class RequestRefused(ClientError):
+    """A problem detail (RFC 9457): ``type`` says which, ``errors`` has what is wrong by field."""
+
+    def __init__(self, detail: str, status: int, type: str, errors: Mapping[str, str]) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.type = type
+        self.errors = dict(errors)
+
+
+class ServerUnreachable(ClientError):
+    pass
 
 
 class NotReady(QAError):

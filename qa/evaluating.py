@@ -185,7 +185,10 @@ def write(run: RunFolder, evaluation: Evaluation, summary: Summary) -> None:
 def _asking(settings: Settings, snapshot: str, make: EncoderFactory) -> Iterator[AskMany]:
     service = Service(settings, make, snapshot=snapshot)
     service.reload()
-    yield service.ask_many
+    try:
+        yield service.ask_many
+    finally:
+        service.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,12 @@ class Settings(BaseSettings):
     keep_evaluations: int = Field(
         default=50, ge=1, description="Evaluations over HTTP that are over and kept, the newest."
     )
+    max_evaluation_seconds: float = Field(
+        default=3600.0,
+        gt=0,
+        description="The most seconds that an evaluation over HTTP may compute at a time: once to find the judgments, "
+        "once for the measures and the report. Asking the questions has no limit.",
+    )
     keep_snapshots: int = Field(
         default=5,
         ge=1,

@@ -40,7 +40,7 @@ def choose_reranker(files: RerankerFiles, runtime: Runtime, stage: Stage) -> Rer
     """The cross-encoder, not loaded yet; compiled first where that was not done before.
 
     Raises:
-        StorageError: there is no space for a compiled model, not even a temporary one.
+        StorageError: a compiled model cannot be kept, not even as a temporary one.
     """
     from qa.encoders.compilation import NotCompilable
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
 from qa.types import Limits
-from qa.web import api, evaluating, handlers, openapi, operating, pages
+from qa.web import api, evaluating, handlers, mcp_server, openapi, operating, pages
 from qa.web.access import Access
 from qa.web.asking import Asking
 from qa.web.batching import Batcher
@@ -46,14 +47,18 @@ def create_app(
     batcher = Batcher(service.ask_many, monitoring, most_waiting=options.max_waiting)
     cache = ReplyCache(options.cache_bytes, options.cache_seconds)
 
+    asking = Asking(service, monitoring, batcher, cache)
+    mcp = mcp_server.Endpoint(lambda: mcp_server.build(service, asking.ask, version_of_qa()))
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
+        await mcp.close()
         batcher.close()
 
     app = FastAPI(
         title="qa",
-        version=_version(),
+        version=version_of_qa(),
         description=openapi.DESCRIPTION,
         openapi_tags=openapi.TAGS,
         # The framework's interactive pages load their script from a CDN.
@@ -64,7 +69,7 @@ def create_app(
     )
     app.state.service = service
     app.state.monitoring = monitoring
-    app.state.asking = Asking(service, monitoring, batcher, cache)
+    app.state.asking = asking
     app.include_router(api.router)
     if evaluations is not None:
         app.state.evaluations = evaluations
@@ -73,6 +78,7 @@ def create_app(
         app.state.operations = operations
         app.include_router(operating.router)
     app.include_router(pages.router)
+    app.router.routes.append(Route(mcp_server.PATH, mcp, include_in_schema=False))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     openapi.install(app, service.limits)
     handlers.install(app, pages.problem)
@@ -111,7 +117,7 @@ def _largest_body(limits: Limits) -> int:
     return max(1_000_000, limits.batch * (6 * limits.question_chars + 1024))
 
 
-def _version() -> str:
+def version_of_qa() -> str:
     try:
         return version("qa")
     except PackageNotFoundError:  # Run from a source tree that is not installed.

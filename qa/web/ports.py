@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from qa.errors import QAError
 from qa.evaluation_jobs import Job
@@ -62,6 +61,7 @@ class Evaluations(Protocol):
         Raises:
             QueueFull: too many wait already.
             NotReady: nothing is served.
+            StorageError: the file cannot be kept.
         """
 
     def get(self, id: str) -> Job:
@@ -70,8 +70,8 @@ class Evaluations(Protocol):
     def summary(self, id: str) -> dict[str, Any]:
         """The numbers of one that is done. Raises EvaluationNotFound."""
 
-    def report(self, id: str) -> Path:
-        """The report's file of one that is done. Raises EvaluationNotFound."""
+    def report(self, id: str) -> IO[bytes]:
+        """The report of one that is done, open: it can be read to its end. Raises EvaluationNotFound."""
 
     def cancel(self, id: str) -> None:
         """Stop it, or give it up, and remove all of it. Raises EvaluationNotFound."""

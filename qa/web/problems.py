@@ -22,6 +22,7 @@ from qa.errors import (
     SnapshotError,
     SnapshotIncompatible,
     SnapshotNotFound,
+    StorageError,
     UpdateRunning,
     WriterBusy,
 )
@@ -62,6 +63,7 @@ TITLES: Mapping[str, str] = {
     "request-timeout": "The request took too long",
     "snapshot-not-found": "No such snapshot",
     "snapshot-unusable": "The snapshot cannot be used",
+    "storage-unavailable": "The server cannot write",
     "top-k-out-of-range": "The number of passages is out of range",
     "unauthorized": "A key is needed",
     "unknown-field": "A field is not known",
@@ -181,8 +183,8 @@ def of_error(error: QAError, request_id: str, question: str = "question") -> Pro
     match error:
         case QueryError():
             return invalid((FieldError.of(error, question),))
-        case NotReady() | Overloaded():
-            return overloaded(error) if isinstance(error, Overloaded) else not_ready(str(error), error.status)
+        case NotReady() | Overloaded() | StorageError():
+            return _of_unavailable(error)
         case EvaluationError():
             return _of_evaluation(error, request_id)
         case DocumentNotFound():
@@ -206,6 +208,16 @@ def _of_snapshot(error: SnapshotError | UpdateRunning, request_id: str) -> Probl
             return not_ready("the index is not there; it has to be built again", "no-index")
         case _:
             return internal(request_id)
+
+
+def _of_unavailable(error: NotReady | Overloaded | StorageError) -> Problem:
+    match error:
+        case NotReady():
+            return not_ready(str(error), error.status)
+        case Overloaded():
+            return overloaded(error)
+    detail = "The server's disk is full, or cannot be read or written; its log says more."
+    return Problem("storage-unavailable", 503, detail, headers={"Retry-After": str(QUEUE_RETRY_SECONDS)})
 
 
 def _of_evaluation(error: EvaluationError, request_id: str) -> Problem:

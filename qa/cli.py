@@ -245,7 +245,7 @@ def prune(
     indexes: Indexes = None,
 ) -> None:
     """Remove old snapshots, never the active one, and the embeddings that none of the rest uses."""
-    from qa.indexing import prune as prune_index
+    from qa.pruning import prune as prune_index
 
     settings = _settings(name=name, indexes=indexes, keep_snapshots=keep_snapshots)
     pruned = prune_index(settings)

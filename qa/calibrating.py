@@ -4,21 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from qa.answer_measures import is_right
-from qa.calibration import LEVELS, Calibration, Feature, FittedOn, Measured, Model, encoder_key
+from qa.calibration import (
+    CALIBRATION_FILE,
+    LEVELS,
+    Calibration,
+    Feature,
+    FittedOn,
+    Measured,
+    Model,
+    encoder_key,
+    load_calibrations,
+)
 from qa.errors import CalibrationError, QueryError
-from qa.evaluating import Judged
+from qa.evaluating import Judged, judge
+from qa.evaluation import Options
+from qa.models import EncoderFactory, make_encoder
+from qa.questions import QuestionSet
 from qa.risk import auroc, brier, calibration_error
 from qa.risk_control import learn_threshold
+from qa.service import Service
+from qa.settings import Settings
 from qa.signals import SIGNALS, Signals
+from qa.snapshots import Snapshots
 from qa.types import Mode, Query, Span
-
-if TYPE_CHECKING:
-    from qa.service import Service
 
 MODES: tuple[Mode, ...] = ("hybrid", "dense", "lexical")
 # Right and wrong answers that a regression takes at least, and for each of its features.
@@ -75,8 +89,9 @@ def fit(regime: str, found: Sequence[Example], base: Model | None = None) -> Mod
     fewer = min(rights, len(fitted) - rights)
     if fewer < _LEAST or not held:
         raise CalibrationError(
-            f"too few questions to calibrate {regime} from: of {len(fitted):,} to fit to, {rights:,} are answered right "
-            f"and {len(fitted) - rights:,} wrong, and it takes {_LEAST} of each; add questions, with and without answer"
+            f"too few questions to calibrate {regime} from: of {len(fitted):,} to fit to, {rights:,} are answered "
+            f"right and {len(fitted) - rights:,} wrong, and it takes {_LEAST} of each; add questions, with and without "
+            "answer"
         )
     model = _regression(regime, fitted) if base is None or fewer >= _LEAST_EACH * len(SIGNALS) else _platt(base, fitted)
     of_fitted, of_held = ([model.confidence(e.signals) for e in part] for part in (fitted, held))
@@ -142,3 +157,26 @@ def calibrate(
     """A calibration of every regime in ``parts``. Raises CalibrationError."""
     models = tuple(fit(regime, found, base(regime)) for regime, found in parts.items())
     return Calibration(encoder_key(encoder), tuple(fitted_on), models)
+
+
+def calibrate_index(
+    settings: Settings, questions: QuestionSet, make: EncoderFactory = make_encoder
+) -> tuple[Path, Calibration]:
+    """Calibrate an index by a question file, and write the result beside it, atomically.
+
+    Raises:
+        CalibrationError: there are too few questions.
+        QuestionFileError, IndexNotFound: as an evaluation does.
+    """
+    judged = judge(settings, questions, Options())
+    service = Service(settings, make, snapshot=judged.inputs.snapshot)
+    service.reload()
+    held_out = alternating([question.id for question in judged.questions])
+    parts = {mode: examples(service, judged, mode, held_out, lambda: None) for mode in MODES}
+    encoder = service.encoder().fingerprint
+    shipped = load_calibrations(None, encoder)
+    on = FittedOn(questions.name, questions.sha256, len(judged.questions))
+    calibration = calibrate(parts, [on], encoder, shipped.model)
+    path = Snapshots(settings.indexes, settings.name).folder / CALIBRATION_FILE
+    calibration.write(path)
+    return path, calibration

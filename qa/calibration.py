@@ -188,9 +188,8 @@ def encoder_key(fingerprint: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def load_calibrations(folder: Path, encoder: Mapping[str, Any]) -> Calibrations:
+def load_calibrations(folder: Path | None, encoder: Mapping[str, Any]) -> Calibrations:
     """That of an index's folder, where there is one, and the one that ships. Raises CalibrationError."""
-    own = folder / CALIBRATION_FILE
-    known = [Calibration.read(own)] if own.exists() else []
+    known = [Calibration.read(folder / CALIBRATION_FILE)] if folder and (folder / CALIBRATION_FILE).exists() else []
     shipped = [Calibration.read(SHIPPED)] if SHIPPED.exists() else []
     return Calibrations([*known, *shipped], encoder)

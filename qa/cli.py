@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
-from qa import evaluation_commands
+from qa import calibration_commands, evaluation_commands
 from qa.errors import QAError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ snapshots_app = typer.Typer(
     help="List an index's snapshots and switch between them.", no_args_is_help=True, rich_markup_mode=None
 )
 evaluation_commands.register(app)
+calibration_commands.register(app)
 app.add_typer(snapshots_app, name="snapshots")
 
 SearchMode = Literal["hybrid", "dense", "lexical"]
@@ -106,7 +107,7 @@ def ask(
     rerank: Annotated[bool, typer.Option("--rerank", help="Let the cross-encoder of QA_RERANKER order them.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print what POST /v1/ask answers.")] = False,
 ) -> None:
-    """Ask one question and show the passages that match best."""
+    """Ask one question and show what answers it, where that stands, and the passages that match best."""
     settings = _settings(name=name, indexes=indexes, model=model)
     from qa.queries import check
     from qa.service import Service
@@ -129,6 +130,12 @@ def ask(
     for leg in reply.legs:
         if not leg.used:
             typer.echo(f"Not searched by {'words' if leg.name == 'lexical' else 'meaning'}: {leg.reason}.", err=True)
+    if reply.answer is not None:
+        from qa.answer_words import told
+
+        for number, line in enumerate(told(reply.answer)):
+            typer.secho(_printable(line), bold=number == 0)
+        typer.echo("")
     for hit in reply.hits:
         passage = hit.passage
         place = [passage.document if hit.title == passage.document else f"{hit.title} ({passage.document})"]
@@ -166,6 +173,19 @@ def serve(
     from qa.web.server import run
 
     run(settings, socket, watch)
+
+
+@app.command()
+def keys(
+    key_name: Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is; told in logs.")],
+    admin: Annotated[bool, typer.Option("--admin", help="For operating as well, not only for asking.")] = False,
+) -> None:
+    """Make a key for clients. It is shown once; QA_API_KEYS takes its hash."""
+    from qa.web.keys import new_key
+
+    secret, entry = new_key(key_name, "admin" if admin else "ask")
+    typer.echo(f"key:    {secret}\nentry:  {entry}")
+    typer.echo("Give the key to the client, and add the entry to QA_API_KEYS.", err=True)
 
 
 @app.command()
@@ -232,7 +252,7 @@ def prune(
     indexes: Indexes = None,
 ) -> None:
     """Remove old snapshots, never the active one, and the embeddings that none of the rest uses."""
-    from qa.indexing import prune as prune_index
+    from qa.pruning import prune as prune_index
 
     settings = _settings(name=name, indexes=indexes, keep_snapshots=keep_snapshots)
     pruned = prune_index(settings)

@@ -11,9 +11,10 @@ from pathlib import Path
 import structlog
 
 from qa.errors import QAError, ReadingUnavailable, SourceNotFound, StorageError, WriterBusy
-from qa.indexing import SilentListener, follow, prune
+from qa.indexing import SilentListener, follow
 from qa.models import make_encoder
 from qa.protocols import Encoder
+from qa.pruning import prune
 from qa.settings import Settings
 from qa.snapshots import Snapshots
 

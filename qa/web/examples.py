@@ -16,7 +16,25 @@ BATCH: dict[str, JsonValue] = {
 
 RESPONSE: dict[str, JsonValue] = {
     "question": "When does the ferry leave?",
-    "answer": None,
+    "answer": {
+        "answerable": True,
+        "confidence": 0.87,
+        "promised_error": 0.2,
+        "note": "",
+        "text": "noon",
+        "citation": {
+            "document": "timetables/ferry.txt",
+            "start": 20,
+            "end": 24,
+            "page": None,
+            "section": None,
+            "sha256": _SHA256,
+            "text_sha256": _SHA256,
+            "status": "verified",
+        },
+        "sentence": {"start": 0, "end": 25},
+        "alternatives": [],
+    },
     "passages": [
         {
             "rank": 1,
@@ -28,7 +46,7 @@ RESPONSE: dict[str, JsonValue] = {
             "page": None,
             "section": None,
             "scores": {"dense": 0.71, "lexical": 2.4, "fused": 0.91, "rerank": None},
-            "highlights": [],
+            "highlights": [{"start": 0, "end": 25}],
         }
     ],
     "legs": [{"name": "dense", "used": True, "reason": ""}, {"name": "lexical", "used": True, "reason": ""}],
@@ -101,4 +119,26 @@ READY: dict[str, JsonValue] = {
     "documents": 1,
     "passages": 2,
     "created": "2026-04-01T12:00:00+00:00",
+}
+
+SNAPSHOTS: dict[str, JsonValue] = {
+    "snapshots": [
+        {
+            "id": "20260401T120000.000Z-5a7b4a42",
+            "active": True,
+            "bytes": 1_480_000,
+            "problem": "",
+            "created": "2026-04-01T12:00:00+00:00",
+            "encoder": "all-MiniLM-L6-v2",
+            "documents": 2,
+            "passages": 6,
+        }
+    ]
+}
+INDEXING: dict[str, JsonValue] = {
+    "status": "done",
+    "detail": "newly encoded: 12",
+    "snapshot": "20260401T120000.000Z-5a7b4a42",
+    "started": "2026-04-01T11:59:58+00:00",
+    "seconds": 1.9,
 }

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from qa.types import Collection, FileStatus, Hit, Reply, SnapshotDocument, State
+from qa.types import Answer, Citation, CitationStatus, Collection, FileStatus, Hit, Reply, SnapshotDocument, State
 from qa.web import examples
 
 SPAN_START = "Where it starts in the document's canonical text, in Unicode code points, counted from 0."
@@ -63,6 +63,80 @@ class PassageBody(BaseModel):
         )
 
 
+class CitationBody(SpanBody):
+    """Where a text stands, and whether its source still is what was indexed."""
+
+    document: str = Field(description="The document's id.")
+    page: int | None = Field(description="That the span starts on, from 1; null where the document has no pages.")
+    section: str | None = Field(description="The nearest heading above; null where there is none.")
+    sha256: str = Field(description="Of the source's bytes as they were indexed, in hexadecimal.")
+    text_sha256: str | None = Field(description="Of the canonical text in UTF-8; null where it is not known.")
+    status: CitationStatus | None = Field(
+        description="Found when this was given: `verified`, the source is byte for byte what was indexed; `drifted`, "
+        "it has changed since; `missing`, it is not there or cannot be read; null where nobody looked."
+    )
+
+    @classmethod
+    def of(cls, citation: Citation) -> CitationBody:
+        return cls(
+            document=citation.document,
+            start=citation.start,
+            end=citation.end,
+            page=citation.page,
+            section=citation.section,
+            sha256=citation.source_sha256,
+            text_sha256=citation.text_sha256 or None,
+            status=citation.status,
+        )
+
+
+class AlternativeBody(BaseModel):
+    """Another value that the documents give: `text` is what its citation's span holds."""
+
+    text: str
+    citation: CitationBody
+
+
+class AnswerBody(BaseModel):
+    """What answers, or that the documents do not; `text` is exactly `text[start:end]` of the cited document."""
+
+    answerable: bool = Field(
+        description="False where no answer is sure enough for `QA_MAX_ERROR`; there are passages still, and no text."
+    )
+    confidence: float | None = Field(
+        description="The calibrated probability that the text answers; null where nothing was calibrated."
+    )
+    promised_error: float | None = Field(
+        description="Answers as sure as this are wrong at most so often, certified on held-out questions; null where "
+        "nothing was certified."
+    )
+    note: str = Field(description="Why there is no confidence or no promise, in words; else empty.")
+    text: str | None
+    citation: CitationBody | None
+    sentence: SpanBody | None = Field(description="The span of the sentence that holds it, in the same document.")
+    alternatives: list[AlternativeBody] = Field(description="Where the documents give other values, these.")
+
+    @classmethod
+    def of(cls, answer: Answer) -> AnswerBody:
+        shown = answer.citation if answer.answerable else None
+        return cls(
+            answerable=answer.answerable,
+            confidence=answer.confidence,
+            promised_error=answer.promised_error,
+            note=answer.note,
+            # What is not answered is not shown: the best guess is for measurements.
+            text=answer.text if shown else None,
+            citation=CitationBody.of(shown) if shown else None,
+            sentence=SpanBody(start=answer.sentence.start, end=answer.sentence.end)
+            if shown and answer.sentence
+            else None,
+            alternatives=[
+                AlternativeBody(text=other.text, citation=CitationBody.of(other.citation))
+                for other in (answer.alternatives if shown else ())
+            ],
+        )
+
+
 class LegBody(BaseModel):
     """Whether a leg of the search took part."""
 
@@ -77,7 +151,7 @@ class AskResponse(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [examples.RESPONSE]})
 
     question: str
-    answer: None = Field(description="Null until there is an answerer: not a guess.")
+    answer: AnswerBody | None
     passages: list[PassageBody]
     legs: list[LegBody] = Field(description="The legs that the mode names.")
     snapshot: str
@@ -87,7 +161,7 @@ class AskResponse(BaseModel):
     def of(cls, reply: Reply) -> AskResponse:
         return cls(
             question=reply.question,
-            answer=None,
+            answer=AnswerBody.of(reply.answer) if reply.answer else None,
             passages=[PassageBody.of(hit) for hit in reply.hits],
             legs=[LegBody.model_validate(leg, from_attributes=True) for leg in reply.legs],
             snapshot=reply.snapshot,

@@ -11,12 +11,14 @@ import structlog
 import uvicorn
 
 from qa.evaluation_queue import EvaluationQueue
+from qa.operating import Operator
 from qa.service import Service
 from qa.settings import Settings
 from qa.types import State
 from qa.watching import watch
 from qa.web.app import create_app
 from qa.web.options import Options
+from qa.web.protocol import BoundedProtocol
 
 # For requests that are under way when the server is told to stop.
 _SECONDS_TO_FINISH = 10
@@ -25,7 +27,8 @@ _SECONDS_TO_FINISH = 10
 def run(settings: Settings, listening: socket.socket, watched: bool = False) -> None:
     """Serve until a signal; requests that are under way are finished first. With ``watched`` the index follows its
     files."""
-    _configure_logging()
+    _configure_logging(settings.log_format)
+    options = Options.of(settings)
     service = Service(settings)
     host, port = listening.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
@@ -53,7 +56,10 @@ def run(settings: Settings, listening: socket.socket, watched: bool = False) -> 
     )
     threading.Thread(target=evaluations.run, daemon=True, name="evaluate").start()
     config = uvicorn.Config(
-        create_app(service, evaluations, Options.of(settings)),
+        create_app(service, evaluations, options, Operator(settings, service)),
+        http=BoundedProtocol,
+        # Of proxies on this machine alone is it believed whom they ask for.
+        forwarded_allow_ips="127.0.0.1",
         log_config=None,
         access_log=False,
         server_header=False,
@@ -69,7 +75,7 @@ def run(settings: Settings, listening: socket.socket, watched: bool = False) -> 
         evaluations.stop()
 
 
-def _configure_logging() -> None:
+def _configure_logging(format: str) -> None:
     """Standard error, one line an event; a program's start is the one place where logging is set up."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     structlog.configure(
@@ -77,7 +83,9 @@ def _configure_logging() -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.processors.format_exc_info,
-            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
+            structlog.processors.JSONRenderer()
+            if format == "json"
+            else structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )

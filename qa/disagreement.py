@@ -14,8 +14,8 @@ from qa.types import Span
 MOST = 3
 # How much of the question a sentence must hold, with its neighbours, beside the one that was chosen.
 _LEAST_SHARE = 0.8
-# And how far its window's cosine may lie below.
-_MOST_BELOW = 0.12
+# And of the cosine of that one's window.
+_LEAST_COSINE = 0.7
 _NUMERIC = frozenset({"duration", "age", "measure", "percent", "money", "count", "year"})
 _COMPARED = _NUMERIC | {"date"}
 _NUMBER = regex.compile(r"\d+(?:[,.’]\d{3})*(?:\.\d+)?")
@@ -60,7 +60,7 @@ def alternatives(best: Candidate, ranked: Sequence[Candidate], question: Asked) 
         if candidate is best or phrase is None or phrase.type != kind or candidate.hit.rank > DEPTH:
             continue
         enough = candidate.coverage + candidate.near >= _LEAST_SHARE * (best.coverage + best.near)
-        if not enough or candidate.window < best.window - _MOST_BELOW or not _is_of_the_same(candidate, question):
+        if not enough or candidate.window < _LEAST_COSINE * best.window or not _is_of_the_same(candidate, question):
             continue
         mine = value(phrase_text(candidate), kind)
         if all(differs(mine, other) for other in said):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import regex
 
 from qa.answer_types import AnswerType
-from qa.sentence_scoring import DEPTH, Asked, Candidate
+from qa.sentence_scoring import Asked, Candidate
 from qa.terms import words
 from qa.types import Span
 
@@ -48,7 +48,7 @@ def differs(one: frozenset[str], other: frozenset[str]) -> bool:
 def alternatives(best: Candidate, ranked: Sequence[Candidate], question: Asked) -> list[tuple[Candidate, Span]]:
     """Sentences that answer with another value of the same kind, best first, each with its phrase's span of the
     document; none where the kind is not known, or is a name: a text that names another answers another question."""
-    if best.phrase is None or best.phrase.type not in _COMPARED:
+    if best.phrase is None or not best.phrase.is_clear or best.phrase.type not in _COMPARED:
         return []
     kind = best.phrase.type
     said = [value(phrase_text(best), kind)]
@@ -57,7 +57,7 @@ def alternatives(best: Candidate, ranked: Sequence[Candidate], question: Asked) 
         if len(found) == MOST:
             break
         phrase = candidate.phrase
-        if candidate is best or phrase is None or phrase.type != kind or candidate.hit.rank > DEPTH:
+        if candidate is best or phrase is None or phrase.type != kind or not phrase.is_clear:
             continue
         enough = candidate.coverage + candidate.near >= _LEAST_SHARE * (best.coverage + best.near)
         if not enough or candidate.window < _LEAST_COSINE * best.window or not _is_of_the_same(candidate, question):
@@ -79,14 +79,14 @@ def _is_of_the_same(candidate: Candidate, question: Asked) -> bool:
 
 
 def phrase_span(candidate: Candidate) -> Span:
-    """Where a candidate's phrase, or the sentence where it has none, stands in the document."""
-    if candidate.phrase is None:
+    """Where a candidate's phrase, or the sentence where it has no clear one, stands in the document."""
+    if candidate.phrase is None or not candidate.phrase.is_clear:
         return candidate.span
     span = candidate.phrase.span
     return Span(candidate.span.start + span.start, candidate.span.start + span.end)
 
 
 def phrase_text(candidate: Candidate) -> str:
-    if candidate.phrase is None:
+    if candidate.phrase is None or not candidate.phrase.is_clear:
         return candidate.text
     return candidate.text[candidate.phrase.span.start : candidate.phrase.span.end]

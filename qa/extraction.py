@@ -15,15 +15,22 @@ from qa.types import Span
 _REACH = 4.0
 # What is counted, or measured, stands right behind its number.
 _BEHIND = 2.0
+# How far a phrase must be ahead of the next of its sentence to be given by itself.
+_LEAD = 1.3
+_LEAD_OF_NAMES = 2.0
 _NUMERIC = frozenset({"duration", "age", "measure", "percent", "money", "count"})
 
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """``span`` of the sentence's text, of a kind."""
+    """``span`` of the sentence's text, of a kind.
+
+    ``is_clear`` says whether no other phrase of the sentence could as well be meant: else the sentence is the answer.
+    """
 
     span: Span
     type: AnswerType
+    is_clear: bool = True
 
 
 def best_phrase(
@@ -46,7 +53,9 @@ def best_phrase(
             if _says_more(span, found, weights)
         ]
         if scored:
-            return Phrase(max(scored, key=lambda each: each[:2])[2], kind)
+            scored.sort(key=lambda each: each[:2], reverse=True)
+            lead = _LEAD if kind in _NUMERIC else _LEAD_OF_NAMES
+            return Phrase(scored[0][2], kind, len(scored) == 1 or scored[0][0] > lead * scored[1][0])
     return None
 
 

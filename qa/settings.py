@@ -46,7 +46,7 @@ class Settings(BaseSettings):
         "order.",
     )
     max_error: float = Field(
-        default=0.2,
+        default=0.3,
         gt=0,
         lt=1,
         description="How often what is answered may be wrong: a question whose answer is less sure is said not to be "

@@ -25,7 +25,7 @@ class Signals:
     question's words, by inverse document frequency, that the chosen sentence's passage and it itself hold, ``near``
     that of its neighbours; ``window`` is its cosine, ``margin`` how far it is above the second. ``agree`` is 1 where
     meaning and words put the same passage first, ``first`` the reciprocal of the passage's rank. ``phrase`` is 1 where
-    it holds a phrase of the kind that is asked for, ``no_phrase`` where a kind is asked for and it holds none,
+    it holds one clear phrase of the kind that is asked for, ``no_phrase`` where a kind is asked for and it holds none,
     ``heading`` where it adds hardly a word.
     """
 
@@ -73,7 +73,7 @@ def signals(found: Found, ranked: Sequence[Candidate], question: Asked) -> Signa
         margin=best.score - ranked[1].score if len(ranked) > 1 else best.score,
         agree=float(max(lexical) > 0 and lexical.index(max(lexical)) == dense.index((top, document))),
         first=1 / best.hit.rank,
-        phrase=float(best.phrase is not None),
+        phrase=float(best.phrase is not None and best.phrase.is_clear),
         no_phrase=float(bool(question.types) and best.phrase is None),
         heading=float(best.new < 3),
     )

@@ -73,15 +73,15 @@ def test_whoever_disagrees_is_shown(seeded: Service) -> None:
 
 def test_documents_that_agree_are_no_alternatives(settings: Settings, build: Build, tmp_path: Path) -> None:
     for name, text in (
-        ("one", "The bridge is 1,200 metres long."),
-        ("other", "The bridge is 1200 metres long, we know."),
+        ("one", "The bridge over the river is 1,200 metres long."),
+        ("other", "The bridge over the river is 1200 metres long, we know."),
     ):
         (tmp_path / f"{name}.txt").write_text(text, encoding="utf-8")
-    (tmp_path / "third.txt").write_text("The bridge is 1,300 metres long, says a map.", encoding="utf-8")
+    (tmp_path / "third.txt").write_text("The bridge over the river is 1,300 metres long, says a map.", encoding="utf-8")
     build(tmp_path / "one.txt", tmp_path / "other.txt", tmp_path / "third.txt")
     service = Service(settings, make=hashing_encoder)
     service.reload()
-    answer = service.ask(Query("How long is the bridge?")).answer
+    answer = service.ask(Query("How long is the bridge over the river in metres?")).answer
     assert answer is not None
     texts = [answer.text, *(other.text for other in answer.alternatives)]
     assert len(texts) == 2

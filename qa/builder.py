@@ -13,7 +13,7 @@ from qa.embedding import Embedding
 from qa.embedding_cache import EmbeddingCache
 from qa.errors import NothingToIndex
 from qa.index import COLUMNS
-from qa.languages import detect_language
+from qa.languages import detect_language, prepare_detection
 from qa.lexical import LEXICAL_FINGERPRINT, LexicalWriter
 from qa.previous import Content, Previous, modified_ns, trusted
 from qa.protocols import Encoder
@@ -154,6 +154,7 @@ class Builder:
             content = self.previous.content(source.id)
             return known if content is None else _Content(content.document, content.passages, known)
         modified = trusted(modified_ns(source))
+        prepare_detection()
         document, report = self.read(source)
         if document is not None:
             document = replace(document, language=detect_language(document.text))

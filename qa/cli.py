@@ -169,6 +169,19 @@ def serve(
 
 
 @app.command()
+def keys(
+    key_name: Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is; told in logs.")],
+    admin: Annotated[bool, typer.Option("--admin", help="For operating as well, not only for asking.")] = False,
+) -> None:
+    """Make a key for clients. It is shown once; QA_API_KEYS takes its hash."""
+    from qa.web.keys import new_key
+
+    secret, entry = new_key(key_name, "admin" if admin else "ask")
+    typer.echo(f"key:    {secret}\nentry:  {entry}")
+    typer.echo("Give the key to the client, and add the entry to QA_API_KEYS.", err=True)
+
+
+@app.command()
 def mcp(name: Name = None, indexes: Indexes = None, model: Model = None) -> None:
     """Give an index's tools to a language model's client over standard input and output (Model Context Protocol)."""
     settings = _settings(name=name, indexes=indexes, model=model)

@@ -34,6 +34,7 @@
     │   ├── GateNotPassed        a new snapshot that was not made the active one
     │   ├── EvaluationNotFound   no evaluation of that id, or it has no report yet
     │   └── QueueFull            too many evaluations are waiting already
+    ├── UpdateRunning            the index is being brought up to date already
     ├── Overloaded               more questions wait than can be answered soon
     ├── ClientError              asking a service over HTTP
     │   ├── RequestRefused       the service answered with a problem
@@ -201,6 +202,10 @@ class EvaluationNotFound(EvaluationError):
 
 
 class QueueFull(EvaluationError):
+    pass
+
+
+class UpdateRunning(QAError):
     pass
 
 

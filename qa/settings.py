@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from qa.encoders.model_files import DEFAULT_MODEL
@@ -96,6 +96,27 @@ class Settings(BaseSettings):
         default=60.0,
         gt=0,
         description="How long an answer is kept: its citation was compared with the source when it was first given.",
+    )
+    api_keys: SecretStr = Field(
+        default=SecretStr(""),
+        description="Keys that clients must send, each as NAME:SCOPE:SHA256, scope ask or admin; `qa keys` makes one. "
+        "With none, operating is for this machine alone; with none of scope ask, asking is free.",
+    )
+    allowed_hosts: str = Field(
+        default="",
+        description="Host names that clients may reach the service by, such as qa.example.org or *.example.org; * is "
+        "every one. localhost, this machine's name and addresses in figures are allowed always.",
+    )
+    cors_origins: str = Field(
+        default="", description="Origins whose pages may ask, such as https://intranet.example.org. None by default."
+    )
+    rate_limit: str = Field(
+        default="1200/minute",
+        description="Requests that one client, a key or else an address, may send, such as 20/second; empty for any "
+        "number. Clients on this machine are not counted.",
+    )
+    request_seconds: float = Field(
+        default=30.0, gt=0, description="The most seconds in which the body of a request must have arrived."
     )
     max_upload_mb: int = Field(default=20, ge=1, description="The largest question file over HTTP, in MB.")
     max_evaluations: int = Field(

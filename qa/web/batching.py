@@ -74,9 +74,9 @@ class Batcher:
     def waiting(self) -> int:
         return len(self._single) + len(self._bulk)
 
-    @property
-    def is_full(self) -> bool:
-        return self.waiting >= self.most_waiting
+    def is_full(self, *, bulk: bool = False) -> bool:
+        """Single questions and those of batch requests have the same room each, and neither takes the other's."""
+        return len(self._bulk if bulk else self._single) >= self.most_waiting
 
     def overloaded(self) -> Overloaded:
         """The refusal of the moment, which knows how long what waits will take."""
@@ -103,10 +103,11 @@ class Batcher:
 
     def _put(self, items: list[_Waiting]) -> None:
         with self._lock:
-            # A batch that is larger than the queue is taken when nothing else waits: else it never would be.
-            if self.waiting and self.waiting + len(items) > self.most_waiting:
+            queue = self._single if len(items) == 1 else self._bulk
+            # A batch that is larger than the queue is taken when no other waits: else it never would be.
+            if queue and len(queue) + len(items) > self.most_waiting:
                 raise self.overloaded()
-            (self._single if len(items) == 1 else self._bulk).extend(items)
+            queue.extend(items)
             start = min(self._workers - self._working, -(-self.waiting // self._largest))
             self._working += max(start, 0)
         for _ in range(start):

@@ -1,4 +1,4 @@
-"""Evaluations over HTTP: a question file in; progress, measures and the report out. No key guards them yet."""
+"""Evaluations over HTTP: a question file in; progress, measures and the report out."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ Id = Annotated[str, Path(description="As `POST /v1/evaluations` gave it.", max_l
     summary="Evaluate a question file",
     status_code=202,
     openapi_extra={"requestBody": _BODY},
-    responses=problems(413, 415, 422, 429, 503),
+    responses=problems(401, 403, 413, 415, 422, 429, 503),
 )
 def submit(
     parameters: Annotated[schemas.EvaluationParameters, FromQuery()],
@@ -141,7 +141,7 @@ def _content(file: IO[bytes]) -> Iterator[bytes]:
     tags=["evaluations"],
     summary="Cancel an evaluation, or remove one that is over",
     status_code=204,
-    responses=problems(404),
+    responses=problems(401, 403, 404),
 )
 def cancel(id: Id, evaluations: Running) -> Response:
     """Stops before the next question; nothing of it is kept."""

@@ -7,6 +7,8 @@ from typing import IO, Any, Protocol
 
 from qa.errors import QAError
 from qa.evaluation_jobs import Job
+from qa.operating import Indexing
+from qa.snapshots import SnapshotInfo
 from qa.types import Collection, Limits, Query, Reply, SnapshotDocument, State
 
 
@@ -73,3 +75,23 @@ class Evaluations(Protocol):
 
     def cancel(self, id: str) -> None:
         """Stop it, or give it up, and remove all of it. Raises EvaluationNotFound."""
+
+
+class Operations(Protocol):
+    """What an operator may do. Thread-safe; every method may block."""
+
+    def snapshots(self) -> Sequence[SnapshotInfo]:
+        """Newest first. Raises IndexNotFound."""
+
+    def activate(self, id: str) -> State:
+        """Check a snapshot and serve it.
+
+        Raises:
+            SnapshotError: it is not there or cannot be used, or the index is being written; nothing changed.
+        """
+
+    def index(self) -> Indexing:
+        """Begin to bring the index up to date. Raises UpdateRunning, or IndexNotFound."""
+
+    def indexing(self) -> Indexing:
+        """What came of that."""

@@ -8,7 +8,7 @@ from qa.web.batching import Batcher
 from qa.web.monitoring import Monitoring
 from qa.web.problems import overloaded
 
-_ASKING = frozenset({"/v1/ask", "/v1/ask/batch"})
+_ASK, _BATCH = "/v1/ask", "/v1/ask/batch"
 
 
 class Shedding:
@@ -20,8 +20,11 @@ class Shedding:
         self.monitoring = monitoring
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] in _ASKING and self.batcher.is_full:
+        if scope["type"] == "http" and self._is_past(scope["path"]):
             self.monitoring.refused("overloaded")
             await overloaded(self.batcher.overloaded()).response()(scope, receive, send)
             return
         await self.app(scope, receive, send)
+
+    def _is_past(self, path: str) -> bool:
+        return (path == _ASK and self.batcher.is_full()) or (path == _BATCH and self.batcher.is_full(bulk=True))

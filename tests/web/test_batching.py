@@ -115,7 +115,7 @@ def test_past_what_may_wait_questions_are_refused_at_once() -> None:
         running = asked(queue, "running")
         await until(lambda: bool(answer.batches))
         waiting = [asked(queue, str(n))[0] for n in range(3)]
-        assert queue.is_full
+        assert queue.is_full()
         with pytest.raises(Overloaded) as refused:
             asked(queue, "one more")
         assert 1 <= refused.value.retry_after <= 30

@@ -72,7 +72,11 @@ def evaluations(tmp_path: Path) -> FakeEvaluations:
 
 @pytest.fixture
 def client(service: FakeService, evaluations: FakeEvaluations) -> TestClient:
-    return TestClient(create_app(service, evaluations, Options(max_upload_bytes=10_000)), raise_server_exceptions=False)
+    return TestClient(
+        create_app(service, evaluations, Options(max_upload_bytes=10_000)),
+        raise_server_exceptions=False,
+        client=("127.0.0.1", 5000),
+    )
 
 
 def problem(response: Any) -> tuple[int, str]:

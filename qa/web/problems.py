@@ -17,6 +17,7 @@ from qa.errors import (
     QueryError,
     QuestionFileError,
     QueueFull,
+    SnapshotNotFound,
 )
 
 MEDIA_TYPE = "application/problem+json"
@@ -45,6 +46,7 @@ TITLES: Mapping[str, str] = {
     "question-file-wrong": "The question file is wrong",
     "question-too-long": "The question is too long",
     "queue-full": "Too many evaluations are waiting",
+    "snapshot-not-found": "No such snapshot",
     "top-k-out-of-range": "The number of passages is out of range",
     "unknown-field": "A field is not known",
     "unsupported-media-type": "The request body is not sent as JSON",
@@ -164,6 +166,8 @@ def of_error(error: QAError, request_id: str, question: str = "question") -> Pro
             return _of_evaluation(error, request_id)
         case DocumentNotFound():
             return Problem("document-not-found", 404, str(error))
+        case SnapshotNotFound():
+            return Problem("snapshot-not-found", 404, str(error))
         case _:
             return internal(request_id)
 

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: serve test check format docs bench-quality bench-seeds bench-speed constraints clean
+.PHONY: serve test check format docs bench-quality bench-seeds bench-speed constraints image-test clean
 
 serve: $(INSTALLED)
 	@$(BIN)/qa index seeds --name seeds --if-missing
@@ -41,6 +41,10 @@ bench-quality: $(INSTALLED)-dev .venv-peers/.installed
 # How fast encoding, starting and building are: benchmarks/README.md.
 bench-speed: $(INSTALLED)-dev
 	@$(BIN)/python -m benchmarks.speed
+
+# The image really built, run read-only and asked: docs/deploying.md.
+image-test:
+	@deploy/image-test
 
 format: $(INSTALLED)-dev
 	$(BIN)/ruff check --fix .

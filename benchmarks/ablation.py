@@ -24,9 +24,10 @@ from qa.fusion import LEXICAL_WEIGHT, is_blind
 from qa.languages import detect_language
 from qa.lexical import LexicalIndex, LexicalRow, LexicalWriter
 from qa.models import make_encoder
+from qa.protocols import Encoder
 from qa.settings import Settings
 from qa.splitter import SplitterParameters, split
-from qa.types import Document, Encoder, Passage, Section
+from qa.types import Document, Passage, Section
 
 if TYPE_CHECKING:
     from qa.types import Vectors

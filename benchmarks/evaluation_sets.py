@@ -36,7 +36,7 @@ def write_set(name: str, target: Path, *, withheld: bool = False) -> tuple[Path,
     kept = [line for line in judged if line.split("\t")[0] not in lost]
     (questions / "qrels" / "test.tsv").write_text("\n".join(kept) + "\n", encoding="utf-8")
     with (questions / "queries.jsonl").open("w", encoding="utf-8") as file:
-        for line in (source / "queries.jsonl").read_text(encoding="utf-8").splitlines():
+        for line in _records((source / "queries.jsonl").read_text(encoding="utf-8")):
             query = json.loads(line)
             answerable = {"answerable": False} if query["_id"] in lost else {"answers": query.get("answers", [])}
             file.write(json.dumps({"_id": query["_id"], "text": query["text"], **answerable}) + "\n")
@@ -50,7 +50,12 @@ def _lines(source: Path) -> list[str]:
         if packed.exists()
         else (source / "corpus.jsonl").read_text("utf-8")
     )
-    return text.splitlines()
+    return _records(text)
+
+
+def _records(text: str) -> list[str]:
+    """JSON strings may hold what else counts as the end of a line, such as U+2028."""
+    return [line for line in text.split("\n") if line]
 
 
 if __name__ == "__main__":

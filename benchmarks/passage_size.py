@@ -14,8 +14,9 @@ import numpy as np
 from benchmarks.question_sets import JudgedQuestion, Part, load_corpus, load_questions
 from qa.encoders.model_files import DEFAULT_MODEL, locate
 from qa.encoders.sentence_transformer import SentenceTransformerEncoder
+from qa.protocols import Encoder
 from qa.splitter import SplitterParameters, split
-from qa.types import Document, Encoder, Passage
+from qa.types import Document, Passage
 
 if TYPE_CHECKING:
     from qa.types import Vectors

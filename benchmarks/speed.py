@@ -29,8 +29,8 @@ from qa.encoders.inference import Precision
 from qa.encoders.model_files import DEFAULT_MODEL, locate
 from qa.indexing import SilentListener, update
 from qa.models import make_encoder
+from qa.protocols import Encoder
 from qa.settings import Settings
-from qa.types import Encoder
 
 if TYPE_CHECKING:
     from qa.types import Vectors

@@ -13,16 +13,17 @@ from qa.embedding import Embedding
 from qa.embedding_cache import EmbeddingCache
 from qa.errors import NothingToIndex
 from qa.index import COLUMNS
-from qa.languages import detect_language
+from qa.languages import detect_language, prepare_detection
 from qa.lexical import LEXICAL_FINGERPRINT, LexicalWriter
 from qa.previous import Content, Previous, modified_ns, trusted
+from qa.protocols import Encoder
 from qa.readers.isolation import ReadSource
 from qa.readers.registry import reader_versions
 from qa.rows import Pending, Rows
 from qa.splitter import SPLITTER_VERSION, SplitterParameters, split
 from qa.store_schema import DOCUMENTS_FILE
 from qa.store_writer import StoreWriter
-from qa.types import Document, Encoder, FileReport, Passage, Source
+from qa.types import Document, FileReport, Passage, Source
 from qa.vectors import new_vectors
 
 
@@ -153,6 +154,7 @@ class Builder:
             content = self.previous.content(source.id)
             return known if content is None else _Content(content.document, content.passages, known)
         modified = trusted(modified_ns(source))
+        prepare_detection()
         document, report = self.read(source)
         if document is not None:
             document = replace(document, language=detect_language(document.text))

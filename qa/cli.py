@@ -168,6 +168,32 @@ def serve(
     run(settings, socket, watch)
 
 
+@app.command()
+def keys(
+    key_name: Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is; told in logs.")],
+    admin: Annotated[bool, typer.Option("--admin", help="For operating as well, not only for asking.")] = False,
+) -> None:
+    """Make a key for clients. It is shown once; QA_API_KEYS takes its hash."""
+    from qa.web.keys import new_key
+
+    secret, entry = new_key(key_name, "admin" if admin else "ask")
+    typer.echo(f"key:    {secret}\nentry:  {entry}")
+    typer.echo("Give the key to the client, and add the entry to QA_API_KEYS.", err=True)
+
+
+@app.command()
+def mcp(name: Name = None, indexes: Indexes = None, model: Model = None) -> None:
+    """Give an index's tools to a language model's client over standard input and output (Model Context Protocol)."""
+    settings = _settings(name=name, indexes=indexes, model=model)
+    from qa.snapshots import Snapshots
+
+    Snapshots(settings.indexes, settings.name).current()
+    from qa.web.app import version_of_qa
+    from qa.web.mcp_stdio import run
+
+    run(settings, version_of_qa())
+
+
 @snapshots_app.command("list")
 def list_snapshots(name: Name = None, indexes: Indexes = None) -> None:
     """List the snapshots, newest first; * marks the active one."""
@@ -219,7 +245,7 @@ def prune(
     indexes: Indexes = None,
 ) -> None:
     """Remove old snapshots, never the active one, and the embeddings that none of the rest uses."""
-    from qa.indexing import prune as prune_index
+    from qa.pruning import prune as prune_index
 
     settings = _settings(name=name, indexes=indexes, keep_snapshots=keep_snapshots)
     pruned = prune_index(settings)

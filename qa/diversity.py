@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from qa.terms import words
+from qa.terms import passage_terms
 from qa.types import Passage
 
 # Shared words over all words (Jaccard, 1901). Copies with another date or name stay above, passages that overlap by
@@ -34,7 +34,7 @@ def distinct_first(passages: Iterable[Passage], places: int, wanted: int) -> lis
 
 
 def _words(passage: Passage) -> frozenset[str]:
-    return frozenset(form for word in words(passage.text, ("",)) for form in word.forms)
+    return frozenset(passage_terms(passage.text, ""))
 
 
 def _likeness(one: frozenset[str], other: frozenset[str]) -> float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qa.embedding_cache import EmbeddingCache, cache_keys
-from qa.types import Encoder
+from qa.protocols import Encoder
 
 if TYPE_CHECKING:
     from qa.types import Vectors

@@ -34,12 +34,17 @@
     │   ├── GateNotPassed        a new snapshot that was not made the active one
     │   ├── EvaluationNotFound   no evaluation of that id, or it has no report yet
     │   └── QueueFull            too many evaluations are waiting already
+    ├── UpdateRunning            the index is being brought up to date already
+    ├── Overloaded               more questions wait than can be answered soon
+    ├── ClientError              asking a service over HTTP
+    │   ├── RequestRefused       the service answered with a problem
+    │   └── ServerUnreachable    nothing answered, or something else
     └── NotReady                 no snapshot and model loaded yet
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -197,6 +202,36 @@ class EvaluationNotFound(EvaluationError):
 
 
 class QueueFull(EvaluationError):
+    pass
+
+
+class UpdateRunning(QAError):
+    pass
+
+
+class Overloaded(QAError):
+    """``retry_after`` is in seconds."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ClientError(QAError):
+    pass
+
+
+class RequestRefused(ClientError):
+    """A problem detail (RFC 9457): ``type`` says which, ``errors`` has what is wrong by field."""
+
+    def __init__(self, detail: str, status: int, type: str, errors: Mapping[str, str]) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.type = type
+        self.errors = dict(errors)
+
+
+class ServerUnreachable(ClientError):
     pass
 
 

@@ -18,6 +18,7 @@ from qa.evaluation import AskMany, Evaluation, Inputs, Options, Outcome, Text, a
 from qa.gating import MARGIN, Gate, gate
 from qa.judgments import JudgedQuestion
 from qa.models import EncoderFactory, make_encoder
+from qa.protocols import Encoder
 from qa.questions import QuestionSet, require_sound
 from qa.run_files import REPORT_FILE, SUMMARY_FILE, RunFolder, dump_summary
 from qa.run_tables import tables
@@ -27,7 +28,6 @@ from qa.snapshots import Snapshots
 from qa.store import Store
 from qa.store_schema import DOCUMENTS_FILE
 from qa.summary import Summary, summarise
-from qa.types import Encoder
 
 
 class StageListener(Protocol):
@@ -185,7 +185,10 @@ def write(run: RunFolder, evaluation: Evaluation, summary: Summary) -> None:
 def _asking(settings: Settings, snapshot: str, make: EncoderFactory) -> Iterator[AskMany]:
     service = Service(settings, make, snapshot=snapshot)
     service.reload()
-    yield service.ask_many
+    try:
+        yield service.ask_many
+    finally:
+        service.close()
 
 
 @dataclass(frozen=True, slots=True)

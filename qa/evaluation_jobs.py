@@ -1,25 +1,36 @@
-"""The evaluations of a server on disk: what became of each, for the process after this one."""
+"""The evaluations of an index on disk, which several servers may share: what each is of, and what became of it.
+
+``<index>/evaluations/<id>/`` is a job as long as its ``request.json`` stands: it is there when the folder appears, and
+the first to go. Whoever holds the lock runs a job, and removes what is of none.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import structlog
+from filelock import FileLock
 
-from qa.errors import Fault, QAError
-from qa.evaluation_worker import REQUEST, Request
+from qa.errors import EvaluationNotFound, Fault, QAError, StorageError
+from qa.evaluation_worker import QUESTIONS, REQUEST, Request
 from qa.run_files import read_json, write_atomically
 
 log = structlog.get_logger(__name__)
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _STATE = "state.json"
+_PARTIAL = ".partial"
+# Seconds after which nobody is writing a folder any more that has not appeared under its id.
+_PARTIAL_AGE = 3600.0
 Status = Literal["queued", "preparing", "asking", "measuring", "done", "failed"]
 
 
@@ -43,32 +54,102 @@ class Job:
         return self.status in ("done", "failed")
 
 
-def keep(job: Job, folder: Path) -> None:
-    """Write down that a job is over, in its folder below ``folder``."""
-    values = {"status": job.status, "detail": job.detail, "questions": job.questions, "asked": job.asked}
-    faults = [[fault.file, fault.line, fault.field, fault.message] for fault in job.faults]
-    write_atomically(folder / job.id / _STATE, json.dumps({**values, "faults": faults}))
+class Jobs:
+    """The jobs below ``folder``, which need not be there yet. Thread-safe."""
 
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
 
-def kept(folder: Path) -> dict[str, Job]:
-    """The jobs of the processes before this one by id, oldest first; those that were not over are queued again."""
-    jobs = []
-    for path in folder.glob("*"):
-        if not _ID.fullmatch(path.name):
-            continue
-        if not (path / REQUEST).exists():
-            # What a crash left of a job that nobody was told of.
-            shutil.rmtree(path, ignore_errors=True)
-            continue
+    def path(self, id: str) -> Path:
+        return self._folder / id
+
+    @property
+    def exists(self) -> bool:
+        return self._folder.is_dir()
+
+    def lock(self) -> FileLock:
+        """Held by the one that runs a job; the system frees it when its holder dies."""
+        return FileLock(self._folder / "LOCK")
+
+    def add(self, id: str, request: Request, data: bytes) -> None:
+        """Raises StorageError; then nothing is left of it."""
+        staged = self._folder / f"{id}{_PARTIAL}"
+        try:
+            staged.mkdir(parents=True)
+            with (staged / QUESTIONS).open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            request.write(staged)
+            staged.rename(self.path(id))
+        except (OSError, StorageError) as error:
+            shutil.rmtree(staged, ignore_errors=True)
+            raise StorageError(f"cannot keep the question file in {self._folder}: {error}") from error
+
+    def read(self, id: str) -> Job:
+        """Raises EvaluationNotFound where there is none."""
+        job = self._read(id) if _ID.fullmatch(id) else None
+        if job is None:
+            raise EvaluationNotFound("no evaluation has this id; it may have been cancelled, or be too old")
+        return job
+
+    def all(self) -> list[Job]:
+        """Oldest first."""
+        jobs = [self._read(path.name) for path in self._folder.glob("*") if _ID.fullmatch(path.name)]
+        return sorted((job for job in jobs if job is not None), key=lambda job: (job.created, job.id))
+
+    def _read(self, id: str) -> Job | None:
+        path = self.path(id)
         try:
             request = Request.read(path)
-            job = Job(path.name, "queued", request.created, request.name, request.snapshot, request.options)
-            if (path / _STATE).exists():
-                state = read_json(path / _STATE)
-                faults = tuple(Fault(*fault) for fault in state.pop("faults"))
-                job = replace(job, **state, faults=faults)
-            jobs.append(job)
+            job = Job(id, "queued", request.created, request.name, request.snapshot, request.options)
+            if not (path / _STATE).exists():
+                return job
+            state = read_json(path / _STATE)
+            faults = tuple(Fault(*fault) for fault in state.pop("faults"))
+            return replace(job, **state, faults=faults)
         except (QAError, TypeError, KeyError) as error:
-            # A passing fault of the disk, or another version's: it stays where it is.
-            log.warning("evaluation cannot be read; leaving it", id=path.name, reason=str(error))
-    return {job.id: job for job in sorted(jobs, key=lambda job: job.created)}
+            if (path / REQUEST).exists():
+                # A passing fault of the disk, or another version's: it stays where it is.
+                log.warning("evaluation cannot be read; leaving it", id=id, reason=str(error))
+            return None
+
+    def keep(self, job: Job) -> None:
+        """Write down how far a job is. Raises StorageError."""
+        values = {"status": job.status, "detail": job.detail, "questions": job.questions, "asked": job.asked}
+        faults = [[fault.file, fault.line, fault.field, fault.message] for fault in job.faults]
+        write_atomically(self.path(job.id) / _STATE, json.dumps({**values, "faults": faults}))
+
+    def is_wanted(self, id: str) -> bool:
+        """Whether it has not been given up, by whichever server."""
+        return (self.path(id) / REQUEST).exists()
+
+    def give_up(self, id: str) -> None:
+        """From now on it is no job; its folder is removed by whoever holds the lock."""
+        with suppress(OSError):
+            (self.path(id) / REQUEST).unlink(missing_ok=True)
+
+    def remove(self, id: str) -> None:
+        """For the holder of the lock."""
+        self.give_up(id)
+        shutil.rmtree(self.path(id), ignore_errors=True)
+
+    def tidy(self, most_kept: int) -> None:
+        """Remove what is of no job, and all but the newest that are over. For the holder of the lock."""
+        for path in self._folder.glob("*"):
+            if path.name.endswith(_PARTIAL):
+                is_left = _age(path) > _PARTIAL_AGE
+            else:
+                is_left = _ID.fullmatch(path.name) is not None and not (path / REQUEST).exists()
+            if is_left:
+                shutil.rmtree(path, ignore_errors=True)
+        over = [job.id for job in self.all() if job.is_over]
+        for id in over[:-most_kept]:
+            self.remove(id)
+
+
+def _age(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0

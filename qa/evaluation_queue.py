@@ -1,48 +1,57 @@
 """Evaluations behind a server: one runs, the others wait, and what a crash interrupts goes on at the next start.
 
-Each has a folder ``<index>/evaluations/<id>/``. Questions are asked one by one in a thread of low priority that pauses
-as long as it works; everything that computes is in another process (``qa.evaluation_worker``).
+Questions are asked one by one in a thread of low priority that pauses as long as it works; everything that computes is
+in another process (``qa.evaluation_worker``). Servers of one index share the queue: each takes a job's file, one at a
+time runs a job.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import sys
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import Popen
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import structlog
+from filelock import Timeout
 
 from qa import evaluation_worker as worker
-from qa.errors import EvaluationNotFound, NotReady, QAError, QueueFull
+from qa.errors import EvaluationNotFound, NotReady, QAError, QueueFull, RunError, StorageError
 from qa.evaluation import AskMany, ask_all
-from qa.evaluation_jobs import Job, keep, kept
+from qa.evaluation_jobs import Job, Jobs
 from qa.run_files import REPORT_FILE, SUMMARY_FILE, RunFolder, read_json
 from qa.types import State
 
 log = structlog.get_logger(__name__)
 
-# Seconds between two looks whether questions can be asked yet, and the longest pause between two questions.
+# Seconds: between two looks whether questions can be asked, or another server's job is over; between two looks at what
+# other servers took and left; the longest pause between two questions; between two notes of how far a job is.
 _LOOK_EVERY = 0.5
+_LOOK_AROUND_EVERY = 10.0
 _LONGEST_PAUSE = 1.0
+_KEEP_EVERY = 2.0
 
 
 class Asked(Protocol):
-    """What is asked: a service."""
+    @property
+    def ask_many(self) -> AskMany: ...
+
+
+class Service(Protocol):
+    """What is asked."""
 
     def state(self) -> State: ...
 
-    @property
-    def ask_many(self) -> AskMany: ...
+    def pinned(self, snapshot: str) -> AbstractContextManager[Asked]:
+        """What asks one snapshot, whichever is current. Raises QAError where it cannot be used."""
 
 
 class EvaluationQueue:
@@ -51,195 +60,239 @@ class EvaluationQueue:
     Args:
         most_waiting: more are refused.
         most_kept: as many that are over are kept, the newest.
+        seconds: that one task of an evaluation may compute.
     """
 
     def __init__(
-        self, folder: Path, service: Asked, settings: Mapping[str, Any], *, most_waiting: int = 8, most_kept: int = 50
+        self,
+        folder: Path,
+        service: Service,
+        settings: Mapping[str, Any],
+        *,
+        most_waiting: int = 8,
+        most_kept: int = 50,
+        seconds: float = 3600.0,
     ) -> None:
-        self._folder = folder / "evaluations"
+        self._jobs = Jobs(folder / "evaluations")
         self._service = service
         self._settings = dict(settings)
-        self._most_waiting, self._most_kept = most_waiting, most_kept
-        self._changed = threading.Condition()
-        self._jobs = kept(self._folder)
-        self._running: str | None = None
+        self._most_waiting, self._most_kept, self._seconds = most_waiting, most_kept, seconds
+        self._lock = threading.Lock()
+        self._woken, self._stopped = threading.Event(), threading.Event()
+        self._arriving = 0
+        self._running: Job | None = None
+        self._kept_at = 0.0
         self._process: Popen[str] | None = None
-        self._stopped = False
+        # Jobs that ended in this process and could not be written down; the next one takes them up again.
+        self._unkept: dict[str, Job] = {}
 
     def submit(self, name: str, data: bytes, format: str, options: Mapping[str, Any], keep_going: bool) -> Job:
-        """Queue an evaluation of the snapshot that is served now.
+        """Queue an evaluation of the snapshot that is served now; it stays with that one, whichever becomes current.
 
         Raises:
             QueueFull: too many wait already.
             NotReady: nothing is served.
+            StorageError: the file cannot be kept.
         """
         state = self._service.state()
         if state.snapshot is None:
             raise NotReady(state.detail, state.status)
         created = datetime.now(UTC).isoformat(timespec="microseconds")
         id = hashlib.sha256(f"{created} {len(data)} ".encode() + os.urandom(16) + data).hexdigest()[:32]
-        request = worker.Request(name, format, dict(options), keep_going, state.snapshot, created, self._settings)
-        job = Job(id, "queued", created, name, state.snapshot, dict(options))
-        with self._changed:
-            if sum(not job.is_over for job in self._jobs.values()) > self._most_waiting:
+        request = worker.Request(name, format, dict(options), keep_going, state.snapshot, created)
+        with self._lock:
+            if len(self._waiting()) + self._arriving > self._most_waiting:
                 raise QueueFull(f"{self._most_waiting} evaluations are waiting already; try again when one is done")
-            folder = self._folder / id
-            folder.mkdir(parents=True)
-            (folder / worker.QUESTIONS).write_bytes(data)
-            # Last: a folder without it is what a crash left of a job that nobody was told of.
-            request.write(folder)
-            self._jobs[id] = job
-            self._changed.notify_all()
-        return job
+            self._arriving += 1
+        try:
+            self._jobs.add(id, request, data)
+        except StorageError as error:
+            log.error("evaluation cannot be kept", reason=str(error))
+            raise
+        finally:
+            with self._lock:
+                self._arriving -= 1
+        self._woken.set()
+        return Job(id, "queued", created, name, state.snapshot, dict(options))
 
     def get(self, id: str) -> Job:
         """Raises EvaluationNotFound."""
-        with self._changed:
-            if id not in self._jobs:
-                raise EvaluationNotFound("no evaluation has this id; it may have been cancelled, or be too old")
-            return self._jobs[id]
+        running = self._running
+        if running is not None and running.id == id and self._jobs.is_wanted(id):
+            return running
+        return self._unkept.get(id) or self._jobs.read(id)
 
     def summary(self, id: str) -> dict[str, Any]:
         """The numbers of an evaluation that is done: ``summary.json``. Raises EvaluationNotFound."""
-        return read_json(self._file(id, SUMMARY_FILE))
+        path = self._run_of(id) / SUMMARY_FILE
+        try:
+            return read_json(path)
+        except RunError:
+            # Cancelled since, or it is a fault of the disk's.
+            self._jobs.read(id)
+            raise
 
-    def report(self, id: str) -> Path:
-        """The report's file of an evaluation that is done. Raises EvaluationNotFound."""
-        return self._file(id, REPORT_FILE)
+    def report(self, id: str) -> IO[bytes]:
+        """The report of an evaluation that is done, open: it can be read to its end. Raises EvaluationNotFound."""
+        try:
+            return (self._run_of(id) / REPORT_FILE).open("rb")
+        except OSError:
+            self._jobs.read(id)
+            raise
 
-    def _file(self, id: str, name: str) -> Path:
+    def _run_of(self, id: str) -> Path:
         if self.get(id).status != "done":
             raise EvaluationNotFound("the evaluation is not done; ask for it by its id to see how far it is")
-        return self._folder / id / worker.RUN / name
+        return self._jobs.path(id) / worker.RUN
 
     def cancel(self, id: str) -> None:
         """Stop an evaluation, or give up one that is over, and remove all of it. Raises EvaluationNotFound."""
-        with self._changed:
+        with self._lock:
             self.get(id)
-            del self._jobs[id]
-            if id == self._running:
-                # The thread removes the folder, which it may be writing into.
-                if self._process is not None:
+            self._jobs.give_up(id)
+            self._unkept.pop(id, None)
+            running = self._running
+            if running is not None:
+                # The thread removes what it may be writing into.
+                if running.id != id:
+                    self._jobs.remove(id)
+                elif self._process is not None:
                     self._process.kill()
                 return
-        self._remove(id)
+        # Where another server is running one, that one removes it.
+        with suppress(Timeout, OSError), self._jobs.lock().acquire(timeout=0):
+            self._jobs.remove(id)
 
     def run(self) -> None:
         """Do what is queued, until :meth:`stop`. Runs in a thread of its own."""
         _lower_priority()
-        while True:
-            with self._changed:
-                while not self._stopped and self._next() is None:
-                    self._changed.wait()
-                if self._stopped:
-                    return
-                if not self._service.state().ready:
-                    # After a start: the snapshot and its model are being loaded.
-                    self._changed.wait(_LOOK_EVERY)
-                    continue
-                id = self._running = self._next()
-                assert id is not None
-            try:
-                self._do(id)
-            except (QAError, OSError) as error:
-                self._fail(id, error)
-            except Exception as error:  # whatever it is: the next evaluation is nobody's fault
-                log.error("evaluation failed", id=id, exc_info=error)
-                self._fail(id, worker.TaskFailed("the evaluation failed; the server's log says why"))
-            finally:
-                with self._changed:
-                    self._running, is_gone = None, id not in self._jobs
-                if is_gone:
-                    self._remove(id)
-                self._forget_oldest()
+        with suppress(Timeout, OSError):
+            if self._jobs.exists:
+                with self._jobs.lock().acquire(timeout=0):
+                    self._jobs.tidy(self._most_kept)
+        while not self._stopped.is_set():
+            self._woken.clear()
+            if pause := self._turn():
+                self._woken.wait(pause)
 
     def stop(self) -> None:
         """Stop after the question that is being asked; what is half done goes on at the next start."""
-        with self._changed:
-            self._stopped = True
+        with self._lock:
+            self._stopped.set()
             if self._process is not None:
                 self._process.kill()
-            self._changed.notify_all()
+        self._woken.set()
 
-    def _do(self, id: str) -> None:
-        folder = self._folder / id
+    def _turn(self) -> float:
+        """Run the next job, if there is one and nobody is running one; returns for how many seconds to rest."""
+        if not self._waiting():
+            return _LOOK_AROUND_EVERY
+        if not self._service.state().ready:
+            # After a start: the snapshot and its model are being loaded.
+            return _LOOK_EVERY
+        try:
+            with self._jobs.lock().acquire(timeout=0):
+                # Another server may have done it by now.
+                if waiting := self._waiting():
+                    self._run(waiting[0])
+                self._jobs.tidy(self._most_kept)
+        except Timeout:
+            return _LOOK_EVERY
+        except OSError as error:
+            log.error("evaluations cannot run", reason=str(error))
+            return _LOOK_AROUND_EVERY
+        return 0
+
+    def _waiting(self) -> list[Job]:
+        return [job for job in self._jobs.all() if not job.is_over and job.id not in self._unkept]
+
+    def _run(self, job: Job) -> None:
+        with self._lock:
+            self._running = replace(job, status="queued", asked=0)
+        try:
+            self._do(job)
+        except Exception as error:  # whatever it is: the next evaluation is nobody's fault
+            self._fail(error)
+        finally:
+            with self._lock:
+                self._running = None
+                if not self._jobs.is_wanted(job.id):
+                    self._jobs.remove(job.id)
+
+    def _do(self, job: Job) -> None:
+        folder = self._jobs.path(job.id)
         if not (folder / worker.JUDGED).exists():
-            self._update(id, status="preparing")
-            self._task("prepare", id)
+            self._update(status="preparing")
+            self._task("prepare", job.id)
+        if self._is_given_up(job.id):
+            return
         judged = worker.read_judged(folder)
         run = RunFolder(folder / worker.RUN, judged.inputs)
         if run.is_finished:
             # The process before this one ended between the last two lines of this function.
-            self._update(id, status="done", questions=len(judged.questions), asked=len(judged.questions))
+            self._update(status="done", questions=len(judged.questions), asked=len(judged.questions))
             return
         done = {outcome.question.id for outcome, _ in run.done()}
         pending = [question for question in judged.questions if question.id not in done]
-        self._update(id, status="asking", questions=len(judged.questions), asked=len(done))
+        self._update(status="asking", questions=len(judged.questions), asked=len(done))
         started = time.perf_counter()
         try:
-            for step in ask_all(pending, self._service.ask_many, judged.inputs):
-                run.append(step)
-                self._update(id, asked=self.get(id).asked + 1)
-                # As long as it took: whoever asks a question meanwhile finds a processor half the time at least.
-                self._pause(time.perf_counter() - started)
-                if self._is_cancelled(id):
-                    return
-                started = time.perf_counter()
+            with self._service.pinned(job.snapshot) as service:
+                for asked, step in enumerate(ask_all(pending, service.ask_many, judged.inputs), start=len(done) + 1):
+                    run.append(step)
+                    self._update(asked=asked)
+                    # As long as it took: whoever asks a question meanwhile finds a processor half the time at least.
+                    self._stopped.wait(min(time.perf_counter() - started, _LONGEST_PAUSE))
+                    if self._is_given_up(job.id):
+                        return
+                    started = time.perf_counter()
         finally:
             run.close()
-        self._update(id, status="measuring")
-        self._task("finish", id)
-        self._update(id, status="done")
+        self._update(status="measuring")
+        self._task("finish", job.id)
+        self._update(status="done")
 
     def _task(self, task: worker.Task, id: str) -> None:
-        with self._changed:
-            if self._is_cancelled(id):
+        with self._lock:
+            if self._is_given_up(id):
                 return
-            process = self._process = worker.start(task, self._folder / id)
+            process = self._process = worker.start(task, self._jobs.path(id))
         try:
-            worker.ended(process)
+            worker.ended(process, self._settings, self._seconds)
         finally:
-            with self._changed:
+            with self._lock:
                 self._process = None
 
-    def _pause(self, seconds: float) -> None:
-        with self._changed:
-            if not self._stopped:
-                self._changed.wait(min(seconds, _LONGEST_PAUSE))
+    def _is_given_up(self, id: str) -> bool:
+        return self._stopped.is_set() or not self._jobs.is_wanted(id)
 
-    def _is_cancelled(self, id: str) -> bool:
-        return self._stopped or id not in self._jobs
+    def _fail(self, error: Exception) -> None:
+        job = self._running
+        if job is None or self._is_given_up(job.id):
+            return
+        if not worker.is_told_whole(error):
+            unforeseen = None if isinstance(error, QAError) else error
+            log.error("evaluation failed", id=job.id, reason=str(error), exc_info=unforeseen)
+        faults = error.faults if isinstance(error, worker.TaskFailed) else ()
+        failed = replace(job, status="failed", detail=worker.public_reason(error), faults=faults)
+        try:
+            self._jobs.keep(failed)
+        except StorageError as unkept:
+            log.error("evaluation's end cannot be kept", id=job.id, reason=str(unkept))
+            self._unkept[job.id] = failed
+        self._running = failed
 
-    def _next(self) -> str | None:
-        return next((job.id for job in self._jobs.values() if not job.is_over), None)
-
-    def _fail(self, id: str, error: Exception) -> None:
-        if not self._is_cancelled(id):
-            faults = error.faults if isinstance(error, worker.TaskFailed) else ()
-            detail = str(error) if isinstance(error, QAError) else "the disk cannot be read or written"
-            self._update(id, status="failed", detail=detail, faults=faults)
-
-    def _update(self, id: str, **changes: Any) -> None:
-        with self._changed:
-            if id not in self._jobs:
-                return
-            job = replace(self._jobs[id], **changes)
-            if job.is_over:
-                # Before anybody is told, so that what was told holds after a crash too.
-                keep(job, self._folder)
-            self._jobs[id] = job
-
-    def _forget_oldest(self) -> None:
-        with self._changed:
-            over = [job.id for job in self._jobs.values() if job.is_over]
-            old = over[: -self._most_kept]
-            for id in old:
-                del self._jobs[id]
-        for id in old:
-            self._remove(id)
-
-    def _remove(self, id: str) -> None:
-        shutil.rmtree(self._folder / id, ignore_errors=True)
+    def _update(self, **changes: Any) -> None:
+        """Of the job that runs. Raises StorageError."""
+        before = self._running
+        if before is None or not self._jobs.is_wanted(before.id):
+            return
+        job = replace(before, **changes)
+        if job.status != before.status or time.monotonic() - self._kept_at > _KEEP_EVERY:
+            # Before anybody is told, so that what was told holds after a crash too, and for other servers.
+            self._jobs.keep(job)
+            self._kept_at = time.monotonic()
+        self._running = job
 
 
 def _lower_priority() -> None:

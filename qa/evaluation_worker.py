@@ -2,7 +2,8 @@
 
 ``python -m qa.evaluation_worker prepare|finish FOLDER`` works on the folder of one job: ``prepare`` finds the
 judgments of ``request.json`` in the snapshot and writes ``judged.json``; ``finish`` measures what was asked and writes
-the run. What is wrong is printed as one JSON object, and the exit code is 1.
+the run. The server's settings come in as a JSON object, and are never written down. What is wrong is printed as one
+JSON object that a client may see, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -11,22 +12,33 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from qa.errors import EvaluationError, Fault, QAError, QuestionFileError
+from qa.errors import (
+    EvaluationError,
+    Fault,
+    QAError,
+    QueryError,
+    QuestionFileError,
+    SnapshotError,
+    SnapshotIncompatible,
+    SnapshotNotFound,
+    StorageError,
+)
 from qa.run_files import read_json, write_atomically
 from qa.run_values import judged_question, options_of
 
 REQUEST, QUESTIONS, JUDGED, RUN = "request.json", "questions", "judged.json", "run"
 Task = Literal["prepare", "finish"]
+UNTOLD = "the evaluation could not be computed; the server's log says why"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was sent: ``name`` is what errors call the file, ``settings`` are the server's, as JSON."""
+    """What was sent: ``name`` is what errors call the file."""
 
     name: str
     format: str
@@ -34,7 +46,6 @@ class Request:
     keep_going: bool
     snapshot: str
     created: str
-    settings: dict[str, Any]
 
     def write(self, folder: Path) -> None:
         write_atomically(folder / REQUEST, json.dumps(asdict(self)))
@@ -55,22 +66,50 @@ class TaskFailed(EvaluationError):
 def start(task: Task, folder: Path) -> subprocess.Popen[str]:
     """Begin a task in another process, which leaves the processor to everybody else."""
     command = [sys.executable, "-m", "qa.evaluation_worker", task, str(folder.absolute())]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
 
 
-def ended(process: subprocess.Popen[str]) -> None:
-    """Wait for a task. Raises TaskFailed."""
-    out, _ = process.communicate()
+def ended(process: subprocess.Popen[str], settings: Mapping[str, Any], seconds: float) -> None:
+    """Tell a task the server's settings (as JSON values), and wait for it at most ``seconds``. Raises TaskFailed."""
+    try:
+        out, _ = process.communicate(json.dumps(settings), timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise TaskFailed(
+            f"it took more than {seconds:g} s to compute; send fewer questions, or have the server's "
+            "QA_MAX_EVALUATION_SECONDS raised"
+        ) from None
     if process.returncode == 0:
         return
     try:
         told = json.loads(out)
         raise TaskFailed(told["message"], [Fault(**fault) for fault in told["faults"]])
     except (ValueError, KeyError, TypeError):
-        raise TaskFailed("the evaluation could not be computed; the server's log says why") from None
+        raise TaskFailed(UNTOLD) from None
 
 
-def _prepare(folder: Path) -> None:
+def public_reason(error: Exception) -> str:
+    """Why an evaluation failed, for clients, who learn no path of this machine."""
+    match error:
+        case TaskFailed() | QuestionFileError() | QueryError() | SnapshotIncompatible():
+            return str(error)
+        case SnapshotNotFound():
+            return "the snapshot that it was submitted for has been removed since; submit it again"
+        case SnapshotError():
+            return "the snapshot that it was submitted for cannot be used; the server's log says why"
+        case StorageError() | OSError():
+            return "the server's disk is full, or cannot be read or written; the server's log says more"
+        case _:
+            return UNTOLD
+
+
+def is_told_whole(error: Exception) -> bool:
+    """Whether :func:`public_reason` leaves nothing out that the log should have."""
+    return public_reason(error) == str(error)
+
+
+def _prepare(folder: Path, values: Mapping[str, Any]) -> None:
     from qa.evaluating import judge
     from qa.question_files import parse_questions
     from qa.settings import Settings
@@ -78,7 +117,7 @@ def _prepare(folder: Path) -> None:
     request = Request.read(folder)
     data = (folder / QUESTIONS).read_bytes()
     questions = parse_questions(request.name, data, request.format, keep_going=request.keep_going)  # type: ignore[arg-type]
-    settings = Settings.model_validate(request.settings)
+    settings = Settings.model_validate(values)
     judged = judge(settings, questions, options_of(request.options), request.snapshot, keep_going=request.keep_going)
     write_atomically(folder / JUDGED, json.dumps(asdict(judged), ensure_ascii=False))
 
@@ -113,11 +152,18 @@ def main() -> None:
     if task not in get_args(Task):
         raise SystemExit(f"no task is called {task}")
     os.nice(19)
+    values = json.load(sys.stdin)
     try:
-        (_prepare if task == "prepare" else _finish)(folder)
-    except QAError as error:
+        if task == "prepare":
+            _prepare(folder, values)
+        else:
+            _finish(folder)
+    except (QAError, OSError) as error:
+        if not is_told_whole(error):
+            sys.stderr.write(f"evaluation {folder.name}: {error}\n")
         faults = error.faults if isinstance(error, QuestionFileError) else ()
-        sys.stdout.write(json.dumps({"message": str(error), "faults": [asdict(fault) for fault in faults[:100]]}))
+        told = {"message": public_reason(error), "faults": [asdict(fault) for fault in faults[:100]]}
+        sys.stdout.write(json.dumps(told))
         raise SystemExit(1) from None
 
 

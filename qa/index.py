@@ -14,9 +14,10 @@ from qa.errors import SnapshotCorrupt, VectorIndexError
 from qa.filters import Filter, In
 from qa.lexical import LexicalIndex
 from qa.manifest import Manifest, file_sums
+from qa.protocols import VectorIndex
 from qa.store import Store
 from qa.store_schema import DOCUMENTS_FILE, text_sha256
-from qa.types import Passage, VectorIndex
+from qa.types import Passage
 from qa.vectors import open_vectors
 
 if TYPE_CHECKING:

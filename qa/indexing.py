@@ -1,11 +1,11 @@
-"""Making and keeping an index: wires readers, encoder, cache and snapshots as the settings say."""
+"""Making an index and keeping it current: wires readers, encoder, cache and snapshots as the settings say."""
 
 from __future__ import annotations
 
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, fields, replace
 from functools import cache
@@ -13,21 +13,21 @@ from pathlib import Path
 from typing import Protocol
 
 from qa.builder import BuildCounts, Builder, BuildListener, require_sources
-from qa.embedding_cache import CACHE_FILE, EmbeddingCache, cache_keys
+from qa.embedding_cache import CACHE_FILE, EmbeddingCache
 from qa.errors import SnapshotError, SnapshotIncompatible
 from qa.index import Index
 from qa.manifest import Manifest
 from qa.models import EncoderFactory, make_encoder
 from qa.previous import Previous
+from qa.protocols import Encoder
 from qa.readers.discovery import discover
 from qa.readers.isolation import IsolatedReader, ReadingLimits, ReadSource
 from qa.readers.names import printable
 from qa.settings import Settings
-from qa.snapshots import Provenance, Snapshots, SnapshotWriter
+from qa.snapshot_writer import Provenance, SnapshotWriter
+from qa.snapshots import Snapshots
 from qa.splitter import SplitterParameters
-from qa.store import Store
-from qa.store_schema import DOCUMENTS_FILE
-from qa.types import Encoder, FileReport, Source
+from qa.types import FileReport, Source
 
 
 class UpdateGate(Protocol):
@@ -244,42 +244,3 @@ def _without_indexes(found: list[Source | FileReport], indexes: Path) -> list[So
         else:
             kept.append(item)
     return kept
-
-
-@dataclass(frozen=True, slots=True)
-class Pruned:
-    """``forgotten`` is ``None`` where a snapshot that stays cannot be read, and so no embedding was given up."""
-
-    removed: tuple[str, ...]
-    forgotten: int | None
-
-
-def prune(settings: Settings) -> Pruned:
-    """Remove old snapshots, and the embeddings that no remaining one uses.
-
-    Raises:
-        IndexNotFound, WriterBusy: nothing was removed.
-    """
-    snapshots = Snapshots(settings.indexes, settings.name)
-    snapshots.current()
-    with snapshots.writing() as writer:
-        removed = tuple(writer.prune(settings.keep_snapshots))
-        cache = EmbeddingCache(snapshots.folder / CACHE_FILE)
-        try:
-            return Pruned(removed, cache.keep_only(_keys_in_use(snapshots)))
-        except SnapshotError:
-            return Pruned(removed, None)
-        finally:
-            cache.close()
-
-
-def _keys_in_use(snapshots: Snapshots) -> Iterator[bytes]:
-    for id in snapshots.ids():
-        folder = snapshots.path(id)
-        encoder = Manifest.read(folder).fingerprint["encoder"]
-        store = Store(folder / DOCUMENTS_FILE)
-        try:
-            texts = (p.encoded_text(window) for p in store.all_passages() for window in p.windows)
-            yield from cache_keys(encoder, texts)
-        finally:
-            store.close()

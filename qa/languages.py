@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,14 @@ _LEAST_LETTERS = 8
 _UNSTEMMED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
 _LETTER = regex.compile(r"\p{L}")
 
+_loading = threading.Lock()
+
+
+@cache
+def prepare_detection() -> None:
+    """Begin, once, to load the classifier, which takes most of a second, beside what the caller does next."""
+    threading.Thread(target=_classifier, name="languages", daemon=True).start()
+
 
 def detect_language(text: str) -> str:
     """The ISO 639-1 code of a text's language, by the naive Bayes classifier of langid.py (Lui & Baldwin, 2012).
@@ -41,8 +50,13 @@ def detect_language(text: str) -> str:
     return code if code in STEMMERS else ""
 
 
-@cache
 def _classifier() -> Callable[[str], str]:
+    with _loading:
+        return _loaded()
+
+
+@cache
+def _loaded() -> Callable[[str], str]:
     import py3langid
 
     py3langid.set_languages(sorted({*STEMMERS, "ja", "ko", "th", "vi", "zh"}))

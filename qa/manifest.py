@@ -14,6 +14,8 @@ from qa.errors import SnapshotCorrupt, SnapshotIncompatible
 
 MANIFEST_FILE = "manifest.json"
 FORMAT_VERSION = 3
+# What a compiled model adds to the fingerprint of its reference, which multiplies in fp32.
+_OF_PRECISION = {"precision", "runtime"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,12 @@ class Manifest:
         if made_with == fingerprint:
             return
         differing = sorted(k for k in {*made_with, *fingerprint} if made_with.get(k) != fingerprint.get(k))
+        if set(differing) <= _OF_PRECISION:
+            made, used = (str(one.get("precision", "fp32")) for one in (made_with, fingerprint))
+            raise SnapshotIncompatible(
+                f"snapshot {self.id} was made with {self.encoder} at precision {made}, and {used} is in use; "
+                f"set QA_PRECISION={made}, or build the index again"
+            )
         raise SnapshotIncompatible(
             f"snapshot {self.id} was made with the model {self.encoder}, and {name} is in use (they differ in "
             f"{', '.join(differing)}); set QA_MODEL to the snapshot's model, or build the index again"

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from qa.encoders.compiled_files import MODELS_FOLDER
 from qa.encoders.model_files import locate, locate_reranker
+from qa.protocols import Encoder, Reranker
 from qa.settings import Settings
-from qa.types import Encoder, Reranker
 
 if TYPE_CHECKING:
     from qa.encoders.choice import Runtime

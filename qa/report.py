@@ -9,6 +9,7 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 
@@ -187,6 +188,15 @@ def bar(estimate: Estimate) -> Markup:
     return Markup(plots.interval_bar(estimate.value, estimate.low, estimate.high))
 
 
+def moment(created: str) -> str:
+    """A time in ISO 8601 for a person; what is none stays as it is."""
+    try:
+        at = datetime.fromisoformat(created)
+    except ValueError:
+        return created
+    return f"{at:%Y-%m-%d %H:%M} UTC" if at.utcoffset() == timedelta(0) else f"{at:%Y-%m-%d %H:%M %z}".strip()
+
+
 def _hash(content: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
 
@@ -205,5 +215,5 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(bar=bar)
+    environment.filters.update(bar=bar, moment=moment)
     return environment

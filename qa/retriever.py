@@ -16,8 +16,9 @@ from qa.errors import QueryError, QuestionTooLong
 from qa.filters import And, Filter, In
 from qa.fusion import fused, is_blind
 from qa.index import DOCUMENT_COLUMN, Index, below
+from qa.protocols import Encoder, Reranker
 from qa.queries import check
-from qa.types import Encoder, Hit, Leg, Limits, Passage, Query, Reply, Reranker, Scores
+from qa.types import Hit, Leg, Limits, Passage, Query, Reply, Scores
 
 if TYPE_CHECKING:
     from qa.types import Ids, Vectors

@@ -11,9 +11,10 @@ import numpy as np
 from qa.embedding import Embedding
 from qa.index import COLUMNS, columns_of
 from qa.lexical import LexicalRow, LexicalWriter
+from qa.protocols import VectorIndex, VectorRows
 from qa.store_schema import passage_key, window_key
 from qa.store_writer import StoreWriter
-from qa.types import Passage, VectorIndex, VectorRows
+from qa.types import Passage
 
 if TYPE_CHECKING:
     from qa.types import Vectors

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import structlog
 
 from qa.citing import Citer, Citers
 from qa.errors import EncoderError, IndexNotFound, NotReady, QAError, QueryError, SnapshotError, SnapshotIncompatible
 from qa.models import EncoderFactory, make_encoder, make_reranker
+from qa.protocols import Encoder, Reranker
 from qa.retriever import Retriever
 from qa.settings import Settings
 from qa.snapshots import Snapshots
-from qa.types import (
-    CheckedCitation,
-    CitationClaim,
-    Collection,
-    Encoder,
-    Limits,
-    Query,
-    Reply,
-    Reranker,
-    SnapshotDocument,
-    State,
-)
+from qa.types import CheckedCitation, CitationClaim, Collection, Limits, Query, Reply, SnapshotDocument, State
 
 log = structlog.get_logger(__name__)
 
@@ -99,6 +90,34 @@ class Service:
                 if self._cross_encoder is not None:
                     self._cross_encoder.load()
             return self._cross_encoder
+
+    @contextmanager
+    def pinned(self, snapshot: str) -> Iterator[Service]:
+        """A service of one snapshot, whichever becomes current, with the models of this one.
+
+        Raises:
+            SnapshotError: the snapshot is not there any more, or cannot be used.
+            EncoderError: the model cannot be used.
+        """
+        other = Service(self._settings, lambda settings, *, threads: self.encoder(), snapshot=snapshot)
+        other._cross_encoder = self._reranker()
+        served = self._retriever
+        if served is not None and served.index.manifest.id == snapshot:
+            other._retriever, other._problem = served, None
+            yield other
+            return
+        other.reload()
+        try:
+            yield other
+        finally:
+            other.close()
+
+    def close(self) -> None:
+        """Free the snapshot, once nobody is asking; it is not used again."""
+        with self._reloading:
+            retriever, self._retriever = self._retriever, None
+            if retriever is not None:
+                retriever.index.close()
 
     def follow(self, stopped: threading.Event, on_ready: Callable[[State], None]) -> None:
         """Load what is current, now and whenever it changes, until ``stopped``. Runs in a thread of its own.

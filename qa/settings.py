@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from qa.encoders.model_files import DEFAULT_MODEL
@@ -86,12 +86,50 @@ class Settings(BaseSettings):
     max_question_chars: int = Field(default=2000, ge=1, description="The longest question, in characters.")
     max_top_k: int = Field(default=100, ge=1, le=10_000, description="The most passages that one question may ask for.")
     max_batch: int = Field(default=256, ge=1, le=10_000, description="The most questions in one batch over HTTP.")
+    max_waiting: int = Field(
+        default=128, ge=1, description="Questions that may wait to be answered; past it, requests are refused with 503."
+    )
+    cache_mb: int = Field(
+        default=32, ge=0, description="The memory, in MB, for answers that may be asked for again; 0 keeps none."
+    )
+    cache_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="How long an answer is kept: its citation was compared with the source when it was first given.",
+    )
+    api_keys: SecretStr = Field(
+        default=SecretStr(""),
+        description="Keys that clients must send, each as NAME:SCOPE:SHA256, scope ask or admin; `qa keys` makes one. "
+        "With none, operating is for this machine alone; with none of scope ask, asking is free.",
+    )
+    allowed_hosts: str = Field(
+        default="",
+        description="Host names that clients may reach the service by, such as qa.example.org or *.example.org; * is "
+        "every one. localhost, this machine's name and addresses in figures are allowed always.",
+    )
+    cors_origins: str = Field(
+        default="", description="Origins whose pages may ask, such as https://intranet.example.org. None by default."
+    )
+    rate_limit: str = Field(
+        default="1200/minute",
+        description="Requests that one client, a key or else an address, may send, such as 20/second; empty for any "
+        "number. Clients on this machine are not counted.",
+    )
+    request_seconds: float = Field(
+        default=30.0, gt=0, description="The most seconds in which the body of a request must have arrived."
+    )
     max_upload_mb: int = Field(default=20, ge=1, description="The largest question file over HTTP, in MB.")
     max_evaluations: int = Field(
         default=8, ge=1, description="Evaluations over HTTP that may wait while one runs; more are refused."
     )
     keep_evaluations: int = Field(
         default=50, ge=1, description="Evaluations over HTTP that are over and kept, the newest."
+    )
+    max_evaluation_seconds: float = Field(
+        default=3600.0,
+        gt=0,
+        description="The most seconds that an evaluation over HTTP may compute at a time: once to find the judgments, "
+        "once for the measures and the report. Asking the questions has no limit.",
     )
     keep_snapshots: int = Field(
         default=5,

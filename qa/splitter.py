@@ -118,7 +118,9 @@ class _Splitter:
         self._limit = limit
         self._overhead = overhead
         self._pages = [page.start for page in document.pages]
-        self._context = lru_cache(maxsize=16)(self._shortened)
+        # Of a batch: headings are asked for when its passages are planned, and again when they are made.
+        self._context = lru_cache(maxsize=2 * _BATCH)(self._shortened)
+        self._taken = lru_cache(maxsize=2 * _BATCH)(self._tokens_of)
 
     def passages(self) -> Iterator[Passage]:
         for plans in _batches(self._plans()):
@@ -162,8 +164,7 @@ class _Splitter:
     def _room(self, segment: Segment, start: int) -> int:
         """Tokens left for the text of a passage that starts at ``start``, at the segment's headings or below them."""
         context = self._context(context_of(segment, self._document.text, start, segment.body))
-        taken = self._count_tokens([f"{context}\n"])[0] - self._overhead if context else 0
-        return self._limit - self._overhead - taken
+        return self._limit - self._overhead - self._taken(context)
 
     def _pieces(self, units: Iterable[Unit], first_room: int, later_room: int) -> Iterator[Unit]:
         """The units, those over the budget cut. The first under a heading is to leave room for it."""
@@ -199,30 +200,42 @@ class _Splitter:
 
     def _fitted(self, plans: Sequence[_Plan]) -> Iterator[Passage]:
         """Plans as passages; one that turns out over the limit as several smaller ones."""
-        passages = [self._passage(plan) for plan in plans]
-        counts = self._count_tokens([passage.searched_text for passage in passages])
-        for plan, passage, count in zip(plans, passages, counts, strict=True):
-            if count <= self._limit:
-                yield replace(passage, windows=self._windows(plan, passage))
+        drafted = [(plan, self._passage(plan)) for plan in plans]
+        texts = [passage.searched_text for _, passage in drafted]
+        counts = dict(zip(texts, self._count_tokens(texts), strict=True))
+        fits = {passage.id for _, passage in drafted if counts[passage.searched_text] <= self._limit}
+        windows = self._windows([(plan, passage) for plan, passage in drafted if passage.id in fits], counts)
+        for plan, passage in drafted:
+            if passage.id in fits:
+                yield replace(passage, windows=next(windows))
             else:
                 yield from self._fitted(self._smaller(plan))
 
-    def _windows(self, plan: _Plan, passage: Passage) -> tuple[Window, ...]:
-        """The passage's sentences in groups, each with the headings above that it does not hold."""
+    def _windows(
+        self, drafted: Sequence[tuple[_Plan, Passage]], counts: dict[str, int]
+    ) -> Iterator[tuple[Window, ...]]:
+        """Each passage's sentences in groups, each with the headings above that it does not hold.
+
+        ``counts`` are tokens of texts, to which those of the windows are added: all at once, and most windows are a
+        whole passage, for counting is most of the work of splitting.
+        """
+        grouped = [(passage, self._grouped(plan, passage)) for plan, passage in drafted]
+        texts = [passage.encoded_text(window) for passage, windows in grouped for window in windows]
+        new = [text for text in texts if text not in counts]
+        counts.update(zip(new, self._count_tokens(new), strict=True))
+        for passage, windows in grouped:
+            # A heading that the passage holds itself is context to its windows, and was not counted with the passage.
+            fits = (counts[passage.encoded_text(window)] <= self._limit for window in windows)
+            yield tuple(w if fit else replace(w, context="") for w, fit in zip(windows, fits, strict=True))
+
+    def _grouped(self, plan: _Plan, passage: Passage) -> list[Window]:
         inner = self._context(passage.path) if plan.with_context else ""
-        taken = self._count_tokens([f"{inner}\n"])[0] if inner else self._overhead
-        room = max(self._window - taken, 1)
+        room = max(self._window - self._overhead - self._taken(inner), 1)
         groups = [draft.units for draft in packed(plan.draft.units, room, room, 0)]
-        windows = [
+        return [
             Window(units[0].span.start, units[-1].span.end, passage.context if at == 0 else inner)
             for at, units in enumerate(groups)
         ]
-        # A heading that the passage holds itself is context to its windows, and was not counted with the passage.
-        counts = self._count_tokens([passage.encoded_text(window) for window in windows])
-        return tuple(
-            window if count <= self._limit else replace(window, context="")
-            for window, count in zip(windows, counts, strict=True)
-        )
 
     def _smaller(self, plan: _Plan) -> list[_Plan]:
         units = plan.draft.units
@@ -255,6 +268,9 @@ class _Splitter:
             path=tuple(section.title for section in plan.segment.path),
             page=self._document.pages[page - 1].number if page else None,
         )
+
+    def _tokens_of(self, context: str) -> int:
+        return self._count_tokens([f"{context}\n"])[0] - self._overhead if context else 0
 
     def _shortened(self, titles: tuple[str, ...]) -> str:
         return shortened(

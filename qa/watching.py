@@ -11,11 +11,12 @@ from pathlib import Path
 import structlog
 
 from qa.errors import QAError, ReadingUnavailable, SourceNotFound, StorageError, WriterBusy
-from qa.indexing import SilentListener, follow, prune
+from qa.indexing import SilentListener, follow
 from qa.models import make_encoder
+from qa.protocols import Encoder
+from qa.pruning import prune
 from qa.settings import Settings
 from qa.snapshots import Snapshots
-from qa.types import Encoder
 
 log = structlog.get_logger(__name__)
 

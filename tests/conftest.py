@@ -10,10 +10,11 @@ import pytest
 
 from qa.encoders.hashing import HashingEncoder
 from qa.indexing import Update, update
+from qa.protocols import Encoder
 from qa.readers.registry import read_source
 from qa.service import Service
 from qa.settings import Settings
-from qa.types import Encoder, FileReport
+from qa.types import FileReport
 
 REPOSITORY = Path(__file__).parent.parent
 SEED = REPOSITORY / "seeds" / "000_ed61de6b1921e49a.txt"

@@ -10,11 +10,12 @@ import pytest
 
 from qa.encoders.hashing import HashingEncoder
 from qa.indexing import Update, update
+from qa.protocols import Encoder
 from qa.readers.registry import read_source
 from qa.service import Service
 from qa.settings import Settings
 from qa.snapshots import Snapshots
-from qa.types import Document, Encoder, FileReport, Query, Source
+from qa.types import Document, FileReport, Query, Source
 from tests.conftest import Build, Recorder, hashing_encoder
 
 

@@ -18,7 +18,7 @@ from qa.comparison_report import comparison_page
 from qa.evaluation import Evaluation, Outcome, Text, ask_all
 from qa.judgments import JudgedQuestion
 from qa.marking import Mark, pieces
-from qa.report import report_page
+from qa.report import moment, report_page
 from qa.risk import Bin
 from qa.summary import summarise
 from tests.evaluation_samples import Folder, WordSearch, inputs
@@ -181,3 +181,10 @@ def test_style_and_script_cannot_end_their_element(name: str) -> None:
     from qa.report import _content
 
     assert "</" not in _content(name)
+
+
+def test_when_it_was_made_is_told_to_people_and_to_programs() -> None:
+    html = page(evaluated())
+    assert '<time datetime="2026-04-01T12:00:00+00:00">2026-04-01 12:00 UTC</time>' in html
+    assert moment("2026-04-01T12:00:00+02:00") == "2026-04-01 12:00 +0200"
+    assert moment("") == ""

@@ -7,7 +7,7 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -25,10 +25,11 @@ from qa.errors import (
     StorageError,
 )
 from qa.indexing import update
+from qa.protocols import Encoder
 from qa.service import Service
 from qa.settings import Settings
 from qa.snapshots import Snapshots
-from qa.types import Encoder, FileReport, Query, State
+from qa.types import FileReport, Query, State
 from tests.conftest import SEED, Build, Recorder, hashing_encoder
 
 
@@ -86,6 +87,34 @@ def test_a_snapshot_of_another_model_is_refused_before_that_model_is_loaded(buil
 
     with pytest.raises(SnapshotIncompatible):
         Service(settings, make=lambda settings, *, threads: Unloadable(dimension=64)).reload()
+
+
+class Precise(HashingEncoder):
+    @property
+    def fingerprint(self) -> Mapping[str, object]:
+        return {**super().fingerprint, "precision": "bf16", "runtime": "openvino"}
+
+
+def test_where_only_the_precision_differs_that_is_what_is_named(build: Build, settings: Settings) -> None:
+    build()
+    with pytest.raises(SnapshotIncompatible, match=r"at precision fp32, and bf16 is in use; set QA_PRECISION=fp32"):
+        Service(settings, make=lambda settings, *, threads: Precise()).reload()
+
+
+def test_a_pinned_service_keeps_to_its_snapshot_and_is_closed(build: Build, settings: Settings) -> None:
+    first = build().manifest.id
+    service = Service(settings, make=hashing_encoder)
+    service.reload()
+    with service.pinned(first) as served:
+        build()
+        assert service.reload()
+        assert served.ask(Query("apples")).snapshot == first
+    with service.pinned(first) as opened:
+        assert opened.encoder() is service.encoder()
+        assert opened.ask(Query("apples")).snapshot == first
+    with pytest.raises(NotReady):
+        opened.ask(Query("apples"))
+    assert service.ask(Query("apples")).snapshot != first
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

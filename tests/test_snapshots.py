@@ -17,7 +17,7 @@ from qa.errors import (
     SnapshotNotFound,
     WriterBusy,
 )
-from qa.indexing import prune
+from qa.pruning import prune
 from qa.settings import Settings
 from qa.snapshots import Snapshots
 from tests.conftest import Build

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -32,12 +33,13 @@ from qa.errors import ModelDisagrees, ModelNotFound, StorageError
 
 if TYPE_CHECKING:
     from qa.encoders.model_files import ModelFiles
-    from qa.types import Encoder
+    from qa.protocols import Encoder
 
 log = structlog.get_logger(__name__)
 
 # Seconds to wait for another process that compiles the same model, before compiling it for this process alone.
 _PATIENCE = 300.0
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 # Folders of models that could not be kept; they go away with the process.
 _unkept: list[tempfile.TemporaryDirectory[str]] = []
 
@@ -62,7 +64,7 @@ def choose_encoder(files: ModelFiles, runtime: Runtime, stage: Stage) -> Encoder
         stage: is told where something begins that takes seconds.
 
     Raises:
-        StorageError: there is no space for a compiled model, not even a temporary one.
+        StorageError: a compiled model cannot be kept, not even as a temporary one.
     """
     from qa.encoders.compilation import NotCompilable
 
@@ -92,7 +94,7 @@ def compiled_model(
 
     Raises:
         NotCompilable: now, or at an earlier time with the same versions.
-        StorageError: there is no space, not even for a temporary one.
+        StorageError: it cannot be kept, not even as a temporary one.
     """
     from qa.encoders.compilation import NotCompilable
 
@@ -152,8 +154,9 @@ def _temporary(compile: Compile) -> tuple[Path, CompiledManifest]:
         manifest = compile(Path(kept.name))
         write_manifest(Path(kept.name), manifest)
     except OSError as error:
+        what_to_do = "free some space" if error.errno in _FULL else "give a folder that can be written as TMPDIR"
         raise StorageError(
-            f"no space for a compiled model, not even in {tempfile.gettempdir()} ({error}); free some"
+            f"a compiled model cannot be kept, not even in {tempfile.gettempdir()} ({error}); {what_to_do}"
         ) from error
     _unkept.append(kept)
     return Path(kept.name), manifest

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qa.encoders.compiled_files import MODEL_FILE, PROBES_FILE, TOKENIZER_FILE
+from qa.encoders.compiled_model import CompiledModel
 from qa.encoders.inference import Inference, Precision
 from qa.encoders.tokens import Tokens
 from qa.errors import ModelDisagrees, QuestionTooLong
@@ -36,17 +35,12 @@ class CompiledEncoder:
     """A model that was compiled into ``folder`` and is loaded on its first use, or by :meth:`load`.
 
     Args:
-        folder: see :mod:`qa.encoders.compiled_files`; its sums are checked already.
-        pad: the id of the padding token.
-        threads: each runs a batch of its own. One is right for serving, all cores for building an index.
+        folder, pad, threads: see :class:`CompiledModel`. One thread is right for serving, all cores for building.
     """
 
     def __init__(self, files: ModelFiles, folder: Path, *, precision: Precision, pad: int, threads: int) -> None:
         self._files = files
-        self._folder = folder
-        self._precision = precision
-        self._pad = pad
-        self._threads = threads
+        self._model = CompiledModel(folder, precision, pad, threads, files.window)
         self._fingerprint = compiled_fingerprint(files.fingerprint, precision)
         self._tokens: Tokens | None = None
         self._inference: Inference | None = None
@@ -99,31 +93,25 @@ class CompiledEncoder:
     def _tokenizer(self) -> Tokens:
         # Made twice by two threads at once, at worst: both are the same.
         if self._tokens is None:
-            self._tokens = Tokens((self._folder / TOKENIZER_FILE).read_text(encoding="utf-8"), self.window)
+            self._tokens = self._model.tokens()
         return self._tokens
 
     def _use(self) -> Inference:
         with self._loading:
             if self._inference is None:
-                inference = Inference(
-                    self._folder / MODEL_FILE,
-                    precision=self._precision,
-                    threads=self._threads,
-                    window=self.window,
-                    pad=self._pad,
-                )
+                inference = self._model.inference()
                 self._check(inference)
                 self._inference = inference
             return self._inference
 
     def _check(self, inference: Inference) -> None:
         """A few probes, at every start: integers are multiplied differently where the processor lacks VNNI."""
-        probes = json.loads((self._folder / PROBES_FILE).read_bytes())
+        probes, precision = self._model.probes(), self._model.precision
         reference = np.array(probes["vectors"], dtype=np.float32)
         rows = self._encode(inference, self._files.passage_prompt, probes["texts"])
         cosine = float(np.nan_to_num(np.sum(reference * rows, axis=1), nan=-1.0).min())
-        if cosine < LEAST_COSINE[self._precision]:
+        if cosine < LEAST_COSINE[precision]:
             raise ModelDisagrees(
-                f"{self.name}, compiled to {self._precision}, gives other vectors on this machine than its reference "
+                f"{self.name}, compiled to {precision}, gives other vectors on this machine than its reference "
                 f"(cosine {cosine:.4f}); set QA_PRECISION to fp32 and build the index again"
             )

@@ -14,22 +14,17 @@ import numpy as np
 
 from qa.encoders.choice import Runtime, Stage, compiled_model, log
 from qa.encoders.compiled import compiled_fingerprint
-from qa.encoders.compiled_files import (
-    MODEL_FILE,
-    PROBES_FILE,
-    TOKENIZER_FILE,
-    CompiledManifest,
-    compiler_versions,
-    key_of,
-    sums,
-)
+from qa.encoders.compiled_files import PROBES_FILE, CompiledManifest, compiler_versions, key_of, sums
+from qa.encoders.compiled_model import CompiledModel
 from qa.encoders.inference import Inference, Precision
 from qa.encoders.tokens import Tokens
+from qa.encoders.torch_models import load_model
 from qa.errors import ModelDisagrees, ModelNotFound
 
 if TYPE_CHECKING:
     from qa.encoders.model_files import RerankerFiles
-    from qa.types import Reranker, Vectors
+    from qa.protocols import Reranker
+    from qa.types import Vectors
 
 # One less the largest difference to the reference over all probes, in spreads of its logits, that is let through.
 LEAST_AGREEMENT: Mapping[Precision, float] = {"fp32": 0.999, "bf16": 0.95, "int8": 0.9, "int8-static": 0.8}
@@ -39,7 +34,7 @@ def choose_reranker(files: RerankerFiles, runtime: Runtime, stage: Stage) -> Rer
     """The cross-encoder, not loaded yet; compiled first where that was not done before.
 
     Raises:
-        StorageError: there is no space for a compiled model, not even a temporary one.
+        StorageError: a compiled model cannot be kept, not even as a temporary one.
     """
     from qa.encoders.compilation import NotCompilable
 
@@ -83,10 +78,7 @@ class CompiledReranker:
 
     def __init__(self, files: RerankerFiles, folder: Path, *, precision: Precision, pad: int, threads: int) -> None:
         self._files = files
-        self._folder = folder
-        self._precision = precision
-        self._pad = pad
-        self._threads = threads
+        self._model = CompiledModel(folder, precision, pad, threads, files.window)
         self._loaded: tuple[Tokens, Inference] | None = None
         self._loading = threading.Lock()
 
@@ -96,7 +88,7 @@ class CompiledReranker:
 
     @property
     def fingerprint(self) -> Mapping[str, object]:
-        return compiled_fingerprint(self._files.fingerprint, self._precision)
+        return compiled_fingerprint(self._files.fingerprint, self._model.precision)
 
     @property
     def window(self) -> int:
@@ -118,27 +110,20 @@ class CompiledReranker:
     def _use(self) -> tuple[Tokens, Inference]:
         with self._loading:
             if self._loaded is None:
-                tokens = Tokens((self._folder / TOKENIZER_FILE).read_text(encoding="utf-8"), self.window)
-                inference = Inference(
-                    self._folder / MODEL_FILE,
-                    precision=self._precision,
-                    threads=self._threads,
-                    window=self.window,
-                    pad=self._pad,
-                )
-                self._check((tokens, inference))
-                self._loaded = tokens, inference
+                loaded = self._model.tokens(), self._model.inference()
+                self._check(loaded)
+                self._loaded = loaded
             return self._loaded
 
     def _check(self, loaded: tuple[Tokens, Inference]) -> None:
         from qa.encoders.compilation import agreement_of_scores
 
-        probes = json.loads((self._folder / PROBES_FILE).read_bytes())
+        probes, precision = self._model.probes(), self._model.precision
         scores = self._score(loaded, [(question, passage) for question, passage in probes["pairs"]])
         agreement = agreement_of_scores(np.array(probes["scores"], dtype=np.float32), scores)
-        if agreement < LEAST_AGREEMENT[self._precision]:
+        if agreement < LEAST_AGREEMENT[precision]:
             raise ModelDisagrees(
-                f"{self.name}, compiled to {self._precision}, scores otherwise on this machine than its reference "
+                f"{self.name}, compiled to {precision}, scores otherwise on this machine than its reference "
                 f"(agreement {agreement:.4f}); set QA_PRECISION to fp32"
             )
 
@@ -173,7 +158,8 @@ class SentenceTransformerReranker:
         """The loaded ``CrossEncoder``, for compiling it."""
         with self._loading:
             if self._model is None:
-                self._model = _load(self._files, self._threads)
+                files = self._files
+                self._model = load_model("CrossEncoder", files.folder, self._threads, max_length=files.window)
             return self._model
 
     def score(self, question: str, passages: Sequence[str]) -> Vectors:
@@ -190,29 +176,6 @@ class SentenceTransformerReranker:
             )
         logits: Vectors = np.asarray(scores, dtype=np.float32).reshape(-1)
         return logits
-
-
-def _load(files: RerankerFiles, threads: int) -> Any:
-    import torch
-    from sentence_transformers import CrossEncoder
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    torch.set_num_threads(threads)
-    try:
-        model = CrossEncoder(
-            str(files.folder),
-            device="cpu",
-            local_files_only=True,
-            max_length=files.window,
-            model_kwargs={"use_safetensors": True, "dtype": torch.float32},
-        )
-    except Exception as error:  # each of the libraries below raises kinds of its own
-        raise ModelNotFound(
-            f"sentence-transformers cannot load {files.folder}: {' '.join(str(error).split())}"
-        ) from error
-    model.eval()
-    return model
 
 
 def _compile(files: RerankerFiles, precision: Precision, folder: Path) -> CompiledManifest:

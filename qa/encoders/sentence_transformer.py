@@ -1,4 +1,4 @@
-"""The reference encoder: any sentence-transformers model, run by torch. The only importer of either."""
+"""The reference encoder: any sentence-transformers model, run by torch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qa.encoders.torch_models import load_model
 from qa.errors import ModelNotFound, QuestionTooLong
 
 if TYPE_CHECKING:
@@ -117,25 +118,7 @@ class _Loaded:
 
 
 def _load(files: ModelFiles, threads: int) -> _Loaded:
-    import torch
-    from sentence_transformers import SentenceTransformer
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    torch.set_num_threads(threads)
-    try:
-        model = SentenceTransformer(
-            str(files.folder),
-            device="cpu",
-            local_files_only=True,
-            # The precision that the fingerprint names, also where the checkpoint is saved in another one.
-            model_kwargs={"use_safetensors": True, "dtype": torch.float32},
-        )
-    except Exception as error:  # each of the libraries below raises kinds of its own
-        raise ModelNotFound(
-            f"sentence-transformers cannot load {files.folder}: {' '.join(str(error).split())}"
-        ) from error
-    model.eval()
+    model = load_model("SentenceTransformer", files.folder, threads)
     # One truth: what the splitter counted against is what the model reads.
     model.max_seq_length = files.window
     return _Loaded(model, _counting_tokenizer(model, files))

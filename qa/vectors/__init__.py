@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from qa.types import VectorIndex
+from qa.protocols import VectorIndex
 from qa.vectors.faiss_flat import FaissFlat
 
 

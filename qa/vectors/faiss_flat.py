@@ -10,7 +10,7 @@ import numpy as np
 
 from qa.errors import SnapshotCorrupt, StorageError, VectorIndexError
 from qa.filters import Filter
-from qa.types import VectorRows
+from qa.protocols import VectorRows
 from qa.vectors.columns import Columns
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The JSON API. Everything here blocks, so that it runs in the thread pool and never on the event loop."""
+"""The JSON API. What blocks runs in the thread pool, and questions in the queue's threads; never on the event loop."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from fastapi import APIRouter, Depends, Path, Request
 from fastapi import Query as FromQuery
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
+from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Scope
 
 from qa.errors import DocumentNotFound, QAError
 from qa.types import Query, Reply
 from qa.web import requests, schemas
+from qa.web.asking import Asking
 from qa.web.handlers import of_service
 from qa.web.openapi import problems
 from qa.web.ports import AskService
@@ -41,7 +43,13 @@ async def _json_only(request: Request) -> None:
         raise ProblemError(Problem("unsupported-media-type", 415, detail, headers={"Accept-Post": "application/json"}))
 
 
+async def _asking(request: Request) -> Asking:
+    asking: Asking = request.app.state.asking
+    return asking
+
+
 Service = Annotated[AskService, Depends(_service)]
+Asked = Annotated[Asking, Depends(_asking)]
 
 
 @router.post(
@@ -50,11 +58,12 @@ Service = Annotated[AskService, Depends(_service)]
     tags=["questions"],
     summary="Ask one question",
     dependencies=[Depends(_json_only)],
+    response_model=schemas.AskResponse,
     responses=problems(400, 413, 415, 422, 503),
 )
-def ask(body: requests.AskRequest, service: Service) -> schemas.AskResponse:
+async def ask(body: requests.AskRequest, asking: Asked, service: Service, request: Request) -> Response:
     """The passages that match a question best, each with the span of its document that it is."""
-    return _ask(service, body.query(), "question")
+    return await _ask(asking, service, request, body.query())
 
 
 @router.get(
@@ -62,11 +71,14 @@ def ask(body: requests.AskRequest, service: Service) -> schemas.AskResponse:
     operation_id="askByAddress",
     tags=["questions"],
     summary="Ask one question by an address",
+    response_model=schemas.AskResponse,
     responses=problems(422, 503),
 )
-def ask_by_address(parameters: Annotated[requests.AskParameters, FromQuery()], service: Service) -> schemas.AskResponse:
+async def ask_by_address(
+    parameters: Annotated[requests.AskParameters, FromQuery()], asking: Asked, service: Service, request: Request
+) -> Response:
     """The same as `POST /v1/ask`, for a browser or a link. `documents` may be repeated."""
-    return _ask(service, parameters.query(), "q")
+    return await _ask(asking, service, request, parameters.query(), "q")
 
 
 @router.post(
@@ -78,7 +90,9 @@ def ask_by_address(parameters: Annotated[requests.AskParameters, FromQuery()], s
     dependencies=[Depends(_json_only)],
     responses=problems(400, 413, 415, 422, 503),
 )
-def ask_many(body: requests.BatchRequest, service: Service, request: Request) -> schemas.BatchResponse:
+async def ask_many(
+    body: requests.BatchRequest, asking: Asked, service: Service, request: Request
+) -> schemas.BatchResponse:
     """Each question succeeds or fails by itself: the results come in the order of the questions, and `ok` says which.
 
     A question that is wrong is a result with its problem; only a batch that is wrong as a whole is refused.
@@ -87,7 +101,7 @@ def ask_many(body: requests.BatchRequest, service: Service, request: Request) ->
         raise ProblemError(invalid(errors))
     parsed = [_parse(item, service) for item in body.questions]
     queries = [item for item in parsed if isinstance(item, Query)]
-    replies = iter(service.ask_many(queries) if queries else [])
+    replies = iter(await asking.ask_many(queries, request) if queries else [])
     outcomes = (next(replies) if isinstance(item, Query) else item for item in parsed)
     return schemas.BatchResponse(results=[_result(request, outcome) for outcome in outcomes])
 
@@ -185,10 +199,12 @@ async def ready(service: Service) -> schemas.ReadyResponse:
     return schemas.ReadyResponse.of(state)
 
 
-def _ask(service: AskService, query: Query, name: str) -> schemas.AskResponse:
+async def _ask(asking: Asking, service: AskService, request: Request, query: Query, name: str = "question") -> Response:
     if errors := check(query, service.limits, name):
         raise ProblemError(invalid(errors))
-    return schemas.AskResponse.of(service.ask(query))
+    reply = schemas.AskResponse.of(await asking.ask(query, request))
+    # Written here: the framework would validate it once more, which takes as long as all the rest.
+    return Response(reply.model_dump_json(), media_type="application/json")
 
 
 def _parse(item: object, service: AskService) -> Query | Problem:

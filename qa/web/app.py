@@ -2,63 +2,114 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
 from qa.types import Limits
-from qa.web import api, evaluating, handlers, openapi, pages
+from qa.web import api, evaluating, handlers, mcp_server, openapi, operating, pages
+from qa.web.access import Access
+from qa.web.asking import Asking
+from qa.web.batching import Batcher
 from qa.web.bodies import BodyLimit, HeadAsGet
+from qa.web.caching import ReplyCache
 from qa.web.headers import ResponseHeaders
-from qa.web.ports import AskService, Evaluations
+from qa.web.hosts import Hosts
+from qa.web.monitoring import Monitoring
+from qa.web.options import Options
+from qa.web.ports import AskService, Evaluations, Operations
+from qa.web.rates import Rates
+from qa.web.shedding import Shedding
 
 STATIC = Path(__file__).parent / "static"
+_OPTIONS = Options()
 
 
 def create_app(
     service: AskService,
     evaluations: Evaluations | None = None,
-    *,
-    max_body_bytes: int | None = None,
-    max_upload_bytes: int = 20_000_000,
+    options: Options = _OPTIONS,
+    operations: Operations | None = None,
 ) -> FastAPI:
     """The web application over ``service``, which may still be loading: it is asked anew for each request.
 
     Args:
-        max_body_bytes: a request with a larger body is refused with 413; by default as much as the limits of the
-            service can fill.
         evaluations: what runs behind the server; without it there is nothing at ``/v1/evaluations``.
-        max_upload_bytes: the same bound for a question file.
+        operations: what an operator may do; without it there is nothing at ``/v1/snapshots`` and ``/v1/index``.
     """
+    monitoring = Monitoring()
+    batcher = Batcher(service.ask_many, monitoring, most_waiting=options.max_waiting)
+    cache = ReplyCache(options.cache_bytes, options.cache_seconds)
+
+    asking = Asking(service, monitoring, batcher, cache)
+    mcp = mcp_server.Endpoint(lambda: mcp_server.build(service, asking.ask, version_of_qa()))
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await mcp.close()
+        batcher.close()
+
     app = FastAPI(
         title="qa",
-        version=_version(),
+        version=version_of_qa(),
         description=openapi.DESCRIPTION,
         openapi_tags=openapi.TAGS,
         # The framework's interactive pages load their script from a CDN.
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        lifespan=lifespan,
     )
     app.state.service = service
+    app.state.monitoring = monitoring
+    app.state.asking = asking
     app.include_router(api.router)
     if evaluations is not None:
         app.state.evaluations = evaluations
         app.include_router(evaluating.router)
+    if operations is not None:
+        app.state.operations = operations
+        app.include_router(operating.router)
     app.include_router(pages.router)
+    app.router.routes.append(Route(mcp_server.PATH, mcp, include_in_schema=False))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     openapi.install(app, service.limits)
     handlers.install(app, pages.problem)
-    # The last one added is the outermost.
+    _protect(app, service.limits, options, batcher, monitoring)
+    return app
+
+
+def _protect(app: FastAPI, limits: Limits, options: Options, batcher: Batcher, monitoring: Monitoring) -> None:
+    """The middleware. The last one added is the outermost."""
     app.add_middleware(
-        BodyLimit, limit=max_body_bytes or _largest_body(service.limits), by_path={evaluating.PATH: max_upload_bytes}
+        BodyLimit,
+        limit=options.max_body_bytes or _largest_body(limits),
+        by_path={evaluating.PATH: options.max_upload_bytes},
+        seconds=options.body_seconds,
     )
+    app.add_middleware(Shedding, batcher=batcher, monitoring=monitoring)
+    if options.rate is not None:
+        app.add_middleware(Rates, rate=options.rate, monitoring=monitoring)
+    app.add_middleware(Access, keys=options.keys, origins=options.origins)
+    if options.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=options.origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
+            expose_headers=["Location", "Retry-After", "X-Request-ID"],
+        )
+    app.add_middleware(Hosts, names=options.allowed_hosts)
     app.add_middleware(handlers.UnexpectedErrors, render=pages.problem)
     app.add_middleware(HeadAsGet)
     app.add_middleware(ResponseHeaders)
-    return app
 
 
 def _largest_body(limits: Limits) -> int:
@@ -66,7 +117,7 @@ def _largest_body(limits: Limits) -> int:
     return max(1_000_000, limits.batch * (6 * limits.question_chars + 1024))
 
 
-def _version() -> str:
+def version_of_qa() -> str:
     try:
         return version("qa")
     except PackageNotFoundError:  # Run from a source tree that is not installed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from starlette.datastructures import Headers
@@ -15,10 +16,14 @@ class BodyLimit:
 
     Args:
         by_path: limits of the paths that have one of their own.
+        seconds: in which all of it must have come; a client that sends slower is told 408.
     """
 
-    def __init__(self, app: ASGIApp, limit: int, by_path: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, limit: int, by_path: Mapping[str, int] | None = None, seconds: float = 30.0
+    ) -> None:
         self.app = app
+        self.seconds = seconds
         self.limit = limit
         self.by_path = by_path or {}
 
@@ -32,11 +37,19 @@ class BodyLimit:
         if announced.isdecimal() and (len(announced) > 18 or int(announced) > limit):
             await too_large(limit).response()(scope, receive, send)
             return
-        received = 0
+        received, is_whole = 0, False
+        until = asyncio.get_running_loop().time() + self.seconds
 
         async def receive_bounded() -> Message:
-            nonlocal received
-            message = await receive()
+            nonlocal received, is_whole
+            if is_whole:  # What comes now is that the client hangs up, which may take as long as it likes.
+                return await receive()
+            try:
+                async with asyncio.timeout_at(until):
+                    message = await receive()
+            except TimeoutError:
+                raise ProblemError(too_slow(self.seconds)) from None
+            is_whole = not message.get("more_body", False)
             received += len(message.get("body", b""))
             if received > limit:
                 raise ProblemError(too_large(limit))
@@ -68,3 +81,8 @@ def too_large(limit: int) -> Problem:
     # The rest of the body is not read, so the connection cannot be used again.
     detail = f"The request body is larger than {limit:,} bytes; send less at a time."
     return Problem("body-too-large", 413, detail, headers={"Connection": "close"})
+
+
+def too_slow(seconds: float) -> Problem:
+    detail = f"The request body did not arrive within {seconds:g} seconds."
+    return Problem("request-timeout", 408, detail, headers={"Connection": "close"})

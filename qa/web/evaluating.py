@@ -1,14 +1,16 @@
-"""Evaluations over HTTP: a question file in; progress, measures and the report out. No key guards them yet."""
+"""Evaluations over HTTP: a question file in; progress, measures and the report out."""
 
 from __future__ import annotations
 
 import html
+import os
 import re
-from typing import Annotated, Any
+from collections.abc import Iterator
+from typing import IO, Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi import Query as FromQuery
-from starlette.responses import FileResponse, Response
+from starlette.responses import HTMLResponse, Response, StreamingResponse
 
 from qa.evaluation_jobs import Job
 from qa.types import Query
@@ -68,7 +70,7 @@ Id = Annotated[str, Path(description="As `POST /v1/evaluations` gave it.", max_l
     summary="Evaluate a question file",
     status_code=202,
     openapi_extra={"requestBody": _BODY},
-    responses=problems(413, 415, 422, 429, 503),
+    responses=problems(401, 403, 413, 415, 422, 429, 503),
 )
 def submit(
     parameters: Annotated[schemas.EvaluationParameters, FromQuery()],
@@ -111,17 +113,26 @@ def get(id: Id, evaluations: Running) -> schemas.EvaluationResponse:
     operation_id="getEvaluationReport",
     tags=["evaluations"],
     summary="The report as a page that stands alone",
-    response_class=FileResponse,
+    response_class=HTMLResponse,
     responses=problems(404),
 )
-def report(id: Id, evaluations: Running) -> FileResponse:
+def report(id: Id, evaluations: Running) -> StreamingResponse:
     """One HTML file without anything outside of it. 404 until the evaluation is done."""
-    path = evaluations.report(id)
-    with path.open(encoding="utf-8") as file:
-        policy = _META_POLICY.search(file.read(4096))
-    # As strict as every other page, but for the style and the script that are in it.
-    allowed = {} if policy is None else {"Content-Security-Policy": f"{_plain(policy[1])}; frame-ancestors 'none'"}
-    return FileResponse(path, media_type="text/html; charset=utf-8", headers=allowed)
+    # Open from here on: an evaluation that is removed meanwhile breaks off no report.
+    file = evaluations.report(id)
+    policy = _META_POLICY.search(file.read(4096).decode(errors="replace"))
+    headers = {"Content-Length": str(os.fstat(file.fileno()).st_size)}
+    if policy is not None:
+        # As strict as every other page, but for the style and the script that are in it.
+        headers["Content-Security-Policy"] = f"{_plain(policy[1])}; frame-ancestors 'none'"
+    return StreamingResponse(_content(file), media_type="text/html; charset=utf-8", headers=headers)
+
+
+def _content(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        file.seek(0)
+        while block := file.read(1 << 16):
+            yield block
 
 
 @router.delete(
@@ -130,7 +141,7 @@ def report(id: Id, evaluations: Running) -> FileResponse:
     tags=["evaluations"],
     summary="Cancel an evaluation, or remove one that is over",
     status_code=204,
-    responses=problems(404),
+    responses=problems(401, 403, 404),
 )
 def cancel(id: Id, evaluations: Running) -> Response:
     """Stops before the next question; nothing of it is kept."""

@@ -118,3 +118,25 @@ READY: dict[str, JsonValue] = {
     "passages": 2,
     "created": "2026-04-01T12:00:00+00:00",
 }
+
+SNAPSHOTS: dict[str, JsonValue] = {
+    "snapshots": [
+        {
+            "id": "20260401T120000.000Z-5a7b4a42",
+            "active": True,
+            "bytes": 1_480_000,
+            "problem": "",
+            "created": "2026-04-01T12:00:00+00:00",
+            "encoder": "all-MiniLM-L6-v2",
+            "documents": 2,
+            "passages": 6,
+        }
+    ]
+}
+INDEXING: dict[str, JsonValue] = {
+    "status": "done",
+    "detail": "newly encoded: 12",
+    "snapshot": "20260401T120000.000Z-5a7b4a42",
+    "started": "2026-04-01T11:59:58+00:00",
+    "seconds": 1.9,
+}

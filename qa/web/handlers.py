@@ -18,12 +18,15 @@ from starlette.routing import Match, Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from qa.errors import QAError
+from qa.web.asking import HungUp
 from qa.web.headers import request_id
 from qa.web.problems import Problem, ProblemError, internal, invalid, of_error
 from qa.web.validation import explain, shown
 
 log = structlog.get_logger(__name__)
 
+# What nginx writes into its log where the client hung up; nobody receives it.
+CLIENT_CLOSED = 499
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 Render = Callable[[Request, Problem], Response]
@@ -37,6 +40,11 @@ def install(app: FastAPI, render: Render) -> None:
 
     for kind in (ProblemError, QAError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, handle)
+    app.add_exception_handler(HungUp, _unread)
+
+
+async def _unread(request: Request, error: Exception) -> Response:
+    return Response(status_code=CLIENT_CLOSED)
 
 
 class UnexpectedErrors:

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from qa.types import Limits
+from qa.web.access import required_scope
 from qa.web.problems import MEDIA_TYPE
 
 DESCRIPTION = """\
@@ -26,12 +27,24 @@ TAGS = [
 
 _REASONS = {
     400: "The body is not JSON.",
+    401: "A key is needed, or the one that was sent is not known.",
+    403: "The key, or the place that the request comes from, does not allow this.",
     404: "There is none of this id.",
+    408: "The body took too long to arrive.",
+    409: "The index is being written, or the snapshot cannot be used.",
     413: "The body is too large.",
     415: "The body is not sent as JSON.",
-    429: "Too many evaluations are waiting; try again later.",
+    429: "Too many requests, or too many evaluations are waiting; try again later.",
     422: "A field is missing, unknown, of the wrong type or out of bounds; `errors` says which.",
-    503: "No snapshot and model are loaded yet.",
+    503: "No snapshot and model are loaded yet, or too many questions wait.",
+}
+_SCHEMES = {
+    "key": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A key of the scope `ask` or `admin`. Without any keys, what needs `admin` is answered on the "
+        "server's own machine only.",
+    }
 }
 _CONTENT = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
 
@@ -57,6 +70,12 @@ def complete(document: dict[str, Any], limits: Limits) -> dict[str, Any]:
     for top_k in (request["top_k"], parameters["top_k"]):
         top_k.update(minimum=1, maximum=limits.top_k)
     schemas["BatchRequest"]["properties"]["questions"].update(minItems=1, maxItems=limits.batch)
+    document["components"]["securitySchemes"] = _SCHEMES
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if (scope := required_scope(method.upper(), path)) is not None:
+                # An empty requirement: asking is free where no key of that scope is set.
+                operation["security"] = [{"key": [scope]}] if scope == "admin" else [{"key": [scope]}, {}]
     return document
 
 

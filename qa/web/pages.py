@@ -24,7 +24,7 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
-def ask_page(request: Request, q: str | None = None) -> Response:
+async def ask_page(request: Request, q: str | None = None) -> Response:
     """One field; with a question in the address, its passages below."""
     service: AskService = request.app.state.service
     state = service.state()
@@ -36,7 +36,7 @@ def ask_page(request: Request, q: str | None = None) -> Response:
     if errors := check(query, service.limits):
         return _refused(state, q, " ".join(error.message for error in errors))
     try:
-        reply = service.ask(query)
+        reply = await request.app.state.asking.ask(query, request)
     except QueryError as error:
         return _refused(state, q, str(error))
     except NotReady:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from qa.errors import QAError
 from qa.evaluation_jobs import Job
+from qa.operating import Indexing
+from qa.snapshots import SnapshotInfo
 from qa.types import CheckedCitation, CitationClaim, Collection, Limits, Query, Reply, SnapshotDocument, State
 
 
@@ -70,6 +71,7 @@ class Evaluations(Protocol):
         Raises:
             QueueFull: too many wait already.
             NotReady: nothing is served.
+            StorageError: the file cannot be kept.
         """
 
     def get(self, id: str) -> Job:
@@ -78,8 +80,28 @@ class Evaluations(Protocol):
     def summary(self, id: str) -> dict[str, Any]:
         """The numbers of one that is done. Raises EvaluationNotFound."""
 
-    def report(self, id: str) -> Path:
-        """The report's file of one that is done. Raises EvaluationNotFound."""
+    def report(self, id: str) -> IO[bytes]:
+        """The report of one that is done, open: it can be read to its end. Raises EvaluationNotFound."""
 
     def cancel(self, id: str) -> None:
         """Stop it, or give it up, and remove all of it. Raises EvaluationNotFound."""
+
+
+class Operations(Protocol):
+    """What an operator may do. Thread-safe; every method may block."""
+
+    def snapshots(self) -> Sequence[SnapshotInfo]:
+        """Newest first. Raises IndexNotFound."""
+
+    def activate(self, id: str) -> State:
+        """Check a snapshot and serve it.
+
+        Raises:
+            SnapshotError: it is not there or cannot be used, or the index is being written; nothing changed.
+        """
+
+    def index(self) -> Indexing:
+        """Begin to bring the index up to date. Raises UpdateRunning, or IndexNotFound."""
+
+    def indexing(self) -> Indexing:
+        """What came of that."""

@@ -12,17 +12,25 @@ from qa.errors import (
     EvaluationError,
     EvaluationNotFound,
     Fault,
+    IndexNotFound,
     NotReady,
+    Overloaded,
     QAError,
     QueryError,
     QuestionFileError,
     QueueFull,
+    SnapshotError,
+    SnapshotIncompatible,
     SnapshotNotFound,
+    StorageError,
+    UpdateRunning,
+    WriterBusy,
 )
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
 QUEUE_RETRY_SECONDS = 60
+BUSY_RETRY_SECONDS = 10
 # Faults of a question file that are told: a file can hold a hundred thousand.
 _SHOWN_FAULTS = 100
 
@@ -31,9 +39,13 @@ TITLES: Mapping[str, str] = {
     "batch-too-large": "The batch holds too many questions",
     "body-too-large": "The request body is too large",
     "body-unreadable": "The request body cannot be read",
+    "cross-site": "Another site's page may not do this",
     "document-not-found": "No such document",
     "evaluation-not-found": "No such evaluation",
+    "forbidden": "This is not allowed",
+    "host-not-allowed": "This server is not that host",
     "http-error": "The request failed",
+    "index-busy": "The index is being written",
     "internal-error": "The server failed",
     "invalid-request": "The request is not valid",
     "malformed-json": "The request body is not JSON",
@@ -42,12 +54,18 @@ TITLES: Mapping[str, str] = {
     "mode-unknown": "No such mode of search",
     "not-found": "Nothing is at this address",
     "not-ready": "The service is not ready",
+    "overloaded": "The service is overloaded",
     "question-empty": "The question is empty",
     "question-file-wrong": "The question file is wrong",
     "question-too-long": "The question is too long",
     "queue-full": "Too many evaluations are waiting",
+    "rate-limited": "Too many requests",
+    "request-timeout": "The request took too long",
     "snapshot-not-found": "No such snapshot",
+    "snapshot-unusable": "The snapshot cannot be used",
+    "storage-unavailable": "The server cannot write",
     "top-k-out-of-range": "The number of passages is out of range",
+    "unauthorized": "A key is needed",
     "unknown-field": "A field is not known",
     "unsupported-media-type": "The request body is not sent as JSON",
     "wrong-type": "A field has the wrong type",
@@ -133,6 +151,11 @@ def not_ready(detail: str, state: str) -> Problem:
     )
 
 
+def overloaded(error: Overloaded) -> Problem:
+    """Refused at once, before anything was done for it."""
+    return Problem("overloaded", 503, f"{error}.", headers={"Retry-After": str(error.retry_after)})
+
+
 def question_file_wrong(faults: Sequence[Fault]) -> Problem:
     """What is wrong with a question file; each fault names line and field."""
     fields = tuple(
@@ -160,16 +183,41 @@ def of_error(error: QAError, request_id: str, question: str = "question") -> Pro
     match error:
         case QueryError():
             return invalid((FieldError.of(error, question),))
-        case NotReady():
-            return not_ready(str(error), error.status)
+        case NotReady() | Overloaded() | StorageError():
+            return _of_unavailable(error)
         case EvaluationError():
             return _of_evaluation(error, request_id)
         case DocumentNotFound():
             return Problem("document-not-found", 404, str(error))
-        case SnapshotNotFound():
-            return Problem("snapshot-not-found", 404, str(error))
+        case SnapshotError() | UpdateRunning():
+            return _of_snapshot(error, request_id)
         case _:
             return internal(request_id)
+
+
+def _of_snapshot(error: SnapshotError | UpdateRunning, request_id: str) -> Problem:
+    """Without the words of errors that name paths of this machine; the log has them."""
+    match error:
+        case SnapshotNotFound():
+            return Problem("snapshot-not-found", 404, f"{error}.")
+        case SnapshotIncompatible():
+            return Problem("snapshot-unusable", 409, f"{error}.")
+        case WriterBusy() | UpdateRunning():
+            return Problem("index-busy", 409, f"{error}.", headers={"Retry-After": str(BUSY_RETRY_SECONDS)})
+        case IndexNotFound():
+            return not_ready("the index is not there; it has to be built again", "no-index")
+        case _:
+            return internal(request_id)
+
+
+def _of_unavailable(error: NotReady | Overloaded | StorageError) -> Problem:
+    match error:
+        case NotReady():
+            return not_ready(str(error), error.status)
+        case Overloaded():
+            return overloaded(error)
+    detail = "The server's disk is full, or cannot be read or written; its log says more."
+    return Problem("storage-unavailable", 503, detail, headers={"Retry-After": str(QUEUE_RETRY_SECONDS)})
 
 
 def _of_evaluation(error: EvaluationError, request_id: str) -> Problem:

@@ -11,11 +11,14 @@ import structlog
 import uvicorn
 
 from qa.evaluation_queue import EvaluationQueue
+from qa.operating import Operator
 from qa.service import Service
 from qa.settings import Settings
 from qa.types import State
 from qa.watching import watch
 from qa.web.app import create_app
+from qa.web.options import Options
+from qa.web.protocol import BoundedProtocol
 
 # For requests that are under way when the server is told to stop.
 _SECONDS_TO_FINISH = 10
@@ -25,6 +28,7 @@ def run(settings: Settings, listening: socket.socket, watched: bool = False) -> 
     """Serve until a signal; requests that are under way are finished first. With ``watched`` the index follows its
     files."""
     _configure_logging()
+    options = Options.of(settings)
     service = Service(settings)
     host, port = listening.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
@@ -48,10 +52,14 @@ def run(settings: Settings, listening: socket.socket, watched: bool = False) -> 
         settings.model_dump(mode="json"),
         most_waiting=settings.max_evaluations,
         most_kept=settings.keep_evaluations,
+        seconds=settings.max_evaluation_seconds,
     )
     threading.Thread(target=evaluations.run, daemon=True, name="evaluate").start()
     config = uvicorn.Config(
-        create_app(service, evaluations, max_upload_bytes=settings.max_upload_mb * 10**6),
+        create_app(service, evaluations, options, Operator(settings, service)),
+        http=BoundedProtocol,
+        # Of proxies on this machine alone is it believed whom they ask for.
+        forwarded_allow_ips="127.0.0.1",
         log_config=None,
         access_log=False,
         server_header=False,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -20,7 +22,7 @@ from qa.encoders.inference import Precision
 from qa.encoders.model_files import locate
 from qa.encoders.sentence_transformer import SentenceTransformerEncoder
 from qa.errors import ModelDisagrees, QuestionTooLong, StorageError
-from qa.types import Encoder
+from qa.protocols import Encoder
 from tests.encoders.conftest import TinyModel
 
 pytestmark = pytest.mark.slow
@@ -176,12 +178,19 @@ def test_where_nothing_can_be_written_it_is_compiled_for_the_process_alone(model
     assert encoders[0].encode_questions(["apples"]).shape == (1, 32)
 
 
-def test_a_disk_that_is_full_everywhere_is_an_error(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("number", "what_to_do"),
+    [(errno.ENOSPC, "free some space"), (errno.EACCES, "give a folder that can be written as TMPDIR")],
+)
+def test_a_disk_that_cannot_be_written_anywhere_is_an_error_that_names_the_cause(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, what_to_do: str
 ) -> None:
+    def fails(*arguments: object, **options: object) -> None:
+        raise OSError(number, os.strerror(number))
+
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file"))
-    with pytest.raises(StorageError, match="no space for a compiled model"):
+    monkeypatch.setattr("tempfile.TemporaryDirectory", fails)
+    with pytest.raises(StorageError, match=f"{os.strerror(number)}.*{what_to_do}"):
         choose(model, tmp_path / "file")
 
 

@@ -31,6 +31,7 @@ from qa.types import (
     State,
 )
 from qa.web.app import create_app
+from qa.web.options import Options
 
 SNAPSHOT = "20260401T120000.000Z-5a7b4a42"
 
@@ -190,4 +191,4 @@ def service() -> FakeService:
 @pytest.fixture
 def client(service: FakeService) -> TestClient:
     # Without re-raising: what a client sees of a failure is what is tested.
-    return TestClient(create_app(service, max_body_bytes=20_000), raise_server_exceptions=False)
+    return TestClient(create_app(service, options=Options(max_body_bytes=20_000)), raise_server_exceptions=False)

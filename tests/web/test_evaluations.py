@@ -6,14 +6,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from starlette.testclient import TestClient
 
-from qa.errors import EvaluationNotFound, Fault, NotReady, QueueFull
+from qa.errors import EvaluationNotFound, Fault, NotReady, QueueFull, StorageError
 from qa.evaluation_jobs import Job
 from qa.web.app import create_app
+from qa.web.options import Options
 from tests.test_report import evaluated, page
 from tests.web.conftest import SNAPSHOT, FakeService
 
@@ -52,12 +53,12 @@ class FakeEvaluations:
     def summary(self, id: str) -> dict[str, Any]:
         return SUMMARY
 
-    def report(self, id: str) -> Path:
+    def report(self, id: str) -> IO[bytes]:
         if self.get(id).status != "done":
             raise EvaluationNotFound("the evaluation is not done")
         path = self.folder / "report.html"
         path.write_text(page(evaluated()), encoding="utf-8")
-        return path
+        return path.open("rb")
 
     def cancel(self, id: str) -> None:
         self.get(id)
@@ -71,7 +72,11 @@ def evaluations(tmp_path: Path) -> FakeEvaluations:
 
 @pytest.fixture
 def client(service: FakeService, evaluations: FakeEvaluations) -> TestClient:
-    return TestClient(create_app(service, evaluations, max_upload_bytes=10_000), raise_server_exceptions=False)
+    return TestClient(
+        create_app(service, evaluations, Options(max_upload_bytes=10_000)),
+        raise_server_exceptions=False,
+        client=("127.0.0.1", 5000),
+    )
 
 
 def problem(response: Any) -> tuple[int, str]:
@@ -115,6 +120,8 @@ def test_the_report_brings_its_own_policy_and_no_other_page_does(
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
     assert "script-src 'sha256-" in policy
     assert policy.endswith("frame-ancestors 'none'")
+    assert shown.text == page(evaluated())
+    assert int(shown.headers["content-length"]) == len(shown.content)
     assert "unsafe" not in policy
     assert "script-src" not in client.get("/").headers["content-security-policy"]
 
@@ -169,6 +176,10 @@ def test_a_queue_that_is_full_and_a_service_that_is_not_ready(client: TestClient
     full = client.post("/v1/evaluations?top_k=5", content=QUESTION, headers=NDJSON)
     assert problem(full) == (429, "queue-full")
     assert int(full.headers["retry-after"]) > 0
+    evaluations.failure = StorageError("cannot keep the question file in /srv/indexes: no space left")
+    unkept = client.post("/v1/evaluations?top_k=5", content=QUESTION, headers=NDJSON)
+    assert problem(unkept) == (503, "storage-unavailable")
+    assert "/srv" not in unkept.text
     evaluations.failure = NotReady("loading", "loading")
     assert problem(client.post("/v1/evaluations?top_k=5", content=QUESTION, headers=NDJSON)) == (503, "not-ready")
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
 from starlette.testclient import TestClient
 
-from qa.errors import QuestionTooLong
-from qa.types import State
+from qa.errors import QAError, QuestionTooLong
+from qa.types import Query, Reply, State
+from qa.web.app import create_app
 from tests.web.conftest import DOCUMENTS, LOADING, REFUSED, SCRIPT, FakeService
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -161,14 +163,13 @@ def test_refused_says_why_and_does_not_pretend_to_load(client: TestClient, servi
     assert "The snapshot was made by another model; index again." in shown.text("main")
 
 
-def test_it_becomes_unready_between_two_looks(client: TestClient, service: FakeService) -> None:
+def test_it_becomes_unready_between_two_looks() -> None:
     class Fading(FakeService):
-        def ask(self, query: object) -> None:  # type: ignore[override]
+        def ask_many(self, queries: Sequence[Query]) -> list[Reply | QAError]:
             self.current = LOADING
-            self._require_ready()
+            return super().ask_many(queries)
 
-    client.app.state.service = Fading()  # type: ignore[attr-defined]
-    assert page(client, "/?q=a", 503).text("h1") == "Loading"
+    assert page(TestClient(create_app(Fading())), "/?q=a", 503).text("h1") == "Loading"
 
 
 def test_nothing_found(client: TestClient, service: FakeService) -> None:

@@ -1,0 +1,147 @@
+"""What parts are exchanged behind: encoders, re-rankers and vector indexes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from qa.filters import Filter
+
+if TYPE_CHECKING:
+    from qa.types import Ids, Vectors
+
+
+class Encoder(Protocol):
+    """A bi-encoder. Thread-safe; rows come back in the order of the texts, of unit length."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it; decides nothing."""
+
+    @property
+    def fingerprint(self) -> Mapping[str, object]:
+        """All that decides the vectors, as JSON values; equal fingerprints mean comparable vectors."""
+
+    @property
+    def dimension(self) -> int: ...
+
+    @property
+    def window(self) -> int:
+        """Tokens that fit in one text, its prompt and special tokens included."""
+
+    def load(self) -> None:
+        """Load the weights now, which may take seconds; otherwise the first use does. What is above needs none.
+
+        Raises:
+            ModelNotFound: the model cannot be loaded.
+        """
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text as a passage, prompt and special tokens included, untruncated."""
+
+    def count_question_tokens(self, texts: Sequence[str]) -> list[int]:
+        """The same of each text as a question."""
+
+    def encode_passages(self, texts: Sequence[str]) -> Vectors:
+        """``(n,)`` texts to ``(n, dimension)`` float32 rows."""
+
+    def encode_questions(self, texts: Sequence[str]) -> Vectors:
+        """``(n,)`` texts to ``(n, dimension)`` float32 rows.
+
+        Raises:
+            QuestionTooLong: a question does not fit in the window.
+        """
+
+
+class Reranker(Protocol):
+    """A cross-encoder. Thread-safe; higher is better, and scores of different questions are not comparable."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it; decides nothing."""
+
+    @property
+    def fingerprint(self) -> Mapping[str, object]:
+        """All that decides the scores, as JSON values."""
+
+    @property
+    def window(self) -> int:
+        """Tokens of question and passage together, special tokens included; of what is longer the end is cut."""
+
+    def load(self) -> None:
+        """Load the weights now, which may take seconds; otherwise the first use does.
+
+        Raises:
+            ModelNotFound: the model cannot be loaded.
+        """
+
+    def score(self, question: str, passages: Sequence[str]) -> Vectors:
+        """Logits ``(n,)`` float32 of ``n`` passages, before any activation."""
+
+
+@dataclass(frozen=True, slots=True)
+class VectorRows:
+    """A batch for a vector index: ``ids (n,)`` int64, ``vectors (n, d)`` float32 of unit length, columns ``n`` long."""
+
+    ids: Ids
+    vectors: Vectors
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+class VectorIndex(Protocol):
+    """Derived data: always rebuildable from a snapshot's passages. Higher cosine is better."""
+
+    def upsert(self, rows: VectorRows) -> int:
+        """Add or replace rows by id (the last of equal ids wins); returns how many were given. Idempotent.
+
+        Raises:
+            VectorIndexError: shapes, columns or values do not fit the index.
+        """
+
+    def delete(self, ids: Ids) -> None:
+        """Remove rows; ids that are not there are no error."""
+
+    def commit(self) -> None:
+        """Return when everything upserted or deleted is searchable and durable."""
+
+    def search(self, vectors: Vectors, k: int, filter: Filter | None = None) -> tuple[Ids, Vectors]:
+        """The ``k`` nearest rows of each query.
+
+        Args:
+            vectors: ``(q, d)`` float32 of unit length.
+
+        Returns:
+            ids ``(q, k)`` and cosines ``(q, k)``, best first, equal cosines by id; ids are -1 and cosines ``-inf``
+            where fewer than ``k`` rows match.
+        """
+
+    def cosines(self, vector: Vectors, ids: Ids) -> Vectors:
+        """The cosines ``(n,)`` of a query ``(d,)`` and the rows of ``ids (n,)``, as :meth:`search` would give them.
+
+        Raises:
+            VectorIndexError: there is no row of an id.
+        """
+
+    def count(self, filter: Filter | None = None) -> int: ...
+
+    def ids(self) -> Ids:
+        """``(n,)`` of all rows, in no order that matters."""
+
+    def verify(self) -> None:
+        """Look at every vector.
+
+        Raises:
+            VectorIndexError: one is not of unit length.
+        """
+
+    def save(self, folder: Path) -> None:
+        """Write the index into an existing folder.
+
+        Raises:
+            StorageError: the folder cannot be written, or the disk is full.
+        """
+
+    def close(self) -> None:
+        """Free what it holds; it is not used again."""

@@ -1,0 +1,122 @@
+"""How the web asks: from the cache, or through the queue; and no longer than somebody waits for the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from starlette.requests import Request
+
+from qa.errors import NotReady, QAError
+from qa.types import Query, Reply
+from qa.web.batching import Batcher, Outcome
+from qa.web.caching import ReplyCache
+from qa.web.monitoring import Monitoring
+from qa.web.ports import AskService
+
+# Times that a batch is asked again because the snapshot was switched within it.
+_AGAIN = 3
+
+
+class HungUp(Exception):
+    """The client is not there any more; nobody reads the response."""
+
+
+class Asking:
+    """Answers single questions and batches, on the event loop; ``request`` is whose client may hang up."""
+
+    def __init__(self, service: AskService, monitoring: Monitoring, batcher: Batcher, cache: ReplyCache) -> None:
+        self.batcher = batcher
+        self.cache = cache
+        self._service = service
+        self._monitoring = monitoring
+        self._snapshot: str | None = None
+        monitoring.observe(service.state, self._gauges)
+
+    async def ask(self, query: Query, request: Request | None = None) -> Reply:
+        """Raises QueryError, NotReady, Overloaded, or HungUp."""
+        (outcome,) = await self.ask_many([query], request)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def ask_many(self, queries: Sequence[Query], request: Request | None = None) -> list[Reply | QAError]:
+        """Each reply, or what was wrong with its question; all replies are of one snapshot.
+
+        Raises:
+            NotReady, Overloaded: for all of them.
+            HungUp: the client went away; what was not begun is not done.
+        """
+        for _ in range(_AGAIN):
+            outcomes = await self._ask_once(queries, request)
+            if len({outcome.snapshot for outcome in outcomes if isinstance(outcome, Reply)}) < 2:
+                break
+        return outcomes
+
+    async def _ask_once(self, queries: Sequence[Query], request: Request | None) -> list[Reply | QAError]:
+        kept = [self._kept(query) for query in queries]
+        missing = [query for query, reply in zip(queries, kept, strict=True) if reply is None]
+        fresh = iter(await self._answered(missing, request) if missing else ())
+        return [next(fresh) if reply is None else reply for reply in kept]
+
+    async def _answered(self, queries: Sequence[Query], request: Request | None) -> list[Reply | QAError]:
+        futures = self.batcher.submit(queries)
+        gone = asyncio.ensure_future(_gone(request))
+        try:
+            for future in futures:
+                if not future.done():
+                    await asyncio.wait((future, gone), return_when=asyncio.FIRST_COMPLETED)
+                if not future.done():
+                    self._monitoring.hung_up()
+                    raise HungUp
+        finally:
+            gone.cancel()
+            for future in futures:
+                future.cancel()
+        return [self._noted(query, future.result()) for query, future in zip(queries, futures, strict=True)]
+
+    def _noted(self, query: Query, outcome: Outcome) -> Reply | QAError:
+        if isinstance(outcome, Reply):
+            self._monitoring.reply(outcome)
+            self.cache.put(query, outcome)
+            return outcome
+        if isinstance(outcome, QAError) and not isinstance(outcome, NotReady):
+            return outcome
+        raise outcome
+
+    def _kept(self, query: Query) -> Reply | None:
+        """What was answered before, with the time that looking it up took."""
+        started = time.perf_counter()
+        snapshot = self._service.state().snapshot
+        if not self.cache.most_bytes or snapshot is None:
+            return None
+        if snapshot != self._snapshot:
+            self._snapshot = snapshot
+            self.cache.keep_only(snapshot)
+        reply = self.cache.get(snapshot, query)
+        self._monitoring.looked_up(hit=reply is not None)
+        if reply is None:
+            return None
+        self._monitoring.answer(reply)
+        spent = 1000 * (time.perf_counter() - started)
+        return replace(reply, timings_ms={"cache": spent, "total": spent})
+
+    def _gauges(self) -> dict[str, float]:
+        return {
+            "qa_queue_questions": self.batcher.waiting,
+            "qa_queue_limit": self.batcher.most_waiting,
+            "qa_cache_bytes": self.cache.bytes,
+            "qa_cache_limit_bytes": self.cache.most_bytes,
+            "qa_cache_entries": len(self.cache),
+        }
+
+
+async def _gone(request: Request | None) -> None:
+    """Returns when the client has hung up. The request's body was read before."""
+    if request is None:
+        await asyncio.get_running_loop().create_future()
+        return
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,181 @@
+"""Questions that arrive together are answered together, in threads of their own; the event loop only waits."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+
+import structlog
+
+from qa.errors import NotReady, Overloaded, QAError
+from qa.types import Query, Reply
+from qa.web.monitoring import Monitoring
+
+log = structlog.get_logger(__name__)
+
+# A second worker searches one batch while the first encodes the next; more would only take turns.
+WORKERS = 2
+LARGEST = 16
+# Seconds that a worker waits for more, where more than one question waits already. One alone is answered at once.
+GATHERING = 0.002
+# Of a batch's places, what the questions of batch requests get while single ones wait too.
+_BULK_SHARE = 4
+# Seconds that a refused client is told to wait, at least and at most.
+_RETRY = (1, 30)
+
+Outcome = Reply | QAError | Exception
+
+
+@dataclass(slots=True)
+class _Waiting:
+    query: Query
+    future: asyncio.Future[Outcome]
+    since: float = field(default_factory=time.perf_counter)
+
+
+class Batcher:
+    """A bounded queue of questions before ``ask_many``. Thread-safe.
+
+    Args:
+        ask_many: answers questions together, each by itself; blocks.
+        most_waiting: questions that may wait; those past it are refused at once.
+        largest: the most questions that are answered together.
+    """
+
+    def __init__(
+        self,
+        ask_many: Callable[[Sequence[Query]], Sequence[Reply | QAError]],
+        monitoring: Monitoring,
+        *,
+        most_waiting: int,
+        workers: int = WORKERS,
+        largest: int = LARGEST,
+    ) -> None:
+        self._ask_many = ask_many
+        self._monitoring = monitoring
+        self.most_waiting = most_waiting
+        self._workers = workers
+        self._largest = largest
+        # One at a time before the many of a batch request: a long batch delays nobody else's question.
+        self._single: deque[_Waiting] = deque()
+        self._bulk: deque[_Waiting] = deque()
+        self._lock = threading.Lock()
+        self._working = 0
+        self._seconds_each = 0.01
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="answer")
+
+    @property
+    def waiting(self) -> int:
+        return len(self._single) + len(self._bulk)
+
+    def is_full(self, *, bulk: bool = False) -> bool:
+        """Single questions and those of batch requests have the same room each, and neither takes the other's."""
+        return len(self._bulk if bulk else self._single) >= self.most_waiting
+
+    def overloaded(self) -> Overloaded:
+        """The refusal of the moment, which knows how long what waits will take."""
+        least, most = _RETRY
+        seconds = round(self.waiting * self._seconds_each)
+        return Overloaded(
+            "more questions are waiting than can be answered soon; try again later", min(max(seconds, least), most)
+        )
+
+    def submit(self, queries: Sequence[Query]) -> list[asyncio.Future[Outcome]]:
+        """Queue questions, from the event loop; each future ends in a reply or an error. Cancelling one frees its work.
+
+        Raises:
+            Overloaded: there is no room.
+        """
+        loop = asyncio.get_running_loop()
+        futures = [loop.create_future() for _ in queries]
+        self._put([_Waiting(query, future) for query, future in zip(queries, futures, strict=True)])
+        return futures
+
+    def close(self) -> None:
+        """Answers what waits, and ends the threads."""
+        self._pool.shutdown()
+
+    def _put(self, items: list[_Waiting]) -> None:
+        with self._lock:
+            queue = self._single if len(items) == 1 else self._bulk
+            # A batch that is larger than the queue is taken when no other waits: else it never would be.
+            if queue and len(queue) + len(items) > self.most_waiting:
+                raise self.overloaded()
+            queue.extend(items)
+            start = min(self._workers - self._working, -(-self.waiting // self._largest))
+            self._working += max(start, 0)
+        for _ in range(start):
+            self._pool.submit(self._work)
+
+    def _work(self) -> None:
+        """Answer until nothing waits."""
+        while True:
+            batch = self._take(self._largest)
+            if 1 < len(batch) < self._largest:
+                time.sleep(GATHERING)
+                batch += self._take(self._largest - len(batch))
+            if not batch:
+                with self._lock:
+                    if self.waiting:
+                        continue
+                    self._working -= 1
+                    return
+            self._answer(batch)
+
+    def _take(self, count: int) -> list[_Waiting]:
+        with self._lock:
+            for_bulk = min(len(self._bulk), count // _BULK_SHARE)
+            taken = _pop(self._single, count - for_bulk)
+            taken += _pop(self._bulk, count - len(taken))
+        # Whoever hung up is not answered.
+        return [item for item in taken if not item.future.cancelled()]
+
+    def _answer(self, batch: list[_Waiting]) -> None:
+        started = time.perf_counter()
+        outcomes = self._outcomes([item.query for item in batch])
+        spent = time.perf_counter() - started
+        # A moving mean: what a question takes of one worker's time is nearly what it takes of the queue's.
+        self._seconds_each += 0.1 * (spent / len(batch) / self._workers - self._seconds_each)
+        self._monitoring.batch(len(batch), [started - item.since for item in batch])
+        _deliver(batch, outcomes)
+
+    def _outcomes(self, queries: Sequence[Query]) -> Sequence[Outcome]:
+        try:
+            return self._ask_many(queries)
+        except NotReady as error:
+            return [error] * len(queries)
+        except Exception as error:
+            if len(queries) == 1:
+                return [error]
+            # One question must not cost the others their answers.
+            log.warning("a batch failed; its questions are asked one by one", questions=len(queries), exc_info=error)
+            return [outcome for query in queries for outcome in self._outcomes([query])]
+
+
+def _pop(items: deque[_Waiting], count: int) -> list[_Waiting]:
+    taken = list(islice(items, count))
+    for _ in taken:
+        items.popleft()
+    return taken
+
+
+def _deliver(batch: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Outcome], Outcome]]] = {}
+    for item, outcome in zip(batch, outcomes, strict=True):
+        by_loop.setdefault(item.future.get_loop(), []).append((item.future, outcome))
+    for loop, pairs in by_loop.items():
+        # The loop is woken once for all of them. One that is closed has nobody left who waits.
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_set, pairs)
+
+
+def _set(pairs: Sequence[tuple[asyncio.Future[Outcome], Outcome]]) -> None:
+    for future, outcome in pairs:
+        if not future.done():
+            future.set_result(outcome)

@@ -1,0 +1,113 @@
+"""What Prometheus is told. Every name begins with ``qa_``; docs/operating.md says what each one means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from qa.types import Reply, State
+
+MEDIA_TYPE = "text/plain; version=1.0.0; charset=utf-8; escaping=values"
+# Seconds: from a question out of the cache to a client's patience.
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_SIZES = (1, 2, 4, 8, 16, 32)
+
+
+class Monitoring:
+    """The metrics of one application, in a registry of their own. Thread-safe."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        at = self.registry
+        self._requests = Counter("qa_requests", "Responses sent.", ["route", "method", "status"], registry=at)
+        self._request_seconds = Histogram(
+            "qa_request_seconds",
+            "From a request's headers to its response's end.",
+            ["route"],
+            buckets=_SECONDS,
+            registry=at,
+        )
+        self._stage_seconds = Histogram(
+            "qa_stage_seconds", "Where a question's time went.", ["stage"], buckets=_SECONDS, registry=at
+        )
+        self._batch = Histogram("qa_batch_questions", "Questions answered together.", buckets=_SIZES, registry=at)
+        self._answers = Counter("qa_answers", "Replies, by what was said.", ["outcome"], registry=at)
+        self._refused = Counter("qa_refused", "Requests refused unread.", ["reason"], registry=at)
+        self._gone = Counter("qa_hung_up", "Clients that did not wait for their answer.", registry=at)
+        self._cache = Counter("qa_cache_lookups", "Questions looked up in the cache.", ["result"], registry=at)
+        for result in ("hit", "miss"):
+            self._cache.labels(result)
+
+    def request(self, route: str, method: str, status: int, seconds: float) -> None:
+        self._requests.labels(route, method, str(status)).inc()
+        self._request_seconds.labels(route).observe(seconds)
+
+    def batch(self, size: int, waited: Sequence[float]) -> None:
+        """One batch begins; ``waited`` are the seconds that each of its questions spent in the queue."""
+        self._batch.observe(size)
+        for seconds in waited:
+            self._stage_seconds.labels("queue").observe(seconds)
+
+    def reply(self, reply: Reply) -> None:
+        """A question that was answered anew."""
+        for stage, milliseconds in reply.timings_ms.items():
+            self._stage_seconds.labels(stage).observe(milliseconds / 1000)
+        self.answer(reply)
+
+    def answer(self, reply: Reply) -> None:
+        """What a question was told: a span, that there is none, or passages alone."""
+        answer = reply.answer
+        outcome = "passages" if answer is None else "answered" if answer.answerable else "abstained"
+        self._answers.labels(outcome).inc()
+
+    def refused(self, reason: str) -> None:
+        self._refused.labels(reason).inc()
+
+    def hung_up(self) -> None:
+        self._gone.inc()
+
+    def looked_up(self, *, hit: bool) -> None:
+        self._cache.labels("hit" if hit else "miss").inc()
+
+    def observe(self, state: Callable[[], State], gauges: Callable[[], dict[str, float]]) -> None:
+        """Read these whenever the metrics are: what is served, and how full queue and cache are."""
+        self.registry.register(_Now(state, gauges))
+
+    def text(self) -> bytes:
+        return generate_latest(self.registry)
+
+
+_GAUGES = {
+    "qa_queue_questions": "Questions that wait.",
+    "qa_queue_limit": "Questions that may wait.",
+    "qa_cache_bytes": "Bytes that the cached answers take.",
+    "qa_cache_limit_bytes": "Bytes that they may take.",
+    "qa_cache_entries": "Answers in the cache.",
+}
+
+
+class _Now(Collector):
+    def __init__(self, state: Callable[[], State], gauges: Callable[[], dict[str, float]]) -> None:
+        self._state = state
+        self._gauges = gauges
+
+    def describe(self) -> Iterator[Metric]:
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        for name, value in self._gauges().items():
+            yield GaugeMetricFamily(name, _GAUGES[name], value=value)
+        state = self._state()
+        yield GaugeMetricFamily("qa_ready", "1 while questions can be asked.", value=float(state.ready))
+        yield GaugeMetricFamily("qa_documents", "Documents in the snapshot that is served.", value=state.documents)
+        yield GaugeMetricFamily("qa_passages", "Passages in it.", value=state.passages)
+        told = {"index": state.index, "snapshot": state.snapshot or "", "status": state.status}
+        yield InfoMetricFamily("qa_snapshot", "What is served.", value=told)
+        if state.created:
+            created = datetime.fromisoformat(state.created).timestamp()
+            yield GaugeMetricFamily("qa_snapshot_created_timestamp_seconds", "When it was built.", value=created)

@@ -1,0 +1,60 @@
+"""What an operator decides of the web application, from the settings."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from limits import RateLimitItem, parse
+
+from qa.errors import SettingsError
+from qa.settings import Settings
+from qa.web.hosts import own_names
+from qa.web.keys import Key, parse_keys
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """``max_body_bytes`` is by default as much as the limits of the service can fill."""
+
+    max_body_bytes: int | None = None
+    max_upload_bytes: int = 20_000_000
+    max_waiting: int = 128
+    cache_bytes: int = 0
+    cache_seconds: float = 60.0
+    keys: tuple[Key, ...] = ()
+    allowed_hosts: tuple[str, ...] = ("*",)
+    origins: tuple[str, ...] = ()
+    rate: RateLimitItem | None = None
+    body_seconds: float = 30.0
+
+    @classmethod
+    def of(cls, settings: Settings) -> Options:
+        """Raises SettingsError."""
+        return cls(
+            max_upload_bytes=settings.max_upload_mb * 10**6,
+            max_waiting=settings.max_waiting,
+            cache_bytes=settings.cache_mb * 10**6,
+            cache_seconds=settings.cache_seconds,
+            keys=parse_keys(settings.api_keys.get_secret_value()),
+            allowed_hosts=(*own_names(settings.host), *_listed(settings.allowed_hosts.lower())),
+            origins=_listed(settings.cors_origins),
+            rate=_rate(settings.rate_limit),
+            body_seconds=settings.request_seconds,
+        )
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part for part in re.split(r"[,\s]+", text) if part)
+
+
+def _rate(text: str) -> RateLimitItem | None:
+    """Raises SettingsError."""
+    if not text.strip():
+        return None
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise SettingsError(
+            f"QA_RATE_LIMIT is {text!r}; write it as 20/second or 1200/minute, or leave it empty"
+        ) from error

@@ -1,0 +1,78 @@
+"""What is deployed agrees with the program: settings, addresses and limits that the files name are there."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from qa.settings import Settings
+from qa.web.app import create_app
+from tests.conftest import REPOSITORY
+from tests.web.conftest import FakeService
+
+DOCKERFILE = (REPOSITORY / "Dockerfile").read_text(encoding="utf-8")
+KUBERNETES: list[dict[str, Any]] = list(
+    yaml.safe_load_all((REPOSITORY / "deploy" / "kubernetes.yaml").read_text(encoding="utf-8"))
+)
+COMPOSE: dict[str, Any] = yaml.safe_load((REPOSITORY / "compose.yaml").read_text(encoding="utf-8"))
+
+
+def of_kind(kind: str) -> dict[str, Any]:
+    (found,) = [one for one in KUBERNETES if one["kind"] == kind]
+    return found
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", "compose.yaml", "deploy/kubernetes.yaml", "deploy/image-test"])
+def test_every_setting_that_is_named_is_one(name: str) -> None:
+    named = set(re.findall(r"\bQA_[A-Z_]+\b", (REPOSITORY / name).read_text(encoding="utf-8")))
+    known = {f"QA_{field.upper()}" for field in Settings.model_fields}
+    # Of the test of the image, and of no program.
+    assert named - known <= {"QA_IMAGE_BUILDER", "QA_TEST_PORT"}
+    assert named or name == "deploy/kubernetes.yaml"
+
+
+def test_the_image_is_built_from_a_base_that_can_be_chosen_and_is_not_run_by_root() -> None:
+    lines = DOCKERFILE.splitlines()
+    assert lines[:2] == ["ARG BASE=debian:bookworm-slim", "FROM ${BASE} AS build"]
+    assert [line for line in lines if line.startswith("FROM")][-1] == "FROM ${BASE}"
+    assert "USER 10001:10001" in lines
+
+
+def test_every_probe_asks_an_address_that_there_is() -> None:
+    pod = of_kind("Deployment")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    probes = [container[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "liveness", "readiness")]
+    paths = create_app(FakeService()).openapi()["paths"]
+    assert set(probes) <= set(paths)
+    assert "/readyz" in DOCKERFILE
+
+
+def test_replicas_share_snapshots_that_they_cannot_write() -> None:
+    deployment = of_kind("Deployment")["spec"]
+    (container,) = deployment["template"]["spec"]["containers"]
+    assert deployment["replicas"] == 2
+    assert deployment["template"]["metadata"]["labels"].items() >= deployment["selector"]["matchLabels"].items()
+    (indexes,) = [mount for mount in container["volumeMounts"] if mount["name"] == "indexes"]
+    assert indexes["readOnly"] is True
+    assert f"QA_INDEXES={indexes['mountPath']}" in DOCKERFILE
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "Job"])
+def test_no_pod_is_root_writes_to_its_image_or_is_without_limits(kind: str) -> None:
+    pod = of_kind(kind)["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert pod["securityContext"]["runAsUser"] == 10001
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert container["securityContext"]["capabilities"]["drop"] == ["ALL"]
+    assert container["resources"]["limits"]["memory"]
+
+
+@pytest.mark.parametrize("name", ["qa", "index"])
+def test_composed_services_are_read_only(name: str) -> None:
+    service = COMPOSE["services"][name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "/tmp" in service["tmpfs"]

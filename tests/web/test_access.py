@@ -1,0 +1,220 @@
+"""Keys and scopes, the Host header, other sites' pages: who may do what, for every operation there is."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+
+import pytest
+from starlette.testclient import TestClient
+
+from qa.errors import IndexNotFound, SettingsError, SnapshotCorrupt, SnapshotNotFound, UpdateRunning, WriterBusy
+from qa.operating import Indexing
+from qa.snapshots import SnapshotInfo
+from qa.types import State
+from qa.web.access import required_scope
+from qa.web.app import create_app
+from qa.web.hosts import own_names
+from qa.web.keys import Key, find, new_key, parse_keys
+from qa.web.options import Options
+from tests.web.conftest import READY, SNAPSHOT, FakeService
+
+HERE, ELSEWHERE = ("127.0.0.1", 5000), ("203.0.113.7", 5000)
+OPEN = {"health", "ready"}
+ADMIN = {
+    "listSnapshots",
+    "activateSnapshot",
+    "updateIndex",
+    "getIndexing",
+    "evaluate",
+    "cancelEvaluation",
+}
+
+
+class FakeOperations:
+    def __init__(self) -> None:
+        self.activated: list[str] = []
+        self.failure: Exception | None = None
+
+    def snapshots(self) -> Sequence[SnapshotInfo]:
+        return [SnapshotInfo(SNAPSHOT, True, 1000, None, "/srv/indexes/x/manifest.json is no manifest")]
+
+    def activate(self, id: str) -> State:
+        if self.failure is not None:
+            raise self.failure
+        self.activated.append(id)
+        return READY
+
+    def index(self) -> Indexing:
+        if self.failure is not None:
+            raise self.failure
+        return Indexing("running")
+
+    def indexing(self) -> Indexing:
+        return Indexing()
+
+
+def key(name: str, scope: str, secret: str) -> Key:
+    return Key(name, scope, hashlib.sha256(secret.encode()).hexdigest())  # type: ignore[arg-type]
+
+
+ASK, BOSS = key("reader", "ask", "reading"), key("boss", "admin", "operating")
+
+
+def client(*keys: Key, at: tuple[str, int] = ELSEWHERE, operations: FakeOperations | None = None) -> TestClient:
+    app = create_app(FakeService(), options=Options(keys=keys), operations=operations or FakeOperations())
+    return TestClient(app, raise_server_exceptions=False, client=at)
+
+
+def bearer(secret: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {secret}"}
+
+
+def test_every_operation_needs_what_it_should() -> None:
+    class Evaluations:
+        pass
+
+    app = create_app(FakeService(), Evaluations(), operations=FakeOperations())  # type: ignore[arg-type]
+    operations = {
+        operation["operationId"]: (required_scope(method.upper(), path), operation)
+        for path, methods in app.openapi()["paths"].items()
+        for method, operation in methods.items()
+    }
+    for name, (scope, operation) in operations.items():
+        assert scope == (None if name in OPEN else "admin" if name in ADMIN else "ask"), name
+        assert operation.get("security", [None])[0] == (scope and {"key": [scope]})
+    assert set(operations) >= OPEN | ADMIN | {"ask", "askMany", "getDocument", "getEvaluation"}
+
+
+def test_without_keys_asking_is_free_and_operating_is_for_this_machine() -> None:
+    for at, status in ((HERE, 200), (("::1", 5000), 200), (("::ffff:127.0.0.1", 1), 200), (ELSEWHERE, 403)):
+        assert client(at=at).get("/v1/snapshots").status_code == status
+        assert client(at=at).get("/v1/ask?q=ferry").status_code == 200
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "Via", "X-Real-IP"])
+def test_a_proxy_on_this_machine_is_not_its_operator(header: str) -> None:
+    refused = client(at=HERE).get("/v1/snapshots", headers={header: "127.0.0.1"})
+    assert (refused.status_code, refused.json()["type"]) == (403, "urn:qa:problem:forbidden")
+
+
+def test_scopes() -> None:
+    app = client(ASK, BOSS)
+    asked = [app.get("/v1/ask?q=ferry", headers=h).status_code for h in ({}, bearer("reading"), bearer("operating"))]
+    assert asked == [401, 200, 200]
+    operated = [app.get("/v1/snapshots", headers=h).status_code for h in ({}, bearer("reading"), bearer("operating"))]
+    assert operated == [401, 403, 200]
+    assert app.get("/healthz").status_code == app.get("/static/style.css").status_code == 200
+
+
+def test_with_keys_this_machine_needs_one_too() -> None:
+    assert client(BOSS, at=HERE).get("/v1/snapshots").status_code == 401
+
+
+def test_with_admin_keys_alone_asking_stays_free() -> None:
+    assert client(BOSS).get("/v1/ask?q=ferry").status_code == 200
+
+
+@pytest.mark.parametrize("sent", ["wrong", "", "reading ", "é", "reading\x00"])
+def test_a_wrong_key_is_refused(sent: str) -> None:
+    headers = {b"Authorization": f"Bearer {sent}x".encode()}
+    assert client(ASK).get("/v1/ask?q=a", headers=headers).status_code == 401
+
+
+def test_other_ways_to_send_a_key() -> None:
+    app = client(ASK, BOSS)
+    basic = {"Authorization": "Basic " + base64.b64encode(b"anyone:reading").decode()}
+    assert app.get("/", headers=basic).status_code == 200
+    assert app.get("/v1/ask?q=a", headers={"X-API-Key": "reading"}).status_code == 200
+    refused = app.get("/", headers={"Authorization": "Basic !!"})
+    assert refused.status_code == 401
+    assert "Basic" in refused.headers["www-authenticate"]
+
+
+def test_a_browser_s_dialogue_does_not_operate() -> None:
+    basic = {"Authorization": "Basic " + base64.b64encode(b"x:operating").decode()}
+    assert client(BOSS).post("/v1/index", headers=basic).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}],
+)
+def test_a_page_of_another_site_changes_nothing(headers: dict[str, str]) -> None:
+    operations = FakeOperations()
+    app = client(at=HERE, operations=operations)
+    refused = app.post(f"/v1/snapshots/{SNAPSHOT}/activate", headers=headers)
+    assert (refused.status_code, refused.json()["type"]) == (403, "urn:qa:problem:cross-site")
+    assert operations.activated == []
+    own = {"Origin": "http://testserver", "Sec-Fetch-Site": "same-origin"}
+    assert app.post(f"/v1/snapshots/{SNAPSHOT}/activate", headers=own).status_code == 200
+
+
+def test_cors_is_off_unless_it_is_set() -> None:
+    origin = {"Origin": "https://intranet.example"}
+    assert "access-control-allow-origin" not in client().get("/v1/ask?q=a", headers=origin).headers
+    app = TestClient(create_app(FakeService(), options=Options(origins=("https://intranet.example",))))
+    assert app.get("/v1/ask?q=a", headers=origin).headers["access-control-allow-origin"] == origin["Origin"]
+    assert app.post("/v1/ask", json={"question": "a"}, headers=origin).status_code == 200
+    other = app.get("/v1/ask?q=a", headers={"Origin": "https://evil.example"})
+    assert "access-control-allow-origin" not in other.headers
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("LOCALHOST:8000", 200),
+        ("127.0.0.1:8000", 200),
+        ("[::1]:8000", 200),
+        ("192.0.2.4", 200),
+        ("qa.example.org", 200),
+        ("a.b.docs.example", 200),
+        ("docs.example", 421),
+        ("evil.example", 421),
+        ("localhost.evil.example", 421),
+        ("evil.example@localhost", 421),
+        ("", 421),
+        ("127.0.0.1.evil.example", 421),
+    ],
+)
+def test_the_host_must_be_this_one(host: str, status: int) -> None:
+    names = (*own_names("127.0.0.1"), "qa.example.org", "*.docs.example")
+    app = TestClient(create_app(FakeService(), options=Options(allowed_hosts=names)))
+    assert app.get("/v1/ask?q=a", headers={"Host": host}).status_code == status
+
+
+def test_what_operating_ends_in_names_no_path() -> None:
+    operations = FakeOperations()
+    app = client(at=HERE, operations=operations)
+    problem = app.get("/v1/snapshots").json()["snapshots"][0]["problem"]
+    assert problem == "it is damaged, or of another version"
+    for failure, status, type in (
+        (SnapshotCorrupt("/srv/x is broken"), 409, "snapshot-unusable"),
+        (SnapshotNotFound("no snapshot 'x'"), 404, "snapshot-not-found"),
+        (WriterBusy("another process is writing"), 409, "index-busy"),
+        (UpdateRunning("running"), 409, "index-busy"),
+        (IndexNotFound("no index in /srv"), 503, "not-ready"),
+    ):
+        operations.failure = failure
+        answer = app.post("/v1/snapshots/x/activate")
+        assert (answer.status_code, answer.json()["type"]) == (status, f"urn:qa:problem:{type}")
+        assert "/srv" not in answer.text
+
+
+def test_a_new_key_is_what_its_entry_says() -> None:
+    secret, entry = new_key("alice", "admin")
+    other, _ = new_key("alice", "admin")
+    keys = parse_keys(f"{entry}, bob:ask:{'0' * 64}")
+    assert secret != other
+    assert find(keys, secret) == keys[0]
+    assert find(keys, other) is None
+    assert secret not in entry
+
+
+@pytest.mark.parametrize("text", ["secret", "a:ask", "a:root:" + "0" * 64, "a:ask:" + "0" * 63, "é:ask:" + "0" * 64])
+def test_an_entry_that_is_none_is_refused_without_being_told(text: str) -> None:
+    with pytest.raises(SettingsError, match="entry 2 of QA_API_KEYS") as refused:
+        parse_keys(f"ok:ask:{'0' * 64} {text}")
+    assert text not in str(refused.value)

@@ -1,0 +1,245 @@
+"""Questions that arrive together are answered together; past what can wait they are refused; who hangs up is let go."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+
+import pytest
+
+from qa.errors import NotReady, Overloaded, QAError, QueryError
+from qa.types import Query, Reply
+from qa.web.batching import Batcher, Outcome
+from qa.web.monitoring import Monitoring
+
+
+class Answerer:
+    """Answers when it is let; keeps the batches that it was asked, and the threads that asked."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.go.set()
+        self.batches: list[list[str]] = []
+        self.threads: set[str] = set()
+        self.failure: Exception | None = None
+
+    def __call__(self, queries: Sequence[Query]) -> list[Reply | QAError]:
+        questions = [query.question for query in queries]
+        self.batches.append(questions)
+        self.threads.add(threading.current_thread().name)
+        assert self.go.wait(30)
+        if self.failure is not None:
+            raise self.failure
+        if "poison" in questions:
+            raise RuntimeError("a question that breaks everything")
+        return [QueryError("question", "wrong") if q == "wrong" else Reply(q, (), "s") for q in questions]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(2000):
+        if condition():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("it did not happen within ten seconds")
+
+
+def batcher(answer: Answerer, most_waiting: int = 64, largest: int = 4, workers: int = 1) -> Batcher:
+    return Batcher(answer, Monitoring(), most_waiting=most_waiting, workers=workers, largest=largest)
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    async def main() -> None:
+        await test()
+
+    asyncio.run(main())
+
+
+def asked(queue: Batcher, *questions: str) -> list[asyncio.Future[Outcome]]:
+    return queue.submit([Query(question) for question in questions])
+
+
+def said(outcome: Outcome) -> str:
+    assert isinstance(outcome, Reply)
+    return outcome.question
+
+
+def test_questions_that_wait_are_answered_together_in_their_order() -> None:
+    answer = Answerer()
+    queue = batcher(answer)
+
+    async def test() -> None:
+        answer.go.clear()
+        first = asked(queue, "0")
+        await until(lambda: bool(answer.batches))
+        others = [asked(queue, str(n))[0] for n in range(1, 7)]
+        answer.go.set()
+        outcomes = await asyncio.gather(*first, *others)
+        assert [said(outcome) for outcome in outcomes] == [str(n) for n in range(7)]
+
+    run(test)
+    assert answer.batches == [["0"], ["1", "2", "3", "4"], ["5", "6"]]
+
+
+def test_one_alone_does_not_wait_for_company() -> None:
+    answer = Answerer()
+    queue = batcher(answer)
+
+    async def test() -> None:
+        for n in range(3):
+            (future,) = asked(queue, str(n))
+            assert said(await future) == str(n)
+
+    run(test)
+    assert answer.batches == [["0"], ["1"], ["2"]]
+
+
+def test_the_event_loop_never_answers() -> None:
+    answer = Answerer()
+    queue = batcher(answer)
+
+    async def test() -> None:
+        await asyncio.gather(*asked(queue, "a", "b"))
+
+    run(test)
+    assert threading.current_thread().name not in answer.threads
+    assert all(name.startswith("answer") for name in answer.threads)
+
+
+def test_past_what_may_wait_questions_are_refused_at_once() -> None:
+    answer = Answerer()
+    queue = batcher(answer, most_waiting=3)
+
+    async def test() -> None:
+        answer.go.clear()
+        running = asked(queue, "running")
+        await until(lambda: bool(answer.batches))
+        waiting = [asked(queue, str(n))[0] for n in range(3)]
+        assert queue.is_full()
+        with pytest.raises(Overloaded) as refused:
+            asked(queue, "one more")
+        assert 1 <= refused.value.retry_after <= 30
+        answer.go.set()
+        assert len(await asyncio.gather(*running, *waiting)) == 4
+        assert said(await asked(queue, "later")[0]) == "later"
+
+    run(test)
+    assert "one more" not in [question for batch in answer.batches for question in batch]
+
+
+def test_a_batch_larger_than_the_queue_is_taken_when_nothing_waits() -> None:
+    answer = Answerer()
+    queue = batcher(answer, most_waiting=3)
+
+    async def test() -> None:
+        outcomes = await asyncio.gather(*asked(queue, *map(str, range(10))))
+        assert [said(outcome) for outcome in outcomes] == [str(n) for n in range(10)]
+
+    run(test)
+
+
+def test_who_hung_up_is_not_answered() -> None:
+    answer = Answerer()
+    queue = batcher(answer)
+
+    async def test() -> None:
+        answer.go.clear()
+        running = asked(queue, "running")
+        await until(lambda: bool(answer.batches))
+        gone, staying = asked(queue, "gone")[0], asked(queue, "staying")[0]
+        gone.cancel()
+        answer.go.set()
+        await asyncio.gather(*running, staying)
+
+    run(test)
+    assert answer.batches == [["running"], ["staying"]]
+
+
+def test_a_long_batch_does_not_hold_up_a_single_question() -> None:
+    answer = Answerer()
+    queue = batcher(answer)
+
+    async def test() -> None:
+        answer.go.clear()
+        running = asked(queue, "running")
+        await until(lambda: bool(answer.batches))
+        many = asked(queue, *map(str, range(8)))
+        single = asked(queue, "single")
+        answer.go.set()
+        await asyncio.gather(*running, *many, *single)
+
+    run(test)
+    assert answer.batches[1] == ["single", "0", "1", "2"]
+
+
+def test_single_questions_do_not_starve_a_batch() -> None:
+    answer = Answerer()
+    queue = batcher(answer)
+
+    async def test() -> None:
+        answer.go.clear()
+        running = asked(queue, "running")
+        await until(lambda: bool(answer.batches))
+        single = [asked(queue, f"s{n}")[0] for n in range(6)]
+        many = asked(queue, "b0", "b1")
+        answer.go.set()
+        await asyncio.gather(*running, *many, *single)
+
+    run(test)
+    assert answer.batches[1] == ["s0", "s1", "s2", "b0"]
+
+
+def test_one_that_breaks_everything_costs_the_others_nothing() -> None:
+    answer = Answerer()
+    queue = batcher(answer)
+
+    async def test() -> None:
+        first, poison, wrong, last = await asyncio.gather(*asked(queue, "first", "poison", "wrong", "last"))
+        assert (said(first), said(last)) == ("first", "last")
+        assert isinstance(poison, RuntimeError)
+        assert isinstance(wrong, QueryError)
+
+    run(test)
+
+
+def test_not_ready_is_said_to_all() -> None:
+    answer = Answerer()
+    answer.failure = NotReady("loading", "loading")
+    queue = batcher(answer)
+
+    async def test() -> None:
+        outcomes = await asyncio.gather(*asked(queue, "a", "b"))
+        assert all(isinstance(outcome, NotReady) for outcome in outcomes)
+
+    run(test)
+    assert answer.batches == [["a", "b"]]
+
+
+def test_many_at_once_through_two_workers_are_each_answered_once() -> None:
+    answer = Answerer()
+    queue = batcher(answer, most_waiting=1000, workers=2)
+
+    async def test() -> None:
+        async def client(name: int) -> None:
+            for n in range(20):
+                question = f"{name} {n}"
+                assert said(await asked(queue, question)[0]) == question
+
+        await asyncio.gather(*(client(name) for name in range(32)))
+
+    run(test)
+    every = [question for batch in answer.batches for question in batch]
+    assert len(every) == len(set(every)) == 640
+    assert max(map(len, answer.batches)) == 4
+
+
+def test_closing_answers_what_waits() -> None:
+    answer = Answerer()
+    queue = batcher(answer)
+
+    async def test() -> None:
+        futures = asked(queue, *map(str, range(9)))
+        queue.close()
+        assert len(await asyncio.gather(*futures)) == 9
+
+    run(test)

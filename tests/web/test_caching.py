@@ -1,0 +1,136 @@
+"""An answer is kept for whoever asks the same: by snapshot and parameters, within its bytes and its age."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+
+from qa.types import Hit, Passage, Query, Reply, Scores, Window
+from qa.web.app import create_app
+from qa.web.caching import ReplyCache
+from qa.web.options import Options
+from tests.web.conftest import READY, FakeService
+
+
+def reply(question: str = "q", snapshot: str = "one", chars: int = 1000, hits: int = 5) -> Reply:
+    return Reply(question, tuple(hit(rank, chars) for rank in range(hits)), snapshot, {"encode": 1.5, "total": 2.5})
+
+
+def hit(rank: int, chars: int) -> Hit:
+    text = f"{rank}" + "x" * chars
+    windows = tuple(Window(n, n + 100, f"{n} heading") for n in range(0, 500, 100))
+    passage = Passage(f"{rank:016}", f"document {rank}.txt", 10_000 + rank, 20_000 + rank, text, windows=windows)
+    return Hit(rank, passage, f"title {rank}", Scores(rank / 7, rank / 11, rank / 13))
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_the_same_question_of_the_same_snapshot_is_found() -> None:
+    cache = ReplyCache(10**6, 60)
+    cache.put(Query("q", top_k=3), reply())
+    assert cache.get("one", Query("q", top_k=3)) == reply()
+    assert cache.get("two", Query("q", top_k=3)) is None
+    for other in (Query("q"), Query("Q", top_k=3), Query("q", 3, ("a*",)), Query("q", 3, mode="dense")):
+        assert cache.get("one", other) is None
+
+
+def test_an_old_answer_is_given_no_more() -> None:
+    clock = Clock()
+    cache = ReplyCache(10**6, 60, clock)
+    cache.put(Query("q"), reply())
+    clock.now = 59.9
+    assert cache.get("one", Query("q")) is not None
+    clock.now = 60.0
+    assert cache.get("one", Query("q")) is None
+    assert (len(cache), cache.bytes) == (0, 0)
+
+
+def test_what_was_used_least_recently_goes_first() -> None:
+    cache = ReplyCache(100_000, 60)
+    for name in "ab":
+        cache.put(Query(name), reply(name, chars=5_000))
+    assert cache.get("one", Query("a")) is not None
+    cache.put(Query("c"), reply("c", chars=5_000))
+    assert cache.get("one", Query("b")) is None
+    assert cache.get("one", Query("a")) is not None
+
+
+def test_one_that_fits_nowhere_is_not_kept() -> None:
+    cache = ReplyCache(5_000, 60)
+    cache.put(Query("q"), reply(chars=10_000))
+    assert len(cache) == 0
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from(["one", "two"]), st.integers(0, 20_000)), max_size=40)
+)
+def test_the_bound_holds_whatever_is_put(puts: list[tuple[str, str, int]]) -> None:
+    cache = ReplyCache(60_000, 60)
+    for question, snapshot, chars in puts:
+        cache.put(Query(question), reply(question, snapshot, chars))
+        assert cache.bytes <= 60_000
+        found = cache.get(snapshot, Query(question))
+        assert found is None or (found.snapshot, found.question) == (snapshot, question)
+    for snapshot in ("one", "none"):
+        cache.keep_only(snapshot)
+    assert (len(cache), cache.bytes) == (0, 0)
+
+
+def test_the_bytes_are_those_that_it_takes() -> None:
+    cache = ReplyCache(10**9, 60)
+    gc.collect()
+    tracemalloc.start()
+    for n in range(300):
+        cache.put(Query(f"question {n}"), reply(f"question {n}", chars=500))
+    gc.collect()
+    taken = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert 0.9 * taken < cache.bytes < 2 * taken
+
+
+def test_asked_again_it_is_not_searched_again() -> None:
+    service = FakeService()
+    client = TestClient(create_app(service, options=Options(cache_bytes=10**6)))
+    first, second = (client.post("/v1/ask", json={"question": "ferry?"}).json() for _ in range(2))
+    assert len(service.asked) == 1
+    assert set(second["timings_ms"]) == {"cache", "total"}
+    assert {**first, "timings_ms": 0} == {**second, "timings_ms": 0}
+    assert client.post("/v1/ask", json={"question": "ferry?", "top_k": 2}).json()["passages"] == first["passages"][:2]
+    assert len(service.asked) == 2
+
+
+def test_a_batch_asks_only_what_is_not_known() -> None:
+    service = FakeService()
+    client = TestClient(create_app(service, options=Options(cache_bytes=10**6)))
+    client.post("/v1/ask", json={"question": "ferry?"})
+    results = client.post("/v1/ask/batch", json={"questions": ["ticket?", "ferry?", "impossible"]}).json()["results"]
+    assert [query.question for query in service.asked] == ["ferry?", "ticket?", "impossible"]
+    assert [result["ok"] for result in results] == [True, True, False]
+    assert results[1]["response"]["question"] == "ferry?"
+
+
+def test_another_snapshot_is_asked_anew() -> None:
+    service = FakeService()
+    client = TestClient(create_app(service, options=Options(cache_bytes=10**6)))
+    client.post("/v1/ask", json={"question": "ferry?"})
+    service.current = replace(READY, snapshot="20260501T120000.000Z-00000000")
+    client.post("/v1/ask", json={"question": "ferry?"})
+    assert len(service.asked) == 2
+
+
+def test_errors_are_not_kept() -> None:
+    service = FakeService()
+    client = TestClient(create_app(service, options=Options(cache_bytes=10**6)))
+    for _ in range(2):
+        assert client.post("/v1/ask", json={"question": "impossible"}).status_code == 422
+    assert len(service.asked) == 2

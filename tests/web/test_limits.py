@@ -1,0 +1,100 @@
+"""Rates, slow clients and endless ones, through a real uvicorn."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+
+import httpx2
+import pytest
+from limits import parse
+
+from qa.web import protocol
+from qa.web.app import create_app
+from qa.web.options import Options
+from tests.web.conftest import FakeService
+from tests.web.uvicorn_server import serving
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture
+def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.3)
+    with serving(create_app(FakeService(), options=Options(rate=parse("3/minute"), body_seconds=0.3))) as bound:
+        yield bound
+
+
+def as_client(client: httpx2.Client, address: str, path: str = "/v1/ask?q=ferry") -> httpx2.Response:
+    # uvicorn believes the proxies of this machine: so a test can be anybody.
+    return client.get(path, headers={"X-Forwarded-For": address})
+
+
+@pytest.mark.parametrize("path", ["/v1/ask?q=ferry", "/v1/documents", "/", "/nothing"])
+def test_each_client_has_its_rate_on_every_route(address: tuple[str, int], path: str) -> None:
+    with httpx2.Client(base_url=f"http://{address[0]}:{address[1]}") as client:
+        codes = [as_client(client, "203.0.113.7", path).status_code for _ in range(4)]
+        assert codes[:3].count(429) == 0
+        refused = as_client(client, "203.0.113.7", path)
+        assert (codes[3], refused.status_code) == (429, 429)
+        assert refused.json()["type"] == "urn:qa:problem:rate-limited"
+        assert 1 <= int(refused.headers["retry-after"]) <= 60
+        assert as_client(client, "203.0.113.8", path).status_code != 429
+        assert as_client(client, "203.0.113.7", "/healthz").status_code == 200
+
+
+def test_the_addresses_of_one_ipv6_network_are_one_client(address: tuple[str, int]) -> None:
+    with httpx2.Client(base_url=f"http://{address[0]}:{address[1]}") as client:
+        codes = [as_client(client, f"2001:db8:1:2::{n}").status_code for n in range(4)]
+        assert codes == [200, 200, 200, 429]
+
+
+def test_this_machine_is_not_counted(address: tuple[str, int]) -> None:
+    with httpx2.Client(base_url=f"http://{address[0]}:{address[1]}") as client:
+        assert {client.get("/v1/ask?q=ferry").status_code for _ in range(8)} == {200}
+
+
+def said(address: tuple[str, int], sent: bytes) -> bytes:
+    """All that the server says before it closes the connection."""
+    with socket.create_connection(address, timeout=10) as connection:
+        connection.sendall(sent)
+        parts = []
+        while part := connection.recv(65536):
+            parts.append(part)
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: "])
+def test_headers_that_do_not_come_are_not_waited_for(address: tuple[str, int], sent: bytes) -> None:
+    assert said(address, sent).startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_second_request_s_headers_are_not_waited_for_either(address: tuple[str, int]) -> None:
+    whole = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    answer = said(address, whole + b"GET /healthz HTT")
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"HTTP/1.1 408 " in answer
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(address: tuple[str, int]) -> None:
+    head = b"POST /v1/ask HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
+    answer = said(address, head)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"urn:qa:problem:request-timeout" in answer
+
+
+def test_headers_without_end_are_refused(address: tuple[str, int]) -> None:
+    sent = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + b"X-More: more\r\n" * 8000
+    # Closed while more was being sent: that is as good.
+    with suppress(ConnectionError):
+        assert said(address, sent).startswith(b"HTTP/1.1 431 ")
+
+
+def test_a_question_at_an_easy_pace_is_answered(address: tuple[str, int]) -> None:
+    body = b'{"question": "ferry?"}'
+    head = (
+        b"POST /v1/ask HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\n\r\n" % len(body)
+    )
+    assert said(address, head + body).startswith(b"HTTP/1.1 200 ")

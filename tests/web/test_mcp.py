@@ -1,0 +1,171 @@
+"""The tools of ``/mcp``, by the protocol's own client: what a model is told, and what it is not."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from qa.settings import Settings
+from qa.web import mcp_server
+from tests.conftest import REPOSITORY
+from tests.served import serving
+from tests.web.conftest import FERRY, LOADING, SNAPSHOT, FakeService
+
+Use = Callable[[Any], Coroutine[Any, Any, None]]
+
+
+@asynccontextmanager
+async def connected(target: Any) -> AsyncIterator[Any]:
+    from mcp import Client
+
+    async with Client(target) as client:
+        yield client
+
+
+@pytest.fixture
+def using(service: FakeService) -> Callable[[Use], None]:
+    """Runs a coroutine with a client that is connected in this process."""
+
+    async def ask(query: Any) -> Any:
+        return service.ask(query)
+
+    def run(use: Use) -> None:
+        async def main() -> None:
+            async with connected(mcp_server.build(service, ask, "1")) as client:
+                await use(client)
+
+        anyio.run(main)
+
+    return run
+
+
+def test_three_tools_are_there_and_say_what_they_take(using: Callable[[Use], None]) -> None:
+    async def use(client: Any) -> None:
+        tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+        assert set(tools) == {"ask", "list_documents", "read_document"}
+        for tool in tools.values():
+            assert tool.description
+            assert tool.annotations.read_only_hint
+            assert all("description" in field for field in tool.input_schema["properties"].values())
+        assert tools["ask"].input_schema["required"] == ["question"]
+
+    using(use)
+
+
+def test_what_is_found_can_be_checked_by_reading_its_document(using: Callable[[Use], None]) -> None:
+    async def use(client: Any) -> None:
+        asked = await client.call_tool("ask", {"question": "When does the ferry leave?", "top_k": 1})
+        assert not asked.is_error
+        found = asked.structured_content
+        assert json.loads(asked.content[0].text) == found
+        (passage,) = found["passages"]
+        part = {"start": passage["start"], "characters": passage["end"] - passage["start"]}
+        read = await client.call_tool("read_document", {"id": passage["document"]["id"], **part})
+        assert read.structured_content["text"] == passage["text"]
+        assert read.structured_content["snapshot"] == found["snapshot"] == SNAPSHOT
+        assert [section["title"] for section in read.structured_content["sections"]] == ["Crossing the bay"]
+
+    using(use)
+
+
+def test_documents_are_listed_in_parts_and_read_in_parts(using: Callable[[Use], None]) -> None:
+    async def use(client: Any) -> None:
+        first = (await client.call_tool("list_documents", {"limit": 1})).structured_content
+        assert (first["total"], len(first["documents"])) == (2, 1)
+        notes = (await client.call_tool("list_documents", {"pattern": "notes/*"})).structured_content
+        assert [one["id"] for one in notes["documents"]] == [FERRY.id]
+        text, start = "", 0
+        while start < len(FERRY.text):
+            call = {"id": FERRY.id, "start": start, "characters": 50}
+            part = (await client.call_tool("read_document", call)).structured_content
+            text, start = text + part["text"], part["end"]
+        assert text == FERRY.text
+
+    using(use)
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "said"),
+    [
+        ("ask", {"question": " "}, "question"),
+        ("ask", {"question": "Why?", "top_k": 11}, "top_k"),
+        ("ask", {"question": "What is impossible?"}, "the question is impossible; ask another"),
+        ("ask", {"question": "Why?", "mode": "magic"}, "mode"),
+        ("read_document", {"id": "../CURRENT"}, "no indexed document has the id"),
+        ("read_document", {"id": FERRY.id, "characters": 10**9}, "characters"),
+    ],
+)
+def test_what_is_wrong_is_told(using: Callable[[Use], None], tool: str, arguments: dict[str, Any], said: str) -> None:
+    async def use(client: Any) -> None:
+        result = await client.call_tool(tool, arguments)
+        assert result.is_error
+        assert said in result.content[0].text
+
+    using(use)
+
+
+def test_while_it_loads_the_model_is_told_so(using: Callable[[Use], None], service: FakeService) -> None:
+    service.current = LOADING
+
+    async def use(client: Any) -> None:
+        for tool, arguments in (("ask", {"question": "Why?"}), ("list_documents", {}), ("read_document", {"id": "a"})):
+            result = await client.call_tool(tool, arguments)
+            assert result.is_error
+            assert "are being loaded" in result.content[0].text
+
+    using(use)
+
+
+def test_a_failure_of_our_own_tells_nothing_of_the_inside(using: Callable[[Use], None], service: FakeService) -> None:
+    service.failure = RuntimeError("/srv/secret")
+
+    async def use(client: Any) -> None:
+        result = await client.call_tool("ask", {"question": "Why?"})
+        assert result.is_error
+        assert "secret" not in result.content[0].text
+
+    using(use)
+
+
+@pytest.mark.server
+def test_over_http_beside_everything_else(service: FakeService) -> None:
+    with serving(service) as address:
+
+        async def main() -> None:
+            async with connected(f"{address}/mcp") as client:
+                found = await client.call_tool("ask", {"question": "When does the ferry leave?"})
+                assert found.structured_content["passages"][0]["document"]["id"] == FERRY.id
+            # A second client, after the first: there are no sessions to be left over.
+            async with connected(f"{address}/mcp") as client:
+                assert len((await client.list_tools()).tools) == 3
+
+        anyio.run(main)
+
+
+@pytest.mark.server
+@pytest.mark.model
+def test_over_standard_input_as_a_desktop_client_starts_it(tmp_path: Path) -> None:
+    from mcp import StdioServerParameters
+
+    from qa.indexing import SilentListener, update
+
+    settings = Settings(indexes=tmp_path / "indexes", name="seeds")
+    update(settings, [REPOSITORY / "seeds"], SilentListener())
+    command = str(Path(sys.executable).parent / "qa")
+    arguments = ["mcp", "--indexes", str(settings.indexes)]
+
+    async def main() -> None:
+        environment = {"PATH": os.environ["PATH"]}
+        async with connected(StdioServerParameters(command=command, args=arguments, env=environment)) as client:
+            asked = await client.call_tool("ask", {"question": "How far is the army from Mosul?", "top_k": 1})
+            assert "three to four miles" in asked.structured_content["passages"][0]["text"]
+
+    anyio.run(main)

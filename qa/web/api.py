@@ -17,6 +17,7 @@ from qa.types import Query, Reply
 from qa.web import requests, schemas
 from qa.web.asking import Asking
 from qa.web.handlers import of_service
+from qa.web.monitoring import MEDIA_TYPE, Monitoring
 from qa.web.openapi import problems
 from qa.web.ports import AskService
 from qa.web.problems import FieldError, Problem, ProblemError, invalid, not_ready
@@ -199,10 +200,19 @@ async def ready(service: Service) -> schemas.ReadyResponse:
     return schemas.ReadyResponse.of(state)
 
 
+@router.get("/metrics", include_in_schema=False)
+def metrics(request: Request) -> Response:
+    """In the text format of Prometheus."""
+    monitoring: Monitoring = request.app.state.monitoring
+    return Response(monitoring.text(), media_type=MEDIA_TYPE)
+
+
 async def _ask(asking: Asking, service: AskService, request: Request, query: Query, name: str = "question") -> Response:
     if errors := check(query, service.limits, name):
         raise ProblemError(invalid(errors))
-    reply = schemas.AskResponse.of(await asking.ask(query, request))
+    found = await asking.ask(query, request)
+    request.scope["state"]["timings_ms"] = found.timings_ms
+    reply = schemas.AskResponse.of(found)
     # Written here: the framework would validate it once more, which takes as long as all the rest.
     return Response(reply.model_dump_json(), media_type="application/json")
 

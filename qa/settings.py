@@ -118,6 +118,16 @@ class Settings(BaseSettings):
     request_seconds: float = Field(
         default=30.0, gt=0, description="The most seconds in which the body of a request must have arrived."
     )
+    log_format: Literal["text", "json"] = Field(default="text", description="A line of the log: for people, or JSON.")
+    log_requests: bool = Field(default=False, description="Whether each request is a line of the log.")
+    log_questions: bool = Field(
+        default=False, description="Whether that line has the address's query, in which a question may be."
+    )
+    tracing: bool = Field(
+        default=False,
+        description="Whether requests are OpenTelemetry spans, sent to OTEL_EXPORTER_OTLP_ENDPOINT. "
+        "Needs `qa[telemetry]`.",
+    )
     max_upload_mb: int = Field(default=20, ge=1, description="The largest question file over HTTP, in MB.")
     max_evaluations: int = Field(
         default=8, ge=1, description="Evaluations over HTTP that may wait while one runs; more are refused."

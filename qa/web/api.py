@@ -6,14 +6,18 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi import Query as FromQuery
+from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import Scope
 
 from qa.errors import DocumentNotFound, QAError
 from qa.types import Query, Reply
 from qa.web import requests, schemas
 from qa.web.asking import Asking
 from qa.web.handlers import of_service
+from qa.web.monitoring import MEDIA_TYPE, Monitoring
 from qa.web.openapi import problems
 from qa.web.ports import AskService
 from qa.web.problems import FieldError, Problem, ProblemError, invalid, not_ready
@@ -115,6 +119,37 @@ def list_documents(service: Service) -> schemas.DocumentsResponse:
     return schemas.DocumentsResponse.of(service.collection())
 
 
+def verify_citation(
+    id: Annotated[str, Path(description="The document's id: a path with `/`, written as it is.")],
+    parameters: Annotated[requests.VerifyParameters, FromQuery()],
+    service: Service,
+) -> schemas.VerifyResponse:
+    """Whether a citation still holds: against the source as it is now, and the text of a snapshot.
+
+    It has drifted, too, where the snapshot holds another version of the document than the one cited. The source is
+    looked for where it was when it was indexed.
+    """
+    return schemas.VerifyResponse.of(service.check_citation(parameters.claim(id), parameters.snapshot))
+
+
+class _OnlyWithQuery(APIRoute):
+    """Leaves an address without parameters to the next route: a document may be called ``verify``."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        return super().matches(scope) if scope.get("query_string") else (Match.NONE, {})
+
+
+router.add_api_route(
+    "/v1/documents/{id:path}/verify",
+    verify_citation,
+    operation_id="verifyCitation",
+    tags=["documents"],
+    summary="Check a citation",
+    responses=problems(404, 422, 503),
+    route_class_override=_OnlyWithQuery,
+)
+
+
 @router.get(
     "/v1/documents/{id:path}",
     operation_id="getDocument",
@@ -165,10 +200,19 @@ async def ready(service: Service) -> schemas.ReadyResponse:
     return schemas.ReadyResponse.of(state)
 
 
+@router.get("/metrics", include_in_schema=False)
+def metrics(request: Request) -> Response:
+    """In the text format of Prometheus."""
+    monitoring: Monitoring = request.app.state.monitoring
+    return Response(monitoring.text(), media_type=MEDIA_TYPE)
+
+
 async def _ask(asking: Asking, service: AskService, request: Request, query: Query, name: str = "question") -> Response:
     if errors := check(query, service.limits, name):
         raise ProblemError(invalid(errors))
-    reply = schemas.AskResponse.of(await asking.ask(query, request))
+    found = await asking.ask(query, request)
+    request.scope["state"]["timings_ms"] = found.timings_ms
+    reply = schemas.AskResponse.of(found)
     # Written here: the framework would validate it once more, which takes as long as all the rest.
     return Response(reply.model_dump_json(), media_type="application/json")
 

@@ -22,6 +22,7 @@ from qa.web.caching import ReplyCache
 from qa.web.headers import ResponseHeaders
 from qa.web.hosts import Hosts
 from qa.web.monitoring import Monitoring
+from qa.web.observing import Observing
 from qa.web.options import Options
 from qa.web.ports import AskService, Evaluations, Operations
 from qa.web.rates import Rates
@@ -109,6 +110,13 @@ def _protect(app: FastAPI, limits: Limits, options: Options, batcher: Batcher, m
     app.add_middleware(Hosts, names=options.allowed_hosts)
     app.add_middleware(handlers.UnexpectedErrors, render=pages.problem)
     app.add_middleware(HeadAsGet)
+    app.add_middleware(
+        Observing,
+        monitoring=monitoring,
+        tracer=options.tracer,
+        log_requests=options.log_requests,
+        log_questions=options.log_questions,
+    )
     app.add_middleware(ResponseHeaders)
 
 

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from qa.types import Reply, State
 
-MEDIA_TYPE = "text/plain; version=1.0.0; charset=utf-8; escaping=values"
+MEDIA_TYPE = CONTENT_TYPE_LATEST
 # Seconds: from a question out of the cache to a client's patience.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _SIZES = (1, 2, 4, 8, 16, 32)
@@ -106,6 +113,8 @@ class _Now(Collector):
         yield GaugeMetricFamily("qa_ready", "1 while questions can be asked.", value=float(state.ready))
         yield GaugeMetricFamily("qa_documents", "Documents in the snapshot that is served.", value=state.documents)
         yield GaugeMetricFamily("qa_passages", "Passages in it.", value=state.passages)
+        problem = float(state.ready and ";" in state.detail)
+        yield GaugeMetricFamily("qa_snapshot_problem", "1 while a newer snapshot cannot be used.", value=problem)
         told = {"index": state.index, "snapshot": state.snapshot or "", "status": state.status}
         yield InfoMetricFamily("qa_snapshot", "What is served.", value=told)
         if state.created:

@@ -11,6 +11,7 @@ from qa.errors import SettingsError
 from qa.settings import Settings
 from qa.web.hosts import own_names
 from qa.web.keys import Key, parse_keys
+from qa.web.tracing import Tracer, exporting_tracer
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,9 @@ class Options:
     origins: tuple[str, ...] = ()
     rate: RateLimitItem | None = None
     body_seconds: float = 30.0
+    log_requests: bool = False
+    log_questions: bool = False
+    tracer: Tracer | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> Options:
@@ -41,6 +45,9 @@ class Options:
             origins=_listed(settings.cors_origins),
             rate=_rate(settings.rate_limit),
             body_seconds=settings.request_seconds,
+            log_requests=settings.log_requests,
+            log_questions=settings.log_questions,
+            tracer=exporting_tracer() if settings.tracing else None,
         )
 
 

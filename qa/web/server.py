@@ -27,7 +27,7 @@ _SECONDS_TO_FINISH = 10
 def run(settings: Settings, listening: socket.socket, watched: bool = False) -> None:
     """Serve until a signal; requests that are under way are finished first. With ``watched`` the index follows its
     files."""
-    _configure_logging()
+    _configure_logging(settings.log_format)
     options = Options.of(settings)
     service = Service(settings)
     host, port = listening.getsockname()[:2]
@@ -75,7 +75,7 @@ def run(settings: Settings, listening: socket.socket, watched: bool = False) -> 
         evaluations.stop()
 
 
-def _configure_logging() -> None:
+def _configure_logging(format: str) -> None:
     """Standard error, one line an event; a program's start is the one place where logging is set up."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     structlog.configure(
@@ -83,7 +83,9 @@ def _configure_logging() -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.processors.format_exc_info,
-            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
+            structlog.processors.JSONRenderer()
+            if format == "json"
+            else structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )

@@ -33,8 +33,7 @@ def sureness(answer: Answer) -> str:
 
 
 def _place(citation: Citation) -> str:
-    parts = [citation.document, f"characters {citation.start} to {citation.end}"]
+    parts = [citation.document, f"characters {citation.start} to {citation.end}", citation.status]
     parts += [f"page {citation.page}"] if citation.page else []
     parts += [citation.section] if citation.section else []
-    parts += [citation.status] if citation.status else []
     return " \u00b7 ".join(parts)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 
 import structlog
 
 from qa.answerer import Answerer, Guess
 from qa.calibration import Calibrations, load_calibrations
+from qa.citing import Citer, Citers
 from qa.errors import (
     CalibrationError,
     EncoderError,
@@ -27,8 +27,7 @@ from qa.retriever import Retriever
 from qa.sentence_scoring import DEPTH
 from qa.settings import Settings
 from qa.snapshots import Snapshots
-from qa.store import Store
-from qa.types import Citation, Collection, Limits, Query, Reply, SnapshotDocument, State
+from qa.types import CheckedCitation, CitationClaim, Collection, Limits, Query, Reply, SnapshotDocument, State
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +57,7 @@ class Service:
         self._cross_encoder: Reranker | None = None
         self._retriever: Retriever | None = None
         self._calibrations = Calibrations((), {})
+        self._citers = Citers(self._snapshots)
         self._problem: tuple[str, str] | None = ("loading", "the snapshot and its model are being loaded")
         self._logged = ""
 
@@ -204,8 +204,8 @@ class Service:
         return [each if isinstance(each, QueryError) else answerer.guess(each) for each in found]
 
     def _answerer(self, retriever: Retriever) -> Answerer:
-        cite = partial(_cited, retriever.index.store)
-        return Answerer(retriever.index, cite, self._calibrations, self._settings.max_error)
+        citer = self._citers.of(retriever.index.manifest, retriever.index.store)
+        return Answerer(retriever.index, citer.cite, self._calibrations, self._settings.max_error)
 
     def collection(self) -> Collection:
         """Raises NotReady."""
@@ -217,19 +217,28 @@ class Service:
         index = self._ready().index
         return SnapshotDocument(index.manifest.id, index.store.document(id))
 
+    def check_citation(self, claim: CitationClaim, snapshot: str | None = None) -> CheckedCitation:
+        """What has become of a citation, by the snapshot that is served or any other that exists.
+
+        Raises:
+            SnapshotNotFound: there is no such snapshot.
+            DocumentNotFound: the snapshot holds no such document.
+            QueryError: the span is empty or not within the document.
+            NotReady: no snapshot was named, and none is loaded.
+        """
+        return (self._citer() if snapshot is None else self._citers.at(snapshot)).check(claim)
+
+    def _citer(self) -> Citer:
+        """Of the snapshot that is served. Raises NotReady."""
+        index = self._ready().index
+        return self._citers.of(index.manifest, index.store)
+
     def _ready(self) -> Retriever:
         retriever = self._retriever
         if retriever is None:
             state = self.state()
             raise NotReady(state.detail, state.status)
         return retriever
-
-
-def _cited(store: Store, document: str, start: int, end: int) -> Citation:
-    """A citation whose source nobody has looked at."""
-    source, text, _ = store.sums(document)
-    page, section = store.place(document, start)
-    return Citation(document, start, end, page, section, source, text, status=None)
 
 
 def _public_reason(error: Exception) -> tuple[str, str]:

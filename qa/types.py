@@ -239,9 +239,9 @@ CitationStatus = Literal["verified", "drifted", "missing"]
 class Citation:
     """Where a text stands: ``[start, end)`` of a document's canonical text.
 
-    ``status`` was found when the citation was given, ``None`` where nobody looked: ``verified``, the source is what was
-    indexed and the span holds the text; ``drifted``, the source has changed since; ``missing``, it is not there any
-    more. ``source_sha256`` is of the source's bytes as indexed, ``text_sha256`` of the canonical text in UTF-8.
+    ``status`` was found when the citation was given: ``verified``, the source is what was indexed and the span holds
+    the text; ``drifted``, the source has changed since; ``missing``, it is not there any more. ``source_sha256`` is of
+    the source's bytes as indexed, ``text_sha256`` of the canonical text in UTF-8.
     """
 
     document: str
@@ -251,7 +251,32 @@ class Citation:
     section: str | None
     source_sha256: str
     text_sha256: str
-    status: CitationStatus | None
+    status: CitationStatus
+
+
+@dataclass(frozen=True, slots=True)
+class CitationClaim:
+    """A citation as somebody holds it, to be checked. ``text_sha256`` may be ``None`` where it was not kept."""
+
+    document: str
+    start: int
+    end: int
+    source_sha256: str
+    text_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedCitation:
+    """What became of a citation, by one snapshot.
+
+    ``text`` is what the span holds, ``None`` where the snapshot holds another version of the document than the one
+    cited. ``detail`` says the status in words for a person.
+    """
+
+    snapshot: str
+    citation: Citation
+    text: str | None
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,18 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from qa.types import Answer, Citation, CitationStatus, Collection, FileStatus, Hit, Reply, SnapshotDocument, State
+from qa.types import (
+    Answer,
+    CheckedCitation,
+    Citation,
+    CitationStatus,
+    Collection,
+    FileStatus,
+    Hit,
+    Reply,
+    SnapshotDocument,
+    State,
+)
 from qa.web import examples
 
 SPAN_START = "Where it starts in the document's canonical text, in Unicode code points, counted from 0."
@@ -71,9 +82,9 @@ class CitationBody(SpanBody):
     section: str | None = Field(description="The nearest heading above; null where there is none.")
     sha256: str = Field(description="Of the source's bytes as they were indexed, in hexadecimal.")
     text_sha256: str | None = Field(description="Of the canonical text in UTF-8; null where it is not known.")
-    status: CitationStatus | None = Field(
+    status: CitationStatus = Field(
         description="Found when this was given: `verified`, the source is byte for byte what was indexed; `drifted`, "
-        "it has changed since; `missing`, it is not there or cannot be read; null where nobody looked."
+        "it has changed since; `missing`, it is not there or cannot be read."
     )
 
     @classmethod
@@ -134,6 +145,29 @@ class AnswerBody(BaseModel):
                 AlternativeBody(text=other.text, citation=CitationBody.of(other.citation))
                 for other in (answer.alternatives if shown else ())
             ],
+        )
+
+
+class VerifyResponse(BaseModel):
+    """What has become of a citation."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.VERIFIED]})
+
+    snapshot: str = Field(description="The snapshot by which it was checked.")
+    citation: CitationBody
+    text: str | None = Field(
+        description="What the span holds in the snapshot; null where that holds another version of the document than "
+        "the one cited."
+    )
+    detail: str = Field(description="The status in words.")
+
+    @classmethod
+    def of(cls, checked: CheckedCitation) -> VerifyResponse:
+        return cls(
+            snapshot=checked.snapshot,
+            citation=CitationBody.of(checked.citation),
+            text=checked.text,
+            detail=checked.detail,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +92,17 @@ def open_index(folder: Path) -> Index:
     return index
 
 
+def open_store(folder: Path) -> tuple[Manifest, Store]:
+    """The documents of a snapshot alone, checked by their sum.
+
+    Raises:
+        SnapshotCorrupt, SnapshotIncompatible: as :func:`open_index`.
+    """
+    manifest = Manifest.read(folder)
+    _check_sums(folder, manifest, [DOCUMENTS_FILE])
+    return manifest, Store(folder / DOCUMENTS_FILE)
+
+
 def verify_index(folder: Path) -> Manifest:
     """All that :func:`open_index` checks, and every text, span and vector besides; as slow as reading them all.
 
@@ -111,9 +122,11 @@ def verify_index(folder: Path) -> Manifest:
     return index.manifest
 
 
-def _check_sums(folder: Path, manifest: Manifest) -> None:
-    found = file_sums(folder, manifest.files)
-    wrong = sorted(name for name, expected in manifest.files.items() if found.get(name) != expected)
+def _check_sums(folder: Path, manifest: Manifest, names: Collection[str] | None = None) -> None:
+    """Of all files, or of those of these ``names``."""
+    expected = {name: manifest.files.get(name) for name in (manifest.files if names is None else names)}
+    found = file_sums(folder, expected)
+    wrong = sorted(name for name, sum in expected.items() if sum is None or found.get(name) != sum)
     if wrong:
         raise SnapshotCorrupt(
             f"snapshot {manifest.id}: {', '.join(wrong)} changed since it was published, or is missing; "

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import structlog
 
+from qa.citing import Citer, Citers
 from qa.errors import (
     EncoderError,
     IndexNotFound,
@@ -23,7 +24,7 @@ from qa.protocols import Encoder, Reranker
 from qa.retriever import Retriever
 from qa.settings import Settings
 from qa.snapshots import Snapshots
-from qa.types import Collection, Limits, Query, Reply, SnapshotDocument, State
+from qa.types import CheckedCitation, CitationClaim, Collection, Limits, Query, Reply, SnapshotDocument, State
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +63,7 @@ class Service:
         self._encoder: Encoder | None = None
         self._cross_encoder: Reranker | None = None
         self._retriever: Retriever | None = None
+        self._citers = Citers(self._snapshots)
         self._problem: tuple[str, str] | None = ("loading", "the snapshot and its model are being loaded")
         self._logged = ""
 
@@ -211,6 +213,22 @@ class Service:
         """Raises DocumentNotFound, or NotReady."""
         index = self._ready().index
         return SnapshotDocument(index.manifest.id, index.store.document(id))
+
+    def check_citation(self, claim: CitationClaim, snapshot: str | None = None) -> CheckedCitation:
+        """What has become of a citation, by the snapshot that is served or any other that exists.
+
+        Raises:
+            SnapshotNotFound: there is no such snapshot.
+            DocumentNotFound: the snapshot holds no such document.
+            QueryError: the span is empty or not within the document.
+            NotReady: no snapshot was named, and none is loaded.
+        """
+        return (self._citer() if snapshot is None else self._citers.at(snapshot)).check(claim)
+
+    def _citer(self) -> Citer:
+        """Of the snapshot that is served. Raises NotReady."""
+        index = self._ready().index
+        return self._citers.of(index.manifest, index.store)
 
     def _ready(self) -> Retriever:
         retriever = self._retriever

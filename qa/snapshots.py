@@ -21,9 +21,10 @@ from qa.errors import (
     SnapshotNotFound,
     WriterBusy,
 )
-from qa.index import Index, open_index, verify_index
+from qa.index import Index, open_index, open_store, verify_index
 from qa.manifest import Manifest
 from qa.snapshot_writer import ASIDE, SnapshotWriter, remove
+from qa.store import Store
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # The time of the build in UTC, then a part of a hash: sorted, they are in the order of their making.
@@ -126,6 +127,10 @@ class Snapshots:
     def open(self, id: str | None = None) -> Index:
         """Open a snapshot, the active one by default, checked. Raises what :func:`qa.index.open_index` does."""
         return open_index(self._own(id or self.current()))
+
+    def open_store(self, id: str) -> tuple[Manifest, Store]:
+        """The documents of a snapshot alone, checked. Raises what :func:`qa.index.open_store` does."""
+        return open_store(self._own(id))
 
     def manifest(self, id: str | None = None) -> Manifest:
         """Read alone, of a snapshot that is not opened. Raises SnapshotCorrupt."""

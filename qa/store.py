@@ -150,7 +150,7 @@ class Store:
             (id,),
         )
         if row is None:
-            raise DocumentNotFound(f"no indexed document has the id {id if len(id) < 200 else id[:200] + '…'!r}")
+            raise _not_found(id)
         number = row[8]
         sections = self._all(
             "SELECT title, level, start, body, end FROM sections WHERE document = ? ORDER BY ordinal", (number,)
@@ -171,6 +171,35 @@ class Store:
             language=row[7],
         )
 
+    def sums(self, id: str) -> tuple[str, str, int]:
+        """Of a document: the SHA-256 of its source's bytes and of its text, and how many characters it has.
+
+        Raises:
+            DocumentNotFound: there is none.
+        """
+        row = self._one("SELECT source_sha256, text_sha256, characters FROM documents WHERE id = ?", (id,))
+        if row is None:
+            raise _not_found(id)
+        return str(row[0]), str(row[1]), int(row[2])
+
+    def text(self, id: str, start: int, end: int) -> str:
+        """``text[start:end]`` of a document, without the rest of it. Raises DocumentNotFound."""
+        row = self._one("SELECT substr(text, ? + 1, ?) FROM documents WHERE id = ?", (start, end - start, id))
+        if row is None:
+            raise _not_found(id)
+        # SQLite counts no further than a NUL character.
+        return str(row[0]) if len(row[0]) == end - start else self.document(id).text[start:end]
+
+    def place(self, id: str, at: int) -> tuple[int | None, str | None]:
+        """The page that a character of a document is on, and the nearest heading above it."""
+        of = "FROM {} JOIN documents ON documents.number = {}.document WHERE id = ? AND start <= ?"
+        page = self._one(f"SELECT pages.number {of.format('pages', 'pages')} ORDER BY start DESC LIMIT 1", (id, at))
+        section = self._one(
+            f"SELECT sections.title {of.format('sections', 'sections')} AND end > ? ORDER BY ordinal DESC LIMIT 1",
+            (id, at, at),
+        )
+        return (None if page is None else int(page[0])), (None if section is None else str(section[0]))
+
     def source_sha256(self, id: str) -> str | None:
         """Of the bytes that a document was read from; ``None`` where there is no such document."""
         row = self._one("SELECT source_sha256 FROM documents WHERE id = ?", (id,))
@@ -180,3 +209,7 @@ class Store:
         """Of a document's canonical text, as it was written."""
         (digest,) = self._one("SELECT text_sha256 FROM documents WHERE id = ?", (id,))
         return str(digest)
+
+
+def _not_found(id: str) -> DocumentNotFound:
+    return DocumentNotFound(f"no indexed document has the id {id if len(id) < 200 else id[:200] + '…'!r}")

@@ -255,6 +255,31 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True)
+class CitationClaim:
+    """A citation as somebody holds it, to be checked. ``text_sha256`` may be ``None`` where it was not kept."""
+
+    document: str
+    start: int
+    end: int
+    source_sha256: str
+    text_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedCitation:
+    """What became of a citation, by one snapshot.
+
+    ``text`` is what the span holds, ``None`` where the snapshot holds another version of the document than the one
+    cited. ``detail`` says the status in words for a person.
+    """
+
+    snapshot: str
+    citation: Citation
+    text: str | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Alternative:
     """Another text that answers, where documents disagree: ``text`` is what its citation's span holds."""
 

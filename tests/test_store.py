@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from qa.errors import DocumentNotFound
 from qa.store import Store
 from qa.store_writer import StoreWriter
 from qa.types import Document, Page, Section, Span
@@ -27,4 +30,20 @@ def test_a_document_comes_back_as_it_was_written(tmp_path: Path) -> None:
         writer.add_document(other)
     store = Store(tmp_path / "documents.sqlite")
     assert (store.document("a.pdf"), store.document("b.txt")) == (document, other)
+    assert [store.place("a.pdf", at) for at in (0, 8, 20, 21, 28)] == [
+        (1, None), (1, "One"), (1, "One"), (2, "One"), (2, "One"),
+    ]  # fmt: skip
+    assert store.place("b.txt", 0) == (None, None)
+    store.close()
+
+
+@pytest.mark.parametrize("text", ["Plums are blue.", "Сливы 🫐 растут", "a\0b\0cdef\0", "\0"])
+def test_a_part_of_a_text_is_exact_whatever_it_holds(tmp_path: Path, text: str) -> None:
+    with StoreWriter(tmp_path / "documents.sqlite") as writer:
+        writer.add_document(Document("a.txt", "A", text, "00", "text/plain", "text/1"))
+    store = Store(tmp_path / "documents.sqlite")
+    spans = [(start, end) for start in range(len(text)) for end in range(start, len(text) + 1)]
+    assert all(store.text("a.txt", start, end) == text[start:end] for start, end in spans)
+    with pytest.raises(DocumentNotFound):
+        store.text("b.txt", 0, 1)
     store.close()

@@ -43,12 +43,12 @@ def discover(paths: Sequence[Path]) -> Iterator[Source | FileReport]:
             raise SourceNotFound(f"{printable(str(path))}: {why(error)}; give a file or folder that exists") from None
     if len(paths) == 1:
         return _walk(paths[0], "")
-    return _walk_all(paths, _prefixes(paths))
+    return _walk_all(paths, prefixes(paths))
 
 
-def _walk_all(paths: Sequence[Path], prefixes: Sequence[str]) -> Iterator[Source | FileReport]:
+def _walk_all(paths: Sequence[Path], beginnings: Sequence[str]) -> Iterator[Source | FileReport]:
     seen: dict[str, Path] = {}
-    for path, prefix in zip(paths, prefixes, strict=True):
+    for path, prefix in zip(paths, beginnings, strict=True):
         for found in _walk(path, prefix):
             if isinstance(found, Source):
                 if (other := seen.get(found.id)) is not None:
@@ -60,7 +60,7 @@ def _walk_all(paths: Sequence[Path], prefixes: Sequence[str]) -> Iterator[Source
             yield found
 
 
-def _prefixes(paths: Sequence[Path]) -> list[str]:
+def prefixes(paths: Sequence[Path]) -> list[str]:
     """What ids begin with, path by path: none is another's, or that of a folder within another's, where possible.
 
     Raises:
@@ -74,18 +74,18 @@ def _prefixes(paths: Sequence[Path]) -> list[str]:
     names = [_names(path) for path in paths]
     counts = [1] * len(paths)
     while True:
-        prefixes = [parts[-count:] for parts, count in zip(names, counts, strict=True)]
-        taken = Counter(prefixes)
-        clashing = {prefix for prefix in prefixes if taken[prefix] > 1}
-        for prefix in prefixes:
+        tried = [parts[-count:] for parts, count in zip(names, counts, strict=True)]
+        taken = Counter(tried)
+        clashing = {prefix for prefix in tried if taken[prefix] > 1}
+        for prefix in tried:
             above = [prefix[:end] for end in range(1, len(prefix)) if prefix[:end] in taken]
             clashing.update([prefix, *above] if above else [])
         longer = [
             min(count + (prefix in clashing), max(1, len(parts)))
-            for prefix, count, parts in zip(prefixes, counts, names, strict=True)
+            for prefix, count, parts in zip(tried, counts, names, strict=True)
         ]
         if longer == counts:
-            return ["/".join(prefix) for prefix in prefixes]
+            return ["/".join(prefix) for prefix in tried]
         counts = longer
 
 

@@ -6,8 +6,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi import Query as FromQuery
+from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import Scope
 
 from qa.errors import DocumentNotFound, QAError
 from qa.types import Query, Reply
@@ -114,6 +117,37 @@ async def ask_many(
 def list_documents(service: Service) -> schemas.DocumentsResponse:
     """Every indexed document, and what became of every file: read, partly read, skipped or failed, and why."""
     return schemas.DocumentsResponse.of(service.collection())
+
+
+def verify_citation(
+    id: Annotated[str, Path(description="The document's id: a path with `/`, written as it is.")],
+    parameters: Annotated[requests.VerifyParameters, FromQuery()],
+    service: Service,
+) -> schemas.VerifyResponse:
+    """Whether a citation still holds: against the source as it is now, and the text of a snapshot.
+
+    It has drifted, too, where the snapshot holds another version of the document than the one cited. The source is
+    looked for where it was when it was indexed.
+    """
+    return schemas.VerifyResponse.of(service.check_citation(parameters.claim(id), parameters.snapshot))
+
+
+class _OnlyWithQuery(APIRoute):
+    """Leaves an address without parameters to the next route: a document may be called ``verify``."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        return super().matches(scope) if scope.get("query_string") else (Match.NONE, {})
+
+
+router.add_api_route(
+    "/v1/documents/{id:path}/verify",
+    verify_citation,
+    operation_id="verifyCitation",
+    tags=["documents"],
+    summary="Check a citation",
+    responses=problems(404, 422, 503),
+    route_class_override=_OnlyWithQuery,
+)
 
 
 @router.get(

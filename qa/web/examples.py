@@ -93,6 +93,22 @@ DOCUMENT: dict[str, JsonValue] = {
     "problems": [],
 }
 
+VERIFIED: dict[str, JsonValue] = {
+    "snapshot": _SNAPSHOT,
+    "citation": {
+        "document": "timetables/ferry.txt",
+        "start": 20,
+        "end": 24,
+        "page": None,
+        "section": None,
+        "sha256": _SHA256,
+        "text_sha256": _SHA256,
+        "status": "verified",
+    },
+    "text": _TEXT[20:24],
+    "detail": "the source is byte for byte what was indexed, and the span holds this text",
+}
+
 READY: dict[str, JsonValue] = {
     "status": "ready",
     "detail": "Serving.",

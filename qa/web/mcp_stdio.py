@@ -13,7 +13,7 @@ import structlog
 from qa.errors import QAError
 from qa.service import Service
 from qa.settings import Settings
-from qa.types import Collection, Limits, Query, Reply, SnapshotDocument, State
+from qa.types import CheckedCitation, CitationClaim, Collection, Limits, Query, Reply, SnapshotDocument, State
 from qa.web import mcp_server
 
 # Seconds that a question waits for the snapshot and its model, and between two looks; and for what is being loaded at
@@ -51,6 +51,10 @@ class Patient:
     def document(self, id: str) -> SnapshotDocument:
         self._wait()
         return self._service.document(id)
+
+    def check_citation(self, claim: CitationClaim, snapshot: str | None = None) -> CheckedCitation:
+        self._wait()
+        return self._service.check_citation(claim, snapshot)
 
     def _wait(self) -> None:
         until = time.monotonic() + _PATIENCE

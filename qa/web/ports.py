@@ -9,7 +9,7 @@ from qa.errors import QAError
 from qa.evaluation_jobs import Job
 from qa.operating import Indexing
 from qa.snapshots import SnapshotInfo
-from qa.types import Collection, Limits, Query, Reply, SnapshotDocument, State
+from qa.types import CheckedCitation, CitationClaim, Collection, Limits, Query, Reply, SnapshotDocument, State
 
 
 class AskService(Protocol):
@@ -46,6 +46,16 @@ class AskService(Protocol):
         Raises:
             DocumentNotFound: no indexed document has this id.
             NotReady: no snapshot is loaded.
+        """
+
+    def check_citation(self, claim: CitationClaim, snapshot: str | None = None) -> CheckedCitation:
+        """What has become of a citation, by the snapshot that is served or any other that exists.
+
+        Raises:
+            SnapshotNotFound: there is no such snapshot.
+            DocumentNotFound: the snapshot holds no such document.
+            QueryError: the span is empty or not within the document.
+            NotReady: no snapshot was named, and none is loaded.
         """
 
     def state(self) -> State:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.config import JsonDict
+from pydantic_core import PydanticCustomError
 
-from qa.types import Mode, Query
+from qa.types import CitationClaim, Mode, Query
 from qa.web import examples
 
 # For clients to see; the sentences for people are made in ``qa.web.validation``.
@@ -79,6 +81,34 @@ class AskParameters(BaseModel):
 
     def query(self) -> Query:
         return Query(self.q, self.top_k, tuple(self.documents), tuple(self.sections), self.mode, self.rerank)
+
+
+def _sum(value: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", value):
+        raise PydanticCustomError("no_sha256", "not 64 hexadecimal digits")
+    return value.lower()
+
+
+Sum = Annotated[str, AfterValidator(_sum), Field(json_schema_extra={"pattern": "^[0-9a-fA-F]{64}$"})]
+
+
+class VerifyParameters(BaseModel):
+    """A citation, as an answer gave it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    start: int = Field(description="Where the span starts, in Unicode code points of the canonical text, from 0.")
+    end: int = Field(description="Where it ends, exclusive.")
+    sha256: Sum = Field(description="The citation's `sha256`: of the source's bytes as they were indexed.")
+    text_sha256: Sum | None = Field(
+        default=None, description="The citation's `text_sha256`. With it, a source that was read differently is told."
+    )
+    snapshot: str | None = Field(
+        default=None, max_length=100, description="Check against this snapshot, and not the one that is served."
+    )
+
+    def claim(self, document: str) -> CitationClaim:
+        return CitationClaim(document, self.start, self.end, self.sha256, self.text_sha256)
 
 
 class BatchRequest(BaseModel):

@@ -6,7 +6,17 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from qa.types import Collection, FileStatus, Hit, Reply, SnapshotDocument, State
+from qa.types import (
+    CheckedCitation,
+    Citation,
+    CitationStatus,
+    Collection,
+    FileStatus,
+    Hit,
+    Reply,
+    SnapshotDocument,
+    State,
+)
 from qa.web import examples
 
 SPAN_START = "Where it starts in the document's canonical text, in Unicode code points, counted from 0."
@@ -60,6 +70,56 @@ class PassageBody(BaseModel):
             section=passage.section,
             scores=ScoresBody(dense=scores.dense, lexical=scores.lexical, fused=scores.fused, rerank=scores.rerank),
             highlights=[SpanBody(start=span.start, end=span.end) for span in hit.highlights],
+        )
+
+
+class CitationBody(SpanBody):
+    """Where a text stands, and whether its source still is what was indexed."""
+
+    document: str = Field(description="The document's id.")
+    page: int | None = Field(description="That the span starts on, from 1; null where the document has no pages.")
+    section: str | None = Field(description="The nearest heading above; null where there is none.")
+    sha256: str = Field(description="Of the source's bytes as they were indexed, in hexadecimal.")
+    text_sha256: str | None = Field(description="Of the canonical text in UTF-8; null where it is not known.")
+    status: CitationStatus = Field(
+        description="Found when this was given: `verified`, the source is byte for byte what was indexed; `drifted`, "
+        "it has changed since; `missing`, it is not there or cannot be read."
+    )
+
+    @classmethod
+    def of(cls, citation: Citation) -> CitationBody:
+        return cls(
+            document=citation.document,
+            start=citation.start,
+            end=citation.end,
+            page=citation.page,
+            section=citation.section,
+            sha256=citation.source_sha256,
+            text_sha256=citation.text_sha256 or None,
+            status=citation.status,
+        )
+
+
+class VerifyResponse(BaseModel):
+    """What has become of a citation."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.VERIFIED]})
+
+    snapshot: str = Field(description="The snapshot by which it was checked.")
+    citation: CitationBody
+    text: str | None = Field(
+        description="What the span holds in the snapshot; null where that holds another version of the document than "
+        "the one cited."
+    )
+    detail: str = Field(description="The status in words.")
+
+    @classmethod
+    def of(cls, checked: CheckedCitation) -> VerifyResponse:
+        return cls(
+            snapshot=checked.snapshot,
+            citation=CitationBody.of(checked.citation),
+            text=checked.text,
+            detail=checked.detail,
         )
 
 

@@ -69,6 +69,7 @@ _KINDS: Mapping[str, tuple[str, str]] = {
     "int_parsing": _NUMBER,
     "int_parsing_size": _NUMBER,
     "int_from_float": _NUMBER,
+    "no_sha256": ("invalid-request", "{name} must be a SHA-256: 64 hexadecimal digits."),
     "list_type": ("wrong-type", "{name} must be a list."),
     "too_long": ("invalid-request", "{name} may hold at most {max_length:,} patterns."),
 }

@@ -12,6 +12,9 @@ from starlette.testclient import TestClient
 
 from qa.errors import DocumentNotFound, NotReady, QAError, QueryError
 from qa.types import (
+    CheckedCitation,
+    Citation,
+    CitationClaim,
     Collection,
     Document,
     DocumentSummary,
@@ -118,6 +121,20 @@ class FakeService:
         if id not in DOCUMENTS:
             raise DocumentNotFound(f"no indexed document has the id {id!r}")
         return SnapshotDocument(SNAPSHOT, DOCUMENTS[id])
+
+    def check_citation(self, claim: CitationClaim, snapshot: str | None = None) -> CheckedCitation:
+        document = self.document(claim.document).document
+        citation = Citation(
+            document.id,
+            claim.start,
+            claim.end,
+            page=1 if document.pages else None,
+            section=None,
+            source_sha256=document.source_sha256,
+            text_sha256=document.source_sha256,
+            status="verified",
+        )
+        return CheckedCitation(SNAPSHOT, citation, document.text[claim.start : claim.end], "nothing has changed")
 
     def state(self) -> State:
         return self.current

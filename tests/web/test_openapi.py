@@ -17,6 +17,7 @@ OPERATIONS = {
     "askMany": {"200", "400", "413", "415", "422", "503", "default"},
     "listDocuments": {"200", "503", "default"},
     "getDocument": {"200", "404", "503", "default"},
+    "verifyCitation": {"200", "404", "422", "503", "default"},
     "health": {"200", "default"},
     "ready": {"200", "503", "default"},
 }

@@ -1,0 +1,129 @@
+"""The files that an index was made of, found again: by what the index recorded, never by what a client says."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from io import BufferedReader
+from pathlib import Path
+
+from qa.errors import DuplicateDocument
+from qa.readers.discovery import prefixes
+
+# A file system's clock may tick this slowly: whoever writes twice within a tick leaves one time.
+_TICK_NS = 2_000_000_000
+_REMEMBERED = 4096
+_ESCAPED_BYTE = re.compile(r"\\udc([89a-f][0-9a-f])")
+
+
+class FileSums:
+    """The SHA-256 of files, remembered for as long as a file's path, size, times and inode stay. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int, int, int, int], str] = {}
+        self._lock = threading.Lock()
+
+    def of(self, file: BufferedReader, path: Path) -> str:
+        """Of an open file, which is read from its start unless its sum is known.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        before = _identity(file, path)
+        with self._lock:
+            if (known := self._known.get(before)) is not None:
+                return known
+        file.seek(0)
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+        # What is being written now may change again without its times telling.
+        if _identity(file, path) == before and time.time_ns() - max(before[2:4]) > _TICK_NS:
+            with self._lock:
+                while len(self._known) >= _REMEMBERED:
+                    del self._known[next(iter(self._known))]
+                self._known[before] = found
+        return found
+
+
+def _identity(file: BufferedReader, path: Path) -> tuple[str, int, int, int, int]:
+    status = os.fstat(file.fileno())
+    return str(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+class SourceFiles:
+    """The files below the paths that a snapshot was made of: its manifest's ``sources``. Thread-safe."""
+
+    def __init__(self, sources: Sequence[str], sums: FileSums) -> None:
+        self._roots = [_path(source) for source in sources]
+        self._sums = sums
+
+    def sha256(self, id: str) -> str | None:
+        """Of the bytes of a document's source now; ``None`` where there is no file that indexing would read.
+
+        Args:
+            id: of a document that is indexed; that of another would be looked for on the disk.
+        """
+        with suppress(OSError), self.opened(id) as file:
+            if file is not None:
+                return self._sums.of(file, Path(file.name))
+        return None
+
+    @contextmanager
+    def opened(self, id: str) -> Iterator[BufferedReader | None]:
+        """A document's source, open for reading; ``None`` where it is not there.
+
+        Raises:
+            OSError: it is there, and cannot be opened.
+        """
+        for path in self._candidates(id):
+            try:
+                file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - Path.open has no opener
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                continue
+            with file:
+                if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    yield file
+                    return
+        yield None
+
+    @cached_property
+    def _prefixes(self) -> list[str]:
+        if len(self._roots) < 2:
+            return [""]
+        try:
+            return prefixes(self._roots)
+        except DuplicateDocument:  # links have changed since: nothing says any more which file an id was
+            return []
+
+    def _candidates(self, id: str) -> Iterator[Path]:
+        for root, prefix in zip(self._roots, self._prefixes, strict=False):
+            if id == (prefix or root.name) and not root.is_dir():
+                yield root
+                continue
+            within = id.removeprefix(f"{prefix}/") if prefix else id
+            if prefix and within == id:
+                continue
+            path = root / within
+            # As indexing does it: a link is followed only where it leads to a file inside the folder.
+            with suppress(OSError, RuntimeError):
+                if path.resolve().is_relative_to(root.resolve()):
+                    yield path
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """A pipe that took a file's place would wait for its other end."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _path(source: str) -> Path:
+    """A manifest holds text: bytes of a name that were no UTF-8 are escapes in it."""
+    path = Path(source)
+    if path.exists():
+        return path
+    return Path(_ESCAPED_BYTE.sub(lambda found: chr(0xDC00 + int(found[1], 16)), source))

@@ -1,0 +1,117 @@
+"""Checking a citation over HTTP, against a real index."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from qa.service import Service
+from qa.settings import Settings
+from qa.web.app import create_app
+from tests.conftest import Build, hashing_encoder
+
+PEARS = "# Pears\n\nPears ripen in autumn.\n\n## Storage\n\nKeep them cool.\n"
+SHA256 = hashlib.sha256(PEARS.encode()).hexdigest()
+CITED: dict[str, Any] = {"start": 45, "end": 54, "sha256": SHA256}
+ADDRESS = "/v1/documents/pears.md/verify"
+
+
+@pytest.fixture
+def real(build: Build, settings: Settings) -> Service:
+    build()
+    service = Service(settings, make=hashing_encoder)
+    service.reload()
+    return service
+
+
+@pytest.fixture
+def http(real: Service) -> TestClient:
+    return TestClient(create_app(real), raise_server_exceptions=False)
+
+
+def test_a_citation_is_checked_against_source_and_text(http: TestClient, real: Service) -> None:
+    assert http.get(ADDRESS, params=CITED).json() == {
+        "snapshot": real.state().snapshot,
+        "citation": {
+            "start": 45, "end": 54, "document": "pears.md", "page": None, "section": "Storage",
+            "sha256": SHA256, "text_sha256": SHA256, "status": "verified",
+        },
+        "text": "Keep them",
+        "detail": "the source is byte for byte what was indexed, and the span holds this text",
+    }  # fmt: skip
+    assert http.get(ADDRESS, params={**CITED, "sha256": SHA256.upper(), "text_sha256": SHA256}).json()["text"]
+
+
+def test_what_an_ask_returned_can_be_checked(http: TestClient) -> None:
+    passage = http.get("/v1/ask", params={"q": "pears"}).json()["passages"][0]
+    stored = http.get(f"/v1/documents/{passage['document']['id']}").json()
+    cited = {"start": passage["start"], "end": passage["end"], "sha256": stored["source_sha256"]}
+    checked = http.get(f"/v1/documents/{passage['document']['id']}/verify", params=cited).json()
+    assert (checked["citation"]["status"], checked["text"]) == ("verified", passage["text"])
+
+
+def test_any_snapshot_that_exists_can_be_named(http: TestClient, real: Service, build: Build, folder: Path) -> None:
+    first = real.state().snapshot
+    (folder / "pears.md").write_text(PEARS + "More.\n")
+    build()
+    real.reload()
+    now = http.get(ADDRESS, params=CITED).json()
+    assert (now["citation"]["status"], now["citation"]["text_sha256"], now["text"]) == ("drifted", None, None)
+    then = http.get(ADDRESS, params={**CITED, "snapshot": first}).json()
+    assert (then["snapshot"], then["citation"]["status"], then["text"]) == (first, "drifted", "Keep them")
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "type", "message"),
+    [
+        ({"start": None}, 422, "missing-field", "start is missing"),
+        ({"start": "x"}, 422, "wrong-type", "start must be a whole number"),
+        ({"end": "1.5"}, 422, "wrong-type", "end must be a whole number"),
+        ({"start": -1}, 422, "invalid-request", "start must not be negative"),
+        ({"end": 45}, 422, "invalid-request", "end must be greater than start"),
+        ({"end": 64}, 422, "invalid-request", f"beyond the document, which has {len(PEARS)} characters"),
+        ({"end": "9" * 40}, 422, "invalid-request", "beyond the document"),
+        ({"end": "9" * 5000}, 422, "wrong-type", "end must be a whole number"),
+        ({"sha256": None}, 422, "missing-field", "sha256 is missing"),
+        ({"sha256": "abc"}, 422, "invalid-request", "sha256 must be a SHA-256: 64 hexadecimal digits"),
+        ({"text_sha256": "é" * 64}, 422, "invalid-request", "text_sha256 must be a SHA-256"),
+        ({"snapshot": "20200101T000000.000Z-00000000"}, 404, "snapshot-not-found", "may have been pruned"),
+        ({"snapshot": "../../../etc"}, 404, "snapshot-not-found", "no snapshot '../../../etc' exists"),
+        ({"snapshot": "x" * 101}, 422, "invalid-request", "snapshot may have at most 100 characters"),
+        ({"sha": "0"}, 422, "unknown-field", "sha is not a known field"),
+    ],
+)
+def test_what_is_wrong_is_told(http: TestClient, change: dict[str, Any], status: int, type: str, message: str) -> None:
+    parameters = {name: value for name, value in {**CITED, **change}.items() if value is not None}
+    body = http.get(ADDRESS, params=parameters).json()
+    assert (body["status"], body["type"]) == (status, f"urn:qa:problem:{type}")
+    assert message in body["detail"]
+
+
+def test_an_unknown_document_is_named(http: TestClient) -> None:
+    body = http.get("/v1/documents/../pears.md/verify", params=CITED).json()
+    assert body["status"] == 404
+    body = http.get("/v1/documents/absent.txt/verify", params=CITED).json()
+    assert (body["type"], "absent.txt" in body["detail"]) == ("urn:qa:problem:document-not-found", True)
+    assert http.get("/v1/documents/pears.md%0A/verify", params=CITED).status_code == 404
+
+
+def test_a_document_may_be_called_verify(http: TestClient, real: Service, build: Build, folder: Path) -> None:
+    (folder / "below" / "verify").write_text("A document of that name.\n")
+    build()
+    real.reload()
+    assert http.get("/v1/documents/below/verify").json()["text"] == "A document of that name.\n"
+    sha256 = hashlib.sha256(b"A document of that name.\n").hexdigest()
+    checked = http.get("/v1/documents/below/verify/verify", params={"start": 2, "end": 10, "sha256": sha256}).json()
+    assert checked["text"] == "document"
+
+
+def test_while_it_loads_only_a_named_snapshot_can_be_checked(real: Service, settings: Settings) -> None:
+    http = TestClient(create_app(Service(settings, make=hashing_encoder)))
+    assert http.get(ADDRESS, params=CITED).status_code == 503
+    named = {**CITED, "snapshot": real.state().snapshot}
+    assert http.get(ADDRESS, params=named).json()["citation"]["status"] == "verified"

@@ -267,10 +267,9 @@ def _public_reason(error: Exception) -> tuple[str, str]:
             return "refused", str(error)
         case IndexNotFound():
             return "no-index", "the index is not there; it has to be built again"
-        case SnapshotError():
-            return "damaged", "the current snapshot cannot be used; the server's log says why and what to do"
-        case CalibrationError():
-            return "damaged", "the index's calibration cannot be used; the server's log says why and what to do"
+        case SnapshotError() | CalibrationError():
+            what = "snapshot" if isinstance(error, SnapshotError) else "calibration"
+            return "damaged", f"the current {what} cannot be used; the server's log says why and what to do"
         case EncoderError():
             return "no-model", "the model cannot be loaded; the server's log says why and what to do"
         case StorageError() | OSError():

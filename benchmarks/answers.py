@@ -30,7 +30,7 @@ from qa.signals import Signals
 from qa.types import Mode, Query, Span
 
 SETS = ("xquad-en", "nq_open_oracle")
-LEVELS = (0.05, 0.1, 0.2)
+LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4)
 PLOT = Path(__file__).parent.parent / "docs" / "risk-coverage.png"
 SEEDS = Path(__file__).parent.parent / "seeds" / "questions.jsonl"
 
@@ -131,6 +131,7 @@ def measures(asked: Sequence[Asked], model: Model) -> dict[str, float]:
     for level in LEVELS:
         promise = model.promise(level)
         if promise is None:
+            values[f"at_{level:.0%}_coverage"] = 0.0
             continue
         answered = confidence >= promise.threshold
         n, wrong = int(answered.sum()), int((answered & ~right).sum())

@@ -154,9 +154,20 @@ def calibrate(
     encoder: Mapping[str, Any],
     base: Callable[[str], Model | None] = lambda regime: None,
 ) -> Calibration:
-    """A calibration of every regime in ``parts``. Raises CalibrationError."""
-    models = tuple(fit(regime, found, base(regime)) for regime, found in parts.items())
-    return Calibration(encoder_key(encoder), tuple(fitted_on), models)
+    """A calibration of the regimes in ``parts`` that have questions enough.
+
+    Raises:
+        CalibrationError: none has.
+    """
+    models, errors = [], []
+    for regime, found in parts.items():
+        try:
+            models.append(fit(regime, found, base(regime)))
+        except CalibrationError as error:
+            errors.append(error)
+    if not models:
+        raise errors[0]
+    return Calibration(encoder_key(encoder), tuple(fitted_on), tuple(models))
 
 
 def calibrate_index(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qa.answer_types import answer_types
+from qa.calibrating import MODES
 from qa.disagreement import differs, value
+from qa.indexing import SilentListener, update
 from qa.phrases import PHRASES, phrases
+from qa.readers.registry import read_source
 from qa.service import Service
 from qa.settings import Settings
 from qa.types import Mode, Query, Reply
@@ -168,3 +172,27 @@ def test_values_are_compared_and_not_spellings() -> None:
     assert not differs(value("two", "count"), value("2", "count"))
     assert differs(value("5,000", "count"), value("7,000", "count"))
     assert not differs(value("Monday", "date"), value("Monday, 3 May", "date"))
+
+
+@pytest.mark.model
+@pytest.mark.slow
+def test_a_thousand_answers_are_what_they_cite(settings: Settings) -> None:
+    """With the real model, over every question of the seeds in every way of searching, and with every word dropped."""
+    update(settings, [SEED.parent], SilentListener(), read=read_source)
+    service = Service(settings)
+    service.reload()
+    lines = (SEED.parent / "questions.jsonl").read_text(encoding="utf-8").splitlines()
+    served = 0
+    for question in [json.loads(line)["question"] for line in lines]:
+        for text in (question, *(" ".join(question.split()[at:]) for at in range(1, 4))):
+            for mode in MODES:
+                if served >= 1000 or not text:
+                    break
+                reply = service.ask(Query(text, mode=mode))
+                if reply.hits:
+                    require_spans(service, reply)
+                    assert reply.answer is not None
+                    assert reply.answer.citation is not None
+                    assert reply.answer.citation.status == "verified"
+                    served += 1
+    assert served == 1000

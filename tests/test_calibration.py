@@ -184,3 +184,31 @@ def test_signals_are_numbers_in_the_order_of_their_names() -> None:
     signals = drawn(1)[0].signals
     assert signals.values == astuple(signals)
     assert len(SIGNALS) == len(signals.values)
+
+
+def test_the_command_writes_it_beside_the_index(settings: Settings, build: Build, tmp_path: Path) -> None:
+    from qa.calibrating import calibrate_index
+    from qa.calibration_commands import told
+    from qa.question_files import load_questions
+
+    build()
+    path = tmp_path / "questions.jsonl"
+    asked = [
+        {"id": f"q{at}", "question": "What ripens in autumn?", "answers": ["Pears"]}
+        if at % 4 < 2
+        else {"id": f"q{at}", "question": f"Who sold number {at}?", "answerable": False}
+        for at in range(48)
+    ]
+    path.write_text("\n".join(map(json.dumps, asked)), encoding="utf-8")
+    written, calibration = calibrate_index(settings, load_questions(path), hashing_encoder)
+    assert written == settings.indexes / settings.name / CALIBRATION_FILE
+    assert Calibration.read(written) == calibration
+    assert calibration.fitted_on == (FittedOn("questions.jsonl", load_questions(path).sha256, 48),)
+    assert any(
+        "with 24 held-out questions an error below 11.7% cannot be certified" in line for line in told(calibration)
+    )
+    service = Service(settings, make=hashing_encoder)
+    service.reload()
+    answer = service.ask(Query("What ripens in autumn?")).answer
+    assert answer is not None
+    assert answer.confidence is not None

@@ -5,15 +5,13 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
-from qa import evaluation_commands
+from qa import calibration_commands, evaluation_commands, snapshot_commands
 from qa.errors import QAError
-
-if TYPE_CHECKING:
-    from qa.settings import Settings
+from qa.flags import Indexes, Model, Name, settings_of
 
 app = typer.Typer(
     name="qa",
@@ -23,23 +21,11 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-snapshots_app = typer.Typer(
-    help="List an index's snapshots and switch between them.", no_args_is_help=True, rich_markup_mode=None
-)
 evaluation_commands.register(app)
-app.add_typer(snapshots_app, name="snapshots")
+calibration_commands.register(app)
+app.add_typer(snapshot_commands.app, name="snapshots")
 
 SearchMode = Literal["hybrid", "dense", "lexical"]
-
-Name = Annotated[str | None, typer.Option("--name", help="The index; 'seeds' if neither this nor QA_NAME is given.")]
-Indexes = Annotated[Path | None, typer.Option("--indexes", help="The folder that holds all indexes.")]
-Model = Annotated[str | None, typer.Option("--model", help="The model's folder, or its name on a hub.")]
-
-
-def _settings(**flags: Any) -> Settings:
-    from qa.settings import load_settings
-
-    return load_settings(**flags)
 
 
 @app.command()
@@ -61,7 +47,7 @@ def index(
     from qa.errors import IndexNotFound
     from qa.snapshots import Snapshots
 
-    settings = _settings(
+    settings = settings_of(
         name=name, indexes=indexes, model=model, passage_tokens=passage_tokens, overlap_tokens=overlap_tokens
     )
     if if_missing:
@@ -106,8 +92,8 @@ def ask(
     rerank: Annotated[bool, typer.Option("--rerank", help="Let the cross-encoder of QA_RERANKER order them.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print what POST /v1/ask answers.")] = False,
 ) -> None:
-    """Ask one question and show the passages that match best."""
-    settings = _settings(name=name, indexes=indexes, model=model)
+    """Ask one question and show what answers it, where that stands, and the passages that match best."""
+    settings = settings_of(name=name, indexes=indexes, model=model)
     from qa.queries import check
     from qa.service import Service
     from qa.types import Query
@@ -129,6 +115,12 @@ def ask(
     for leg in reply.legs:
         if not leg.used:
             typer.echo(f"Not searched by {'words' if leg.name == 'lexical' else 'meaning'}: {leg.reason}.", err=True)
+    if reply.answer is not None:
+        from qa.answer_words import told
+
+        for number, line in enumerate(told(reply.answer)):
+            typer.secho(_printable(line), bold=number == 0)
+        typer.echo("")
     for hit in reply.hits:
         passage = hit.passage
         place = [passage.document if hit.title == passage.document else f"{hit.title} ({passage.document})"]
@@ -151,7 +143,7 @@ def serve(
     watch: Annotated[bool, typer.Option("--watch", help="Index again whenever a file of the folder changes.")] = False,
 ) -> None:
     """Serve an index over HTTP, with a page for people at /. A new snapshot is picked up within seconds."""
-    settings = _settings(name=name, indexes=indexes, model=model, host=host, port=port)
+    settings = settings_of(name=name, indexes=indexes, model=model, host=host, port=port)
     from qa.listening import listen
     from qa.snapshots import Snapshots
 
@@ -184,7 +176,7 @@ def keys(
 @app.command()
 def mcp(name: Name = None, indexes: Indexes = None, model: Model = None) -> None:
     """Give an index's tools to a language model's client over standard input and output (Model Context Protocol)."""
-    settings = _settings(name=name, indexes=indexes, model=model)
+    settings = settings_of(name=name, indexes=indexes, model=model)
     from qa.snapshots import Snapshots
 
     Snapshots(settings.indexes, settings.name).current()
@@ -192,71 +184,6 @@ def mcp(name: Name = None, indexes: Indexes = None, model: Model = None) -> None
     from qa.web.mcp_stdio import run
 
     run(settings, version_of_qa())
-
-
-@snapshots_app.command("list")
-def list_snapshots(name: Name = None, indexes: Indexes = None) -> None:
-    """List the snapshots, newest first; * marks the active one."""
-    from qa.snapshots import Snapshots
-
-    settings = _settings(name=name, indexes=indexes)
-    for info in Snapshots(settings.indexes, settings.name).listing():
-        if info.manifest is None:
-            typer.echo(f"{'*' if info.active else ' '} {info.id}  {info.problem}")
-            continue
-        mark, manifest = "*" if info.active else " ", info.manifest
-        typer.echo(
-            f"{mark} {info.id}  {manifest.created}  documents {manifest.documents:>6,}  "
-            f"passages {manifest.passages:>7,}  {info.size / 1e6:.1f} MB  {manifest.encoder}"
-        )
-
-
-Id = Annotated[str, typer.Argument(metavar="ID", help="The snapshot's id, as the list shows it.")]
-OptionalId = Annotated[str | None, typer.Argument(metavar="[ID]", help="The snapshot's id; the active one by default.")]
-
-
-@snapshots_app.command()
-def activate(id: Id, name: Name = None, indexes: Indexes = None) -> None:
-    """Check a snapshot and make it the active one."""
-    from qa.snapshots import Snapshots
-
-    settings = _settings(name=name, indexes=indexes)
-    snapshots = Snapshots(settings.indexes, settings.name)
-    snapshots.path(id)
-    with snapshots.writing() as writer:
-        manifest = writer.activate(id)
-    typer.echo(f"{manifest.id} is active.")
-
-
-@snapshots_app.command()
-def verify(id: OptionalId = None, name: Name = None, indexes: Indexes = None) -> None:
-    """Check every sum, span and vector of a snapshot."""
-    from qa.snapshots import Snapshots
-
-    settings = _settings(name=name, indexes=indexes)
-    manifest = Snapshots(settings.indexes, settings.name).verify(id)
-    typer.echo(f"{manifest.id} is whole: documents {manifest.documents:,}, passages {manifest.passages:,}.")
-
-
-@snapshots_app.command()
-def prune(
-    keep_snapshots: Annotated[int | None, typer.Option(help="How many of the newest to keep.")] = None,
-    name: Name = None,
-    indexes: Indexes = None,
-) -> None:
-    """Remove old snapshots, never the active one, and the embeddings that none of the rest uses."""
-    from qa.pruning import prune as prune_index
-
-    settings = _settings(name=name, indexes=indexes, keep_snapshots=keep_snapshots)
-    pruned = prune_index(settings)
-    for id in pruned.removed:
-        typer.echo(f"removed {id}")
-    embeddings = "no" if pruned.forgotten is None else pruned.forgotten
-    typer.echo(f"Removed: snapshots {len(pruned.removed)}, embeddings {embeddings}.")
-    if pruned.forgotten is None:
-        typer.echo(
-            "Embeddings are kept while a snapshot that stays is damaged: qa snapshots verify finds it.", err=True
-        )
 
 
 def _printable(text: str) -> str:

@@ -15,120 +15,30 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
-from urllib.parse import quote
+from typing import Self
 
 import httpx2
-from pydantic import BaseModel, ValidationError
 
-from qa.errors import RequestRefused, ServerUnreachable
-from qa.types import Mode
-from qa.web.schemas import (
-    AskResponse,
-    BatchResponse,
-    BatchSuccess,
-    DocumentResponse,
-    DocumentsResponse,
-    ProblemDetails,
-    ReadyResponse,
+from qa.client_calls import (
+    DOCUMENTS,
+    READY,
+    Body,
+    Call,
+    ask_call,
+    ask_many_call,
+    document_call,
+    options_of,
+    pause_of,
+    read,
+    results_of,
+    transport_options,
+    unreachable,
 )
-
-# Seconds: the longest a single pause gets, and that of a service which names none.
-_LONGEST_PAUSE = 30.0
-_PAUSE = 1.0
-_LATER = (429, 503)
-
-Body = TypeVar("Body", bound=BaseModel)
-
-
-@dataclass(frozen=True, slots=True)
-class _Call(Generic[Body]):
-    """One request, and the shape of what it is answered with."""
-
-    method: str
-    path: str
-    shape: type[Body]
-    json: Mapping[str, Any] | None = None
-
-
-def _ask(question: str, options: Mapping[str, Any]) -> _Call[AskResponse]:
-    return _Call("POST", "/v1/ask", AskResponse, {"question": question, **options})
-
-
-def _ask_many(questions: Sequence[str], options: Mapping[str, Any]) -> _Call[BatchResponse]:
-    asked = [{"question": question, **options} for question in questions]
-    return _Call("POST", "/v1/ask/batch", BatchResponse, {"questions": asked})
-
-
-def _options(top_k: int, mode: Mode, rerank: bool, documents: Sequence[str], sections: Sequence[str]) -> dict[str, Any]:
-    return {
-        "top_k": top_k,
-        "mode": mode,
-        "rerank": rerank,
-        "documents": list(documents),
-        "sections": list(sections),
-    }
-
-
-def _document(id: str) -> _Call[DocumentResponse]:
-    return _Call("GET", f"/v1/documents/{quote(id, safe='/')}", DocumentResponse)
-
-
-_DOCUMENTS = _Call("GET", "/v1/documents", DocumentsResponse)
-_READY = _Call("GET", "/readyz", ReadyResponse)
-
-
-def _results(batch: BatchResponse) -> list[AskResponse | RequestRefused]:
-    return [one.response if isinstance(one, BatchSuccess) else _refused(one.problem) for one in batch.results]
-
-
-def _refused(problem: ProblemDetails) -> RequestRefused:
-    errors = {error.field: error.message for error in problem.errors}
-    return RequestRefused(problem.detail, problem.status, problem.type, errors)
-
-
-def _read(call: _Call[Body], response: httpx2.Response) -> Body:
-    """Raises RequestRefused, or ServerUnreachable where whatever answered is not this service."""
-    try:
-        if response.is_success:
-            return call.shape.model_validate_json(response.content)
-        raise _refused(ProblemDetails.model_validate_json(response.content))
-    except ValidationError:
-        raise ServerUnreachable(
-            f"{response.request.url} answered {response.status_code} and not as qa does; is this its address?"
-        ) from None
-
-
-def _pause(response: httpx2.Response) -> float | None:
-    """Seconds after which to ask again; ``None`` where that is of no use."""
-    if response.status_code not in _LATER:
-        return None
-    told = response.headers.get("retry-after")
-    if told is None:
-        return _PAUSE if response.status_code == 503 else None
-    try:
-        seconds = float(told)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(told).timestamp() - time.time()
-        except ValueError:
-            seconds = _PAUSE
-    return min(max(seconds, 0.0), _LONGEST_PAUSE)
-
-
-def _transport_options(api_key: str | None, timeout: float) -> dict[str, Any]:
-    headers = {"User-Agent": "qa-client"}
-    if api_key is not None:
-        headers["Authorization"] = f"Bearer {api_key}"
-    return {"headers": headers, "timeout": timeout}
-
-
-def _unreachable(base_url: str, error: Exception) -> ServerUnreachable:
-    return ServerUnreachable(f"cannot ask {base_url}: {str(error) or type(error).__name__}")
+from qa.errors import RequestRefused
+from qa.types import Mode
+from qa.web.schemas import AskResponse, DocumentResponse, DocumentsResponse, ReadyResponse
 
 
 class Client:
@@ -156,7 +66,7 @@ class Client:
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         self._base_url, self._patience = base_url, patience
-        options = _transport_options(api_key, timeout)
+        options = transport_options(api_key, timeout)
         self._http = httpx2.Client(base_url=base_url, transport=transport, **options)
 
     def __enter__(self) -> Self:
@@ -181,7 +91,7 @@ class Client:
         sections: Sequence[str] = (),
     ) -> AskResponse:
         """Ask one question. ``documents`` are globs over ids, ``sections`` over headings."""
-        return self._call(_ask(question, _options(top_k, mode, rerank, documents, sections)))
+        return self._call(ask_call(question, options_of(top_k, mode, rerank, documents, sections)))
 
     def ask_many(
         self,
@@ -194,30 +104,30 @@ class Client:
         sections: Sequence[str] = (),
     ) -> list[AskResponse | RequestRefused]:
         """Ask many in one request; each succeeds or fails by itself, in the order given."""
-        return _results(self._call(_ask_many(questions, _options(top_k, mode, rerank, documents, sections))))
+        return results_of(self._call(ask_many_call(questions, options_of(top_k, mode, rerank, documents, sections))))
 
     def documents(self) -> DocumentsResponse:
         """What is indexed, and what became of every file."""
-        return self._call(_DOCUMENTS)
+        return self._call(DOCUMENTS)
 
     def document(self, id: str) -> DocumentResponse:
         """A document with the canonical text that spans count in."""
-        return self._call(_document(id))
+        return self._call(document_call(id))
 
     def ready(self) -> ReadyResponse:
         """What is served; waits for a service that is starting."""
-        return self._call(_READY)
+        return self._call(READY)
 
-    def _call(self, call: _Call[Body]) -> Body:
+    def _call(self, call: Call[Body]) -> Body:
         until = time.monotonic() + self._patience
         while True:
             try:
                 response = self._http.request(call.method, call.path, json=call.json)
             except httpx2.TransportError as error:
-                raise _unreachable(self._base_url, error) from error
-            pause = _pause(response)
+                raise unreachable(self._base_url, error) from error
+            pause = pause_of(response)
             if pause is None or time.monotonic() + pause > until:
-                return _read(call, response)
+                return read(call, response)
             time.sleep(pause)
 
 
@@ -234,7 +144,7 @@ class AsyncClient:
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self._base_url, self._patience = base_url, patience
-        options = _transport_options(api_key, timeout)
+        options = transport_options(api_key, timeout)
         self._http = httpx2.AsyncClient(base_url=base_url, transport=transport, **options)
 
     async def __aenter__(self) -> Self:
@@ -259,7 +169,7 @@ class AsyncClient:
         sections: Sequence[str] = (),
     ) -> AskResponse:
         """As :meth:`Client.ask`."""
-        return await self._call(_ask(question, _options(top_k, mode, rerank, documents, sections)))
+        return await self._call(ask_call(question, options_of(top_k, mode, rerank, documents, sections)))
 
     async def ask_many(
         self,
@@ -272,28 +182,30 @@ class AsyncClient:
         sections: Sequence[str] = (),
     ) -> list[AskResponse | RequestRefused]:
         """As :meth:`Client.ask_many`."""
-        return _results(await self._call(_ask_many(questions, _options(top_k, mode, rerank, documents, sections))))
+        return results_of(
+            await self._call(ask_many_call(questions, options_of(top_k, mode, rerank, documents, sections)))
+        )
 
     async def documents(self) -> DocumentsResponse:
         """As :meth:`Client.documents`."""
-        return await self._call(_DOCUMENTS)
+        return await self._call(DOCUMENTS)
 
     async def document(self, id: str) -> DocumentResponse:
         """As :meth:`Client.document`."""
-        return await self._call(_document(id))
+        return await self._call(document_call(id))
 
     async def ready(self) -> ReadyResponse:
         """As :meth:`Client.ready`."""
-        return await self._call(_READY)
+        return await self._call(READY)
 
-    async def _call(self, call: _Call[Body]) -> Body:
+    async def _call(self, call: Call[Body]) -> Body:
         until = time.monotonic() + self._patience
         while True:
             try:
                 response = await self._http.request(call.method, call.path, json=call.json)
             except httpx2.TransportError as error:
-                raise _unreachable(self._base_url, error) from error
-            pause = _pause(response)
+                raise unreachable(self._base_url, error) from error
+            pause = pause_of(response)
             if pause is None or time.monotonic() + pause > until:
-                return _read(call, response)
+                return read(call, response)
             await asyncio.sleep(pause)

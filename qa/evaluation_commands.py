@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from qa.errors import QAError
+from qa.flags import Indexes, Model, Name
 from qa.types import Mode
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 _EXIT_ERROR = 3
 _MARGIN = 0.02
 
-Name = Annotated[str | None, typer.Option("--name", help="The index; 'seeds' if neither this nor QA_NAME is given.")]
-Indexes = Annotated[Path | None, typer.Option("--indexes", help="The folder that holds all indexes.")]
-Model = Annotated[str | None, typer.Option("--model", help="The model's folder, or its name on a hub.")]
 FileFormat = Annotated[
     Literal["jsonl", "csv", "tsv", "squad", "beir", "trec"] | None,
     typer.Option("--format", help="The format, where the name of the file does not say it."),

@@ -11,47 +11,27 @@ import hashlib
 import os
 import sys
 import threading
-import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, suppress
-from dataclasses import replace
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from subprocess import Popen
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 import structlog
 from filelock import Timeout
 
 from qa import evaluation_worker as worker
-from qa.errors import EvaluationNotFound, NotReady, QAError, QueueFull, RunError, StorageError
-from qa.evaluation import AskMany, ask_all
+from qa.errors import EvaluationNotFound, NotReady, QueueFull, RunError, StorageError
 from qa.evaluation_jobs import Job, Jobs
-from qa.run_files import REPORT_FILE, SUMMARY_FILE, RunFolder, read_json
-from qa.types import State
+from qa.evaluation_running import Runner, Service
+from qa.run_files import REPORT_FILE, SUMMARY_FILE, read_json
 
 log = structlog.get_logger(__name__)
 
 # Seconds: between two looks whether questions can be asked, or another server's job is over; between two looks at what
-# other servers took and left; the longest pause between two questions; between two notes of how far a job is.
+# other servers took and left.
 _LOOK_EVERY = 0.5
 _LOOK_AROUND_EVERY = 10.0
-_LONGEST_PAUSE = 1.0
-_KEEP_EVERY = 2.0
-
-
-class Asked(Protocol):
-    @property
-    def ask_many(self) -> AskMany: ...
-
-
-class Service(Protocol):
-    """What is asked."""
-
-    def state(self) -> State: ...
-
-    def pinned(self, snapshot: str) -> AbstractContextManager[Asked]:
-        """What asks one snapshot, whichever is current. Raises QAError where it cannot be used."""
 
 
 class EvaluationQueue:
@@ -75,16 +55,11 @@ class EvaluationQueue:
     ) -> None:
         self._jobs = Jobs(folder / "evaluations")
         self._service = service
-        self._settings = dict(settings)
-        self._most_waiting, self._most_kept, self._seconds = most_waiting, most_kept, seconds
+        self._most_waiting, self._most_kept = most_waiting, most_kept
+        self._runner = Runner(self._jobs, service, settings, seconds)
         self._lock = threading.Lock()
-        self._woken, self._stopped = threading.Event(), threading.Event()
+        self._woken = threading.Event()
         self._arriving = 0
-        self._running: Job | None = None
-        self._kept_at = 0.0
-        self._process: Popen[str] | None = None
-        # Jobs that ended in this process and could not be written down; the next one takes them up again.
-        self._unkept: dict[str, Job] = {}
 
     def submit(self, name: str, data: bytes, format: str, options: Mapping[str, Any], keep_going: bool) -> Job:
         """Queue an evaluation of the snapshot that is served now; it stays with that one, whichever becomes current.
@@ -117,10 +92,10 @@ class EvaluationQueue:
 
     def get(self, id: str) -> Job:
         """Raises EvaluationNotFound."""
-        running = self._running
+        running = self._runner.running
         if running is not None and running.id == id and self._jobs.is_wanted(id):
             return running
-        return self._unkept.get(id) or self._jobs.read(id)
+        return self._runner.unkept.get(id) or self._jobs.read(id)
 
     def summary(self, id: str) -> dict[str, Any]:
         """The numbers of an evaluation that is done: ``summary.json``. Raises EvaluationNotFound."""
@@ -147,18 +122,10 @@ class EvaluationQueue:
 
     def cancel(self, id: str) -> None:
         """Stop an evaluation, or give up one that is over, and remove all of it. Raises EvaluationNotFound."""
-        with self._lock:
-            self.get(id)
-            self._jobs.give_up(id)
-            self._unkept.pop(id, None)
-            running = self._running
-            if running is not None:
-                # The thread removes what it may be writing into.
-                if running.id != id:
-                    self._jobs.remove(id)
-                elif self._process is not None:
-                    self._process.kill()
-                return
+        self.get(id)
+        self._jobs.give_up(id)
+        if self._runner.drop(id):
+            return
         # Where another server is running one, that one removes it.
         with suppress(Timeout, OSError), self._jobs.lock().acquire(timeout=0):
             self._jobs.remove(id)
@@ -170,17 +137,14 @@ class EvaluationQueue:
             if self._jobs.exists:
                 with self._jobs.lock().acquire(timeout=0):
                     self._jobs.tidy(self._most_kept)
-        while not self._stopped.is_set():
+        while not self._runner.is_stopped:
             self._woken.clear()
             if pause := self._turn():
                 self._woken.wait(pause)
 
     def stop(self) -> None:
         """Stop after the question that is being asked; what is half done goes on at the next start."""
-        with self._lock:
-            self._stopped.set()
-            if self._process is not None:
-                self._process.kill()
+        self._runner.stop()
         self._woken.set()
 
     def _turn(self) -> float:
@@ -194,7 +158,7 @@ class EvaluationQueue:
             with self._jobs.lock().acquire(timeout=0):
                 # Another server may have done it by now.
                 if waiting := self._waiting():
-                    self._run(waiting[0])
+                    self._runner.run(waiting[0])
                 self._jobs.tidy(self._most_kept)
         except Timeout:
             return _LOOK_EVERY
@@ -204,95 +168,7 @@ class EvaluationQueue:
         return 0
 
     def _waiting(self) -> list[Job]:
-        return [job for job in self._jobs.all() if not job.is_over and job.id not in self._unkept]
-
-    def _run(self, job: Job) -> None:
-        with self._lock:
-            self._running = replace(job, status="queued", asked=0)
-        try:
-            self._do(job)
-        except Exception as error:  # whatever it is: the next evaluation is nobody's fault
-            self._fail(error)
-        finally:
-            with self._lock:
-                self._running = None
-                if not self._jobs.is_wanted(job.id):
-                    self._jobs.remove(job.id)
-
-    def _do(self, job: Job) -> None:
-        folder = self._jobs.path(job.id)
-        if not (folder / worker.JUDGED).exists():
-            self._update(status="preparing")
-            self._task("prepare", job.id)
-        if self._is_given_up(job.id):
-            return
-        judged = worker.read_judged(folder)
-        run = RunFolder(folder / worker.RUN, judged.inputs)
-        if run.is_finished:
-            # The process before this one ended between the last two lines of this function.
-            self._update(status="done", questions=len(judged.questions), asked=len(judged.questions))
-            return
-        done = {outcome.question.id for outcome, _ in run.done()}
-        pending = [question for question in judged.questions if question.id not in done]
-        self._update(status="asking", questions=len(judged.questions), asked=len(done))
-        started = time.perf_counter()
-        try:
-            with self._service.pinned(job.snapshot) as service:
-                for asked, step in enumerate(ask_all(pending, service.ask_many, judged.inputs), start=len(done) + 1):
-                    run.append(step)
-                    self._update(asked=asked)
-                    # As long as it took: whoever asks a question meanwhile finds a processor half the time at least.
-                    self._stopped.wait(min(time.perf_counter() - started, _LONGEST_PAUSE))
-                    if self._is_given_up(job.id):
-                        return
-                    started = time.perf_counter()
-        finally:
-            run.close()
-        self._update(status="measuring")
-        self._task("finish", job.id)
-        self._update(status="done")
-
-    def _task(self, task: worker.Task, id: str) -> None:
-        with self._lock:
-            if self._is_given_up(id):
-                return
-            process = self._process = worker.start(task, self._jobs.path(id))
-        try:
-            worker.ended(process, self._settings, self._seconds)
-        finally:
-            with self._lock:
-                self._process = None
-
-    def _is_given_up(self, id: str) -> bool:
-        return self._stopped.is_set() or not self._jobs.is_wanted(id)
-
-    def _fail(self, error: Exception) -> None:
-        job = self._running
-        if job is None or self._is_given_up(job.id):
-            return
-        if not worker.is_told_whole(error):
-            unforeseen = None if isinstance(error, QAError) else error
-            log.error("evaluation failed", id=job.id, reason=str(error), exc_info=unforeseen)
-        faults = error.faults if isinstance(error, worker.TaskFailed) else ()
-        failed = replace(job, status="failed", detail=worker.public_reason(error), faults=faults)
-        try:
-            self._jobs.keep(failed)
-        except StorageError as unkept:
-            log.error("evaluation's end cannot be kept", id=job.id, reason=str(unkept))
-            self._unkept[job.id] = failed
-        self._running = failed
-
-    def _update(self, **changes: Any) -> None:
-        """Of the job that runs. Raises StorageError."""
-        before = self._running
-        if before is None or not self._jobs.is_wanted(before.id):
-            return
-        job = replace(before, **changes)
-        if job.status != before.status or time.monotonic() - self._kept_at > _KEEP_EVERY:
-            # Before anybody is told, so that what was told holds after a crash too, and for other servers.
-            self._jobs.keep(job)
-            self._kept_at = time.monotonic()
-        self._running = job
+        return [job for job in self._jobs.all() if not job.is_over and job.id not in self._runner.unkept]
 
 
 def _lower_priority() -> None:

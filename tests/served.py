@@ -1,33 +1,19 @@
-"""A real uvicorn around any service, in a thread of this process."""
+"""Any service behind a real uvicorn, by its address."""
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import uvicorn
-
 from qa.web.app import create_app
+from qa.web.options import Options
 from qa.web.ports import AskService
+from tests.web import uvicorn_server
+
+_OPTIONS = Options()
 
 
 @contextmanager
-def serving(service: AskService) -> Iterator[str]:
-    """Gives the address; ended with the block."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(create_app(service), log_config=None, access_log=False))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        try:
-            deadline = time.monotonic() + 30
-            while not server.started:
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(30)
-            assert not thread.is_alive()
+def serving(service: AskService, options: Options = _OPTIONS) -> Iterator[str]:
+    with uvicorn_server.serving(create_app(service, options=options)) as (host, port):
+        yield f"http://{host}:{port}"

@@ -31,7 +31,7 @@ def test_every_setting_that_is_named_is_one(name: str) -> None:
     known = {f"QA_{field.upper()}" for field in Settings.model_fields}
     # Of the test of the image, and of no program.
     assert named - known <= {"QA_IMAGE_BUILDER", "QA_TEST_PORT"}
-    assert named or name == "deploy/kubernetes.yaml"
+    assert named
 
 
 def test_the_image_is_built_from_a_base_that_can_be_chosen_and_is_not_run_by_root() -> None:

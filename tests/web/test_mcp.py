@@ -11,10 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx2
 import pytest
 
+from qa.client import Client
+from qa.errors import RequestRefused
 from qa.settings import Settings
 from qa.web import mcp_server
+from qa.web.keys import new_key, parse_keys
+from qa.web.options import Options
 from tests.conftest import REPOSITORY
 from tests.served import serving
 from tests.web.conftest import FERRY, LOADING, SNAPSHOT, FakeService
@@ -169,3 +174,24 @@ def test_over_standard_input_as_a_desktop_client_starts_it(tmp_path: Path) -> No
             assert "three to four miles" in asked.structured_content["passages"][0]["text"]
 
     anyio.run(main)
+
+
+@pytest.mark.server
+def test_keys_and_hosts_hold_here_as_everywhere(service: FakeService) -> None:
+    secret, entry = new_key("model", "ask")
+    options = Options(keys=parse_keys(entry), allowed_hosts=("localhost",))
+    request = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+    headers = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-06-18"}
+    with serving(service, options) as address:
+        refused = httpx2.post(f"{address}/mcp", json=request, headers=headers)
+        assert (refused.status_code, refused.json()["type"]) == (401, "urn:qa:problem:unauthorized")
+        headers["Authorization"] = f"Bearer {secret}"
+        elsewhere = httpx2.post(f"{address}/mcp", json=request, headers={**headers, "Host": "evil.example"})
+        assert (elsewhere.status_code, elsewhere.json()["type"]) == (421, "urn:qa:problem:host-not-allowed")
+        listed = httpx2.post(f"{address}/mcp", json=request, headers=headers)
+        assert len(listed.json()["result"]["tools"]) == 3
+        with Client(address, api_key=secret) as client:
+            assert client.documents().snapshot == SNAPSHOT
+        with Client(address) as client, pytest.raises(RequestRefused) as unauthorized:
+            client.documents()
+        assert unauthorized.value.status == 401

@@ -241,7 +241,7 @@ class ServerUnreachable(ClientError):
 
 
 class NotReady(QAError):
-    """``status`` says why: ``loading``, ``refused``, ``damaged``, ``no-index``, ``no-model``, ``failed``."""
+    """``status``: ``loading``, ``refused``, ``damaged``, ``no-index``, ``no-model``, ``storage``, ``failed``."""
 
     def __init__(self, message: str, status: str) -> None:
         super().__init__(message)

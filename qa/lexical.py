@@ -255,7 +255,12 @@ def _schema(columns: Iterable[str]) -> Any:
 @contextmanager
 def _links(source: Path) -> Iterator[Path]:
     """A folder of links to what tantivy maps into memory, and of copies of the two files that it may write anew."""
-    view = Path(tempfile.mkdtemp(prefix="qa-lexical-"))
+    try:
+        view = Path(tempfile.mkdtemp(prefix="qa-lexical-"))
+    except OSError as error:
+        raise StorageError(
+            f"no temporary folder can be made ({error.strerror}: {error.filename}); free space there, or set TMPDIR"
+        ) from error
     try:
         for path in source.iterdir():
             if path.name in ("meta.json", ".managed.json"):

@@ -74,6 +74,7 @@ def report_page(evaluation: Evaluation, summary: Summary) -> str:
         states=[name for name in (*FAILURES, "right", "not judged") if any(q.state == name for q in questions)],
         figures=_figures(evaluation, summary),
         answering=_answering(summary.answering),
+        answers=_answers(summary),
         shown=shown,
     )
 
@@ -168,6 +169,17 @@ def _figures(evaluation: Evaluation, summary: Summary) -> list[tuple[str, Markup
         caption = "The share of questions that were answered within a time, each asked by itself."
         found.append(("Latency", plots.latency_plot(times, marks), caption))
     return [(title, Markup(drawing), caption) for title, drawing, caption in found]
+
+
+def _answers(summary: Summary) -> list[tuple[str, Estimate]]:
+    """What of the answers belongs beside the headline."""
+    found = {
+        "right, or rightly refused": summary.measures.get("answers.accuracy"),
+        "F1": summary.measures.get("answers.F1"),
+        "answered": summary.answering.coverage if summary.answering else None,
+        "wrong of those": summary.answering.risk if summary.answering else None,
+    }
+    return [(name, estimate) for name, estimate in found.items() if estimate is not None]
 
 
 def _answering(answering: Answering | None) -> list[tuple[str, Estimate, str]]:

@@ -20,6 +20,7 @@ from qa.errors import (
     QueryError,
     SnapshotError,
     SnapshotIncompatible,
+    StorageError,
 )
 from qa.models import EncoderFactory, make_answer_reader, make_encoder, make_reranker
 from qa.protocols import AnswerReader, Encoder, Reranker
@@ -34,6 +35,16 @@ log = structlog.get_logger(__name__)
 # Seconds between two looks at which snapshot is current, and before a failure that may pass is met again.
 _FOLLOW_EVERY = 1.0
 _RETRY_EVERY = 10.0
+
+# By the state that /readyz names; docs/operating.md has more words.
+_TO_DO = {
+    "refused": "set QA_MODEL and QA_PRECISION to those of the snapshot, or build the index again",
+    "no-index": "build the index with qa index, or activate a snapshot with qa snapshots activate",
+    "damaged": "activate another snapshot with qa snapshots activate, or build the index again",
+    "no-model": "put the model where QA_MODEL says, or install the package that brings it",
+    "storage": "free space, or give the server's user the right to read the index and write its temporary folder",
+    "failed": "it is tried again; report it with the lines above if it stays",
+}
 
 
 class Service:
@@ -169,8 +180,16 @@ class Service:
     def _failed(self, error: Exception) -> None:
         if str(error) != self._logged:
             self._logged = str(error)
-            unforeseen = None if isinstance(error, QAError) else error
-            log.error("snapshot not loaded", index=self._settings.name, reason=str(error), exc_info=unforeseen)
+            unforeseen = None if isinstance(error, QAError | OSError) else error
+            state = _public_reason(error)[0]
+            log.error(
+                "snapshot not loaded",
+                index=self._settings.name,
+                state=state,
+                reason=str(error),
+                to_do=_TO_DO[state],
+                exc_info=unforeseen,
+            )
         self._problem = _public_reason(error)
 
     def state(self) -> State:
@@ -259,11 +278,12 @@ def _public_reason(error: Exception) -> tuple[str, str]:
             return "refused", str(error)
         case IndexNotFound():
             return "no-index", "the index is not there; it has to be built again"
-        case SnapshotError():
-            return "damaged", "the current snapshot cannot be used; the server's log says why and what to do"
-        case CalibrationError():
-            return "damaged", "the index's calibration cannot be used; the server's log says why and what to do"
+        case SnapshotError() | CalibrationError():
+            what = "index's calibration" if isinstance(error, CalibrationError) else "current snapshot"
+            return "damaged", f"the {what} cannot be used; the server's log says why and what to do"
         case EncoderError():
             return "no-model", "the model cannot be loaded; the server's log says why and what to do"
+        case StorageError() | OSError():
+            return "storage", "the disk is full, or cannot be read or written; the server's log says where"
         case _:
             return "failed", "the snapshot could not be loaded; the server's log says why"

@@ -188,3 +188,11 @@ def test_when_it_was_made_is_told_to_people_and_to_programs() -> None:
     assert '<time datetime="2026-04-01T12:00:00+00:00">2026-04-01 12:00 UTC</time>' in html
     assert moment("2026-04-01T12:00:00+02:00") == "2026-04-01 12:00 +0200"
     assert moment("") == ""
+
+
+def test_answers_stand_beside_the_headline_where_there_are_any() -> None:
+    tile = '<p class="what">Answers</p>'
+    with_answers = page(evaluated())
+    assert tile in with_answers
+    assert "right, or rightly refused" in with_answers
+    assert tile not in page(evaluated(answers=False))

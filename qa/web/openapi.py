@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -38,6 +39,24 @@ _REASONS = {
     422: "A field is missing, unknown, of the wrong type or out of bounds; `errors` says which.",
     503: "No snapshot and model are loaded yet, or too many questions wait.",
 }
+_ID = {"id": "$response.body#/id"}
+# What of a response the next request takes (OpenAPI's Link Object).
+_LINKS: Mapping[tuple[str, str, str], dict[str, Any]] = {
+    ("/v1/documents", "get", "200"): {
+        "GetDocument": {"operationId": "getDocument", "parameters": {"id": "$response.body#/documents/0/id"}}
+    },
+    ("/v1/evaluations", "post", "202"): {
+        "GetEvaluation": {"operationId": "getEvaluation", "parameters": _ID},
+        "GetReport": {"operationId": "getEvaluationReport", "parameters": _ID},
+        "CancelEvaluation": {"operationId": "cancelEvaluation", "parameters": _ID},
+    },
+    ("/v1/snapshots", "get", "200"): {
+        "ActivateSnapshot": {
+            "operationId": "activateSnapshot",
+            "parameters": {"id": "$response.body#/snapshots/0/id"},
+        }
+    },
+}
 _SCHEMES = {
     "key": {
         "type": "http",
@@ -71,6 +90,9 @@ def complete(document: dict[str, Any], limits: Limits) -> dict[str, Any]:
         top_k.update(minimum=1, maximum=limits.top_k)
     schemas["BatchRequest"]["properties"]["questions"].update(minItems=1, maxItems=limits.batch)
     document["components"]["securitySchemes"] = _SCHEMES
+    for (path, method, status), links in _LINKS.items():
+        if (operation := document["paths"].get(path, {}).get(method)) is not None:
+            operation["responses"][status]["links"] = links
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             if (scope := required_scope(method.upper(), path)) is not None:

@@ -22,6 +22,7 @@ from qa.web.protocol import BoundedProtocol
 
 # For requests that are under way when the server is told to stop.
 _SECONDS_TO_FINISH = 10
+_SWITCH_SECONDS = 0.0005
 
 
 def run(settings: Settings, listening: socket.socket, watched: bool = False) -> None:
@@ -29,6 +30,9 @@ def run(settings: Settings, listening: socket.socket, watched: bool = False) -> 
     files."""
     _configure_logging(settings.log_format)
     options = Options.of(settings)
+    # By default a thread that needs the interpreter waits 5 ms for one that computes: the event loop, or the encoder
+    # between two batches, for a search.
+    sys.setswitchinterval(_SWITCH_SECONDS)
     service = Service(settings)
     host, port = listening.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"

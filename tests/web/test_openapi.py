@@ -10,6 +10,8 @@ from pydantic import BaseModel
 from starlette.testclient import TestClient
 
 from qa.web import examples, requests, schemas
+from qa.web.app import create_app
+from tests.web.conftest import FakeService
 
 OPERATIONS = {
     "ask": {"200", "400", "413", "415", "422", "503", "default"},
@@ -97,3 +99,18 @@ def test_example_problem_is_what_is_sent(client: TestClient) -> None:
 
 def test_no_page_loads_from_elsewhere(client: TestClient) -> None:
     assert [client.get(path).status_code for path in ("/docs", "/redoc")] == [404, 404]
+
+
+def test_links_lead_to_operations_and_their_parameters() -> None:
+    app = create_app(FakeService(), evaluations=object(), operations=object())  # type: ignore[arg-type]
+    known = {operation["operationId"]: operation for operation in operations(app.openapi())}
+    links = [
+        link
+        for operation in known.values()
+        for response in operation["responses"].values()
+        for link in response.get("links", {}).values()
+    ]
+    assert len(links) == 5
+    for link in links:
+        names = {parameter["name"] for parameter in known[link["operationId"]]["parameters"]}
+        assert set(link["parameters"]) <= names

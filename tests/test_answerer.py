@@ -79,7 +79,7 @@ def test_documents_that_agree_are_no_alternatives(settings: Settings, build: Bui
         ("other", "The bridge over the river is 1200 metres long, we know."),
     ):
         (tmp_path / f"{name}.txt").write_text(text, encoding="utf-8")
-    (tmp_path / "third.txt").write_text("The bridge over the river is 1,300 metres long, says a map.", encoding="utf-8")
+    (tmp_path / "third.txt").write_text("The bridge over the river is 1,300 metres long, we know.", encoding="utf-8")
     build(tmp_path / "one.txt", tmp_path / "other.txt", tmp_path / "third.txt")
     service = Service(settings, make=hashing_encoder)
     service.reload()

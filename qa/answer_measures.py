@@ -50,16 +50,26 @@ def _f1(mine: str, gold: str) -> float:
     return 2 * shared / (len(words) + len(wanted))
 
 
-def is_right(question: JudgedQuestion, text: str | None, document: str | None, span: Span | None) -> bool | None:
-    """Whether a text answers the question; ``None`` where nobody can tell.
+def holds(text: str, golds: Sequence[str]) -> bool:
+    """Whether the words of one of ``golds`` stand in the text, together and in order, once both are normalised."""
+    mine = f" {normalise(text)} "
+    return any(f" {gold} " in mine for gold in map(normalise, golds) if gold)
 
-    Of a question with gold answers, by F1; of one with quotes alone, if its citation overlaps one of them. No text is
-    right for a question that has no answer.
+
+def is_right(question: JudgedQuestion, text: str | None, document: str | None, span: Span | None) -> bool | None:
+    """Whether a text answers the question; ``None`` where nobody can tell (docs/decisions/0009).
+
+    Of a question with gold answers: its F1 with one of them is enough, or it holds one and is cited from a relevant
+    document, where any is known. Of one with quotes alone: its citation overlaps one of them. No text is right for a
+    question that has no answer.
     """
     if question.answerable is False:
         return False
     if question.answers:
-        return text is not None and f1(text, question.answers) >= RIGHT_F1
+        if text is None:
+            return False
+        is_relevant = not question.has_relevant_documents or question.documents.get(document or "", 0) > 0
+        return f1(text, question.answers) >= RIGHT_F1 or (is_relevant and holds(text, question.answers))
     if question.evidence:
         if span is None:
             return False

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
-from qa import evaluation_commands, snapshot_commands
+from qa import calibration_commands, evaluation_commands, snapshot_commands
 from qa.errors import QAError
 from qa.flags import Indexes, Model, Name, settings_of
 
@@ -22,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 evaluation_commands.register(app)
+calibration_commands.register(app)
 app.add_typer(snapshot_commands.app, name="snapshots")
 
 SearchMode = Literal["hybrid", "dense", "lexical"]
@@ -91,7 +92,7 @@ def ask(
     rerank: Annotated[bool, typer.Option("--rerank", help="Let the cross-encoder of QA_RERANKER order them.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print what POST /v1/ask answers.")] = False,
 ) -> None:
-    """Ask one question and show the passages that match best."""
+    """Ask one question and show what answers it, where that stands, and the passages that match best."""
     settings = settings_of(name=name, indexes=indexes, model=model)
     from qa.queries import check
     from qa.service import Service
@@ -114,6 +115,12 @@ def ask(
     for leg in reply.legs:
         if not leg.used:
             typer.echo(f"Not searched by {'words' if leg.name == 'lexical' else 'meaning'}: {leg.reason}.", err=True)
+    if reply.answer is not None:
+        from qa.answer_words import told
+
+        for number, line in enumerate(told(reply.answer)):
+            typer.secho(_printable(line), bold=number == 0)
+        typer.echo("")
     for hit in reply.hits:
         passage = hit.passage
         place = [passage.document if hit.title == passage.document else f"{hit.title} ({passage.document})"]

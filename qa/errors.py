@@ -26,6 +26,7 @@
     ├── VectorIndexError         rows that do not fit a vector index
     ├── LexicalIndexError        a filter that a lexical index cannot apply
     ├── DocumentNotFound         no indexed document of that id
+    ├── CalibrationError         a calibration that cannot be read, or too few questions for one
     ├── QueryError               one question; names its field
     │   └── QuestionTooLong      more tokens than the encoder's window
     ├── EvaluationError          measuring with question files
@@ -141,6 +142,10 @@ class LexicalIndexError(QAError):
 
 
 class DocumentNotFound(QAError):
+    pass
+
+
+class CalibrationError(QAError):
     pass
 
 

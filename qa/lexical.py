@@ -154,6 +154,11 @@ class LexicalIndex:
         """For each different word of a question the forms under which passages may hold it: one a language."""
         return distinct(words(question, self.languages))
 
+    @property
+    def rarest(self) -> float:
+        """The inverse document frequency of a word that one passage has."""
+        return math.log(1 + (len(self) - 0.5) / 1.5)
+
     def idf(self, forms: tuple[str, ...]) -> float:
         """Inverse document frequency of a word, ``ln(1 + (n - df + 0.5) / (df + 0.5))``; 0 where no passage has it."""
         frequency = max(self._searcher.doc_freq("text", form) for form in forms)

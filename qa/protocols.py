@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Protocol
 from qa.filters import Filter
 
 if TYPE_CHECKING:
-    from qa.types import Ids, Vectors
+    from qa.types import Citation, Ids, Vectors
+
+
+class Cite(Protocol):
+    """Makes the citation of ``[start, end)`` of a document of one snapshot. Thread-safe."""
+
+    def __call__(self, document: str, start: int, end: int) -> Citation: ...
 
 
 class Encoder(Protocol):

@@ -39,6 +39,22 @@ _BLIND = "the model tells no passage apart by this question, as where it does no
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """A reply without its answer, and what an answer is chosen by.
+
+    ``hits`` are the reply's, and more where it shows fewer than ``depth``. ``vector (d,)`` is the question's, ``None``
+    where no embeddings were compared; ``chance`` are mean and standard deviation of the cosines of the question and
+    windows chosen at random. ``terms`` are the forms of the question's words.
+    """
+
+    reply: Reply
+    hits: tuple[Hit, ...]
+    vector: Vectors | None
+    terms: tuple[tuple[str, ...], ...]
+    chance: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Ranked:
     """Candidates, best first: passages' keys and every leg's scores, ``None`` for a leg that took no part.
 
@@ -50,6 +66,8 @@ class _Ranked:
     lexical: Vectors | None
     scores: Vectors
     legs: tuple[Leg, ...]
+    terms: tuple[tuple[str, ...], ...]
+    chance: tuple[float, float] | None
     logits: Vectors | None = None
 
 
@@ -78,9 +96,14 @@ class Retriever:
         self._sample = index.windows[:_SAMPLE]
 
     def retrieve(self, queries: Sequence[Query]) -> list[Reply | QueryError]:
+        """The replies of :meth:`find`, which have no answers."""
+        return [found if isinstance(found, QueryError) else found.reply for found in self.find(queries)]
+
+    def find(self, queries: Sequence[Query], depth: int = 0) -> list[Found | QueryError]:
         """Queries are encoded together, and each succeeds or fails by itself; results in their order.
 
-        In a reply's timings ``encode`` is that of all the queries, and ``total`` begins with their arrival.
+        ``depth`` is how many hits are found at least, shown or not. In a reply's timings ``encode`` is that of all the
+        queries, and ``total`` begins with their arrival.
         """
         arrived = time.perf_counter()
         matching: dict[tuple[tuple[str, ...], tuple[str, ...]], Filter | None] = {}
@@ -94,7 +117,7 @@ class Retriever:
         encoded = time.perf_counter()
         before = {"encode": 1000 * (encoded - encoding), "total": 1000 * (encoded - arrived)}
         return [
-            filter if isinstance(filter, QueryError) else self._search(query, vectors.get(at), filter, before)
+            filter if isinstance(filter, QueryError) else self._search(query, vectors.get(at), filter, before, depth)
             for at, (query, filter) in enumerate(zip(queries, filters, strict=True))
         ]
 
@@ -137,23 +160,25 @@ class Retriever:
         return below(matching)
 
     def _search(
-        self, query: Query, vector: Vectors | None, filter: Filter | None, before: Mapping[str, float]
-    ) -> Reply:
+        self, query: Query, vector: Vectors | None, filter: Filter | None, before: Mapping[str, float], depth: int
+    ) -> Found:
         started = time.perf_counter()
         ranked = self._ranked(query, vector, filter)
         searched = time.perf_counter()
         if query.rerank and self._reranker is not None:
             ranked = self._reranked(self._reranker, query.question, ranked)
         reranking = 1000 * (time.perf_counter() - searched)
-        keys = ranked.keys.tolist()
+        keys, wanted = ranked.keys.tolist(), max(query.top_k, depth)
         found: dict[int, tuple[Passage, str]] = {}
-        order = distinct_first(self._passages(keys, found), min(_DISTINCT, query.top_k), query.top_k)[: query.top_k]
+        order = distinct_first(self._passages(keys, found), min(_DISTINCT, wanted), wanted)[:wanted]
         hits = tuple(Hit(rank, *found[keys[at]], _scores(ranked, at)) for rank, at in enumerate(order, start=1))
         spent = 1000 * (time.perf_counter() - started)
         timings = {"encode": before["encode"], "search": spent - reranking, "total": before["total"] + spent}
         if query.rerank:
             timings["rerank"] = reranking
-        return Reply(query.question, hits, self.index.manifest.id, timings, legs=ranked.legs)
+        shown = hits[: query.top_k]
+        reply = Reply(query.question, shown, self.index.manifest.id, timings, legs=ranked.legs)
+        return Found(reply, hits, vector if ranked.dense is not None else None, ranked.terms, ranked.chance)
 
     def _passages(self, keys: Sequence[int], found: dict[int, tuple[Passage, str]]) -> Iterator[Passage]:
         """The passages of ``keys``, read as far as they are asked for and kept in ``found`` with their titles."""
@@ -167,11 +192,13 @@ class Retriever:
         depth = max(_DEPTH, 2 * query.top_k)
         terms = self.index.lexical.question_terms(query.question) if query.mode != "dense" else []
         by_words = self.index.lexical.search(terms, depth, filter)[0] if terms else np.empty(0, np.int64)
-        legs, by_vector, sees = [], by_words[:0], False
+        legs, by_vector, sees, chance = [], by_words[:0], False, None
         if vector is not None:
             by_vector, best = self._nearest(vector, depth, filter)
+            sample = self.index.vectors.cosines(vector, self._sample)
+            chance = (float(sample.mean()), float(sample.std())) if len(sample) else None
             # A leg that cannot see is better than none.
-            sees = not len(by_words) or not self._is_blind(vector, best, filter)
+            sees = not len(by_words) or not self._is_blind(vector, best, sample, filter)
             legs.append(Leg("dense", sees, "" if sees else _BLIND))
         if query.mode != "dense":
             legs.append(Leg("lexical", bool(len(by_words)), "" if len(by_words) else _NO_TERM))
@@ -186,6 +213,8 @@ class Retriever:
             None if lexical is None else lexical[order],
             scores[order],
             tuple(legs),
+            tuple(terms),
+            chance,
         )
 
     def _reranked(self, reranker: Reranker, question: str, ranked: _Ranked) -> _Ranked:
@@ -204,6 +233,8 @@ class Retriever:
             None if ranked.lexical is None else ranked.lexical[order],
             ranked.scores[order],
             ranked.legs,
+            ranked.terms,
+            ranked.chance,
             logits[by_logit],
         )
 
@@ -218,11 +249,11 @@ class Retriever:
                 return passages, float(cosines[0, 0])
             wanted *= 4
 
-    def _is_blind(self, vector: Vectors, best: float, filter: Filter | None) -> bool:
+    def _is_blind(self, vector: Vectors, best: float, sample: Vectors, filter: Filter | None) -> bool:
         """Of the question and the whole collection, whatever part of it is searched: a few rows hold no high cosine."""
         if filter is not None:
             best = float(self.index.vectors.search(vector[None, :], 1)[1][0, 0])
-        return is_blind(best, self.index.vectors.cosines(vector, self._sample), len(self.index.windows))
+        return is_blind(best, sample, len(self.index.windows))
 
     def _cosines(self, vector: Vectors, passages: Ids) -> Vectors:
         """Of each passage ``(n,)``, the cosine of its nearest window."""

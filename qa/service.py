@@ -8,8 +8,11 @@ from contextlib import contextmanager
 
 import structlog
 
+from qa.answerer import Answerer, Guess
+from qa.calibration import Calibrations, load_calibrations
 from qa.citing import Citer, Citers
 from qa.errors import (
+    CalibrationError,
     EncoderError,
     IndexNotFound,
     NotReady,
@@ -22,6 +25,7 @@ from qa.errors import (
 from qa.models import EncoderFactory, make_encoder, make_reranker
 from qa.protocols import Encoder, Reranker
 from qa.retriever import Retriever
+from qa.sentence_scoring import DEPTH
 from qa.settings import Settings
 from qa.snapshots import Snapshots
 from qa.types import CheckedCitation, CitationClaim, Collection, Limits, Query, Reply, SnapshotDocument, State
@@ -63,6 +67,7 @@ class Service:
         self._encoder: Encoder | None = None
         self._cross_encoder: Reranker | None = None
         self._retriever: Retriever | None = None
+        self._calibrations = Calibrations((), {})
         self._citers = Citers(self._snapshots)
         self._problem: tuple[str, str] | None = ("loading", "the snapshot and its model are being loaded")
         self._logged = ""
@@ -83,11 +88,12 @@ class Service:
             try:
                 # Refuses a snapshot of another model before seconds are spent on loading this one.
                 retriever = Retriever(index, encoder, self.limits, self._reranker(), self._settings.rerank_budget_ms)
+                calibrations = load_calibrations(self._snapshots.folder, encoder.fingerprint)
                 encoder.load()
             except BaseException:
                 index.close()
                 raise
-            self._retriever, self._problem = retriever, None
+            self._retriever, self._problem, self._calibrations = retriever, None, calibrations
             return True
 
     def encoder(self) -> Encoder:
@@ -122,7 +128,7 @@ class Service:
         other._cross_encoder = self._reranker()
         served = self._retriever
         if served is not None and served.index.manifest.id == snapshot:
-            other._retriever, other._problem = served, None
+            other._retriever, other._problem, other._calibrations = served, None, self._calibrations
             yield other
             return
         other.reload()
@@ -202,7 +208,23 @@ class Service:
 
     def ask_many(self, queries: Sequence[Query]) -> list[Reply | QueryError]:
         """In the order given; each query succeeds or fails by itself. Raises NotReady."""
-        return self._ready().retrieve(queries)
+        retriever = self._ready()
+        answerer = self._answerer(retriever)
+        return [
+            found if isinstance(found, QueryError) else answerer.answer(query, found)
+            for query, found in zip(queries, retriever.find(queries, DEPTH), strict=True)
+        ]
+
+    def guess_many(self, queries: Sequence[Query]) -> list[Guess | QueryError]:
+        """The best guesses, none of them judged; for calibrating. Raises NotReady."""
+        retriever = self._ready()
+        answerer = self._answerer(retriever)
+        found = retriever.find(queries, DEPTH)
+        return [each if isinstance(each, QueryError) else answerer.guess(each) for each in found]
+
+    def _answerer(self, retriever: Retriever) -> Answerer:
+        citer = self._citers.of(retriever.index.manifest, retriever.index.store)
+        return Answerer(retriever.index, citer.cite, self._calibrations, self._settings.max_error)
 
     def collection(self) -> Collection:
         """Raises NotReady."""
@@ -245,8 +267,9 @@ def _public_reason(error: Exception) -> tuple[str, str]:
             return "refused", str(error)
         case IndexNotFound():
             return "no-index", "the index is not there; it has to be built again"
-        case SnapshotError():
-            return "damaged", "the current snapshot cannot be used; the server's log says why and what to do"
+        case SnapshotError() | CalibrationError():
+            what = "snapshot" if isinstance(error, SnapshotError) else "calibration"
+            return "damaged", f"the current {what} cannot be used; the server's log says why and what to do"
         case EncoderError():
             return "no-model", "the model cannot be loaded; the server's log says why and what to do"
         case StorageError() | OSError():

@@ -45,6 +45,13 @@ class Settings(BaseSettings):
         description="The most milliseconds that re-ranking one question may take; what is not scored by then keeps its "
         "order.",
     )
+    max_error: float = Field(
+        default=0.3,
+        gt=0,
+        lt=1,
+        description="How often what is answered may be wrong: a question whose answer is less sure is said not to be "
+        "answered by the documents. Certified on held-out questions where the calibration allows it (docs/answers.md).",
+    )
     host: str = Field(default="127.0.0.1", description="The address that the service listens on.")
     port: int = Field(
         default=8000, ge=0, le=65535, description="The port that the service listens on; 0 takes a free one."

@@ -293,7 +293,9 @@ class Answer:
 
     ``text`` is what the citation's span holds. Where ``answerable`` is false it is the best guess, which measurements
     need and nobody is shown. ``sentence`` is the span of the sentence that holds it, in the same document.
-    ``confidence`` is the calibrated probability that the text answers; ``None`` where nothing was calibrated.
+    ``confidence`` is the calibrated probability that the text answers; ``None`` where nothing was calibrated, and
+    ``note`` says why. ``promised_error`` is how often at most answers as sure as this are wrong, certified on held-out
+    questions; ``None`` where nothing was.
     """
 
     answerable: bool
@@ -302,6 +304,8 @@ class Answer:
     citation: Citation | None = None
     sentence: Span | None = None
     alternatives: tuple[Alternative, ...] = ()
+    promised_error: float | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

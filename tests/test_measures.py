@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import ir_measures
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qa.answer_measures import exact_match, f1
+from qa.answer_measures import exact_match, f1, is_right
 from qa.evaluation import Outcome
+from qa.judgments import JudgedQuestion
 from qa.measures import LEVELS, RANKING, calculate, first_ranks, qrels_of, quote_topics, ranking_measures, run_of
 from tests.evaluation_samples import outcome, question
 
@@ -156,3 +158,13 @@ def test_exact_match_and_f1_as_in_squad(answer: str, golds: list[str], exact: fl
 @given(st.text(max_size=30), st.lists(st.text(max_size=30), max_size=3))
 def test_an_exact_match_has_an_f1_of_1_and_f1_is_never_less(answer: str, golds: list[str]) -> None:
     assert 0.0 <= exact_match(answer, golds) <= f1(answer, golds) <= 1.0
+
+
+def test_a_sentence_that_holds_the_answer_is_right_from_a_relevant_document() -> None:
+    asked = JudgedQuestion("q", "Where?", documents={"a": 1}, answers=("Kraków",), answerable=True)
+    text = "Such cities are for example Lublin, Kraków, Gdańsk, Poznań and several others of their kind."
+    assert is_right(asked, text, "a", None) is True
+    assert is_right(asked, text, "b", None) is False
+    assert is_right(asked, "Kraków", "b", None) is True
+    assert is_right(replace(asked, documents={}), text, "b", None) is True
+    assert is_right(replace(asked, answerable=False), "Kraków", "a", None) is False

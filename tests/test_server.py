@@ -102,11 +102,15 @@ def test_it_says_it_is_loading_until_it_is_ready(server: Server) -> None:
 )
 def test_a_question_is_answered_from_the_document(server: Server, question: str, answer: str) -> None:
     reply = server.client.post("/v1/ask", json={"question": question}).raise_for_status().json()
-    assert reply["answer"] is None
     text = server.client.get(f"/v1/documents/{SEED.name}").raise_for_status().json()["text"]
     assert any(answer in passage["text"] for passage in reply["passages"][:3])
     for passage in reply["passages"]:
         assert text[passage["start"] : passage["end"]] == passage["text"]
+    shown = reply["answer"]
+    assert shown["confidence"] is not None
+    assert shown["answerable"] == (shown["text"] is not None)
+    if shown["answerable"]:
+        assert text[shown["citation"]["start"] : shown["citation"]["end"]] == shown["text"]
     assert reply["timings_ms"]["total"] > 0
 
 

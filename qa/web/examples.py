@@ -16,7 +16,25 @@ BATCH: dict[str, JsonValue] = {
 
 RESPONSE: dict[str, JsonValue] = {
     "question": "When does the ferry leave?",
-    "answer": None,
+    "answer": {
+        "answerable": True,
+        "confidence": 0.87,
+        "promised_error": 0.2,
+        "note": "",
+        "text": "noon",
+        "citation": {
+            "document": "timetables/ferry.txt",
+            "start": 20,
+            "end": 24,
+            "page": None,
+            "section": None,
+            "sha256": _SHA256,
+            "text_sha256": _SHA256,
+            "status": "verified",
+        },
+        "sentence": {"start": 0, "end": 25},
+        "alternatives": [],
+    },
     "passages": [
         {
             "rank": 1,
@@ -28,7 +46,7 @@ RESPONSE: dict[str, JsonValue] = {
             "page": None,
             "section": None,
             "scores": {"dense": 0.71, "lexical": 2.4, "fused": 0.91, "rerank": None},
-            "highlights": [],
+            "highlights": [{"start": 0, "end": 25}],
         }
     ],
     "legs": [{"name": "dense", "used": True, "reason": ""}, {"name": "lexical", "used": True, "reason": ""}],

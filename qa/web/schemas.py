@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from qa.types import (
+    Answer,
     CheckedCitation,
     Citation,
     CitationStatus,
@@ -100,6 +101,53 @@ class CitationBody(SpanBody):
         )
 
 
+class AlternativeBody(BaseModel):
+    """Another value that the documents give: `text` is what its citation's span holds."""
+
+    text: str
+    citation: CitationBody
+
+
+class AnswerBody(BaseModel):
+    """What answers, or that the documents do not; `text` is exactly `text[start:end]` of the cited document."""
+
+    answerable: bool = Field(
+        description="False where no answer is sure enough for `QA_MAX_ERROR`; there are passages still, and no text."
+    )
+    confidence: float | None = Field(
+        description="The calibrated probability that the text answers; null where nothing was calibrated."
+    )
+    promised_error: float | None = Field(
+        description="Answers as sure as this are wrong at most so often, certified on held-out questions; null where "
+        "nothing was certified."
+    )
+    note: str = Field(description="Why there is no confidence or no promise, in words; else empty.")
+    text: str | None
+    citation: CitationBody | None
+    sentence: SpanBody | None = Field(description="The span of the sentence that holds it, in the same document.")
+    alternatives: list[AlternativeBody] = Field(description="Where the documents give other values, these.")
+
+    @classmethod
+    def of(cls, answer: Answer) -> AnswerBody:
+        shown = answer.citation if answer.answerable else None
+        return cls(
+            answerable=answer.answerable,
+            confidence=answer.confidence,
+            promised_error=answer.promised_error,
+            note=answer.note,
+            # What is not answered is not shown: the best guess is for measurements.
+            text=answer.text if shown else None,
+            citation=CitationBody.of(shown) if shown else None,
+            sentence=SpanBody(start=answer.sentence.start, end=answer.sentence.end)
+            if shown and answer.sentence
+            else None,
+            alternatives=[
+                AlternativeBody(text=other.text, citation=CitationBody.of(other.citation))
+                for other in (answer.alternatives if shown else ())
+            ],
+        )
+
+
 class VerifyResponse(BaseModel):
     """What has become of a citation."""
 
@@ -137,7 +185,7 @@ class AskResponse(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [examples.RESPONSE]})
 
     question: str
-    answer: None = Field(description="Null until there is an answerer: not a guess.")
+    answer: AnswerBody | None
     passages: list[PassageBody]
     legs: list[LegBody] = Field(description="The legs that the mode names.")
     snapshot: str
@@ -147,7 +195,7 @@ class AskResponse(BaseModel):
     def of(cls, reply: Reply) -> AskResponse:
         return cls(
             question=reply.question,
-            answer=None,
+            answer=AnswerBody.of(reply.answer) if reply.answer else None,
             passages=[PassageBody.of(hit) for hit in reply.hits],
             legs=[LegBody.model_validate(leg, from_attributes=True) for leg in reply.legs],
             snapshot=reply.snapshot,

@@ -1,0 +1,186 @@
+"""Confidence from raw signals: exact bounds, promises that hold, and a file that says what it is of."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import astuple, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from qa.calibrating import Example, alternating, calibrate, fit
+from qa.calibration import CALIBRATION_FILE, SHIPPED, Calibration, Calibrations, FittedOn, regime_of
+from qa.encoders.model_files import DEFAULT_MODEL, locate
+from qa.errors import CalibrationError
+from qa.risk_control import clopper_pearson, learn_threshold, least_error, needed, upper_bound
+from qa.service import Service
+from qa.settings import Settings
+from qa.signals import SIGNALS, Signals
+from qa.types import Leg, Query
+from tests.conftest import Build, hashing_encoder
+
+ENCODER = {"weights": "w", "tokenizer": "t", "precision": "bf16", "runtime": "openvino"}
+
+
+def drawn(n: int, seed: int = 0) -> list[Example]:
+    """Examples whose first signal tells how likely they are right."""
+    random = np.random.default_rng(seed)
+    values = random.uniform(size=(n, len(SIGNALS)))
+    rights = random.uniform(size=n) < 1 / (1 + np.exp(-8 * (values[:, 0] - 0.4)))
+    return [
+        Example(Signals(*map(float, row)), bool(r), at % 2 == 1)
+        for at, (row, r) in enumerate(zip(values, rights, strict=True))
+    ]
+
+
+@given(st.integers(1, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_the_interval_is_scipys(counts: tuple[int, int]) -> None:
+    errors, n = counts
+    exact = binomtest(errors, n).proportion_ci(0.95, method="exact")
+    assert clopper_pearson(errors, n) == pytest.approx((exact.low, exact.high), abs=1e-9)
+
+
+def test_what_cannot_be_certified() -> None:
+    assert least_error(60) == pytest.approx(upper_bound(0, 60))
+    assert 0.048 < least_error(60) < 0.049
+    assert least_error(0) == 1
+    assert least_error(needed(0.05)) <= 0.05 < least_error(needed(0.05) - 1)
+
+
+def test_a_promise_is_kept() -> None:
+    """Over repeated draws the true error at the learned threshold exceeds the promise no oftener than delta allows."""
+    random = np.random.default_rng(1)
+    broken = learned = 0
+    for _ in range(400):
+        confidence = random.uniform(size=1500)
+        right = random.uniform(size=1500) < confidence
+        promise = learn_threshold(0.2, (confidence[:750], right[:750]), (confidence[750:], right[750:]))
+        if promise is not None:
+            learned += 1
+            # Of confidences that are uniform and true, the error above t is (1 - t) / 2.
+            broken += (1 - promise.threshold) / 2 > 0.2
+    assert learned > 300
+    assert broken <= 0.08 * 400
+
+
+def test_too_few_questions_promise_nothing() -> None:
+    confidence, right = np.linspace(0.9, 1, 10), np.ones(10, bool)
+    assert learn_threshold(0.05, (confidence, right), (confidence, right)) is None
+    assert learn_threshold(0.05, ([], []), ([], [])) is None
+
+
+def test_a_fitted_model_tells_right_from_wrong_and_is_calibrated() -> None:
+    model = fit("hybrid", drawn(2000))
+    assert model.measured.auroc is not None
+    assert model.measured.auroc > 0.8
+    assert model.measured.calibration_error < 0.06
+    promise = model.promise(0.1)
+    assert promise is not None
+    assert promise.wrong <= 0.1 * promise.answered
+    assert model.promise(0.001) is None
+
+
+def test_with_few_questions_the_base_is_rescaled() -> None:
+    base = fit("hybrid", drawn(2000))
+    model = fit("hybrid", drawn(80, seed=5), base)
+    ratios = {round(f.weight / b.weight, 6) for f, b in zip(model.features, base.features, strict=True)}
+    assert len(ratios) == 1
+
+
+def test_too_few_are_refused_in_words() -> None:
+    with pytest.raises(CalibrationError, match=r"too few questions .* it takes 10 of each"):
+        fit("hybrid", drawn(12))
+
+
+def test_it_is_written_and_read_whole(tmp_path: Path) -> None:
+    calibration = calibrate({"hybrid": drawn(300)}, [FittedOn("q", "0" * 64, 300)], ENCODER)
+    calibration.write(tmp_path / CALIBRATION_FILE)
+    assert Calibration.read(tmp_path / CALIBRATION_FILE) == calibration
+    assert [path.name for path in tmp_path.iterdir()] == [CALIBRATION_FILE]
+
+
+@pytest.mark.parametrize(
+    "damage", ["{", "[]", '{"format": 1}', "version", "signal", "infinite"], ids=lambda damage: damage[:8]
+)
+def test_a_damaged_one_is_refused_by_name(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / CALIBRATION_FILE
+    calibrate({"hybrid": drawn(300)}, [FittedOn("q", "0" * 64, 300)], ENCODER).write(path)
+    content = json.loads(path.read_text())
+    if damage == "version":
+        content["signals"] = "0"
+    elif damage == "signal":
+        content["models"][0]["features"][0]["name"] = "none such"
+    elif damage == "infinite":
+        content["models"][0]["intercept"] = float("nan")
+    path.write_text(damage if damage[0] in "{[" else json.dumps(content))
+    with pytest.raises(CalibrationError, match=r"calibration\.json is .*qa calibrate again"):
+        Calibration.read(path)
+
+
+def test_an_encoder_is_known_by_its_files_and_not_by_its_precision() -> None:
+    calibration = calibrate({"hybrid": drawn(300)}, [FittedOn("q", "0" * 64, 300)], ENCODER)
+    signals = drawn(1)[0].signals
+    same = Calibrations([calibration], {**ENCODER, "precision": "float32"}).judge("hybrid", signals, 0.2)
+    assert same.confidence is not None
+    other = Calibrations([calibration], {**ENCODER, "weights": "v"}).judge("hybrid", signals, 0.2)
+    assert (other.answerable, other.confidence) == (True, None)
+    assert "this encoder" in other.note
+    unsearched = Calibrations([calibration], ENCODER).judge("hybrid+rerank", signals, 0.2)
+    assert unsearched.confidence is None
+    assert "hybrid+rerank" in unsearched.note
+
+
+def test_less_error_answers_less() -> None:
+    calibrations = Calibrations([calibrate({"hybrid": drawn(2000)}, [], ENCODER)], ENCODER)
+    answered = [
+        sum(calibrations.judge("hybrid", each.signals, error).answerable for each in drawn(500, seed=9))
+        for error in (0.05, 0.1, 0.2, 0.4)
+    ]
+    assert answered == sorted(answered)
+    assert answered[0] < answered[-1]
+
+
+def test_what_is_not_certified_is_said() -> None:
+    model = replace(fit("hybrid", drawn(300)), promises=())
+    calibration = replace(calibrate({"hybrid": drawn(300)}, [], ENCODER), models=(model,))
+    verdict = Calibrations([calibration], ENCODER).judge("hybrid", drawn(1)[0].signals, 0.05)
+    assert verdict.promised_error is None
+    assert "could not be certified" in verdict.note
+
+
+def test_the_legs_that_took_part_decide_the_regime() -> None:
+    both = (Leg("dense", True), Leg("lexical", True))
+    assert regime_of(Query("?"), both) == "hybrid"
+    assert regime_of(Query("?"), (Leg("dense", False, "blind"), both[1])) == "lexical"
+    assert regime_of(Query("?", rerank=True), both) == "hybrid+rerank"
+
+
+def test_the_one_that_ships_fits_the_default_model() -> None:
+    shipped = Calibrations([Calibration.read(SHIPPED)], locate(DEFAULT_MODEL).fingerprint)
+    for mode in ("hybrid", "dense", "lexical"):
+        model = shipped.model(mode)
+        assert model is not None
+        assert model.promises
+        assert model.measured.n >= 500
+
+
+def test_half_of_the_questions_are_held_out() -> None:
+    held_out = alternating(["a", "b", "c", "d"])
+    assert [held_out(id) for id in "abcd"] == [False, True, False, True]
+
+
+def test_an_index_refuses_a_damaged_calibration(settings: Settings, build: Build) -> None:
+    build()
+    (settings.indexes / settings.name / CALIBRATION_FILE).write_text("{")
+    with pytest.raises(CalibrationError):
+        Service(settings, make=hashing_encoder).reload()
+
+
+def test_signals_are_numbers_in_the_order_of_their_names() -> None:
+    signals = drawn(1)[0].signals
+    assert signals.values == astuple(signals)
+    assert len(SIGNALS) == len(signals.values)

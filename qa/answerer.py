@@ -13,7 +13,8 @@ from qa.answer_types import answer_types
 from qa.calibration import Calibrations, regime_of
 from qa.disagreement import alternatives, phrase_span, phrase_text
 from qa.index import Index
-from qa.protocols import Cite
+from qa.protocols import AnswerReader, Cite
+from qa.reading import read_span
 from qa.retriever import Found
 from qa.sentence_scoring import DEPTH, Candidate, asked, candidates
 from qa.signals import Signals, signals
@@ -34,13 +35,22 @@ class Answerer:
     Args:
         calibrations: what turns signals into a confidence; without one that fits an answer has none.
         max_error: how often what is answered may be wrong.
+        reader: chooses the span that answers; without one, sentences are scored by meaning and words.
     """
 
-    def __init__(self, index: Index, cite: Cite, calibrations: Calibrations, max_error: float) -> None:
+    def __init__(
+        self,
+        index: Index,
+        cite: Cite,
+        calibrations: Calibrations,
+        max_error: float,
+        reader: AnswerReader | None = None,
+    ) -> None:
         self._index = index
         self._cite = cite
         self._calibrations = calibrations
         self._max_error = max_error
+        self._reader = reader
 
     def answer(self, query: Query, found: Found) -> Reply:
         """The reply with an answer, or the best guess marked as not answerable."""
@@ -48,7 +58,9 @@ class Answerer:
         guess = self.guess(found)
         answer = guess.reply.answer
         if answer is not None and guess.signals is not None:
-            verdict = self._calibrations.judge(regime_of(query, found.reply.legs), guess.signals, self._max_error)
+            verdict = self._calibrations.judge(
+                regime_of(query, found.reply.legs, reads=self._reader is not None), guess.signals, self._max_error
+            )
             answer = replace(
                 answer,
                 answerable=verdict.answerable,
@@ -69,6 +81,9 @@ class Answerer:
         ranked = _distinct(sorted((c for c in every if c.hit.rank <= DEPTH), key=lambda each: -each.score))
         if not ranked:
             return Guess(replace(reply, answer=Answer(answerable=False, confidence=None)), None)
+        read = None
+        if self._reader is not None and (read := read_span(self._reader, found, ranked)) is not None:
+            ranked = [read.candidate, *(each for each in ranked if each.span != read.candidate.span)]
         best = ranked[0]
         span = phrase_span(best)
         document = best.hit.passage.document
@@ -84,7 +99,7 @@ class Answerer:
             sentence=best.span,
             alternatives=tuple(others),
         )
-        return Guess(replace(reply, answer=answer), signals(found, ranked, question))
+        return Guess(replace(reply, answer=answer), signals(found, ranked, question, read.score if read else 0.0))
 
 
 def _distinct(ranked: Sequence[Candidate]) -> list[Candidate]:

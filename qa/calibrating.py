@@ -183,7 +183,8 @@ def calibrate_index(
     service = Service(settings, make, snapshot=judged.inputs.snapshot)
     service.reload()
     held_out = alternating([question.id for question in judged.questions])
-    parts = {str(mode): examples(service, judged, mode, held_out, lambda: None) for mode in MODES}
+    reads = "+reader" if settings.reader else ""
+    parts = {f"{mode}{reads}": examples(service, judged, mode, held_out, lambda: None) for mode in MODES}
     encoder = service.encoder().fingerprint
     shipped = load_calibrations(None, encoder)
     on = FittedOn(questions.name, questions.sha256, len(judged.questions))

@@ -175,11 +175,13 @@ class Calibrations:
         return Verdict(confidence >= promise.threshold, confidence, promise.error, "")
 
 
-def regime_of(query: Query, legs: Sequence[Leg]) -> str:
-    """By the legs that took part, whatever was asked for, and whether a cross-encoder ordered what they found."""
+def regime_of(query: Query, legs: Sequence[Leg], *, reads: bool = False) -> str:
+    """By the legs that took part, whatever was asked for, and what chose among what they found: a cross-encoder the
+    order, an answer reader the span (``reads``).
+    """
     used = {leg.name for leg in legs if leg.used}
     searched = "hybrid" if len(used) > 1 else next(iter(used), query.mode)
-    return f"{searched}+rerank" if query.rerank else searched
+    return searched + "+rerank" * query.rerank + "+reader" * reads
 
 
 def encoder_key(fingerprint: Mapping[str, Any]) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 # The filter columns that every row of both indexes carries: the id of its document, and the headings above it.
 DOCUMENT_COLUMN, PATH_COLUMN = COLUMNS = ("document", "path")
 _BETWEEN_TITLES = "\x1f"
+_NO_MORE: tuple[str, Iterator[Passage]] = ("", iter(()))
 
 
 def columns_of(passage: Passage) -> dict[str, str]:
@@ -152,11 +154,14 @@ def _check_counts(folder: Path, index: Index) -> None:
 
 
 def _check_texts(store: Store) -> None:
-    document = None
-    for passage in store.all_passages():
-        if document is None or document.id != passage.document:
-            document = store.document(passage.document)
-            if text_sha256(document.text) != store.text_sha256(document.id):
-                raise SnapshotCorrupt(f"the text of {document.id} is not what was indexed; build the index again")
-        if document.text[passage.start : passage.end] != passage.text:
-            raise SnapshotCorrupt(f"passage {passage.id} is not {document.id}[{passage.start}:{passage.end}]")
+    of_documents = groupby(store.all_passages(), key=lambda passage: passage.document)
+    document, passages = next(of_documents, _NO_MORE)
+    for id, text, expected in store.texts():
+        if text_sha256(text) != expected:
+            raise SnapshotCorrupt(f"the text of {id} is not what was indexed; build the index again")
+        if id != document:
+            continue
+        for passage in passages:
+            if text[passage.start : passage.end] != passage.text:
+                raise SnapshotCorrupt(f"passage {passage.id} is not {id}[{passage.start}:{passage.end}]")
+        document, passages = next(of_documents, _NO_MORE)

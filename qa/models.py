@@ -1,4 +1,4 @@
-"""The wiring of models: encoder and re-ranker as the settings name them. Imports neither readers nor indexing."""
+"""The wiring of models: encoder, re-ranker and answer reader as the settings name them. Imports no indexing."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from qa.encoders.compiled_files import MODELS_FOLDER
-from qa.encoders.model_files import locate, locate_reranker
-from qa.protocols import Encoder, Reranker
+from qa.encoders.model_files import locate, locate_answer_reader, locate_reranker
+from qa.protocols import AnswerReader, Encoder, Reranker
 from qa.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,6 +44,19 @@ def make_reranker(
     from qa.encoders.cross_encoder import choose_reranker
 
     return choose_reranker(locate_reranker(settings.reranker), _runtime(settings, threads), stage)
+
+
+def make_answer_reader(settings: Settings, *, threads: int) -> AnswerReader | None:
+    """The question-answering model that the settings name, not loaded yet; ``None`` where they name none.
+
+    Raises:
+        ModelNotFound: there is no such model.
+    """
+    if not settings.reader:
+        return None
+    from qa.encoders.answer_reader import TransformersAnswerReader
+
+    return TransformersAnswerReader(locate_answer_reader(settings.reader), threads=settings.threads or threads)
 
 
 def _runtime(settings: Settings, threads: int) -> Runtime:

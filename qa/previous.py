@@ -50,6 +50,7 @@ class Previous:
         self._store = store
         self._created = created
         self.is_followed = is_followed
+        self._sums = store.source_sums()
         self._lines = store.report()
         # Two lines have one id where a name that cannot be read is shown like one that can.
         self._reports = {line.id: line for line in sorted(self._lines, key=lambda line: line.status != "skipped")}
@@ -78,7 +79,7 @@ class Previous:
 
     def content(self, id: str) -> Content | None:
         """``None`` where the snapshot has no document of this id."""
-        if self._store.source_sha256(id) is None:
+        if id not in self._sums:
             return None
         return Content(self._store.document(id), tuple(self._store.passages_of(id)))
 
@@ -108,7 +109,8 @@ class Previous:
         return content, report
 
     def source_sha256(self, id: str) -> str | None:
-        return self._store.source_sha256(id)
+        """Of the bytes that a document was read from; ``None`` where the snapshot has no such document."""
+        return self._sums.get(id)
 
     def is_as_found(self, found: Sequence[Source | FileReport]) -> bool:
         """Whether no file was added, changed or removed, so far as can be told without reading one."""

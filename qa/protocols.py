@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from qa.filters import Filter
+from qa.types import Span
 
 if TYPE_CHECKING:
     from qa.types import Citation, Ids, Vectors
@@ -85,6 +86,36 @@ class Reranker(Protocol):
 
     def score(self, question: str, passages: Sequence[str]) -> Vectors:
         """Logits ``(n,)`` float32 of ``n`` passages, before any activation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The span of a text that a model takes for the answer to a question.
+
+    ``score`` is the sum of the logits of its start and end, less that of "there is no answer here": above 0 the model
+    holds it for one. Comparable over texts of one question.
+    """
+
+    span: Span
+    score: float
+
+
+class AnswerReader(Protocol):
+    """An extractive question-answering model. Thread-safe."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it; decides nothing."""
+
+    def load(self) -> None:
+        """Load the weights now, which may take seconds; otherwise the first use does.
+
+        Raises:
+            ModelNotFound: the model cannot be loaded.
+        """
+
+    def read(self, question: str, texts: Sequence[str]) -> Sequence[Reading | None]:
+        """The best span of each of ``n`` texts, ``None`` where a text has nothing to read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ from qa.errors import (
     SnapshotIncompatible,
     StorageError,
 )
-from qa.models import EncoderFactory, make_encoder, make_reranker
-from qa.protocols import Encoder, Reranker
+from qa.models import EncoderFactory, make_answer_reader, make_encoder, make_reranker
+from qa.protocols import AnswerReader, Encoder, Reranker
 from qa.retriever import Retriever
 from qa.sentence_scoring import DEPTH
 from qa.settings import Settings
@@ -66,6 +66,7 @@ class Service:
         self._making = threading.Lock()
         self._encoder: Encoder | None = None
         self._cross_encoder: Reranker | None = None
+        self._answer_reader: AnswerReader | None = None
         self._retriever: Retriever | None = None
         self._calibrations = Calibrations((), {})
         self._citers = Citers(self._snapshots)
@@ -90,6 +91,7 @@ class Service:
                 retriever = Retriever(index, encoder, self.limits, self._reranker(), self._settings.rerank_budget_ms)
                 calibrations = load_calibrations(self._snapshots.folder, encoder.fingerprint)
                 encoder.load()
+                self._reader()
             except BaseException:
                 index.close()
                 raise
@@ -116,6 +118,15 @@ class Service:
                     self._cross_encoder.load()
             return self._cross_encoder
 
+    def _reader(self) -> AnswerReader | None:
+        """The one answer reader of this process, loaded at the first call; ``None`` where the settings name none."""
+        with self._making:
+            if self._answer_reader is None:
+                self._answer_reader = make_answer_reader(self._settings, threads=1)
+                if self._answer_reader is not None:
+                    self._answer_reader.load()
+            return self._answer_reader
+
     @contextmanager
     def pinned(self, snapshot: str) -> Iterator[Service]:
         """A service of one snapshot, whichever becomes current, with the models of this one.
@@ -125,7 +136,7 @@ class Service:
             EncoderError: the model cannot be used.
         """
         other = Service(self._settings, lambda settings, *, threads: self.encoder(), snapshot=snapshot)
-        other._cross_encoder = self._reranker()
+        other._cross_encoder, other._answer_reader = self._reranker(), self._reader()
         served = self._retriever
         if served is not None and served.index.manifest.id == snapshot:
             other._retriever, other._problem, other._calibrations = served, None, self._calibrations
@@ -224,7 +235,7 @@ class Service:
 
     def _answerer(self, retriever: Retriever) -> Answerer:
         citer = self._citers.of(retriever.index.manifest, retriever.index.store)
-        return Answerer(retriever.index, citer.cite, self._calibrations, self._settings.max_error)
+        return Answerer(retriever.index, citer.cite, self._calibrations, self._settings.max_error, self._answer_reader)
 
     def collection(self) -> Collection:
         """Raises NotReady."""

@@ -39,6 +39,11 @@ class Settings(BaseSettings):
         description="A sentence-transformers cross-encoder that may order what was found anew: the folder it lies in, "
         "or its name on a hub. None by default.",
     )
+    reader: str = Field(
+        default="",
+        description="An extractive question-answering model that chooses the span that answers: the folder it lies in, "
+        "or its name on a hub. None by default: then sentences are scored by meaning and words.",
+    )
     rerank_budget_ms: float = Field(
         default=200.0,
         gt=0,

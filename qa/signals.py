@@ -26,7 +26,7 @@ class Signals:
     that of its neighbours; ``window`` is its cosine, ``margin`` how far it is above the second. ``agree`` is 1 where
     meaning and words put the same passage first, ``first`` the reciprocal of the passage's rank. ``phrase`` is 1 where
     it holds one clear phrase of the kind that is asked for, ``no_phrase`` where a kind is asked for and it holds none,
-    ``heading`` where it adds hardly a word.
+    ``heading`` where it adds hardly a word. ``reader`` is the score of the reader's span; 0 without a reader.
     """
 
     top: float
@@ -43,6 +43,7 @@ class Signals:
     phrase: float
     no_phrase: float
     heading: float
+    reader: float = 0.0
 
     @property
     def values(self) -> tuple[float, ...]:
@@ -53,7 +54,7 @@ class Signals:
 SIGNALS = tuple(field.name for field in fields(Signals))
 
 
-def signals(found: Found, ranked: Sequence[Candidate], question: Asked) -> Signals:
+def signals(found: Found, ranked: Sequence[Candidate], question: Asked, reader: float = 0.0) -> Signals:
     """Of the best of ``ranked``, which is not empty."""
     best = ranked[0]
     dense = [(hit.scores.dense or 0.0, hit.passage.document) for hit in found.hits]
@@ -76,4 +77,5 @@ def signals(found: Found, ranked: Sequence[Candidate], question: Asked) -> Signa
         phrase=float(best.phrase is not None and best.phrase.is_clear),
         no_phrase=float(bool(question.types) and best.phrase is None),
         heading=float(best.new < 3),
+        reader=reader,
     )

@@ -200,15 +200,13 @@ class Store:
         )
         return (None if page is None else int(page[0])), (None if section is None else str(section[0]))
 
-    def source_sha256(self, id: str) -> str | None:
-        """Of the bytes that a document was read from; ``None`` where there is no such document."""
-        row = self._one("SELECT source_sha256 FROM documents WHERE id = ?", (id,))
-        return None if row is None else str(row[0])
+    def source_sums(self) -> dict[str, str]:
+        """Of every document's id, the SHA-256 of the bytes that it was read from."""
+        return dict(self._all("SELECT id, source_sha256 FROM documents"))
 
-    def text_sha256(self, id: str) -> str:
-        """Of a document's canonical text, as it was written."""
-        (digest,) = self._one("SELECT text_sha256 FROM documents WHERE id = ?", (id,))
-        return str(digest)
+    def texts(self) -> Iterator[tuple[str, str, str]]:
+        """Streamed, in the order of :meth:`all_passages`: id, canonical text, and its SHA-256 as it was written."""
+        yield from self._connection.execute("SELECT id, text, text_sha256 FROM documents ORDER BY number")
 
 
 def _not_found(id: str) -> DocumentNotFound:

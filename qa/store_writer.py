@@ -73,16 +73,17 @@ class StoreWriter:
                 document.text,
             ),
         )
-        self._connection.executemany(
-            "INSERT INTO sections VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [(number, i, s.title, s.level, s.start, s.body, s.end) for i, s in enumerate(document.sections)],
-        )
-        self._connection.executemany(
-            "INSERT INTO pages VALUES (?, ?, ?, ?)", [(number, p.number, p.start, p.end) for p in document.pages]
-        )
-        self._connection.executemany(
-            "INSERT INTO excluded VALUES (?, ?, ?)", [(number, span.start, span.end) for span in document.excluded]
-        )
+        rows: dict[str, list[tuple[object, ...]]] = {
+            "INSERT INTO sections VALUES (?, ?, ?, ?, ?, ?, ?)": [
+                (number, i, s.title, s.level, s.start, s.body, s.end) for i, s in enumerate(document.sections)
+            ],
+            "INSERT INTO pages VALUES (?, ?, ?, ?)": [(number, p.number, p.start, p.end) for p in document.pages],
+            "INSERT INTO excluded VALUES (?, ?, ?)": [(number, span.start, span.end) for span in document.excluded],
+        }
+        # Most files have none of the three, and there may be a hundred thousand files.
+        for statement, values in rows.items():
+            if values:
+                self._connection.executemany(statement, values)
         return number
 
     def add_passages(self, rows: Iterable[tuple[int, Passage]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,11 @@ from qa.calibrating import MODES
 from qa.disagreement import differs, value
 from qa.indexing import SilentListener, update
 from qa.phrases import PHRASES, phrases
+from qa.protocols import Reading
 from qa.readers.registry import read_source
 from qa.service import Service
 from qa.settings import Settings
-from qa.types import Mode, Query, Reply
+from qa.types import Mode, Query, Reply, Span
 from tests.conftest import SEED, Build, hashing_encoder
 
 FIGHTERS = "How many ISIS fighters are in Mosul?"
@@ -90,6 +92,43 @@ def test_documents_that_agree_are_no_alternatives(settings: Settings, build: Bui
     texts = [answer.text, *(other.text for other in answer.alternatives)]
     assert len(texts) == 2
     assert "1,300 metres" in texts
+
+
+class Finder:
+    """Reads as one that is sure of whatever it looks for."""
+
+    name = "finder"
+
+    def __init__(self, *wanted: str) -> None:
+        self._wanted = wanted
+
+    def load(self) -> None:
+        pass
+
+    def read(self, question: str, texts: Sequence[str]) -> list[Reading | None]:
+        return [self._in(text) for text in texts]
+
+    def _in(self, text: str) -> Reading | None:
+        found = [(text.find(each), each) for each in self._wanted if each in text]
+        return Reading(Span(found[0][0], found[0][0] + len(found[0][1])), 5.0) if found else None
+
+
+@pytest.mark.parametrize("wanted", ["7,000", "Qassim al-Maliki"])
+def test_a_reader_chooses_the_span(seeded: Service, monkeypatch: pytest.MonkeyPatch, wanted: str) -> None:
+    monkeypatch.setattr(seeded, "_answer_reader", Finder(wanted))
+    reply = seeded.ask(Query(FIGHTERS))
+    require_spans(seeded, reply)
+    assert reply.answer is not None
+    assert reply.answer.text == wanted
+
+
+def test_where_the_reader_finds_nothing_a_sentence_answers(seeded: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    without = seeded.ask(Query(FIGHTERS)).answer
+    monkeypatch.setattr(seeded, "_answer_reader", Finder("no such words"))
+    found = seeded.ask(Query(FIGHTERS)).answer
+    assert without is not None
+    assert found is not None
+    assert found.text == without.text
 
 
 def test_another_encoder_has_no_confidence_and_says_so(seeded: Service) -> None:

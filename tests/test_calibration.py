@@ -157,6 +157,7 @@ def test_the_legs_that_took_part_decide_the_regime() -> None:
     assert regime_of(Query("?"), both) == "hybrid"
     assert regime_of(Query("?"), (Leg("dense", False, "blind"), both[1])) == "lexical"
     assert regime_of(Query("?", rerank=True), both) == "hybrid+rerank"
+    assert regime_of(Query("?", rerank=True), both, reads=True) == "hybrid+rerank+reader"
 
 
 def test_the_one_that_ships_fits_the_default_model() -> None:

@@ -73,3 +73,17 @@ def tiny_cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_answer_reader(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
+    """Makes an extractive question-answering model, laid out as those on hubs are."""
+
+    def make(window: int = 64) -> Path:
+        from transformers import BertForQuestionAnswering
+
+        folder = tmp_path_factory.mktemp("bert") / "reader"
+        BertForQuestionAnswering(_bert(folder, window)).save_pretrained(folder)
+        return folder
+
+    return make

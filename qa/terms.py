@@ -75,16 +75,22 @@ def _term(word: str, language: str) -> tuple[str, ...]:
 
 def words(text: str, languages: Sequence[str]) -> Iterator[Word]:
     """The words of a text in order, each with one form for every language; of a run without spaces, its n-grams."""
+    languages = tuple(languages)
     for match in _WORD.finditer(text):
         found, span = match.group(), Span(match.start(), match.end())
         if match.lastgroup == "run":
             yield from _grams(found, span.start)
         elif match.lastgroup == "number":
             yield Word(span, (_digits(found),))
-        elif not _is_elided(text, span):
-            normal = _normal(found)
-            if forms := tuple(dict.fromkeys(form for code in languages if (form := _stem(normal, code)))):
-                yield Word(span, forms)
+        elif not _is_elided(text, span) and (forms := _forms(found, languages)):
+            yield Word(span, forms)
+
+
+@lru_cache(maxsize=1 << 16)
+def _forms(word: str, languages: tuple[str, ...]) -> tuple[str, ...]:
+    """What a word as it is written may be indexed under; answering looks at every word of the passages found."""
+    normal = _normal(word)
+    return tuple(dict.fromkeys(form for code in languages if (form := _stem(normal, code))))
 
 
 def _grams(run: str, start: int) -> Iterator[Word]:

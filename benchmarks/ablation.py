@@ -22,7 +22,8 @@ import numpy as np
 from benchmarks.question_sets import JudgedQuestion, load_corpus, load_questions
 from qa.fusion import LEXICAL_WEIGHT, is_blind
 from qa.languages import detect_language
-from qa.lexical import LexicalIndex, LexicalRow, LexicalWriter
+from qa.lexical import LexicalIndex
+from qa.lexical_writer import LexicalRow, LexicalWriter
 from qa.models import make_encoder
 from qa.protocols import Encoder
 from qa.settings import Settings

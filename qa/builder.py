@@ -14,7 +14,8 @@ from qa.embedding_cache import EmbeddingCache
 from qa.errors import NothingToIndex
 from qa.index import COLUMNS
 from qa.languages import detect_language, prepare_detection
-from qa.lexical import LEXICAL_FINGERPRINT, LexicalWriter
+from qa.lexical_format import LEXICAL_FINGERPRINT
+from qa.lexical_writer import LexicalWriter
 from qa.previous import Content, Previous, modified_ns, trusted
 from qa.protocols import Encoder
 from qa.readers.isolation import ReadSource

@@ -1,8 +1,4 @@
-"""BM25 over passages, in tantivy: written once, into a snapshot's folder, and then only read.
-
-Okapi BM25 as Lucene counts it (Robertson & Zaragoza, 2009, "The Probabilistic Relevance Framework"), k1 1.2, b 0.75.
-The terms are ours (``qa.terms``); tantivy is given them parted by blanks.
-"""
+"""BM25 over the passages of a snapshot, in tantivy: read, never written."""
 
 from __future__ import annotations
 
@@ -10,10 +6,8 @@ import json
 import math
 import shutil
 import tempfile
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,102 +15,20 @@ import numpy as np
 
 from qa.errors import LexicalIndexError, SnapshotCorrupt, StorageError
 from qa.filters import And, Eq, Filter, In, Range
-from qa.terms import TERMS_VERSION, distinct, passage_terms, words
+from qa.lexical_format import FORMAT, LEXICAL_FOLDER, META, sound, tantivy
+from qa.terms import distinct, words
 
 if TYPE_CHECKING:
     from qa.types import Ids, Vectors
 
-LEXICAL_FOLDER = "lexical"
-LEXICAL_FINGERPRINT = {"terms": TERMS_VERSION, "k1": 1.2, "b": 0.75}
-
-_META = "terms.json"
-_FORMAT = "1"
-# What tantivy holds in memory before it writes a segment: a build's memory does not grow with the collection.
-_HEAP_BYTES = 64_000_000
 # Scores are sums of 32-bit numbers; what differs after this many decimals does not differ.
 _DECIMALS = 5
 _TIE_MARGIN = 32
 _REMOVALS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class LexicalRow:
-    """A passage for the index: ``columns`` are what filters look at, as in :class:`qa.types.VectorRows`."""
-
-    key: int
-    text: str
-    language: str
-    columns: dict[str, str]
-
-
-class LexicalWriter:
-    """Writes ``folder/lexical``. Left without :meth:`finish` it writes nothing more: the folder can be removed.
-
-    Raises:
-        StorageError: from every method, where the disk is full or cannot be written.
-    """
-
-    def __init__(self, folder: Path, columns: Sequence[str]) -> None:
-        self._folder = folder / LEXICAL_FOLDER
-        self._languages: Counter[str] = Counter()
-        self._columns = tuple(columns)
-        self._is_finished = False
-        try:
-            self._folder.mkdir()
-            self._index = _tantivy().Index(_schema(self._columns), str(self._folder))
-            self._index.config_reader(reload_policy="manual")
-            # One thread: the same passages in the same order make the same segments.
-            self._writer = self._index.writer(heap_size=_HEAP_BYTES, num_threads=1)
-        except (OSError, ValueError) as error:
-            raise self._unwritten(error) from error
-
-    def __enter__(self) -> LexicalWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if not self._is_finished:
-            # Its threads would go on writing into a folder that is being removed.
-            # RuntimeError: they ended already, in a commit that failed.
-            with suppress(OSError, ValueError, RuntimeError):
-                self._writer.rollback()
-            with suppress(OSError, ValueError, RuntimeError):
-                self._writer.wait_merging_threads()
-
-    def add(self, rows: Iterable[LexicalRow]) -> None:
-        tantivy = _tantivy()
-        try:
-            for row in rows:
-                self._languages[row.language] += 1
-                document = tantivy.Document()
-                document.add_integer("key", row.key)
-                document.add_text("text", " ".join(passage_terms(row.text, row.language)))
-                for name in self._columns:
-                    document.add_text(name, _sound(row.columns[name]))
-                self._writer.add_document(document)
-        except ValueError as error:
-            raise self._unwritten(error) from error
-
-    def finish(self) -> None:
-        meta = {"format": _FORMAT, "columns": self._columns, "languages": dict(sorted(self._languages.items()))}
-        try:
-            self._writer.commit()
-            self._writer.wait_merging_threads()
-            self._is_finished = True
-            (self._folder / _META).write_text(json.dumps(meta), encoding="utf-8")
-        except (OSError, ValueError) as error:
-            raise self._unwritten(error) from error
-        # Locks of the writer, which is done: a reader makes its own, elsewhere.
-        for lock in self._folder.glob(".tantivy-*.lock"):
-            lock.unlink()
-
-    def _unwritten(self, error: Exception) -> StorageError:
-        return StorageError(
-            f"cannot write {self._folder} ({error}); check the folder's permissions and the disk's free space"
-        )
-
-
 class LexicalIndex:
-    """Reads what :class:`LexicalWriter` wrote. Thread-safe.
+    """Reads what :class:`qa.lexical_writer.LexicalWriter` wrote. Thread-safe.
 
     tantivy makes lock files where it opens an index, and a snapshot never changes and may lie on a disk that cannot be
     written: it is opened through links in a folder of its own, which is gone once the files are mapped.
@@ -128,14 +40,14 @@ class LexicalIndex:
     def __init__(self, folder: Path) -> None:
         source = folder / LEXICAL_FOLDER
         try:
-            meta = json.loads((source / _META).read_bytes())
-            if meta["format"] != _FORMAT:
+            meta = json.loads((source / META).read_bytes())
+            if meta["format"] != FORMAT:
                 raise ValueError(f"format {meta['format']}")
             self._columns = frozenset(meta["columns"])
             #: ISO 639-1 codes of the passages' languages, the commonest first; empty for those without stemmer.
             self.languages = tuple(sorted(meta["languages"], key=lambda code: (-meta["languages"][code], code)))
             with _links(source) as view:
-                self._index = _tantivy().Index.open(str(view))
+                self._index = tantivy().Index.open(str(view))
                 # By default a thread looks for commits, and makes a lock file whenever it does.
                 self._index.config_reader(reload_policy="manual")
                 self._searcher = self._index.searcher()
@@ -147,7 +59,7 @@ class LexicalIndex:
 
     def keys(self) -> Ids:
         """``(n,)`` of all passages, ascending."""
-        hits = self._searcher.search(_tantivy().Query.all_query(), limit=max(1, len(self)), count=False).hits
+        hits = self._searcher.search(tantivy().Query.all_query(), limit=max(1, len(self)), count=False).hits
         return np.sort(self._keys(hits))
 
     def question_terms(self, question: str) -> list[tuple[str, ...]]:
@@ -189,7 +101,7 @@ class LexicalIndex:
         """BM25 scores of given passages; those that hold none of the terms are left out."""
         if not keys or (query := self._scoring(terms)) is None:
             return {}
-        given = _tantivy().Query.term_set_query(self._index.schema, "key", list(keys))
+        given = tantivy().Query.term_set_query(self._index.schema, "key", list(keys))
         hits = self._searcher.search(self._within(query, given), limit=len(keys), count=False).hits
         scores = _rounded(hits)
         return dict(zip(self._keys(hits).tolist(), scores.tolist(), strict=True))
@@ -200,24 +112,24 @@ class LexicalIndex:
 
     def _scoring(self, terms: Sequence[tuple[str, ...]]) -> Any:
         """``None`` where no passage holds any of the terms."""
-        tantivy = _tantivy()
+        library = tantivy()
         forms = sorted({form for forms in terms for form in forms if self._searcher.doc_freq("text", form)})
         if not forms:
             return None
-        queries = (tantivy.Query.term_query(self._index.schema, "text", form, "freq") for form in forms)
-        return tantivy.Query.boolean_query([(tantivy.Occur.Should, query) for query in queries])
+        queries = (library.Query.term_query(self._index.schema, "text", form, "freq") for form in forms)
+        return library.Query.boolean_query([(library.Occur.Should, query) for query in queries])
 
     def _within(self, query: Any, limits: Any) -> Any:
-        tantivy = _tantivy()
-        silent = tantivy.Query.const_score_query(limits, 0.0)
-        return tantivy.Query.boolean_query([(tantivy.Occur.Must, query), (tantivy.Occur.Must, silent)])
+        library = tantivy()
+        silent = library.Query.const_score_query(limits, 0.0)
+        return library.Query.boolean_query([(library.Occur.Must, query), (library.Occur.Must, silent)])
 
     def _filtering(self, filter: Filter) -> Any:
-        tantivy = _tantivy()
+        library = tantivy()
         match filter:
             case And(filters):
-                parts = [(tantivy.Occur.Must, self._filtering(part)) for part in filters]
-                return tantivy.Query.boolean_query(parts) if parts else tantivy.Query.all_query()
+                parts = [(library.Occur.Must, self._filtering(part)) for part in filters]
+                return library.Query.boolean_query(parts) if parts else library.Query.all_query()
             case Eq(column, value):
                 return self._one_of(column, [value])
             case In(column, values):
@@ -228,28 +140,14 @@ class LexicalIndex:
     def _one_of(self, column: str, values: list[str]) -> Any:
         if column not in self._columns:
             raise LexicalIndexError(f"no filter column {column!r}; declared are {sorted(self._columns)}")
-        tantivy = _tantivy()
+        library = tantivy()
         if not values:
-            return tantivy.Query.empty_query()
-        return tantivy.Query.term_set_query(self._index.schema, column, [_sound(value) for value in values])
-
-
-def _sound(value: str) -> str:
-    """Halves of surrogate pairs, which file names and damaged texts hold, cannot be written."""
-    return value.encode("utf-8", "replace").decode()
+            return library.Query.empty_query()
+        return library.Query.term_set_query(self._index.schema, column, [sound(value) for value in values])
 
 
 def _rounded(hits: Sequence[tuple[float, Any]]) -> Vectors:
     return np.round(np.array([score for score, _ in hits], dtype=np.float64), _DECIMALS).astype(np.float32)
-
-
-def _schema(columns: Iterable[str]) -> Any:
-    builder = _tantivy().SchemaBuilder()
-    builder.add_integer_field("key", indexed=True, fast=True)
-    builder.add_text_field("text", tokenizer_name="whitespace", index_option="freq")
-    for name in columns:
-        builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
-    return builder.build()
 
 
 @contextmanager
@@ -274,9 +172,3 @@ def _links(source: Path) -> Iterator[Path]:
             shutil.rmtree(view, ignore_errors=True)
             if not view.exists():
                 break
-
-
-def _tantivy() -> Any:
-    import tantivy
-
-    return tantivy

@@ -10,7 +10,7 @@ import numpy as np
 
 from qa.embedding import Embedding
 from qa.index import COLUMNS, columns_of
-from qa.lexical import LexicalRow, LexicalWriter
+from qa.lexical_writer import LexicalRow, LexicalWriter
 from qa.protocols import VectorIndex, VectorRows
 from qa.store_schema import passage_key, window_key
 from qa.store_writer import StoreWriter

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from pathlib import Path
-from urllib.parse import quote
-
-import jinja2
 from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, Response
 
@@ -15,23 +9,21 @@ from qa.errors import NotReady, QueryError
 from qa.types import Query, State
 from qa.web.ports import AskService
 from qa.web.problems import RETRY_SECONDS, Problem
+from qa.web.rendering import FOLDER, render
 from qa.web.validation import check
-
-FOLDER = Path(__file__).parent
-HTML = "text/html; charset=utf-8"
 
 router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
-async def ask_page(request: Request, q: str | None = None) -> Response:
+async def askrender(request: Request, q: str | None = None) -> Response:
     """One field; with a question in the address, its passages below."""
     service: AskService = request.app.state.service
     state = service.state()
     if not state.ready:
         return _not_ready(state, q)
     if q is None:
-        return _page("ask.html", state, question="", focus=True)
+        return render("ask.html", state, question="", focus=True)
     query = Query(q)
     if errors := check(query, service.limits):
         return _refused(state, q, " ".join(error.message for error in errors))
@@ -42,7 +34,7 @@ async def ask_page(request: Request, q: str | None = None) -> Response:
     except NotReady:
         return _not_ready(service.state(), q)
     # Asked again: a snapshot may have been switched meanwhile, and the page names the one that answered.
-    return _page("ask.html", service.state(), question=q, reply=reply)
+    return render("ask.html", service.state(), question=q, reply=reply)
 
 
 @router.get("/favicon.ico")
@@ -58,11 +50,11 @@ def problem(request: Request, problem: Problem) -> Response:
     if is_for_programs or "text/html" not in request.headers.get("accept", ""):
         return problem.response()
     # Without the service's state: the service may be what failed.
-    return _page("problem.html", None, problem.status, problem.headers, problem=problem)
+    return render("problem.html", None, problem.status, problem.headers, problem=problem)
 
 
 def _refused(state: State, question: str, message: str) -> Response:
-    return _page("ask.html", state, 422, question=question, error=message, focus=True)
+    return render("ask.html", state, 422, question=question, error=message, focus=True)
 
 
 def _not_ready(state: State, question: str | None) -> Response:
@@ -70,51 +62,4 @@ def _not_ready(state: State, question: str | None) -> Response:
     if state.status == "loading":
         # A header and not a meta element, which would go on reloading in a page that somebody saved.
         headers["Refresh"] = str(RETRY_SECONDS)
-    return _page("loading.html", state, 503, headers, question=question or "")
-
-
-def _page(
-    template: str,
-    state: State | None,
-    status: int = 200,
-    headers: Mapping[str, str] | None = None,
-    **values: object,
-) -> Response:
-    html = _templates.get_template(template).render(state=state, **values)
-    # What a file name or a document holds is not always valid Unicode; a page shows what it can of it.
-    return Response(html.encode(errors="replace"), status, headers, HTML)
-
-
-def _address(document: str) -> str:
-    return "/v1/documents/" + quote(document, errors="replace")
-
-
-def _date(iso: str) -> str:
-    try:
-        moment = datetime.fromisoformat(iso)
-    except ValueError:
-        return iso
-    if moment.tzinfo is None:
-        return f"{moment.day} {moment:%B %Y, %H:%M}"
-    moment = moment.astimezone(UTC)
-    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
-
-
-def _sentence(message: str) -> str:
-    """An error's message, which is a clause, as the sentence that stands by itself on a page."""
-    return message[:1].upper() + message[1:] + ("" if message.endswith((".", "!", "?", "…")) else ".")
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDER / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(address=_address, date=_date, sentence=_sentence)
-    return environment
-
-
-_templates = _environment()
+    return render("loading.html", state, 503, headers, question=question or "")

@@ -13,7 +13,17 @@ from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
 from qa.types import Limits
-from qa.web import api, document_pages, evaluating, handlers, mcp_server, openapi, operating, pages
+from qa.web import (
+    api,
+    document_pages,
+    evaluating,
+    handlers,
+    mcp_server,
+    openapi,
+    operating,
+    pages,
+    reading_pages,
+)
 from qa.web.access import Access
 from qa.web.asking import Asking
 from qa.web.batching import Batcher
@@ -80,6 +90,7 @@ def create_app(
         app.include_router(operating.router)
     app.include_router(pages.router)
     app.include_router(document_pages.router)
+    app.include_router(reading_pages.router)
     app.router.routes.append(Route(mcp_server.PATH, mcp, include_in_schema=False))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     openapi.install(app, service.limits)

@@ -16,7 +16,7 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
-async def ask_page(request: Request, q: str | None = None) -> Response:
+async def askrender(request: Request, q: str | None = None) -> Response:
     """One field; with a question in the address, its passages below."""
     service: AskService = request.app.state.service
     state = service.state()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import jinja2
 from starlette.responses import Response
 
-from qa.types import State
+from qa.answer_words import sureness
+from qa.marking import Mark, Piece, pieces
+from qa.types import Answer, Hit, State
 
 FOLDER = Path(__file__).parent
 HTML = "text/html; charset=utf-8"
@@ -28,8 +30,41 @@ def render(
     return Response(html.encode(errors="replace"), status, headers, HTML)
 
 
-def _address(document: str) -> str:
+def json_address(document: str) -> str:
     return "/v1/documents/" + quote(document, errors="replace")
+
+
+def reading_address(document: str, start: int, end: int, question: str = "") -> str:
+    """Of the page that shows a span in its place; the fragment has the browser go to it."""
+    asked = {"q": question} if question else {}
+    query = urlencode({"start": start, "end": end, **asked}, errors="replace")
+    return f"/documents/{quote(document, errors='replace')}?{query}#span"
+
+
+def _marked(hit: Hit, answer: Answer | None) -> Sequence[Piece]:
+    """A passage's text, cut where its highlights and the answer begin and end."""
+    passage = hit.passage
+    spans = [(span.start, span.end, "highlight") for span in hit.highlights]
+    cited = answer.citation if answer is not None and answer.answerable else None
+    if cited is not None and cited.document == passage.document:
+        spans.append((cited.start, cited.end, "answer"))
+    cut = [
+        Mark(max(start, passage.start) - passage.start, min(end, passage.end) - passage.start, name)
+        for start, end, name in spans
+    ]
+    return pieces(passage.text, [mark for mark in cut if mark.start < mark.end], len(passage.text))
+
+
+def _in_sentence(answer: Answer, hits: Sequence[Hit]) -> tuple[str, str, str]:
+    """The answer between what its sentence says before and after it; alone, where no passage shown holds it."""
+    cited, sentence = answer.citation, answer.sentence
+    if cited is not None and sentence is not None:
+        for passage in (hit.passage for hit in hits if hit.passage.document == cited.document):
+            if passage.start <= sentence.start and sentence.end <= passage.end:
+                edges = (sentence.start, cited.start, cited.end, sentence.end)
+                a, b, c, d = (edge - passage.start for edge in edges)
+                return passage.text[a:b], passage.text[b:c], passage.text[c:d]
+    return "", answer.text or "", ""
 
 
 def _date(iso: str) -> str:
@@ -56,7 +91,15 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(address=_address, date=_date, sentence=_sentence)
+    environment.filters.update(
+        json_address=json_address,
+        date=_date,
+        sentence=_sentence,
+        sureness=sureness,
+        marked=_marked,
+        in_sentence=_in_sentence,
+    )
+    environment.globals["reading_address"] = reading_address
     return environment
 
 

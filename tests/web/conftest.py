@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 
 from qa.errors import DocumentNotFound, NotReady, QAError, QueryError
 from qa.types import (
+    Answer,
     CheckedCitation,
     Citation,
     CitationClaim,
@@ -95,6 +96,7 @@ class FakeService:
         self.failure: Exception | None = None
         self.outcome: QAError | None = None
         self.empty = False
+        self.answer: Answer | None = None
         self.asked: list[Query] = []
 
     def ask(self, query: Query) -> Reply:
@@ -158,7 +160,7 @@ class FakeService:
             Hit(rank, passage, DOCUMENTS[passage.document].title, Scores(dense=likeness))
             for rank, (likeness, passage) in enumerate(found[: query.top_k], start=1)
         )
-        return Reply(query.question, tuple(hits), SNAPSHOT, {"encode": 1.25, "search": 0.5, "total": 1.75})
+        return Reply(query.question, tuple(hits), SNAPSHOT, {"encode": 1.25, "search": 0.5, "total": 1.75}, self.answer)
 
 
 def _passages(globs: Sequence[str]) -> Iterator[Passage]:

@@ -147,10 +147,15 @@ def test_by_keyboard_alone(journey: Journey) -> None:
     page.keyboard.press("Tab")
     expect(page.get_by_role("button", name="Ask")).to_be_focused()
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="full text").first).to_be_focused()
+    expect(page.get_by_role("link", name="read in place").first).to_be_focused()
     page.keyboard.press("Enter")
-    page.wait_for_url("**/v1/documents/notes/ferry**")
-    expect(page.locator("body")).to_contain_text('"source_sha256"')
+    page.wait_for_url("**/documents/notes/ferry**")
+    expect(page.locator("mark#span")).to_contain_text("The ferry leaves at noon")
+    expect(page.locator("mark#span")).to_be_in_viewport()
+    page.get_by_role("link", name="Next passage (2)").first.click()
+    expect(page.locator("mark#span")).to_have_count(1)
+    page.get_by_role("link", name="Back to").click()
+    expect(page.get_by_role("article")).to_have_count(5)
 
 
 def test_text_of_documents_shows_as_itself(journey: Journey) -> None:

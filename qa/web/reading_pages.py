@@ -1,0 +1,130 @@
+"""A document's canonical text as a page: a span marked in its place, among headings and pages."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from qa.errors import NotReady, QueryError
+from qa.marking import Mark, Piece, pieces
+from qa.types import Document, Hit, Span
+from qa.types import Query as Asked
+from qa.web.ports import AskService
+from qa.web.rendering import reading_address, render
+from qa.web.validation import check
+
+# Characters shown at once: a book of many megabytes would stop a browser.
+WINDOW = 20_000
+
+router = APIRouter(include_in_schema=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A heading of a level from 1, or, of level 0, what stands under one. ``page`` begins with it, where one does."""
+
+    level: int
+    pieces: Sequence[Piece]
+    page: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Another passage found for the same question."""
+
+    rank: int
+    address: str
+
+
+@router.get("/documents/{id:path}")
+async def read(
+    request: Request,
+    id: str,
+    start: Annotated[int, Query(ge=0)] = 0,
+    end: Annotated[int, Query(ge=0)] = 0,
+    q: str = "",
+) -> Response:
+    """The text around ``[start, end)``, or from ``start`` on where that is empty or lies outside."""
+    service: AskService = request.app.state.service
+    found = await run_in_threadpool(service.document, id)
+    document = found.document
+    span = Span(start, end) if start < end <= len(document.text) else None
+    shown = window(document, min(start, max(len(document.text) - 1, 0)))
+    before, after = await _neighbours(request, service, id, start, q)
+    return render(
+        "document.html",
+        service.state(),
+        document=document,
+        blocks=blocks(document, shown, span),
+        question=q,
+        above=_further(id, max(shown.start - 3 * WINDOW // 4, 0), q) if shown.start else None,
+        below=_further(id, shown.end, q) if shown.end < len(document.text) else None,
+        part=shown,
+        before=before,
+        after=after,
+    )
+
+
+def _further(id: str, start: int, question: str) -> str:
+    return reading_address(id, start, start, question).removesuffix("#span")
+
+
+def window(document: Document, at: int) -> Span:
+    """At most :data:`WINDOW` characters of the text, a quarter of them before ``at``, from the beginning of a line."""
+    text = document.text
+    if len(text) <= WINDOW:
+        return Span(0, len(text))
+    start = max(0, min(at - WINDOW // 4, len(text) - WINDOW))
+    line = text.rfind("\n", max(start - WINDOW // 8, 0), start + 1) + 1
+    start = line if line and start else start
+    return Span(start, min(start + WINDOW, len(text)))
+
+
+def blocks(document: Document, shown: Span, span: Span | None) -> list[Block]:
+    """What is shown of the text, in order: it is cut at headings and pages, and nothing of it is left out."""
+    headings = {section.start: section for section in document.sections if section.body > section.start}
+    pages = {page.start: page.number for page in document.pages}
+    bodies = {section.body for section in headings.values()}
+    edges = {shown.start, shown.end} | {e for e in (*headings, *bodies, *pages) if shown.start < e < shown.end}
+    ordered = sorted(edges)
+    marks = [] if span is None else [Mark(span.start, span.end, "span")]
+    found: list[Block] = []
+    for first, last in itertools.pairwise(ordered):
+        text = document.text[first:last]
+        cut = [Mark(max(m.start, first) - first, min(m.end, last) - first, m.name) for m in marks]
+        inner = [mark for mark in cut if mark.start < mark.end]
+        section = headings.get(first)
+        found.append(Block(section.level if section else 0, pieces(text, inner, len(text)), pages.get(first)))
+    return found
+
+
+async def _neighbours(
+    request: Request, service: AskService, id: str, start: int, question: str
+) -> tuple[Neighbour | None, Neighbour | None]:
+    """The passages ranked before and after the one that holds ``start``, for the same question."""
+    query = Asked(question)
+    if not question or check(query, service.limits):
+        return None, None
+    try:
+        reply = await request.app.state.asking.ask(query, request)
+    except (QueryError, NotReady):
+        return None, None
+    holds = [hit.passage.document == id and hit.passage.start <= start < hit.passage.end for hit in reply.hits]
+    if True not in holds:
+        return None, (_neighbour(reply.hits[0], question) if reply.hits else None)
+    at = holds.index(True)
+    return (
+        _neighbour(reply.hits[at - 1], question) if at else None,
+        _neighbour(reply.hits[at + 1], question) if at + 1 < len(reply.hits) else None,
+    )
+
+
+def _neighbour(hit: Hit, question: str) -> Neighbour:
+    place = hit.highlights[0] if hit.highlights else Span(hit.passage.start, hit.passage.end)
+    return Neighbour(hit.rank, reading_address(hit.passage.document, place.start, place.end, question))

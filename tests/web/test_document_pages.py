@@ -71,6 +71,14 @@ def test_documents_are_linked_and_what_is_not_indexed_is_not(client: TestClient)
     assert documents == ["/documents/a%20%3Ci%3E.txt", "/documents/b.pdf", "/documents/old.txt"]
 
 
+def test_the_links_lead_to_the_documents() -> None:
+    client = TestClient(create_app(FakeService()))
+    links = [e["href"] or "" for e in page(client, "/documents").all("a")]
+    documents = [link for link in links if link.startswith("/documents/")]
+    titles = [page(client, link).text("h1") for link in documents]
+    assert titles == ["Ferry & <em>tickets</em>", "المكتبة"]
+
+
 @pytest.mark.parametrize(
     ("status", "files"),
     [

@@ -90,6 +90,15 @@ class EvaluationQueue:
         self._woken.set()
         return Job(id, "queued", created, name, state.snapshot, dict(options))
 
+    def listing(self) -> list[Job]:
+        """Newest first: what waits, what runs, and as many that are over as are kept."""
+        jobs = []
+        for job in reversed(self._jobs.all()):
+            # Cancelled between two looks.
+            with suppress(EvaluationNotFound):
+                jobs.append(self.get(job.id))
+        return jobs
+
     def get(self, id: str) -> Job:
         """Raises EvaluationNotFound."""
         running = self._runner.running

@@ -154,6 +154,14 @@ def test_one_runs_and_the_rest_wait_and_there_is_an_end_to_waiting(start: Start,
         time.sleep(0.01)
 
 
+def test_the_listing_has_all_newest_first_and_none_that_was_cancelled(start: Start, gated: Gated) -> None:
+    queue = start()
+    jobs = [submit(queue) for _ in range(3)]
+    assert [job.id for job in queue.listing()] == [job.id for job in reversed(jobs)]
+    queue.cancel(jobs[1].id)
+    assert [job.id for job in queue.listing()] == [jobs[2].id, jobs[0].id]
+
+
 @pytest.mark.parametrize("is_running", [True, False])
 def test_what_is_cancelled_is_gone(start: Start, gated: Gated, settings: Settings, is_running: bool) -> None:
     queue = start()

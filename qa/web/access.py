@@ -79,6 +79,9 @@ class Access:
     def _is_from_elsewhere(self, headers: Headers) -> bool:
         """By what browsers say of it, and no page can forge (Fetch Metadata, and Origin of RFC 6454)."""
         origin = headers.get("origin")
+        if origin == "null" and headers.get("sec-fetch-site") == "same-origin":
+            # A form of ours: under the policy no-referrer, browsers hide its origin, but not that it is the same.
+            return False
         if origin is None:
             return headers.get("sec-fetch-site", "none") in ("cross-site", "same-site")
         return origin not in self.origins and urlsplit(origin).netloc != headers.get("host")

@@ -17,6 +17,7 @@ from qa.web import (
     api,
     document_pages,
     evaluating,
+    evaluation_pages,
     handlers,
     mcp_server,
     openapi,
@@ -84,7 +85,9 @@ def create_app(
     app.include_router(api.router)
     if evaluations is not None:
         app.state.evaluations = evaluations
+        app.state.needs_key = bool(options.keys)
         app.include_router(evaluating.router)
+        app.include_router(evaluation_pages.router)
     if operations is not None:
         app.state.operations = operations
         app.include_router(operating.router)
@@ -104,7 +107,11 @@ def _protect(app: FastAPI, limits: Limits, options: Options, batcher: Batcher, m
     app.add_middleware(
         BodyLimit,
         limit=options.max_body_bytes or _largest_body(limits),
-        by_path={evaluating.PATH: options.max_upload_bytes},
+        # A form's file comes between boundaries.
+        by_path={
+            evaluating.PATH: options.max_upload_bytes,
+            evaluation_pages.PATH: options.max_upload_bytes + 4096,
+        },
         seconds=options.body_seconds,
     )
     app.add_middleware(Shedding, batcher=batcher, monitoring=monitoring)

@@ -13,6 +13,7 @@ from fastapi import Query as FromQuery
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 
 from qa.evaluation_jobs import Job
+from qa.questions import QuestionSet
 from qa.types import Query
 from qa.web import evaluation_schemas as schemas
 from qa.web.openapi import problems
@@ -32,10 +33,12 @@ FORMATS = {
     "application/json": "squad",
 }
 _BODY = {"content": {media_type: {"schema": {"type": "string"}} for media_type in FORMATS}, "required": True}
+# How questions are asked where nobody says how.
+DEFAULTS = schemas.EvaluationParameters()
 _META_POLICY = re.compile(r'http-equiv="Content-Security-Policy" content="([^"]*)"')
 
 
-async def _evaluations(request: Request) -> Evaluations:
+async def evaluations_of(request: Request) -> Evaluations:
     evaluations: Evaluations = request.app.state.evaluations
     return evaluations
 
@@ -59,7 +62,7 @@ def _format(request: Request) -> str:
     return FORMATS[media_type]
 
 
-Running = Annotated[Evaluations, Depends(_evaluations)]
+Running = Annotated[Evaluations, Depends(evaluations_of)]
 Id = Annotated[str, Path(description="As `POST /v1/evaluations` gave it.", max_length=64)]
 
 
@@ -87,9 +90,7 @@ def submit(
 
     # What is wrong with the file itself is told at once; where its quotes stand is looked up when its turn has come.
     parsed = parse_questions(parameters.name, data, format, keep_going=parameters.keep_going)  # type: ignore[arg-type]
-    if len(parsed.questions) > schemas.MOST_QUESTIONS:
-        message = f"the file holds {len(parsed.questions):,} questions; at most {schemas.MOST_QUESTIONS:,} are allowed."
-        raise ProblemError(invalid((FieldError("body", message),)))
+    check_size(parsed)
     job = evaluations.submit(parameters.name, data, format, parameters.options(), parameters.keep_going)
     response.headers["Location"] = f"{PATH}/{job.id}"
     return schemas.EvaluationResponse.of(job, None)
@@ -126,6 +127,13 @@ def report(id: Id, evaluations: Running) -> StreamingResponse:
         # As strict as every other page, but for the style and the script that are in it.
         headers["Content-Security-Policy"] = f"{_plain(policy[1])}; frame-ancestors 'none'"
     return StreamingResponse(_content(file), media_type="text/html; charset=utf-8", headers=headers)
+
+
+def check_size(parsed: QuestionSet) -> None:
+    """Raises ProblemError where the file holds more questions than one evaluation may have."""
+    if len(parsed.questions) > schemas.MOST_QUESTIONS:
+        message = f"the file holds {len(parsed.questions):,} questions; at most {schemas.MOST_QUESTIONS:,} are allowed."
+        raise ProblemError(invalid((FieldError("body", message),)))
 
 
 def _content(file: IO[bytes]) -> Iterator[bytes]:

@@ -74,6 +74,9 @@ class Evaluations(Protocol):
             StorageError: the file cannot be kept.
         """
 
+    def listing(self) -> Sequence[Job]:
+        """All that are kept, newest first; bounded."""
+
     def get(self, id: str) -> Job:
         """Raises EvaluationNotFound."""
 

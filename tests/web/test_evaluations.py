@@ -45,6 +45,9 @@ class FakeEvaluations:
         self.job = Job(ID, "queued", "2026-04-01T12:00:00+00:00", name, SNAPSHOT, options)
         return self.job
 
+    def listing(self) -> list[Job]:
+        return [] if self.job is None else [self.job]
+
     def get(self, id: str) -> Job:
         if self.job is None or id != ID:
             raise EvaluationNotFound("no evaluation has this id")

@@ -1,0 +1,111 @@
+"""Evaluations as pages: choose a question file, see how far it is, read the report. Whole without JavaScript."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePath
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData, Headers, UploadFile
+from starlette.responses import RedirectResponse, Response
+
+from qa.errors import Fault, QuestionFileError
+from qa.web.access import is_on_this_machine
+from qa.web.evaluating import DEFAULTS, check_size, evaluations_of
+from qa.web.ports import AskService, Evaluations
+from qa.web.problems import Problem, ProblemError
+from qa.web.rendering import render
+
+PATH = "/evaluate"
+REFRESH_SECONDS = 2
+MOST_FAULTS = 20
+
+router = APIRouter(include_in_schema=False)
+
+FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".json": "squad"}
+Running = Annotated[Evaluations, Depends(evaluations_of)]
+
+
+@router.get(PATH)
+async def evaluate_page(request: Request, evaluations: Running) -> Response:
+    return await run_in_threadpool(_page, request, evaluations)
+
+
+@router.post(PATH)
+async def submit(request: Request, evaluations: Running) -> Response:
+    """Queue the file of the form, and go to its page. What is wrong with the file is told at the field."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "multipart/form-data":
+        detail = "Send the question file as a form's file, or as the body of POST /v1/evaluations."
+        raise ProblemError(Problem("unsupported-media-type", 415, detail))
+    async with request.form(max_files=1, max_fields=1) as form:
+        name, data = await _file(form)
+    try:
+        return await run_in_threadpool(_submit, evaluations, name, data)
+    except QuestionFileError as error:
+        return await run_in_threadpool(_page, request, evaluations, error.faults)
+
+
+@router.get(f"{PATH}/{{id}}")
+async def evaluation_page(id: str, request: Request, evaluations: Running) -> Response:
+    """How far one is; it is loaded anew by itself until that one is over."""
+    job = await run_in_threadpool(evaluations.get, id)
+    # A header and not a meta element, which would go on reloading in a page that somebody saved.
+    headers = None if job.is_over else {"Refresh": str(REFRESH_SECONDS)}
+    service: AskService = request.app.state.service
+    return render("evaluation.html", service.state(), headers=headers, job=job, may_run=_may_run(request))
+
+
+@router.post(f"{PATH}/{{id}}/cancel")
+def cancel(id: str, evaluations: Running) -> Response:
+    """Stop one, or remove one that is over."""
+    evaluations.cancel(id)
+    return RedirectResponse(PATH, 303)
+
+
+def _page(request: Request, evaluations: Evaluations, faults: tuple[Fault, ...] = ()) -> Response:
+    service: AskService = request.app.state.service
+    may_run = _may_run(request)
+    return render(
+        "evaluate.html",
+        service.state(),
+        422 if faults else 200,
+        # Names of files and addresses of reports are for whoever may have a file evaluated.
+        jobs=evaluations.listing() if may_run else (),
+        may_run=may_run,
+        needs_key=request.app.state.needs_key,
+        faults=[str(fault) for fault in faults[:MOST_FAULTS]],
+        more=max(0, len(faults) - MOST_FAULTS),
+        accepted=",".join(FORMATS),
+    )
+
+
+def _may_run(request: Request) -> bool:
+    """A form can send no key, so it works only where none is needed: on the server's own machine."""
+    return not request.app.state.needs_key and is_on_this_machine(request.scope, Headers(scope=request.scope))
+
+
+async def _file(form: FormData) -> tuple[str, bytes]:
+    file = form.get("file")
+    if not isinstance(file, UploadFile) or not file.filename:
+        return "", b""
+    return file.filename, await file.read()
+
+
+def _submit(evaluations: Evaluations, name: str, data: bytes) -> Response:
+    """Raises QuestionFileError."""
+    from qa.question_files import parse_questions
+
+    if not name:
+        raise QuestionFileError([Fault("no file", None, "", "choose a question file first")])
+    format = FORMATS.get(PurePath(name).suffix.lower())
+    # What is written into a folder and a report: as the parameter of the same name.
+    shown = re.sub(r"[^\w .()-]", "_", name)[-100:]
+    if format is None:
+        known = ", ".join(FORMATS)
+        raise QuestionFileError([Fault(shown, None, "", f"the name must end in one of {known}, which says its format")])
+    check_size(parse_questions(shown, data, format))  # type: ignore[arg-type]
+    job = evaluations.submit(shown, data, format, DEFAULTS.options(), False)
+    return RedirectResponse(f"{PATH}/{job.id}", 303)

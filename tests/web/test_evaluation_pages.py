@@ -1,0 +1,136 @@
+"""Evaluations as pages: a file by a form, progress, the report's address, cancelling, and who may do it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from qa.errors import Fault
+from qa.web.app import create_app
+from qa.web.keys import Key, parse_keys
+from qa.web.options import Options
+from tests.web.conftest import FakeService
+from tests.web.test_evaluations import ID, QUESTION, FakeEvaluations
+from tests.web.test_page import page
+
+KEYS: tuple[Key, ...] = parse_keys("operator:admin:" + "0" * 64)
+
+
+@pytest.fixture
+def evaluations(tmp_path: Path) -> FakeEvaluations:
+    return FakeEvaluations(tmp_path)
+
+
+def client_of(evaluations: FakeEvaluations, address: str = "127.0.0.1", keys: tuple[Key, ...] = ()) -> TestClient:
+    app = create_app(FakeService(), evaluations, Options(max_upload_bytes=10_000, keys=keys))
+    return TestClient(app, raise_server_exceptions=False, client=(address, 5000), follow_redirects=False)
+
+
+@pytest.fixture
+def client(evaluations: FakeEvaluations) -> TestClient:
+    return client_of(evaluations)
+
+
+def upload(client: TestClient, name: str, data: bytes) -> None:
+    assert client.post("/evaluate", files={"file": (name, data)}).status_code == 303
+
+
+def test_a_file_is_queued_and_its_page_says_how_far_it_is(client: TestClient, evaluations: FakeEvaluations) -> None:
+    assert "None yet." in page(client, "/evaluate").text("main")
+    taken = client.post("/evaluate", files={"file": ("mine<1>.jsonl", QUESTION)})
+    assert (taken.status_code, taken.headers["location"]) == (303, f"/evaluate/{ID}")
+    options = {"mode": "hybrid", "top_k": 20, "rerank": False}
+    assert evaluations.submitted == [("mine_1_.jsonl", QUESTION, "jsonl", options, False)]
+
+    assert evaluations.job is not None
+    evaluations.job = replace(evaluations.job, status="asking", questions=5, asked=2)
+    half = client.get(f"/evaluate/{ID}")
+    assert "2 of 5 questions have been asked" in half.text
+    assert half.headers["refresh"] == "2"
+    evaluations.job = replace(evaluations.job, status="done", asked=5)
+    done = client.get(f"/evaluate/{ID}")
+    assert "refresh" not in done.headers
+    report = f"/v1/evaluations/{ID}/report"
+    assert report in done.text
+    assert report in [e["href"] for e in page(client, "/evaluate").all("a")]
+
+
+def test_the_documents_link_to_it(client: TestClient) -> None:
+    assert "/evaluate" in [e["href"] for e in page(client, "/documents").all("a")]
+
+
+def test_one_that_failed_says_why(client: TestClient, evaluations: FakeEvaluations) -> None:
+    upload(client, "a.jsonl", QUESTION)
+    assert evaluations.job is not None
+    evaluations.job = replace(
+        evaluations.job, status="failed", detail="a quote is nowhere", faults=(Fault("a", 1, "", "x"),)
+    )
+    assert "A quote is nowhere." in page(client, f"/evaluate/{ID}").text("main")
+
+
+def test_cancelled(client: TestClient, evaluations: FakeEvaluations) -> None:
+    upload(client, "a.jsonl", QUESTION)
+    gone = client.post(f"/evaluate/{ID}/cancel")
+    assert (gone.status_code, gone.headers["location"], evaluations.job) == (303, "/evaluate", None)
+    page(client, f"/evaluate/{ID}", 404)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("a.jsonl", b"{", "a.jsonl, line 1"),
+        ("a.jsonl", b"", "there is no question in it"),
+        ("a.exe", QUESTION, "the name must end in one of .jsonl"),
+    ],
+)
+def test_what_is_wrong_with_the_file_is_told_at_the_field(
+    client: TestClient, evaluations: FakeEvaluations, name: str, data: bytes, message: str
+) -> None:
+    refused = client.post("/evaluate", files={"file": (name, data)})
+    assert refused.status_code == 422
+    assert message in refused.text
+    assert 'aria-describedby="error"' in refused.text
+    assert evaluations.submitted == []
+
+
+def test_no_file_no_form_and_too_large_a_file(client: TestClient, evaluations: FakeEvaluations) -> None:
+    none = client.post("/evaluate", files={"other": ("", b"")})
+    assert (none.status_code, "choose a question file" in none.text) == (422, True)
+    assert client.post("/evaluate", data={"file": "a"}).status_code == 415
+    assert client.post("/evaluate", files={"file": ("a.jsonl", b" " * 20_000)}).status_code == 413
+    assert evaluations.submitted == []
+
+
+def test_from_elsewhere_nothing_is_taken_and_nothing_is_listed(evaluations: FakeEvaluations) -> None:
+    upload(client_of(evaluations), "a.jsonl", QUESTION)
+    other = client_of(evaluations, "192.0.2.7")
+    assert client_of(evaluations).get("/evaluate").text.count(ID) == 1
+    shown = page(other, "/evaluate")
+    assert "only for clients on the server's own machine" in shown.text("main")
+    assert shown.all("form") == []
+    assert ID not in other.get("/evaluate").text
+    assert other.post("/evaluate", files={"file": ("a.jsonl", QUESTION)}).status_code == 403
+    assert other.post(f"/evaluate/{ID}/cancel").status_code == 403
+
+
+def test_with_keys_the_page_says_that_one_is_needed(evaluations: FakeEvaluations) -> None:
+    client = client_of(evaluations, keys=KEYS)
+    shown = page(client, "/evaluate")
+    assert "takes a key with the scope admin" in shown.text("main")
+    assert shown.all("form") == []
+    assert client.post("/evaluate", files={"file": ("a.jsonl", QUESTION)}).status_code == 401
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "none", None])
+def test_a_form_of_another_site_is_refused(client: TestClient, evaluations: FakeEvaluations, site: str | None) -> None:
+    headers = {"Origin": "null"} | ({"Sec-Fetch-Site": site} if site else {})
+    assert client.post("/evaluate", files={"file": ("a.jsonl", QUESTION)}, headers=headers).status_code == 403
+    assert evaluations.submitted == []
+
+
+def test_a_form_of_this_site_whose_origin_the_browser_hides_is_taken(client: TestClient) -> None:
+    headers = {"Origin": "null", "Sec-Fetch-Site": "same-origin"}
+    assert client.post("/evaluate", files={"file": ("a.jsonl", QUESTION)}, headers=headers).status_code == 303

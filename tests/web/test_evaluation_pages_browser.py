@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, FilePayload, expect
 
 from qa.web.app import create_app
 from tests.web.conftest import FakeService
@@ -54,8 +54,8 @@ def test_from_the_file_to_the_report_and_gone(
     journey = Journey(browser, address, java_script_enabled=javascript, viewport={"width": width, "height": 700})
     page = journey.page
     page.goto("/evaluate")
-    file = {"name": "mine.jsonl", "mimeType": "application/x-ndjson", "buffer": QUESTION}
-    page.get_by_label("Question file").set_input_files([file])
+    file: FilePayload = {"name": "mine.jsonl", "mimeType": "application/x-ndjson", "buffer": QUESTION}
+    page.get_by_label("Question file").set_input_files(file)
     page.get_by_role("button", name="Evaluate").click()
     expect(page.get_by_role("status")).to_contain_text("queued")
     assert evaluations.job is not None

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
 from collections.abc import Iterator
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, expect
 
 from qa.types import FileReport
 from qa.web.app import create_app
+from tests.web.browsed import browsed
 from tests.web.test_document_pages import FILES, Collected
 from tests.web.test_page_browser import CONTRASTS, Journey, browser, playwright  # noqa: F401 fixtures
 
@@ -23,19 +20,8 @@ MANY = tuple(FileReport(f"folder/with/a/long/name/{n:03}.txt", "read", character
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    listening = socket.create_server(("127.0.0.1", 0))
-    app = create_app(Collected(FILES + MANY))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    deadline = time.monotonic() + 10
-    while not server.started:
-        assert time.monotonic() < deadline, "the server did not start"
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(10)
-    listening.close()
+    with browsed(create_app(Collected(FILES + MANY))) as served:
+        yield served
 
 
 @pytest.mark.parametrize("width", [320, 1440])

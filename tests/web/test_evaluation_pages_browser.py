@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, FilePayload, expect
 
 from qa.web.app import create_app
+from tests.web.browsed import browsed
 from tests.web.conftest import FakeService
 from tests.web.test_evaluations import QUESTION, FakeEvaluations
 from tests.web.test_page_browser import Journey, browser, playwright  # noqa: F401 fixtures
@@ -28,18 +25,8 @@ def evaluations(tmp_path: Path) -> FakeEvaluations:
 
 @pytest.fixture
 def address(evaluations: FakeEvaluations) -> Iterator[str]:
-    listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(FakeService(), evaluations), log_level="critical"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    deadline = time.monotonic() + 10
-    while not server.started:
-        assert time.monotonic() < deadline, "the server did not start"
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(10)
-    listening.close()
+    with browsed(create_app(FakeService(), evaluations)) as served:
+        yield served
 
 
 @pytest.mark.parametrize("width", [320, 1440])

@@ -42,5 +42,6 @@ def is_blind(best: float, sample: Vectors, rows: int) -> bool:
 def fused(cosines: Vectors, bm25: Vectors) -> Vectors:
     """``(n,)`` cosines and ``(n,)`` BM25 scores, 0 where no term occurs, of all candidates of one question."""
     best = float(bm25.max(initial=0.0))
-    scores: Vectors = cosines + np.float32(LEXICAL_WEIGHT / best) * bm25 if best > 0 else cosines
+    # The share first: its weight over a score near 0 is more than a number of 32 bits holds.
+    scores: Vectors = cosines + np.float32(LEXICAL_WEIGHT) * (bm25 / np.float32(best)) if best > 0 else cosines
     return scores

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -35,6 +35,7 @@ def test_without_a_word_in_common_the_cosine_alone_ranks() -> None:
         )
     )
 )
+@example(scores=(_scores(0.0), _scores(1e-45)))
 def test_what_is_better_in_both_legs_ranks_no_lower(scores: tuple[NDArray[np.float32], NDArray[np.float32]]) -> None:
     cosines, bm25 = scores
     both = fused(cosines, bm25)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from qa.terms import passage_terms
 from qa.types import Passage
@@ -22,7 +23,7 @@ def distinct_first(passages: Iterable[Passage], places: int, wanted: int) -> lis
     copies: list[int] = []
     kept_words: list[frozenset[str]] = []
     for at, passage in enumerate(passages):
-        found = _words(passage) if len(kept) < places else frozenset()
+        found = _words(passage.text) if len(kept) < places else frozenset()
         if len(kept) < places and any(_likeness(found, other) >= _SAME for other in kept_words):
             copies.append(at)
         else:
@@ -33,8 +34,9 @@ def distinct_first(passages: Iterable[Passage], places: int, wanted: int) -> lis
     return kept + copies
 
 
-def _words(passage: Passage) -> frozenset[str]:
-    return frozenset(passage_terms(passage.text, ""))
+@lru_cache(maxsize=2048)
+def _words(text: str) -> frozenset[str]:
+    return frozenset(passage_terms(text, ""))
 
 
 def _likeness(one: frozenset[str], other: frozenset[str]) -> float:

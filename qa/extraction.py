@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qa.answer_types import AnswerType
 from qa.phrases import phrases
-from qa.terms import Word
+from qa.terms import Words
 from qa.types import Span
 
 # Words after which the weight of a neighbour has fallen to 1/e.
@@ -33,25 +34,23 @@ class Phrase:
     is_clear: bool = True
 
 
-def best_phrase(
-    text: str, found: Sequence[Word], types: Sequence[AnswerType], weights: Mapping[str, float]
-) -> Phrase | None:
+def best_phrase(text: str, found: Words, types: Sequence[AnswerType], weights: Sequence[float]) -> Phrase | None:
     """The phrase of a sentence that answers, of the first of the kinds that is in it.
 
     A phrase of nothing but words of the question answers nothing.
 
     Args:
         text: the sentence.
-        found: its words.
-        weights: of the forms of the question's words, their inverse document frequency.
+        found: its ``n`` words.
+        weights: ``(n,)``, of those that are words of the question their inverse document frequency; 0 of the others.
     """
-    places = [(word.span, weight) for word in found if (weight := _weight(word, weights)) > 0]
+    places = [(at, weight) for at, weight in enumerate(weights) if weight]
     for kind in types:
-        scored = [
-            (_nearness(span, kind, found, places), -span.start, span)
-            for span in phrases(text, kind)
-            if _says_more(span, found, weights)
-        ]
+        scored = []
+        for span in phrases(text, kind):
+            first, last = bisect_left(found.starts, span.start), bisect_left(found.starts, span.end)
+            if not all(weights[first:last]):
+                scored.append((_nearness(first, last, kind, places), -span.start, span))
         if scored:
             scored.sort(key=lambda each: each[:2], reverse=True)
             lead = _LEAD if kind in _NUMERIC else _LEAD_OF_NAMES
@@ -59,22 +58,10 @@ def best_phrase(
     return None
 
 
-def _weight(word: Word, weights: Mapping[str, float]) -> float:
-    return max((weights.get(form, 0.0) for form in word.forms), default=0.0)
-
-
-def _says_more(span: Span, found: Sequence[Word], weights: Mapping[str, float]) -> bool:
-    inside = [word for word in found if span.start <= word.span.start < span.end]
-    return any(all(form not in weights for form in word.forms) for word in inside)
-
-
-def _nearness(span: Span, kind: AnswerType, found: Sequence[Word], places: Sequence[tuple[Span, float]]) -> float:
-    first = sum(word.span.start < span.start for word in found)
-    last = sum(word.span.start < span.end for word in found)
-    order = {word.span: at for at, word in enumerate(found)}
+def _nearness(first: int, last: int, kind: AnswerType, places: Sequence[tuple[int, float]]) -> float:
+    """Of the words ``[first, last)`` to those of the question, which come with their weights."""
     total = 0.0
-    for place, weight in places:
-        at = order[place]
+    for at, weight in places:
         gap = first - at if at < first else max(at - last + 1, 0)
         behind = _BEHIND if kind in _NUMERIC and at >= last else 1.0
         total += behind * weight * math.exp(-gap / _REACH)

@@ -101,7 +101,10 @@ class LexicalIndex:
         """BM25 scores of given passages; those that hold none of the terms are left out."""
         if not keys or (query := self._scoring(terms)) is None:
             return {}
-        given = tantivy().Query.term_set_query(self._index.schema, "key", list(keys))
+        library, schema = tantivy(), self._index.schema
+        # One query a key: a set of them walks through the dictionary of all keys, and takes two to three times as long.
+        each = [(library.Occur.Should, library.Query.term_query(schema, "key", key, "basic")) for key in keys]
+        given = library.Query.boolean_query(each)
         hits = self._searcher.search(self._within(query, given), limit=len(keys), count=False).hits
         scores = _rounded(hits)
         return dict(zip(self._keys(hits).tolist(), scores.tolist(), strict=True))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache, reduce
+from operator import or_
 
 import numpy as np
 
@@ -14,11 +15,8 @@ from qa.index import Index
 from qa.retriever import Found
 from qa.sentences import sentences
 from qa.store_schema import window_key
-from qa.terms import Word, words
+from qa.terms import Words, read_words
 from qa.types import Hit, Span
-
-if TYPE_CHECKING:
-    from collections.abc import Set
 
 # Passages that are read for an answer; those below get a highlight.
 DEPTH = 5
@@ -54,17 +52,32 @@ class Asked:
     """A question as sentences are compared with it: the kinds of phrase that would answer, and its words' weights.
 
     ``weights`` are of each form of its words the inverse document frequency; ``most`` is their sum over the words.
+    ``bits`` are of each form those of the words that it stands for, the first word the lowest.
     """
 
     types: Sequence[AnswerType]
     terms: Sequence[tuple[str, ...]]
     weights: Mapping[str, float]
+    bits: Mapping[str, int]
     most: float
-    languages: Sequence[str]
+    languages: tuple[str, ...]
 
-    def covered(self, held: Set[str]) -> float:
-        """The share of the question's words among ``held`` forms."""
-        found = sum(self.weights[forms[0]] for forms in self.terms if not held.isdisjoint(forms))
+    def found_in(self, words: Iterable[tuple[str, ...]]) -> tuple[int, list[float]]:
+        """The question's words among those of a text, given by their forms: their bits, and of each word of the text
+        the weight; 0 where it is not one of the question's."""
+        unknown, held, weights = self.weights.keys().isdisjoint, 0, []
+        for forms in words:
+            if unknown(forms):
+                weights.append(0.0)
+            else:
+                weights.append(max(self.weights.get(form, 0.0) for form in forms))
+                for form in forms:
+                    held |= self.bits.get(form, 0)
+        return held, weights
+
+    def covered(self, held: int) -> float:
+        """The share of the question's words among those ``held``."""
+        found = sum(self.weights[forms[0]] for at, forms in enumerate(self.terms) if held >> at & 1)
         return found / self.most if self.most else 0.0
 
 
@@ -73,35 +86,49 @@ def asked(index: Index, question: str, types: Sequence[AnswerType]) -> Asked:
     terms = index.lexical.question_terms(question)
     rarest = index.lexical.rarest
     weights = {form: weight for forms in terms for weight in [index.lexical.idf(forms) or rarest] for form in forms}
-    return Asked(types, terms, weights, sum(weights[forms[0]] for forms in terms), index.lexical.languages)
+    bits: dict[str, int] = {}
+    for at, forms in enumerate(terms):
+        for form in forms:
+            bits[form] = bits.get(form, 0) | 1 << at
+    most = sum(weights[forms[0]] for forms in terms)
+    return Asked(types, terms, weights, bits, most, index.lexical.languages)
 
 
 def candidates(index: Index, found: Found, question: Asked) -> list[Candidate]:
     """The sentences of all passages, passage by passage; one that two passages hold comes twice."""
-    return [candidate for hit in found.hits for candidate in _of_passage(index, found, hit, question)]
-
-
-def _of_passage(index: Index, found: Found, hit: Hit, question: Asked) -> list[Candidate]:
-    passage, languages = hit.passage, index.lexical.languages
-    windows = _windows(index, found, hit)
-    spans = list(sentences(passage.text))
-    texts = [passage.text[span.start : span.end] for span in spans]
-    found_words = [list(words(text, languages)) for text in texts]
-    held = [_forms(each) for each in found_words]
-    context = _forms(words(passage.context, languages)) if passage.context else set()
-    passage_coverage = question.covered(context.union(*held))
-    result = []
-    for at, span in enumerate(spans):
-        place = Span(passage.start + span.start, passage.start + span.end)
-        around = held[at].union(*held[max(at - 1, 0) : at + 2])
-        coverage = question.covered(held[at])
-        near = question.covered(around) - coverage
-        window = max((c for w, c in windows if w.start < place.end and w.end > place.start), default=0.0)
-        new = sum(question.weights.keys().isdisjoint(word.forms) for word in found_words[at])
-        phrase = best_phrase(texts[at], found_words[at], question.types, question.weights)
-        score = _score(hit, (coverage, near, window, new), is_without=bool(question.types) and phrase is None)
-        result.append(Candidate(hit, place, texts[at], coverage, near, passage_coverage, window, new, phrase, score))
+    cosines = iter(_window_cosines(index, found))
+    result: list[Candidate] = []
+    for hit in found.hits:
+        windows = [(Span(window.start, window.end), next(cosines, 0.0)) for window in hit.passage.windows]
+        result += _of_passage(hit, windows, question)
     return result
+
+
+def _of_passage(hit: Hit, windows: Sequence[tuple[Span, float]], question: Asked) -> Iterator[Candidate]:
+    passage, languages = hit.passage, question.languages
+    read = _read(passage.text, languages)
+    said = [question.found_in(words.forms) for _, _, words in read]
+    held = [bits for bits, _ in said]
+    context = question.found_in(read_words(passage.context, languages).forms)[0] if passage.context else 0
+    passage_coverage = question.covered(reduce(or_, held, context))
+    for at, (span, text, words) in enumerate(read):
+        place = Span(passage.start + span.start, passage.start + span.end)
+        coverage = question.covered(held[at])
+        near = question.covered(reduce(or_, held[max(at - 1, 0) : at + 2])) - coverage
+        window = max((c for w, c in windows if w.start < place.end and w.end > place.start), default=0.0)
+        weights = said[at][1]
+        new = weights.count(0.0)
+        phrase = best_phrase(text, words, question.types, weights)
+        score = _score(hit, (coverage, near, window, new), is_without=bool(question.types) and phrase is None)
+        yield Candidate(hit, place, text, coverage, near, passage_coverage, window, new, phrase, score)
+
+
+# About 10 kB each.
+@lru_cache(maxsize=2048)
+def _read(text: str, languages: tuple[str, ...]) -> tuple[tuple[Span, str, Words], ...]:
+    """The sentences of a passage, with their words."""
+    found = [(span, text[span.start : span.end]) for span in sentences(text)]
+    return tuple((span, sentence, read_words(sentence, languages)) for span, sentence in found)
 
 
 def _score(hit: Hit, values: tuple[float, float, float, int], *, is_without: bool) -> float:
@@ -121,14 +148,10 @@ def _score(hit: Hit, values: tuple[float, float, float, int], *, is_without: boo
     )
 
 
-def _forms(found: Iterable[Word]) -> set[str]:
-    return {form for word in found for form in word.forms}
-
-
-def _windows(index: Index, found: Found, hit: Hit) -> list[tuple[Span, float]]:
+def _window_cosines(index: Index, found: Found) -> list[float]:
+    """Of the question and every window of the passages found, in their order; nothing where none was compared."""
     if found.vector is None:
         return []
-    windows = hit.passage.windows
-    keys = np.array([window_key(hit.passage, window) for window in windows], dtype=np.int64)
-    cosines = index.vectors.cosines(found.vector, keys)
-    return [(Span(w.start, w.end), float(c)) for w, c in zip(windows, cosines, strict=True)]
+    keys = [window_key(hit.passage, window) for hit in found.hits for window in hit.passage.windows]
+    cosines: list[float] = index.vectors.cosines(found.vector, np.array(keys, dtype=np.int64)).tolist()
+    return cosines

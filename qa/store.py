@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 def _passage(row: Sequence[Any], windows: Sequence[Window]) -> Passage:
     """Of a row that begins with the columns of ``PASSAGE``."""
     key, document, start, end, text, context, path, page = row[:8]
-    return Passage(f"{key:016x}", document, start, end, text, context, tuple(json.loads(path)), page, tuple(windows))
+    return Passage(f"{key:016x}", document, start, end, text, context, _titles(path), page, tuple(windows))
+
+
+@lru_cache(maxsize=4096)
+def _titles(path: str) -> tuple[str, ...]:
+    """Of a column; a section's passages share it."""
+    return tuple(json.loads(path))
 
 
 class Store:
@@ -121,7 +127,7 @@ class Store:
     @cached_property
     def paths(self) -> list[tuple[str, ...]]:
         """The different paths of headings above passages."""
-        return [tuple(json.loads(path)) for (path,) in self._all("SELECT DISTINCT path FROM passages ORDER BY path")]
+        return [_titles(path) for (path,) in self._all("SELECT DISTINCT path FROM passages ORDER BY path")]
 
     @cached_property
     def document_ids(self) -> list[str]:

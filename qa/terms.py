@@ -73,6 +73,28 @@ def _term(word: str, language: str) -> tuple[str, ...]:
     return (form,) if form else ()
 
 
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The words of a text, in order: where each begins, and its forms."""
+
+    starts: Sequence[int]
+    forms: Sequence[tuple[str, ...]]
+
+
+def read_words(text: str, languages: tuple[str, ...]) -> Words:
+    """What :func:`words` finds, several times as fast: answering looks at every word of the passages found."""
+    if not _LATIN.fullmatch(text):
+        found = list(words(text, languages))
+        return Words([word.span.start for word in found], [word.forms for word in found])
+    places = [(match.start(), _latin_forms(match.group(), languages)) for match in _LATIN_WORD.finditer(text)]
+    return Words([start for start, forms in places if forms], [forms for _, forms in places if forms])
+
+
+@lru_cache(maxsize=1 << 16)
+def _latin_forms(word: str, languages: tuple[str, ...]) -> tuple[str, ...]:
+    return _forms(word, languages) if _THOUSANDS.isdisjoint(word) else (_digits(word),)
+
+
 def words(text: str, languages: Sequence[str]) -> Iterator[Word]:
     """The words of a text in order, each with one form for every language; of a run without spaces, its n-grams."""
     languages = tuple(languages)
@@ -88,7 +110,7 @@ def words(text: str, languages: Sequence[str]) -> Iterator[Word]:
 
 @lru_cache(maxsize=1 << 16)
 def _forms(word: str, languages: tuple[str, ...]) -> tuple[str, ...]:
-    """What a word as it is written may be indexed under; answering looks at every word of the passages found."""
+    """What a word as it is written may be indexed under."""
     normal = _normal(word)
     return tuple(dict.fromkeys(form for code in languages if (form := _stem(normal, code))))
 

@@ -12,6 +12,7 @@ import pytest
 from qa.encoders.hashing import HashingEncoder
 from qa.errors import QueryError, QuestionTooLong, SnapshotIncompatible
 from qa.indexing import update
+from qa.passage_cache import PassageCache
 from qa.readers.registry import read_source
 from qa.retriever import Retriever
 from qa.service import Service
@@ -101,6 +102,32 @@ def test_each_question_of_a_batch_succeeds_or_fails_by_itself(service: Service) 
     assert isinstance(replies[2], Reply)
     assert replies[2].hits == alone.hits
     assert service.ask_many([]) == []
+
+
+def test_a_question_is_answered_the_same_alone_and_among_others(service: Service) -> None:
+    queries = [
+        Query("Where do apples grow on trees?"),
+        Query("plums", top_k=1),
+        Query("Are cherries sour?", mode="dense"),
+        Query("plums", mode="lexical"),
+        Query("Which trees are old?", documents=("a*",)),
+        Query("Where do plums ripen?", top_k=60),
+    ]
+    for query, together in zip(queries, service.ask_many(queries), strict=True):
+        alone = service.ask(query)
+        assert isinstance(together, Reply)
+        assert (together.hits, together.answer, together.legs) == (alone.hits, alone.answer, alone.legs)
+
+
+def test_passages_are_read_again_once_they_were_forgotten(service: Service, settings: Settings) -> None:
+    index = Snapshots(settings.indexes, settings.name).open()
+    cache = PassageCache(index.store, most=2)
+    keys = index.store.passage_keys().tolist()
+    every = {key: passage.text for key, (passage, _) in index.store.find_passages(keys).items()}
+    assert len(keys) > 2
+    for order in (keys, keys[::-1], keys):
+        assert [passage.text for passage, _ in cache.each(order)] == [every[key] for key in order]
+        assert len(cache) == 2
 
 
 def test_equal_passages_are_ordered_by_id(build: Build, folder: Path, settings: Settings) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qa.languages import STEMMERS, detect_language
-from qa.terms import distinct, passage_terms, words
+from qa.terms import distinct, passage_terms, read_words, words
 from tests.texts import SCRIPTS
 
 LATIN = st.characters(codec="latin-1") | st.sampled_from("as1,.0 _²½ǅªº…‘’ʼ\u024f\u2027")
@@ -55,6 +55,16 @@ def test_every_word_stands_where_it_says(text: str, language: str) -> None:
 )
 def test_the_terms_of_a_passage_are_those_of_its_words(text: str, language: str) -> None:
     assert passage_terms(text, language) == [form for word in words(text, (language,)) for form in word.forms]
+
+
+@given(
+    text=st.text() | st.text("a's1,000 黑 é\u00ad’") | st.text(LATIN) | st.sampled_from(list(SCRIPTS.values())),
+    languages=st.lists(st.sampled_from(["", *STEMMERS]), max_size=3, unique=True).map(tuple),
+)
+def test_the_fast_way_reads_the_same_words(text: str, languages: tuple[str, ...]) -> None:
+    read = read_words(text, languages)
+    found = list(words(text, languages))
+    assert list(zip(read.starts, read.forms, strict=True)) == [(word.span.start, word.forms) for word in found]
 
 
 @given(text=st.text(alphabet="abzäöéñçжЖ 1'-"))

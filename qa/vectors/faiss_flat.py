@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,9 +95,11 @@ class FaissFlat:
         parameters, rows = self._selection(filter)
         ids = np.full((len(vectors), k), -1, dtype=np.int64)
         cosines = np.full((len(vectors), k), -np.inf, dtype=np.float32)
-        for query in range(len(vectors)):
-            found, scores = self._search_one(vectors[query : query + 1], min(k, rows), rows, parameters)
-            ids[query, : len(found)], cosines[query, : len(found)] = found, scores
+        least = min(k, rows)
+        if least and len(vectors):
+            fetch = min(rows, least + _TIE_MARGIN)
+            for query, (found, scores) in enumerate(self._search(vectors, least, fetch, rows, parameters)):
+                ids[query, : len(found)], cosines[query, : len(found)] = found, scores
         return ids, cosines
 
     def cosines(self, vector: Vectors, ids: Ids) -> Vectors:
@@ -124,17 +126,20 @@ class FaissFlat:
         mask = self._columns.mask(filter, len(self._ids))
         return faiss.SearchParameters(sel=faiss.IDSelectorBatch(self._ids[mask])), int(mask.sum())
 
-    def _search_one(self, vector: Vectors, k: int, rows: int, parameters: Any) -> tuple[Ids, Vectors]:
-        """FAISS leaves open which of equal scores it keeps: fetch until the tie at rank ``k`` is whole."""
-        fetch = min(rows, k + _TIE_MARGIN)
-        while k:
-            scores, ids = self._index.search(vector, fetch, params=parameters)
-            scores, ids = np.round(scores[0], _DECIMALS), ids[0]
-            if fetch == rows or scores[-1] < scores[k - 1]:
+    def _search(
+        self, vectors: Vectors, k: int, fetch: int, rows: int, parameters: Any
+    ) -> Iterator[tuple[Ids, Vectors]]:
+        """All queries at once: the rows are read once for all of them, and reading them is what takes the time.
+
+        FAISS leaves open which of equal scores it keeps: fetch until the tie at rank ``k`` is whole.
+        """
+        scores_of, ids_of = self._index.search(vectors, fetch, params=parameters)
+        for query, (scores, ids) in enumerate(zip(np.round(scores_of, _DECIMALS), ids_of, strict=True)):
+            if fetch < rows and scores[-1] >= scores[k - 1]:
+                yield from self._search(vectors[query : query + 1], k, min(rows, 4 * fetch), rows, parameters)
+            else:
                 order = np.lexsort((ids, -scores))[:k]
-                return ids[order], scores[order]
-            fetch = min(rows, 4 * fetch)
-        return self._ids[:0], np.empty(0, dtype=np.float32)
+                yield ids[order], scores[order]
 
     def count(self, filter: Filter | None = None) -> int:
         return len(self._ids) if filter is None else int(self._columns.mask(filter, len(self._ids)).sum())

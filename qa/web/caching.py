@@ -53,6 +53,8 @@ class ReplyCache:
 
     def put(self, query: Query, reply: Reply) -> None:
         """Kept under the snapshot that the reply itself names: a switch meanwhile mixes nothing."""
+        if not self.most_bytes:
+            return
         size = _ENTRY + size_of(reply) + size_of(query)
         if size > self.most_bytes:
             return

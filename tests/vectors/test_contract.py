@@ -57,6 +57,19 @@ def filled(make: Make, rows: int = 10) -> VectorIndex:
     return index
 
 
+@pytest.mark.parametrize("filter", [None, Eq("section", "one"), Eq("document", "0.txt")])
+def test_questions_searched_together_find_what_each_finds_alone(make: Make, filter: Filter | None) -> None:
+    index, questions = filled(make, 300), unit(7, 24)
+    # Rows of equal vectors: which of a tie is kept must not depend on who else is asking.
+    index.upsert(rows_of(np.repeat(questions[:1], 100, axis=0), list(range(300, 400))))
+    index.commit()
+    ids, cosines = index.search(questions, 30, filter)
+    for at in range(len(questions)):
+        alone = index.search(questions[at : at + 1], 30, filter)
+        assert np.array_equal(ids[at], alone[0][0])
+        assert np.array_equal(cosines[at], alone[1][0])
+
+
 def test_gives_the_cosines_of_rows_that_are_named(make: Make) -> None:
     index = filled(make, 50)
     index.delete(np.array([3], dtype=np.int64))

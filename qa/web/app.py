@@ -12,16 +12,19 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
+from qa.feedback import FeedbackFile
 from qa.types import Limits
 from qa.web import (
     api,
     document_pages,
     evaluating,
     evaluation_pages,
+    feedback_pages,
     handlers,
     mcp_server,
     openapi,
     operating,
+    originals,
     pages,
     reading_pages,
 )
@@ -94,6 +97,12 @@ def create_app(
     app.include_router(pages.router)
     app.include_router(document_pages.router)
     app.include_router(reading_pages.router)
+    app.state.feedback = FeedbackFile(options.feedback) if options.feedback is not None else None
+    if options.feedback is not None:
+        app.include_router(feedback_pages.router)
+    app.state.originals = options.originals
+    if options.originals:
+        app.include_router(originals.router)
     app.router.routes.append(Route(mcp_server.PATH, mcp, include_in_schema=False))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     openapi.install(app, service.limits)

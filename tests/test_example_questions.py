@@ -20,7 +20,8 @@ LIMITS = Limits(question_chars=200, top_k=10, batch=50)
 
 @pytest.fixture
 def index(build: Build, folder: Path, settings: Settings) -> Index:
-    (folder / "faq.md").write_text("# How do I prune?\n\nIn winter.\n\n## هل الكمثرى حلوة؟\n\nYes.\n\n## Statement\n\nNo.\n")
+    sections = ("# How do I prune?\n\nIn winter.", "## هل الكمثرى حلوة؟\n\nYes.", "## Statement\n\nNo.")
+    (folder / "faq.md").write_text("\n\n".join(sections), encoding="utf-8")
     build()
     return Snapshots(settings.indexes, settings.name).open()
 

@@ -182,7 +182,12 @@ def test_processes_and_threads_write_whole_lines(tmp_path: Path) -> None:
     path = tmp_path / "f.jsonl"
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(path), name]) for name in "ab"]
     file = FeedbackFile(path)
-    threads = [threading.Thread(target=lambda n=n: [file.append(f"{n} {i}?", QUOTE) for i in range(20)]) for n in "cd"]
+
+    def write(name: str) -> None:
+        for number in range(20):
+            file.append(f"{name} {number}?", QUOTE)
+
+    threads = [threading.Thread(target=write, args=[name]) for name in "cd"]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -17,7 +17,7 @@ from qa.snapshots import Snapshots
 from qa.web.app import create_app
 from qa.web.options import Options
 from tests.conftest import Build, hashing_encoder
-from tests.web.conftest import FERRY, SCRIPT, FakeService
+from tests.web.conftest import SCRIPT, FakeService
 
 ADDRESS = "/originals/notes/ferry%20%3Ci%3E.txt"
 
@@ -45,7 +45,7 @@ def test_it_is_saved_and_never_shown(service: FakeService) -> None:
     assert sent.headers["x-content-type-options"] == "nosniff"
     assert "sandbox" in sent.headers["content-security-policy"]
     arabic = client.get("/originals/مكتبة.txt").headers["content-disposition"]
-    assert arabic.startswith('attachment; filename="_____.txt"; filename*=UTF-8\'\'%D9%85')
+    assert arabic.startswith("attachment; filename=\"_____.txt\"; filename*=UTF-8''%D9%85")
 
 
 def test_one_that_has_changed_is_no_link_and_a_problem(service: FakeService) -> None:

@@ -66,6 +66,8 @@ class _Anchoring:
         before = len(self.faults)
         evidence = []
         for number, quote in enumerate(question.evidence):
+            if not quote.relevant:
+                continue
             try:
                 evidence.append(self._evidence(quote))
             except _Unfound as unfound:

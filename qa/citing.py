@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from typing import IO
 
-from qa.errors import IndexNotFound, QueryError, SnapshotError, SnapshotNotFound
+from qa.errors import IndexNotFound, OriginalUnavailable, QueryError, SnapshotError, SnapshotNotFound
 from qa.manifest import Manifest
 from qa.snapshots import Snapshots
 from qa.source_files import FileSums, SourceFiles
@@ -78,6 +79,23 @@ class Citer:
         page, section = self._store.place(document, start)
         status = self._status(document, source_sha256)
         return Citation(document, start, end, page, section, source_sha256, text_sha256, status)
+
+    def original(self, document: str) -> IO[bytes]:
+        """The bytes that a document was read from, checked.
+
+        Raises:
+            DocumentNotFound: the snapshot holds no such document.
+            OriginalUnavailable: they have changed, or are gone.
+        """
+        source_sha256, _, _ = self._store.sums(document)
+        try:
+            return self.sources.copy(document, source_sha256)
+        except OSError as error:
+            raise OriginalUnavailable("the file that this was read from cannot be read") from error
+
+    def status(self, document: str) -> CitationStatus:
+        """What has become of a document's source. Raises DocumentNotFound."""
+        return self._status(document, self._store.sums(document)[0])
 
     def check(self, claim: CitationClaim) -> CheckedCitation:
         """What has become of a citation.

@@ -26,6 +26,7 @@
     ├── VectorIndexError         rows that do not fit a vector index
     ├── LexicalIndexError        a filter that a lexical index cannot apply
     ├── DocumentNotFound         no indexed document of that id
+    ├── OriginalUnavailable      the file that a document was read from has changed or gone
     ├── CalibrationError         a calibration that cannot be read, or too few questions for one
     ├── QueryError               one question; names its field
     │   └── QuestionTooLong      more tokens than the encoder's window
@@ -142,6 +143,10 @@ class LexicalIndexError(QAError):
 
 
 class DocumentNotFound(QAError):
+    pass
+
+
+class OriginalUnavailable(QAError):
     pass
 
 

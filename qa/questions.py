@@ -13,9 +13,10 @@ from typing import Any
 
 from qa.errors import Fault, QuestionFileError
 
-FIELDS = ("id", "question", "evidence", "answers", "documents", "answerable", "tags")
-# What a reader of a file may add that no person writes: see ``Quote.part``.
+FIELDS = ("id", "question", "evidence", "answers", "documents", "answerable", "tags", "judged")
 _EVIDENCE_FIELDS = ("document", "quote")
+# What the file of judgments adds (:mod:`qa.feedback`).
+_OF_JUDGMENTS = ("part", "relevant")
 _TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
 
 
@@ -24,12 +25,14 @@ class Quote:
     """An exact quotation of a document that answers a question.
 
     ``document`` is ``None`` where the file does not say which; it is then looked for in all of them. ``part`` is the
-    half-open span of the quotation that counts, where that is not the whole.
+    half-open span of the quotation that counts, where that is not the whole. One that is not ``relevant`` was judged
+    not to answer; it changes no measure.
     """
 
     document: str | None
     text: str
     part: tuple[int, int] | None = None
+    relevant: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,8 @@ class Question:
     """One question of a file.
 
     ``documents`` grades documents by id: 0 is not relevant, 1 relevant, more is better. ``answerable`` is ``None``
-    where nobody said and nothing implies it. ``line`` is where it stands in the file, from 1.
+    where nobody said and nothing implies it. ``judged`` is when, of a judgment that others may follow. ``line`` is
+    where it stands in the file, from 1.
     """
 
     id: str
@@ -47,12 +51,14 @@ class Question:
     documents: Mapping[str, int] = field(default_factory=dict)
     answerable: bool | None = None
     tags: tuple[str, ...] = ()
+    judged: str = ""
     line: int | None = None
 
     @property
     def is_judged(self) -> bool:
         """Whether anything can be scored: else the question is answered and no more."""
-        return bool(self.evidence or self.answers or self.documents) or self.answerable is not None
+        relevant = any(quote.relevant for quote in self.evidence)
+        return bool(relevant or self.answers or self.documents) or self.answerable is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +88,12 @@ class _Invalid(Exception):
 def collect(file: str, records: Iterable[Record | Fault]) -> tuple[tuple[Question, ...], tuple[Fault, ...]]:
     """Check the records of ``file``; returns the questions in order, and what is wrong with the others.
 
-    A question without an id gets one that its words decide, so that it keeps it when lines are added.
+    A question without an id gets one that its words decide, so that it keeps it when lines are added. Judgments of one
+    question, which each say when they were made, are one question together; of two on a quote, the later holds.
     """
     questions: list[Question] = []
     faults: list[Fault] = []
-    seen: dict[str, int | None] = {}
+    seen: dict[str, int] = {}
     for record in records:
         if isinstance(record, Fault):
             faults.append(record)
@@ -96,13 +103,25 @@ def collect(file: str, records: Iterable[Record | Fault]) -> tuple[tuple[Questio
             if not question.id:
                 question = replace(question, id=_made_id(question.text, seen))
             elif question.id in seen:
-                raise _Invalid("id", f"the id {question.id!r} was used before, on line {seen[question.id]}")
+                at = seen[question.id]
+                questions[at] = _together(questions[at], question)
+                continue
         except _Invalid as invalid:
             faults.append(Fault(file, record.line, invalid.field, str(invalid)))
             continue
-        seen[question.id] = question.line
+        seen[question.id] = len(questions)
         questions.append(question)
     return tuple(questions), tuple(faults)
+
+
+def _together(before: Question, after: Question) -> Question:
+    """Two judgments of one question. Raises _Invalid where they are none."""
+    if not before.judged or not after.judged or before.text != after.text:
+        raise _Invalid("id", f"the id {after.id!r} was used before, on line {before.line}")
+    quotes = {(quote.document, quote.text, quote.part): quote for quote in (*before.evidence, *after.evidence)}
+    evidence = tuple(quotes.values())
+    answerable = True if any(quote.relevant for quote in evidence) else None
+    return replace(before, evidence=evidence, answerable=answerable, judged=after.judged)
 
 
 def require_sound(questions: Sequence[object], faults: Sequence[Fault], *, keep_going: bool) -> None:
@@ -134,9 +153,10 @@ def _question(record: Record) -> Question:
     answers = _texts("answers", values.get("answers", []))
     documents = _documents(values.get("documents", []))
     answerable = _answerable(values.get("answerable"))
-    if answerable is False and (evidence or answers or any(documents.values())):
+    has_answer = any(quote.relevant for quote in evidence) or bool(answers) or any(documents.values())
+    if answerable is False and has_answer:
         raise _Invalid("answerable", "the question is said to have no answer, and has evidence, answers or documents")
-    if answerable is None and (evidence or answers or any(documents.values())):
+    if answerable is None and has_answer:
         answerable = True
     return Question(
         id=_id(values.get("id", "")),
@@ -146,6 +166,7 @@ def _question(record: Record) -> Question:
         documents=documents,
         answerable=answerable,
         tags=_texts("tags", values.get("tags", [])),
+        judged=_judged(values.get("judged", "")),
         line=record.line,
     )
 
@@ -156,6 +177,12 @@ def _id(value: object) -> str:
     if not isinstance(value, str) or len(value) > 200 or not value.isprintable():
         raise _Invalid("id", "the id must be a text of at most 200 printable characters")
     return value.strip()
+
+
+def _judged(value: object) -> str:
+    if not isinstance(value, str) or len(value) > 40:
+        raise _Invalid("judged", "judged must be a time, such as 2026-04-01T12:00:00Z")
+    return value
 
 
 def _texts(name: str, value: object) -> tuple[str, ...]:
@@ -196,9 +223,24 @@ def _quote(name: str, item: object) -> Quote:
     if not isinstance(item, dict):
         raise _Invalid(name, f"{name} must be an object with a document and a quote")
     for key in item:
-        if key not in _EVIDENCE_FIELDS:
+        if key not in _EVIDENCE_FIELDS + _OF_JUDGMENTS:
             raise _Invalid(f"{name}.{key}", f"{key!r} is not a known field; known fields: document, quote")
     for key in _EVIDENCE_FIELDS:
         if not isinstance(item.get(key), str) or not item[key].strip():
             raise _Invalid(f"{name}.{key}", f"{name} has no {key}; it must be a text that is not blank")
-    return Quote(item["document"], item["quote"])
+    relevant = item.get("relevant", True)
+    if not isinstance(relevant, bool):
+        raise _Invalid(f"{name}.relevant", "relevant must be true or false")
+    return Quote(item["document"], item["quote"], _part(name, item), relevant)
+
+
+def _part(name: str, item: Mapping[str, Any]) -> tuple[int, int] | None:
+    part = item.get("part")
+    if part is None:
+        return None
+    if not isinstance(part, list) or [type(edge) for edge in part] != [int, int]:
+        raise _Invalid(f"{name}.part", "part must be two whole numbers: where it begins and ends in the quote")
+    start, end = part
+    if not 0 <= start < end <= len(item["quote"]) or not item["quote"][start:end].strip():
+        raise _Invalid(f"{name}.part", f"part {start} to {end} is no part of the quote that holds a word")
+    return start, end

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import IO
 
 import structlog
 
@@ -22,13 +23,24 @@ from qa.errors import (
     SnapshotIncompatible,
     StorageError,
 )
+from qa.example_questions import example_questions
 from qa.models import EncoderFactory, make_answer_reader, make_encoder, make_reranker
 from qa.protocols import AnswerReader, Encoder, Reranker
 from qa.retriever import Retriever
 from qa.sentence_scoring import DEPTH
 from qa.settings import Settings
 from qa.snapshots import Snapshots
-from qa.types import CheckedCitation, CitationClaim, Collection, Limits, Query, Reply, SnapshotDocument, State
+from qa.types import (
+    CheckedCitation,
+    CitationClaim,
+    CitationStatus,
+    Collection,
+    Limits,
+    Query,
+    Reply,
+    SnapshotDocument,
+    State,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -69,6 +81,8 @@ class Service:
         self._answer_reader: AnswerReader | None = None
         self._retriever: Retriever | None = None
         self._calibrations = Calibrations((), {})
+        self._examples: tuple[str, tuple[str, ...]] = ("", ())
+        self._finding_examples = threading.Lock()
         self._citers = Citers(self._snapshots)
         self._problem: tuple[str, str] | None = ("loading", "the snapshot and its model are being loaded")
         self._logged = ""
@@ -237,6 +251,16 @@ class Service:
         citer = self._citers.of(retriever.index.manifest, retriever.index.store)
         return Answerer(retriever.index, citer.cite, self._calibrations, self._settings.max_error, self._answer_reader)
 
+    def examples(self) -> tuple[str, ...]:
+        """A few questions that the snapshot answers; found once for each. Raises NotReady."""
+        retriever = self._ready()
+        with self._finding_examples:
+            snapshot, found = self._examples
+            if snapshot != retriever.index.manifest.id:
+                found = example_questions(retriever.index, self.limits, self.ask_many)
+                self._examples = retriever.index.manifest.id, found
+            return found
+
     def collection(self) -> Collection:
         """Raises NotReady."""
         index = self._ready().index
@@ -246,6 +270,14 @@ class Service:
         """Raises DocumentNotFound, or NotReady."""
         index = self._ready().index
         return SnapshotDocument(index.manifest.id, index.store.document(id))
+
+    def original(self, id: str) -> IO[bytes]:
+        """Raises DocumentNotFound, OriginalUnavailable, or NotReady."""
+        return self._citer().original(id)
+
+    def source_status(self, id: str) -> CitationStatus:
+        """Raises DocumentNotFound, or NotReady."""
+        return self._citer().status(id)
 
     def check_citation(self, claim: CitationClaim, snapshot: str | None = None) -> CheckedCitation:
         """What has become of a citation, by the snapshot that is served or any other that exists.

@@ -130,6 +130,14 @@ class Settings(BaseSettings):
     request_seconds: float = Field(
         default=30.0, gt=0, description="The most seconds in which the body of a request must have arrived."
     )
+    feedback: str = Field(
+        default="",
+        description="The file to which people who ask may add whether a passage answers: a question file for "
+        "`qa evaluate`. None by default: then nobody is asked.",
+    )
+    originals: bool = Field(
+        default=False, description="Whether the files that were indexed can be downloaded, where they have not changed."
+    )
     log_format: Literal["text", "json"] = Field(default="text", description="A line of the log: for people, or JSON.")
     log_requests: bool = Field(default=False, description="Whether each request is a line of the log.")
     log_questions: bool = Field(

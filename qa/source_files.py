@@ -9,17 +9,20 @@ import stat
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from io import BufferedReader
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import IO
 
-from qa.errors import DuplicateDocument
+from qa.errors import DuplicateDocument, OriginalUnavailable
 from qa.readers.discovery import prefixes
 
 # A file system's clock may tick this slowly: whoever writes twice within a tick leaves one time.
 _TICK_NS = 2_000_000_000
 _REMEMBERED = 4096
+_IN_MEMORY = 1_000_000
 _ESCAPED_BYTE = re.compile(r"\\udc([89a-f][0-9a-f])")
 
 
@@ -73,6 +76,28 @@ class SourceFiles:
             if file is not None:
                 return self._sums.of(file, Path(file.name))
         return None
+
+    def copy(self, id: str, sha256: str) -> IO[bytes]:
+        """The source's bytes, read once and checked as they are copied: what is sent is what was checked.
+
+        Raises:
+            OriginalUnavailable: it is not there any more, or its SHA-256 is another.
+            OSError: it cannot be read, or the copy not be written.
+        """
+        with self.opened(id) as file, ExitStack() as failing:
+            if file is None:
+                raise OriginalUnavailable("the file that this was read from is not where it was indexed")
+            # Small ones stay in memory.
+            copy = failing.enter_context(SpooledTemporaryFile(_IN_MEMORY))
+            digest = hashlib.sha256()
+            while block := file.read(1 << 20):
+                digest.update(block)
+                copy.write(block)
+            if digest.hexdigest() != sha256:
+                raise OriginalUnavailable("the file that this was read from has changed since it was indexed")
+            copy.seek(0)
+            failing.pop_all()
+            return copy
 
     @contextmanager
     def opened(self, id: str) -> Iterator[BufferedReader | None]:

@@ -12,16 +12,20 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
+from qa.feedback import FeedbackFile
 from qa.types import Limits
 from qa.web import (
     api,
+    comparison_pages,
     document_pages,
     evaluating,
     evaluation_pages,
+    feedback_pages,
     handlers,
     mcp_server,
     openapi,
     operating,
+    originals,
     pages,
     reading_pages,
 )
@@ -87,6 +91,8 @@ def create_app(
         app.state.evaluations = evaluations
         app.state.needs_key = bool(options.keys)
         app.include_router(evaluating.router)
+        # Before the page of one evaluation, whose address it would be.
+        app.include_router(comparison_pages.router)
         app.include_router(evaluation_pages.router)
     if operations is not None:
         app.state.operations = operations
@@ -94,6 +100,12 @@ def create_app(
     app.include_router(pages.router)
     app.include_router(document_pages.router)
     app.include_router(reading_pages.router)
+    app.state.feedback = FeedbackFile(options.feedback) if options.feedback is not None else None
+    if options.feedback is not None:
+        app.include_router(feedback_pages.router)
+    app.state.originals = options.originals
+    if options.originals:
+        app.include_router(originals.router)
     app.router.routes.append(Route(mcp_server.PATH, mcp, include_in_schema=False))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     openapi.install(app, service.limits)

@@ -107,10 +107,10 @@ async def documents_page(
     """A page of the ingestion report. The parameters are told by the page's own links."""
     service: AskService = request.app.state.service
     view = parse(status, sort, order, page)
-    return await run_in_threadpool(_render, service, view, hasattr(request.app.state, "evaluations"))
+    return await run_in_threadpool(_render, service, view)
 
 
-def _render(service: AskService, view: View, can_evaluate: bool) -> Response:
+def _render(service: AskService, view: View) -> Response:
     collection = service.collection()
     rows = rows_of(collection)
     counts = Counter(row.file.status for row in rows)
@@ -132,7 +132,6 @@ def _render(service: AskService, view: View, can_evaluate: bool) -> Response:
         totals=totals(chosen),
         columns=COLUMNS,
         statuses=STATUSES,
-        can_evaluate=can_evaluate,
     )
 
 

@@ -33,8 +33,6 @@ FORMATS = {
     "application/json": "squad",
 }
 _BODY = {"content": {media_type: {"schema": {"type": "string"}} for media_type in FORMATS}, "required": True}
-# How questions are asked where nobody says how.
-DEFAULTS = schemas.EvaluationParameters()
 _META_POLICY = re.compile(r'http-equiv="Content-Security-Policy" content="([^"]*)"')
 
 
@@ -90,7 +88,8 @@ def submit(
 
     # What is wrong with the file itself is told at once; where its quotes stand is looked up when its turn has come.
     parsed = parse_questions(parameters.name, data, format, keep_going=parameters.keep_going)  # type: ignore[arg-type]
-    check_size(parsed)
+    if error := too_many(parsed):
+        raise ProblemError(invalid((FieldError("body", f"{error}."),)))
     job = evaluations.submit(parameters.name, data, format, parameters.options(), parameters.keep_going)
     response.headers["Location"] = f"{PATH}/{job.id}"
     return schemas.EvaluationResponse.of(job, None)
@@ -120,7 +119,11 @@ def get(id: Id, evaluations: Running) -> schemas.EvaluationResponse:
 def report(id: Id, evaluations: Running) -> StreamingResponse:
     """One HTML file without anything outside of it. 404 until the evaluation is done."""
     # Open from here on: an evaluation that is removed meanwhile breaks off no report.
-    file = evaluations.report(id)
+    return standing_alone(evaluations.report(id))
+
+
+def standing_alone(file: IO[bytes]) -> StreamingResponse:
+    """A page that holds its own style and script, under the policy that it names."""
     policy = _META_POLICY.search(file.read(4096).decode(errors="replace"))
     headers = {"Content-Length": str(os.fstat(file.fileno()).st_size)}
     if policy is not None:
@@ -129,11 +132,10 @@ def report(id: Id, evaluations: Running) -> StreamingResponse:
     return StreamingResponse(_content(file), media_type="text/html; charset=utf-8", headers=headers)
 
 
-def check_size(parsed: QuestionSet) -> None:
-    """Raises ProblemError where the file holds more questions than one evaluation may have."""
-    if len(parsed.questions) > schemas.MOST_QUESTIONS:
-        message = f"the file holds {len(parsed.questions):,} questions; at most {schemas.MOST_QUESTIONS:,} are allowed."
-        raise ProblemError(invalid((FieldError("body", message),)))
+def too_many(parsed: QuestionSet) -> str:
+    """What is wrong with a file of more questions than one evaluation may have; nothing where it is not too long."""
+    count, most = len(parsed.questions), schemas.MOST_QUESTIONS
+    return f"the file holds {count:,} questions; at most {most:,} are allowed" if count > most else ""
 
 
 def _content(file: IO[bytes]) -> Iterator[bytes]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import FormData, Headers, UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.responses import RedirectResponse, Response
 
 from qa.errors import Fault, QuestionFileError
-from qa.web.access import is_on_this_machine
-from qa.web.evaluating import DEFAULTS, check_size, evaluations_of
+from qa.web.comparison_pages import may_run
+from qa.web.evaluating import evaluations_of, too_many
+from qa.web.evaluation_schemas import AskingParameters
 from qa.web.ports import AskService, Evaluations
 from qa.web.problems import Problem, ProblemError
 from qa.web.rendering import render
@@ -25,6 +27,7 @@ MOST_FAULTS = 20
 router = APIRouter(include_in_schema=False)
 
 FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".json": "squad"}
+MODES = {"hybrid": "meaning and words", "dense": "meaning alone", "lexical": "words alone"}
 Running = Annotated[Evaluations, Depends(evaluations_of)]
 
 
@@ -35,17 +38,21 @@ async def evaluate_page(request: Request, evaluations: Running) -> Response:
 
 @router.post(PATH)
 async def submit(request: Request, evaluations: Running) -> Response:
-    """Queue the file of the form, and go to its page. What is wrong with the file is told at the field."""
+    """Queue the file of the form, and go to its page. What is wrong is told at its field."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "multipart/form-data":
         detail = "Send the question file as a form's file, or as the body of POST /v1/evaluations."
         raise ProblemError(Problem("unsupported-media-type", 415, detail))
-    async with request.form(max_files=1, max_fields=1) as form:
+    async with request.form(max_files=1, max_fields=2) as form:
         name, data = await _file(form)
+        given = {field: value for field in ("mode", "top_k") if isinstance(value := form.get(field), str)}
+    options, wrong = _options(given, request.app.state.service.limits.top_k)
+    if wrong:
+        return await run_in_threadpool(_page, request, evaluations, given=given, wrong=wrong)
     try:
-        return await run_in_threadpool(_submit, evaluations, name, data)
+        return await run_in_threadpool(_submit, evaluations, name, data, options)
     except QuestionFileError as error:
-        return await run_in_threadpool(_page, request, evaluations, error.faults)
+        return await run_in_threadpool(_page, request, evaluations, error.faults, given=given)
 
 
 @router.get(f"{PATH}/{{id}}")
@@ -55,7 +62,7 @@ async def evaluation_page(id: str, request: Request, evaluations: Running) -> Re
     # A header and not a meta element, which would go on reloading in a page that somebody saved.
     headers = None if job.is_over else {"Refresh": str(REFRESH_SECONDS)}
     service: AskService = request.app.state.service
-    return render("evaluation.html", service.state(), headers=headers, job=job, may_run=_may_run(request))
+    return render("evaluation.html", service.state(), headers=headers, job=job, may_run=may_run(request))
 
 
 @router.post(f"{PATH}/{{id}}/cancel")
@@ -65,26 +72,45 @@ def cancel(id: str, evaluations: Running) -> Response:
     return RedirectResponse(PATH, 303)
 
 
-def _page(request: Request, evaluations: Evaluations, faults: tuple[Fault, ...] = ()) -> Response:
+def _page(
+    request: Request,
+    evaluations: Evaluations,
+    faults: tuple[Fault, ...] = (),
+    *,
+    given: Mapping[str, str] | None = None,
+    wrong: Mapping[str, str] | None = None,
+) -> Response:
     service: AskService = request.app.state.service
-    may_run = _may_run(request)
+    allowed = may_run(request)
     return render(
         "evaluate.html",
         service.state(),
-        422 if faults else 200,
+        422 if faults or wrong else 200,
         # Names of files and addresses of reports are for whoever may have a file evaluated.
-        jobs=evaluations.listing() if may_run else (),
-        may_run=may_run,
+        jobs=evaluations.listing() if allowed else (),
+        may_run=allowed,
         needs_key=request.app.state.needs_key,
         faults=[str(fault) for fault in faults[:MOST_FAULTS]],
         more=max(0, len(faults) - MOST_FAULTS),
         accepted=",".join(FORMATS),
+        modes=MODES,
+        given={"mode": "hybrid", "top_k": min(AskingParameters().top_k, service.limits.top_k), **(given or {})},
+        wrong=wrong or {},
+        most_passages=service.limits.top_k,
     )
 
 
-def _may_run(request: Request) -> bool:
-    """A form can send no key, so it works only where none is needed: on the server's own machine."""
-    return not request.app.state.needs_key and is_on_this_machine(request.scope, Headers(scope=request.scope))
+def _options(given: Mapping[str, str], most: int) -> tuple[dict[str, Any], dict[str, str]]:
+    """How to ask, and by field what is wrong with that."""
+    number = given.get("top_k", "").strip()
+    wrong = {}
+    if given.get("mode", "hybrid") not in MODES:
+        wrong["mode"] = f"choose one of {', '.join(MODES)}"
+    if "top_k" in given and not (number.isascii() and number.isdigit() and 1 <= int(number[:9]) <= most):
+        wrong["top_k"] = f"must be a whole number from 1 to {most}"
+    if wrong:
+        return {}, wrong
+    return AskingParameters.model_validate({**given, **({"top_k": int(number)} if number else {})}).options(), {}
 
 
 async def _file(form: FormData) -> tuple[str, bytes]:
@@ -94,7 +120,7 @@ async def _file(form: FormData) -> tuple[str, bytes]:
     return file.filename, await file.read()
 
 
-def _submit(evaluations: Evaluations, name: str, data: bytes) -> Response:
+def _submit(evaluations: Evaluations, name: str, data: bytes, options: Mapping[str, Any]) -> Response:
     """Raises QuestionFileError."""
     from qa.question_files import parse_questions
 
@@ -106,6 +132,7 @@ def _submit(evaluations: Evaluations, name: str, data: bytes) -> Response:
     if format is None:
         known = ", ".join(FORMATS)
         raise QuestionFileError([Fault(shown, None, "", f"the name must end in one of {known}, which says its format")])
-    check_size(parse_questions(shown, data, format))  # type: ignore[arg-type]
-    job = evaluations.submit(shown, data, format, DEFAULTS.options(), False)
+    if error := too_many(parse_questions(shown, data, format)):  # type: ignore[arg-type]
+        raise QuestionFileError([Fault(shown, None, "", error)])
+    job = evaluations.submit(shown, data, format, options, False)
     return RedirectResponse(f"{PATH}/{job.id}", 303)

@@ -12,21 +12,26 @@ MOST_QUESTIONS = 20_000
 _EXAMPLE_ID = "5a7b4a42f4a1f1bb0f3dbbcd8d4f4ff4"
 
 
-class EvaluationParameters(BaseModel):
+class AskingParameters(BaseModel):
     """How the questions are asked."""
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(
-        default="questions", max_length=100, pattern=r"^[\w .()-]+$", description="What errors call the file."
-    )
     mode: Literal["hybrid", "dense", "lexical"] = Field(default="hybrid", description="Which legs search.")
     top_k: int = Field(default=20, description="How many passages to ask for.")
     rerank: bool = Field(default=False, description="Whether a cross-encoder orders the passages anew.")
-    keep_going: bool = Field(default=False, description="Leave out what is wrong in the file, and say what.")
 
     def options(self) -> dict[str, Any]:
         return {"mode": self.mode, "top_k": self.top_k, "rerank": self.rerank}
+
+
+class EvaluationParameters(AskingParameters):
+    """How the questions are asked, and how their file is read."""
+
+    name: str = Field(
+        default="questions", max_length=100, pattern=r"^[\w .()-]+$", description="What errors call the file."
+    )
+    keep_going: bool = Field(default=False, description="Leave out what is wrong in the file, and say what.")
 
 
 class EstimateBody(BaseModel):

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from qa.errors import QAError
 from qa.types import Query, Reply
-from qa.web.ports import AskService
+from qa.web.ports import ReadService
 from qa.web.problems import ProblemError, invalid, of_error
 from qa.web.requests import Globs, SearchMode, Sections
 from qa.web.schemas import SPAN_END, SPAN_START, AskResponse, SectionBody, SummaryBody
@@ -57,7 +57,7 @@ class ReadDocument(BaseModel):
     sections: list[SectionBody] = Field(description="Those that this part has a piece of.")
 
 
-def build(service: AskService, ask: Ask, version: str) -> MCPServer[Any]:
+def build(service: ReadService, ask: Ask, version: str) -> MCPServer[Any]:
     """The server with its three tools.
 
     Args:
@@ -80,7 +80,7 @@ def build(service: AskService, ask: Ask, version: str) -> MCPServer[Any]:
 class _Tools:
     """A tool's docstring and annotations are what the model is told."""
 
-    def __init__(self, service: AskService, ask: Ask) -> None:
+    def __init__(self, service: ReadService, ask: Ask) -> None:
         self._service = service
         self._ask = ask
 

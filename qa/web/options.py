@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from limits import RateLimitItem, parse
 
@@ -28,6 +29,8 @@ class Options:
     origins: tuple[str, ...] = ()
     rate: RateLimitItem | None = None
     body_seconds: float = 30.0
+    feedback: Path | None = None
+    originals: bool = False
     log_requests: bool = False
     log_questions: bool = False
     tracer: Tracer | None = None
@@ -45,6 +48,8 @@ class Options:
             origins=_listed(settings.cors_origins),
             rate=_rate(settings.rate_limit),
             body_seconds=settings.request_seconds,
+            feedback=Path(settings.feedback) if settings.feedback.strip() else None,
+            originals=settings.originals,
             log_requests=settings.log_requests,
             log_questions=settings.log_questions,
             tracer=exporting_tracer() if settings.tracing else None,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, Response
 
-from qa.errors import NotReady, QueryError
+from qa.errors import NotReady, Overloaded, QueryError
 from qa.types import Query, State
 from qa.web.ports import AskService
 from qa.web.problems import RETRY_SECONDS, Problem
@@ -16,25 +17,26 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
-async def askrender(request: Request, q: str | None = None) -> Response:
-    """One field; with a question in the address, its passages below."""
+async def ask_page(request: Request, q: str | None = None, noted: str = "") -> Response:
+    """One field; with a question in the address, its passages below. ``noted`` is what was just said of one."""
     service: AskService = request.app.state.service
     state = service.state()
     if not state.ready:
         return _not_ready(state, q)
     if q is None:
-        return render("ask.html", state, question="", focus=True)
+        return await run_in_threadpool(_empty, service)
     query = Query(q)
     if errors := check(query, service.limits):
         return _refused(state, q, " ".join(error.message for error in errors))
     try:
         reply = await request.app.state.asking.ask(query, request)
-    except QueryError as error:
-        return _refused(state, q, str(error))
+    except (QueryError, Overloaded) as error:
+        return _refused(state, q, str(error), error.retry_after if isinstance(error, Overloaded) else None)
     except NotReady:
         return _not_ready(service.state(), q)
     # Asked again: a snapshot may have been switched meanwhile, and the page names the one that answered.
-    return render("ask.html", service.state(), question=q, reply=reply)
+    judges = request.app.state.feedback is not None
+    return render("ask.html", service.state(), question=q, reply=reply, judges=judges, noted=noted if judges else "")
 
 
 @router.get("/favicon.ico")
@@ -53,8 +55,16 @@ def problem(request: Request, problem: Problem) -> Response:
     return render("problem.html", None, problem.status, problem.headers, problem=problem)
 
 
-def _refused(state: State, question: str, message: str) -> Response:
-    return render("ask.html", state, 422, question=question, error=message, focus=True)
+def _empty(service: AskService) -> Response:
+    """Raises NotReady."""
+    return render("ask.html", service.state(), question="", focus=True, examples=service.examples())
+
+
+def _refused(state: State, question: str, message: str, retry_after: int | None = None) -> Response:
+    """The question at its field again, with what is wrong with it, or that it could not be asked for now."""
+    headers = None if retry_after is None else {"Retry-After": str(retry_after)}
+    status = 422 if retry_after is None else 503
+    return render("ask.html", state, status, headers, question=question, error=message, focus=True)
 
 
 def _not_ready(state: State, question: str | None) -> Response:

@@ -6,32 +6,31 @@ from collections.abc import Mapping, Sequence
 from typing import IO, Any, Protocol
 
 from qa.errors import QAError
+from qa.evaluation_comparisons import Compared
 from qa.evaluation_jobs import Job
 from qa.operating import Indexing
 from qa.snapshots import SnapshotInfo
-from qa.types import CheckedCitation, CitationClaim, Collection, Limits, Query, Reply, SnapshotDocument, State
+from qa.types import (
+    CheckedCitation,
+    CitationClaim,
+    CitationStatus,
+    Collection,
+    Limits,
+    Query,
+    Reply,
+    SnapshotDocument,
+    State,
+)
 
 
-class AskService(Protocol):
-    """Answers questions over one index. Thread-safe; every method but ``limits`` and ``state`` may block."""
+class ReadService(Protocol):
+    """What is indexed. Thread-safe; every method but ``limits`` and ``state`` may block."""
 
     @property
     def limits(self) -> Limits: ...
 
-    def ask(self, query: Query) -> Reply:
-        """Answer one question.
-
-        Raises:
-            QueryError: the query cannot be asked; ``field`` says which part of it.
-            NotReady: no snapshot and model are loaded.
-        """
-
-    def ask_many(self, queries: Sequence[Query]) -> Sequence[Reply | QAError]:
-        """Answer each question by itself: its reply, or the error that it alone ended in, in the order given.
-
-        Raises:
-            NotReady: no snapshot and model are loaded.
-        """
+    def state(self) -> State:
+        """What the service is doing, at once."""
 
     def collection(self) -> Collection:
         """What is indexed, and what became of every file.
@@ -48,6 +47,44 @@ class AskService(Protocol):
             NotReady: no snapshot is loaded.
         """
 
+
+class AskService(ReadService, Protocol):
+    """Answers questions over one index. Thread-safe; every method may block."""
+
+    def ask(self, query: Query) -> Reply:
+        """Answer one question.
+
+        Raises:
+            QueryError: the query cannot be asked; ``field`` says which part of it.
+            NotReady: no snapshot and model are loaded.
+        """
+
+    def ask_many(self, queries: Sequence[Query]) -> Sequence[Reply | QAError]:
+        """Answer each question by itself: its reply, or the error that it alone ended in, in the order given.
+
+        Raises:
+            NotReady: no snapshot and model are loaded.
+        """
+
+    def examples(self) -> Sequence[str]:
+        """A few questions that the documents answer, for whoever does not know what to ask.
+
+        Raises:
+            NotReady: no snapshot is loaded.
+        """
+
+    def original(self, id: str) -> IO[bytes]:
+        """The bytes that a document was read from, checked against what was indexed.
+
+        Raises:
+            DocumentNotFound: no indexed document has this id.
+            OriginalUnavailable: they have changed, or are gone.
+            NotReady: no snapshot is loaded.
+        """
+
+    def source_status(self, id: str) -> CitationStatus:
+        """What has become of the file that a document was read from. Raises DocumentNotFound, or NotReady."""
+
     def check_citation(self, claim: CitationClaim, snapshot: str | None = None) -> CheckedCitation:
         """What has become of a citation, by the snapshot that is served or any other that exists.
 
@@ -57,9 +94,6 @@ class AskService(Protocol):
             QueryError: the span is empty or not within the document.
             NotReady: no snapshot was named, and none is loaded.
         """
-
-    def state(self) -> State:
-        """What the service is doing, at once."""
 
 
 class Evaluations(Protocol):
@@ -85,6 +119,12 @@ class Evaluations(Protocol):
 
     def report(self, id: str) -> IO[bytes]:
         """The report of one that is done, open: it can be read to its end. Raises EvaluationNotFound."""
+
+    def compare(self, baseline: str, candidate: str) -> Compared:
+        """How far the comparison of two that are done is; begun by the first call. Raises EvaluationNotFound."""
+
+    def comparison_report(self, baseline: str, candidate: str) -> IO[bytes]:
+        """Its page, open. Raises EvaluationNotFound where it is not done."""
 
     def cancel(self, id: str) -> None:
         """Stop it, or give it up, and remove all of it. Raises EvaluationNotFound."""

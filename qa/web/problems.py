@@ -14,6 +14,7 @@ from qa.errors import (
     Fault,
     IndexNotFound,
     NotReady,
+    OriginalUnavailable,
     Overloaded,
     QAError,
     QueryError,
@@ -54,6 +55,7 @@ TITLES: Mapping[str, str] = {
     "mode-unknown": "No such mode of search",
     "not-found": "Nothing is at this address",
     "not-ready": "The service is not ready",
+    "original-unavailable": "The original is not there as it was indexed",
     "overloaded": "The service is overloaded",
     "question-empty": "The question is empty",
     "question-file-wrong": "The question file is wrong",
@@ -187,12 +189,18 @@ def of_error(error: QAError, request_id: str, question: str = "question") -> Pro
             return _of_unavailable(error)
         case EvaluationError():
             return _of_evaluation(error, request_id)
-        case DocumentNotFound():
-            return Problem("document-not-found", 404, str(error))
+        case DocumentNotFound() | OriginalUnavailable():
+            return _of_document(error)
         case SnapshotError() | UpdateRunning():
             return _of_snapshot(error, request_id)
         case _:
             return internal(request_id)
+
+
+def _of_document(error: DocumentNotFound | OriginalUnavailable) -> Problem:
+    if isinstance(error, DocumentNotFound):
+        return Problem("document-not-found", 404, str(error))
+    return Problem("original-unavailable", 409, f"{error}.")
 
 
 def _of_snapshot(error: SnapshotError | UpdateRunning, request_id: str) -> Problem:

@@ -11,10 +11,11 @@ from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from qa.errors import NotReady, QueryError
+from qa.errors import NotReady, Overloaded, QueryError
 from qa.marking import Mark, Piece, pieces
 from qa.types import Document, Hit, Span
 from qa.types import Query as Asked
+from qa.web.originals import original_address
 from qa.web.ports import AskService
 from qa.web.rendering import reading_address, render
 from qa.web.validation import check
@@ -68,7 +69,12 @@ async def read(
         part=shown,
         before=before,
         after=after,
+        original=original_address(id) if await run_in_threadpool(_has_original, request, service, id) else None,
     )
+
+
+def _has_original(request: Request, service: AskService, id: str) -> bool:
+    return request.app.state.originals and service.source_status(id) == "verified"
 
 
 def _further(id: str, start: int, question: str) -> str:
@@ -113,7 +119,7 @@ async def _neighbours(
         return None, None
     try:
         reply = await request.app.state.asking.ask(query, request)
-    except (QueryError, NotReady):
+    except (QueryError, NotReady, Overloaded):
         return None, None
     holds = [hit.passage.document == id and hit.passage.start <= start < hit.passage.end for hit in reply.hits]
     if True not in holds:

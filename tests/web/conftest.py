@@ -6,16 +6,19 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
+from io import BytesIO
+from typing import IO
 
 import pytest
 from starlette.testclient import TestClient
 
-from qa.errors import DocumentNotFound, NotReady, QAError, QueryError
+from qa.errors import DocumentNotFound, NotReady, OriginalUnavailable, QAError, QueryError
 from qa.types import (
     Answer,
     CheckedCitation,
     Citation,
     CitationClaim,
+    CitationStatus,
     Collection,
     Document,
     DocumentSummary,
@@ -96,6 +99,7 @@ class FakeService:
         self.failure: Exception | None = None
         self.outcome: QAError | None = None
         self.empty = False
+        self.source: CitationStatus = "verified"
         self.answer: Answer | None = None
         self.asked: list[Query] = []
 
@@ -108,6 +112,10 @@ class FakeService:
     def ask_many(self, queries: Sequence[Query]) -> list[Reply | QAError]:
         self._require_ready()
         return [self._ask(query) for query in queries]
+
+    def examples(self) -> Sequence[str]:
+        self._require_ready()
+        return ("When does the ferry leave?", "متى تفتح المكتبة أبوابها؟")
 
     def collection(self) -> Collection:
         self._require_ready()
@@ -123,6 +131,16 @@ class FakeService:
         if id not in DOCUMENTS:
             raise DocumentNotFound(f"no indexed document has the id {id!r}")
         return SnapshotDocument(SNAPSHOT, DOCUMENTS[id])
+
+    def original(self, id: str) -> IO[bytes]:
+        text = self.document(id).document.text
+        if self.source != "verified":
+            raise OriginalUnavailable("the file that this was read from has changed since it was indexed")
+        return BytesIO(text.encode())
+
+    def source_status(self, id: str) -> CitationStatus:
+        self.document(id)
+        return self.source
 
     def check_citation(self, claim: CitationClaim, snapshot: str | None = None) -> CheckedCitation:
         document = self.document(claim.document).document

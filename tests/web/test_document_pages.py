@@ -93,7 +93,7 @@ def test_a_status_is_a_link_that_leaves_only_its_files(client: TestClient, statu
     assert address in [e["href"] for e in page(client, "/documents").all("a")]
     shown = page(client, address)
     assert files_on(shown) == files
-    (current,) = (e for e in shown.all("a") if e.get("aria-current"))
+    (current,) = (e for e in shown.all("a") if e.get("aria-current") == "true")
     assert current["href"] == address
 
 

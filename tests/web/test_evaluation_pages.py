@@ -9,12 +9,13 @@ import pytest
 from starlette.testclient import TestClient
 
 from qa.errors import Fault
+from qa.web import evaluation_schemas
 from qa.web.app import create_app
 from qa.web.keys import Key, parse_keys
 from qa.web.options import Options
 from tests.web.conftest import FakeService
 from tests.web.test_evaluations import ID, QUESTION, FakeEvaluations
-from tests.web.test_page import page
+from tests.web.test_page import Page, page
 
 KEYS: tuple[Key, ...] = parse_keys("operator:admin:" + "0" * 64)
 
@@ -56,6 +57,45 @@ def test_a_file_is_queued_and_its_page_says_how_far_it_is(client: TestClient, ev
     report = f"/v1/evaluations/{ID}/report"
     assert report in done.text
     assert report in [e["href"] for e in page(client, "/evaluate").all("a")]
+
+
+def test_how_to_ask_is_chosen_in_the_form(client: TestClient, evaluations: FakeEvaluations) -> None:
+    form = {"mode": "lexical", "top_k": " 7 "}
+    assert client.post("/evaluate", data=form, files={"file": ("a.jsonl", QUESTION)}).status_code == 303
+    assert evaluations.submitted[0][3] == {"mode": "lexical", "top_k": 7, "rerank": False}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("mode", "telepathic", "Choose one of hybrid, dense, lexical."),
+        ("top_k", "0", "Must be a whole number from 1 to 10."),
+        ("top_k", "11", "Must be a whole number from 1 to 10."),
+        ("top_k", "", "Must be a whole number from 1 to 10."),
+        ("top_k", "٣", "Must be a whole number from 1 to 10."),
+        ("top_k", "9" * 5000, "Must be a whole number from 1 to 10."),
+    ],
+)
+def test_a_wrong_choice_is_told_at_its_field(
+    client: TestClient, evaluations: FakeEvaluations, field: str, value: str, message: str
+) -> None:
+    refused = client.post("/evaluate", data={field: value}, files={"file": ("a.jsonl", QUESTION)})
+    assert refused.status_code == 422
+    shown = Page(refused.text)
+    (wrong,) = (e for tag in ("select", "input") for e in shown.all(tag) if e.get("aria-invalid"))
+    assert wrong["name"] == field
+    assert message in " ".join(shown.texts["p"])
+    assert evaluations.submitted == []
+
+
+def test_too_many_questions_are_told_at_the_field(
+    client: TestClient, evaluations: FakeEvaluations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation_schemas, "MOST_QUESTIONS", 1)
+    refused = client.post("/evaluate", files={"file": ("a.jsonl", QUESTION + b'{"question": "Why?"}\n')})
+    assert refused.status_code == 422
+    assert "the file holds 2 questions; at most 1 are allowed" in Page(refused.text).text("main")
+    assert evaluations.submitted == []
 
 
 def test_the_documents_link_to_it(client: TestClient) -> None:

@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 from tests.web.conftest import LOADING, FakeService
 
 POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self' data:; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
-from qa.errors import QAError, QuestionTooLong
-from qa.types import Query, Reply, State
+from qa.errors import Overloaded, QAError, QuestionTooLong
+from qa.types import Hit, Passage, Query, Reply, Scores, State
 from qa.web.app import create_app
 from tests.web.conftest import DOCUMENTS, LOADING, REFUSED, SCRIPT, FakeService
+from tests.web.test_evaluations import FakeEvaluations
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
@@ -107,7 +109,8 @@ def test_full_text_is_linked(client: TestClient) -> None:
 
 def test_text_of_documents_is_text(client: TestClient) -> None:
     shown = page(client, "/?q=%3Cscript%3Ealert(1)%3C/script%3E")
-    assert {"script", "b", "em", "i"}.isdisjoint(tag for tag, _ in shown.elements)
+    assert {"b", "em", "i"}.isdisjoint(tag for tag, _ in shown.elements)
+    assert shown.all("script") == [{"src": "/static/ask.js", "defer": None}]
     assert shown.all("input")[0]["value"] == "<script>alert(1)</script>"
     quotes = shown.texts["blockquote"]
     assert any('<script>alert("pier")</script> & the <b>old</b> quay.\nIt carries' in quote for quote in quotes)
@@ -194,15 +197,20 @@ def test_a_person_is_told_on_a_page_what_a_program_is_told_in_json(client: TestC
 def test_landmarks_and_headings_are_in_order(client: TestClient, address: str) -> None:
     shown = Page(client.get(address, headers=BROWSER).text)
     tags = [tag for tag, _ in shown.elements]
-    assert [tags.count(tag) for tag in ("main", "h1", "title", "nav")] == [1, 1, 1, 1]
+    assert [tags.count(tag) for tag in ("main", "h1", "title")] == [1, 1, 1]
+    assert [nav["aria-label"] for nav in shown.all("nav")] == ["Main", "More"]
     levels = [0] + [int(tag[1]) for tag in tags if tag in ("h1", "h2", "h3")]
     assert all(later - earlier <= 1 for earlier, later in pairwise(levels))
     assert shown.all("html") == [{"lang": "en"}]
     assert not any(name == "style" or name.startswith("on") for _, attributes in shown.elements for name in attributes)
-    assert {"script", "style"}.isdisjoint(tags)
+    assert "style" not in tags
+    # All of it from files: the policy allows nothing within the page.
+    assert all(script["src"] and script["src"].startswith("/static/") for script in shown.all("script"))
+    assert all(not text for text in shown.texts.get("script", []))
 
 
-def test_what_a_page_links_to_is_there(client: TestClient) -> None:
+def test_what_a_page_links_to_is_there(service: FakeService, tmp_path: Path) -> None:
+    client = TestClient(create_app(service, FakeEvaluations(tmp_path)))
     shown = page(client, "/")
     addresses = [e["href"] or "" for e in (*shown.all("link"), *shown.all("a"))]
     assert [client.get(address).status_code for address in (*addresses, "/favicon.ico")] == [200] * (len(addresses) + 1)
@@ -210,5 +218,44 @@ def test_what_a_page_links_to_is_there(client: TestClient) -> None:
 
 
 def test_the_page_is_light(client: TestClient) -> None:
-    weight = sum(len(client.get(path).content) for path in ("/", "/static/style.css", "/static/icon.svg"))
-    assert weight < 30_000
+    for path in ("/", "/?q=When+does+the+ferry+leave%3F"):
+        parts = (path, "/static/style.css", "/static/ask.js", "/static/icon.svg")
+        assert sum(len(client.get(part).content) for part in parts) < 30_000
+
+
+def test_examples_are_for_whoever_does_not_know_what_to_ask(client: TestClient) -> None:
+    shown = page(client, "/")
+    assert "When does the ferry leave?" in shown.text("ul")
+    link = next(a["href"] for a in shown.all("a") if a.get("dir") == "auto")
+    assert page(client, link or "").all("input")[0]["value"] == "When does the ferry leave?"
+    assert "For example" not in page(client, "/?q=ferry").texts["h2"]
+
+
+def test_a_full_queue_keeps_the_question_and_says_when_to_come_again(client: TestClient, service: FakeService) -> None:
+    service.failure = Overloaded("more questions are waiting than can be answered soon; try again later", 7)
+    response = client.get("/?q=Where+is+the+quay%3F", headers=BROWSER)
+    assert (response.status_code, response.headers["retry-after"]) == (503, "7")
+    shown = Page(response.text)
+    assert shown.all("input")[0]["value"] == "Where is the quay?"
+    assert "More questions are waiting than can be answered soon; try again later." in shown.text("form")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\u202egnp.exe", 'a<bdi class="control" data-name="RLO">\u202e</bdi>gnp.exe'),
+        ("\u2066<b>\u2069", '<bdi class="control" data-name="LRI">\u2066</bdi>&lt;b&gt;<bdi class="control"'),
+        ("bell\x07 tag\U000e0041", 'bell<bdi class="control" data-name="U+0007"></bdi> tag<bdi'),
+        ("مرحبا\u200f tab\tline\n", "مرحبا\u200f tab\tline\n"),
+    ],
+)
+def test_what_turns_text_about_shows_by_its_name(service: FakeService, text: str, shown: str) -> None:
+    class Turning(FakeService):
+        def ask_many(self, queries: Sequence[Query]) -> list[Reply | QAError]:
+            passage = Passage("0" * 16, "a.txt", 0, len(text), text)
+            return [Reply(q.question, (Hit(1, passage, text, Scores(dense=1.0)),), "s") for q in queries]
+
+    html = TestClient(create_app(Turning())).get("/?q=a").text
+    quote, title = html.partition("<blockquote")[2], html.partition("<h3")[2]
+    assert shown in quote.partition("</blockquote>")[0]
+    assert shown in title.partition("</h3>")[0]

@@ -1,0 +1,110 @@
+"""Judgments of people who asked: "this answers it", "this does not", as a file that ``qa evaluate`` takes."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from qa.anchoring import occurrences
+from qa.errors import QueryError, StorageError
+from qa.questions import Quote
+
+# Characters before and after a span that are quoted with it, where it stands more than once in its document.
+_AROUND = (0, 40, 160, 640, 2560, 10_240)
+
+
+def quoted(document: str, text: str, start: int, end: int, *, relevant: bool) -> Quote:
+    """The quote of ``text[start:end]``, with as much around it as makes it the only one of its document.
+
+    Raises:
+        QueryError: there is nothing in the span, or it is repeated with all that is around it.
+    """
+    if not 0 <= start < end <= len(text) or not text[start:end].strip():
+        raise QueryError("end", f"the span {start} to {end} holds no text of the document")
+    for around in _AROUND:
+        first, last = max(start - around, 0), min(end + around, len(text))
+        quote = text[first:last]
+        if len(occurrences(quote, text)) == 1:
+            return Quote(document, quote, (start - first, end - first) if around else None, relevant)
+    raise QueryError("start", "this text stands more than once in the document, and so does all that is around it")
+
+
+class FeedbackFile:
+    """JSON lines, one a judgment, only ever added to. Several threads and processes may write.
+
+    A line is on the disk when :meth:`append` returns. What a crash left half written was never promised, and goes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def append(self, question: str, quote: Quote) -> None:
+        """Keep one judgment.
+
+        Raises:
+            StorageError: it cannot be written; the file is as it was.
+        """
+        line = (_line(question, quote) + "\n").encode("utf-8", "surrogatepass")
+        try:
+            with self._locked() as file:
+                size = _whole(file)
+                try:
+                    written = os.write(file, line)
+                    if written != len(line):
+                        raise OSError(f"{written} of {len(line)} bytes were written")
+                    os.fsync(file)
+                except OSError:
+                    os.ftruncate(file, size)
+                    raise
+        except OSError as error:
+            raise StorageError(f"cannot write {self._path} ({error}); free space, or set QA_FEEDBACK anew") from error
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield file
+        finally:
+            os.close(file)
+
+
+def _whole(file: int) -> int:
+    """Have the file end with a whole line; returns its size."""
+    size = os.fstat(file).st_size
+    start = size
+    while start and os.pread(file, 1, start - 1) != b"\n":
+        start = max(start - 1, 0)
+    if start == size:
+        return size
+    try:
+        json.loads(os.pread(file, size - start, start))
+    except ValueError:
+        os.ftruncate(file, start)
+        return start
+    # Somebody's editor left the last line without its end.
+    os.write(file, b"\n")
+    return size + 1
+
+
+def _line(question: str, quote: Quote) -> str:
+    evidence: dict[str, object] = {"document": quote.document, "quote": quote.text, "relevant": quote.relevant}
+    if quote.part is not None:
+        evidence["part"] = list(quote.part)
+    return json.dumps(
+        {
+            "id": "feedback-" + hashlib.sha256(question.encode("utf-8", "surrogatepass")).hexdigest()[:16],
+            "question": question,
+            "judged": datetime.now(UTC).isoformat(timespec="seconds"),
+            "evidence": [evidence],
+            "tags": ["feedback"],
+        },
+        ensure_ascii=False,
+    )

@@ -1,0 +1,76 @@
+// Makes the page nicer, and nothing depends on it: keys, and the questions that were asked in this browser.
+"use strict";
+
+(() => {
+  const KEPT = "qa.recent";
+  const MOST = 8;
+  const field = document.getElementById("q");
+  const cards = [...document.querySelectorAll(".passage")];
+
+  // A browser may refuse to keep anything, and what is kept may be anything.
+  const recent = () => {
+    try {
+      const kept = JSON.parse(localStorage.getItem(KEPT));
+      return Array.isArray(kept) ? kept.filter((question) => typeof question === "string").slice(0, MOST) : [];
+    } catch {
+      return [];
+    }
+  };
+  const keep = (questions) => {
+    try {
+      localStorage.setItem(KEPT, JSON.stringify(questions.slice(0, MOST)));
+    } catch {
+      // Nothing is kept, then.
+    }
+  };
+
+  const section = document.getElementById("recent");
+  if (section) {
+    const list = section.querySelector("ul");
+    for (const question of recent()) {
+      const link = document.createElement("a");
+      link.href = `/?${new URLSearchParams({ q: question })}`;
+      link.dir = "auto";
+      link.textContent = question;
+      const item = document.createElement("li");
+      item.append(link);
+      list.append(item);
+    }
+    section.hidden = !list.children.length;
+    section.querySelector("button").addEventListener("click", () => {
+      keep([]);
+      section.hidden = true;
+      field.focus();
+    });
+  }
+  if (document.querySelector(".results") && field && field.value.trim()) {
+    keep([field.value, ...recent().filter((question) => question !== field.value)]);
+  }
+
+  // Focus for these keys alone: whoever goes by Tab meets the links in the cards as before.
+  for (const card of cards) card.tabIndex = -1;
+  const move = (by) => {
+    const at = cards.indexOf(document.activeElement);
+    const next = at < 0 ? 0 : at + by;
+    if (next < 0) field.focus();
+    else if (next < cards.length) cards[next].focus();
+  };
+
+  document.addEventListener("keydown", (event) => {
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    const at = document.activeElement;
+    const isTyping = at !== field && at.matches("input, textarea, select");
+    const isAmongCards = at === field || at === document.body || cards.includes(at);
+    if (event.key === "/" && at !== field && !isTyping) {
+      event.preventDefault();
+      field.focus();
+      field.select();
+    } else if ((event.key === "ArrowDown" || event.key === "ArrowUp") && isAmongCards && cards.length) {
+      if (event.key === "ArrowUp" && !cards.includes(at)) return;
+      event.preventDefault();
+      move(event.key === "ArrowDown" ? 1 : -1);
+    } else if (event.key === "Enter" && cards.includes(at)) {
+      at.querySelector("a.read").click();
+    }
+  });
+})();

@@ -1,0 +1,74 @@
+"""What a page may offer to ask: the collection's own questions, and only what is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from qa.errors import QueryError
+from qa.example_questions import example_questions
+from qa.index import Index
+from qa.settings import Settings
+from qa.snapshots import Snapshots
+from qa.types import Answer, Limits, Query, Reply
+from tests.conftest import Build
+
+LIMITS = Limits(question_chars=200, top_k=10, batch=50)
+
+
+@pytest.fixture
+def index(build: Build, folder: Path, settings: Settings) -> Index:
+    sections = ("# How do I prune?\n\nIn winter.", "## هل الكمثرى حلوة؟\n\nYes.", "## Statement\n\nNo.")
+    (folder / "faq.md").write_text("\n\n".join(sections), encoding="utf-8")
+    build()
+    return Snapshots(settings.indexes, settings.name).open()
+
+
+class Answers:
+    """Answers what it is told to, and remembers what it was asked."""
+
+    def __init__(self, *unanswered: str) -> None:
+        self.asked: list[str] = []
+        self.unanswered = unanswered
+
+    def __call__(self, queries: Sequence[Query]) -> list[Reply | QueryError]:
+        self.asked = [query.question for query in queries]
+        return [self._reply(question) for question in self.asked]
+
+    def _reply(self, question: str) -> Reply | QueryError:
+        if question == "broken?":
+            return QueryError("question", "no")
+        answer = Answer(answerable=question not in self.unanswered, confidence=None)
+        return Reply(question, (), "s", answer=answer)
+
+
+def test_headings_that_are_questions(index: Index) -> None:
+    assert set(example_questions(index, LIMITS, Answers())) == {"How do I prune?", "هل الكمثرى حلوة؟"}
+
+
+def test_what_is_not_answered_is_not_offered(index: Index) -> None:
+    assert example_questions(index, LIMITS, Answers("How do I prune?")) == ("هل الكمثرى حلوة؟",)
+
+
+def test_a_question_file_beside_the_documents_comes_first_and_is_spread_over(index: Index, folder: Path) -> None:
+    lines = [f'{{"question": "Number {n}?", "answerable": {"true" if n % 2 else "false"}}}' for n in range(100)]
+    (folder / "questions.jsonl").write_text("\n".join([*lines, '{"question": "broken?"}', "{"]), encoding="utf-8")
+    answers = Answers()
+    offered = example_questions(index, LIMITS, answers)
+    assert offered == ("Number 1?", "Number 7?", "Number 13?", "Number 19?")
+    assert len(answers.asked) == 16
+    assert offered == example_questions(index, LIMITS, Answers())
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"", b"[]", b'{"question": 3}', b" " * 1_000_001])
+def test_a_file_that_is_none_is_passed_over(index: Index, folder: Path, content: bytes) -> None:
+    (folder / "questions.jsonl").write_bytes(content)
+    assert len(example_questions(index, LIMITS, Answers())) == 2
+
+
+def test_what_is_too_long_to_read_at_a_glance_is_left_out(index: Index, folder: Path) -> None:
+    (folder / "questions.jsonl").write_text(f'{{"question": "{"why " * 40}?"}}')
+    assert len(example_questions(index, LIMITS, Answers())) == 2
+    assert example_questions(index, Limits(10, 10, 10), Answers()) == ()

@@ -1,0 +1,196 @@
+"""Judgments of people: quoted so that they are found again, kept whole whatever happens, and taken by an evaluation."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qa.anchoring import anchor
+from qa.errors import QueryError, QuestionFileError, StorageError
+from qa.feedback import FeedbackFile, quoted
+from qa.question_files import load_questions
+from qa.questions import Question, QuestionSet, Quote
+
+TEXT = "Noon. The ferry leaves at noon.\n\nThe last one leaves at midnight, never at noon."
+
+
+class OneDocument:
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    @property
+    def ids(self) -> Sequence[str]:
+        return ["a.txt"]
+
+    def text(self, id: str) -> str:
+        return self._text
+
+    def passages(self, id: str) -> Sequence[tuple[str, int, int]]:
+        return [("p", 0, len(self._text))]
+
+
+def anchored(text: str, quote: Quote) -> tuple[int, int]:
+    question = Question("1", "When?", (quote,))
+    found = anchor(QuestionSet("f", "", (question,)), OneDocument(text))
+    assert found.faults == ()
+    (evidence,) = found.questions[0].evidence
+    return evidence.start, evidence.end
+
+
+@given(st.text("ab \n", min_size=1, max_size=80), st.data())
+def test_a_judged_span_is_found_again(text: str, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(text) - 1))
+    end = data.draw(st.integers(start + 1, len(text)))
+    # What a passage or an answer is: text without white space at its ends.
+    start += len(text[start:end]) - len(text[start:end].lstrip())
+    end -= len(text[start:end]) - len(text[start:end].rstrip())
+    if start >= end:
+        return
+    assert anchored(text, quoted("a.txt", text, start, end, relevant=True)) == (start, end)
+
+
+@pytest.mark.parametrize(("start", "end"), [(3, 3), (-1, 4), (0, len(TEXT) + 1), (31, 33)])
+def test_a_span_without_text_is_refused(start: int, end: int) -> None:
+    with pytest.raises(QueryError, match="holds no text"):
+        quoted("a.txt", TEXT, start, end, relevant=True)
+
+
+def test_what_cannot_be_told_apart_is_refused() -> None:
+    with pytest.raises(QueryError, match="more than once"):
+        quoted("a.txt", "same again " * 5000, 25_300, 25_304, relevant=True)
+
+
+def test_an_evaluation_takes_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "feedback.jsonl"
+    file = FeedbackFile(path)
+    at = TEXT.rindex("noon")
+    file.append("When is noon?", quoted("a.txt", TEXT, at, at + 4, relevant=True))
+    file.append("When is noon?", quoted("a.txt", TEXT, 0, 5, relevant=False))
+    file.append("Who sails? \u2028 مرحبا", quoted("a.txt", TEXT, 6, 31, relevant=False))
+    found = load_questions(path)
+    assert [question.text for question in found.questions] == ["When is noon?", "Who sails? \u2028 مرحبا"]
+    assert [question.is_judged for question in found.questions] == [True, False]
+    judged = anchor(found, OneDocument(TEXT)).questions[0]
+    assert [(evidence.start, evidence.end) for evidence in judged.evidence] == [(at, at + 4)]
+    assert oct(path.stat().st_mode)[-3:] == "600"
+
+
+def test_the_last_word_on_a_quote_holds(tmp_path: Path) -> None:
+    file = FeedbackFile(tmp_path / "feedback.jsonl")
+    for relevant in (True, False, True, False):
+        file.append("When?", quoted("a.txt", TEXT, 6, 31, relevant=relevant))
+    (question,) = load_questions(tmp_path / "feedback.jsonl").questions
+    assert [quote.relevant for quote in question.evidence] == [False]
+    assert question.answerable is None
+
+
+def test_two_questions_of_one_id_are_still_a_fault(tmp_path: Path) -> None:
+    lines = ['{"id": "1", "question": "a", "judged": "2026-04-01"}', '{"id": "1", "question": "a"}']
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    with pytest.raises(QuestionFileError, match="used before, on line 1"):
+        load_questions(tmp_path / "a.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("evidence", "field"),
+    [
+        ({"part": [0]}, "part"),
+        ({"part": [3, 99]}, "part"),
+        ({"part": [True, 2]}, "part"),
+        ({"part": "0-2"}, "part"),
+        ({"relevant": "no"}, "relevant"),
+    ],
+)
+def test_a_judgment_that_is_wrong_names_its_field(tmp_path: Path, evidence: dict[str, object], field: str) -> None:
+    line = {"question": "a", "evidence": [{"document": "a.txt", "quote": "at noon", **evidence}]}
+    (tmp_path / "a.jsonl").write_text(json.dumps(line))
+    with pytest.raises(QuestionFileError, match=rf"line 1, evidence\[0\]\.{field}"):
+        load_questions(tmp_path / "a.jsonl")
+
+
+QUOTE = Quote("a.txt", "at noon")
+
+
+@pytest.mark.parametrize("torn", ['{"id": "1", "questi', '{"id": "1", "question": "x', "\x00" * 40])
+def test_what_a_crash_left_half_written_goes(tmp_path: Path, torn: str) -> None:
+    path = tmp_path / "f.jsonl"
+    file = FeedbackFile(path)
+    file.append("First?", QUOTE)
+    with path.open("a") as broken:
+        broken.write(torn)
+    file.append("Second?", QUOTE)
+    assert [question.text for question in load_questions(path).questions] == ["First?", "Second?"]
+
+
+def test_a_line_that_an_editor_left_without_its_end_stays(tmp_path: Path) -> None:
+    path = tmp_path / "f.jsonl"
+    path.write_text('{"question": "Mine?"}')
+    FeedbackFile(path).append("Second?", QUOTE)
+    assert [question.text for question in load_questions(path).questions] == ["Mine?", "Second?"]
+
+
+@pytest.mark.parametrize("fault", ["short", "full", "fsync"])
+def test_a_full_disk_loses_nothing_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    path = tmp_path / "f.jsonl"
+    file = FeedbackFile(path)
+    file.append("First?", QUOTE)
+    before, write = path.read_bytes(), os.write
+
+    def full(descriptor: int, data: bytes) -> int:
+        if fault == "full":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, data[:10] if fault == "short" else data)
+
+    def unsynced(descriptor: int) -> None:
+        if fault == "fsync":
+            raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        patched.setattr(os, "fsync", unsynced)
+        with pytest.raises(StorageError, match=r"cannot write .*f\.jsonl"):
+            file.append("Second?", QUOTE)
+    assert path.read_bytes() == before
+    file.append("Third?", QUOTE)
+    assert len(load_questions(path).questions) == 2
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from qa.feedback import FeedbackFile
+from qa.questions import Quote
+file = FeedbackFile(Path(sys.argv[1]))
+for number in range(40):
+    file.append(f"{sys.argv[2]} {number}?", Quote("a.txt", "at noon" * 300))
+"""
+
+
+def test_processes_and_threads_write_whole_lines(tmp_path: Path) -> None:
+    path = tmp_path / "f.jsonl"
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(path), name]) for name in "ab"]
+    file = FeedbackFile(path)
+
+    def write(name: str) -> None:
+        for number in range(20):
+            file.append(f"{name} {number}?", QUOTE)
+
+    threads = [threading.Thread(target=write, args=[name]) for name in "cd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [writer.wait(60) for writer in writers] == [0, 0]
+    assert len(load_questions(path).questions) == 120

@@ -1,0 +1,122 @@
+"""What people say of a passage: a form that is there where it is asked for, and that believes nothing of its client."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from qa.types import Answer, Citation
+from qa.web.app import create_app
+from qa.web.keys import parse_keys
+from qa.web.options import Options
+from tests.web.conftest import FERRY, SCRIPT, FakeService
+from tests.web.test_page import Page, page
+
+QUESTION = "When does the ferry leave?"
+START = SCRIPT.index("at noon")
+FORM = {"q": QUESTION, "document": FERRY.id, "start": str(START), "end": str(START + 7), "verdict": "yes"}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "feedback.jsonl"
+
+
+@pytest.fixture
+def client(service: FakeService, path: Path) -> TestClient:
+    app = create_app(service, options=Options(feedback=path))
+    return TestClient(app, raise_server_exceptions=False, follow_redirects=False)
+
+
+def test_nobody_is_asked_unless_it_is_set(service: FakeService) -> None:
+    client = TestClient(create_app(service))
+    assert "/feedback" not in client.get("/?q=ferry").text
+    assert client.post("/feedback", data=FORM).status_code == 404
+
+
+def test_answer_and_passages_are_judged_by_a_form(client: TestClient, service: FakeService, path: Path) -> None:
+    citation = Citation(FERRY.id, START, START + 7, 1, None, FERRY.source_sha256, FERRY.source_sha256, "verified")
+    service.answer = Answer(answerable=True, confidence=0.8, text="at noon", citation=citation)
+    shown = page(client, f"/?q={QUESTION}")
+    forms = [form for form in shown.all("form") if form["action"] == "/feedback"]
+    assert len(forms) == 6
+    assert all(form["method"] == "post" for form in forms)
+    fields = {str(e["name"]): str(e["value"]) for e in shown.all("input")[1:5]}
+    sent = client.post("/feedback", data={**fields, "verdict": "no"})
+    assert sent.status_code == 303
+    (line,) = path.read_text().splitlines()
+    assert json.loads(line)["evidence"] == [{"document": FERRY.id, "quote": "at noon", "relevant": False}]
+
+    thanked = page(client, sent.headers["location"])
+    assert {"class": "noted", "role": "status"} in thanked.all("p")
+    assert thanked.all("input")[0]["value"] == QUESTION
+
+
+def test_the_text_is_that_of_the_index(client: TestClient, path: Path) -> None:
+    assert client.post("/feedback", data={**FORM, "quote": "made up", "text": "made up"}).status_code == 303
+    assert "made up" not in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "named"),
+    [
+        ({"q": " "}, 422, "blank"),
+        ({"q": "x" * 201}, 422, "201 characters"),
+        ({"document": "../../etc/passwd"}, 404, "no indexed document"),
+        ({"end": str(START)}, 422, "holds no text"),
+        ({"end": str(len(SCRIPT) + 1)}, 422, "holds no text"),
+        ({"start": "-5"}, 422, "holds no text"),
+        ({"start": "0", "end": "20001"}, 422, "at most 20,000"),
+        ({"start": "one"}, 422, "start"),
+        ({"verdict": "perhaps"}, 422, "verdict"),
+        ({"start": "9" * 5000}, 422, "start"),
+    ],
+)
+def test_what_is_wrong_is_told_and_nothing_is_kept(
+    client: TestClient, path: Path, change: dict[str, str], status: int, named: str
+) -> None:
+    refused = client.post("/feedback", data={**FORM, **change})
+    assert refused.status_code == status
+    assert named in refused.json()["detail"]
+    assert not path.exists()
+
+
+def test_a_field_that_is_missing_is_named(client: TestClient) -> None:
+    for field in FORM:
+        left = {name: value for name, value in FORM.items() if name != field}
+        refused = client.post("/feedback", data=left)
+        assert refused.status_code == 422
+        assert field in refused.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://elsewhere.example"},
+        {"Origin": "null"},
+        {"Origin": "null", "Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+def test_no_other_site_judges(client: TestClient, path: Path, headers: dict[str, str]) -> None:
+    assert client.post("/feedback", data=FORM, headers=headers).status_code == 403
+    assert not path.exists()
+
+
+def test_it_takes_what_asking_takes(service: FakeService, path: Path) -> None:
+    keys = parse_keys("reader:ask:" + "0" * 64)
+    client = TestClient(create_app(service, options=Options(feedback=path, keys=keys)))
+    assert client.post("/feedback", data=FORM).status_code == 401
+
+
+def test_a_file_that_cannot_be_written_is_the_servers_fault(service: FakeService, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    client = TestClient(create_app(service, options=Options(feedback=tmp_path / "file" / "f.jsonl")))
+    refused = client.post("/feedback", data=FORM, headers={"Accept": "text/html"})
+    assert refused.status_code == 503
+    assert str(tmp_path) not in refused.text
+    assert Page(refused.text).text("h1") == "The server cannot write"

@@ -1,9 +1,10 @@
-"""A comparison as one HTML file: what changed, and for each question that did both rankings side by side."""
+"""A comparison as numbers, and as one HTML file: for each question that changed both rankings side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from qa.comparing import Change, Comparison
 from qa.evaluation import SEEN
@@ -29,6 +30,31 @@ def comparison_page(comparison: Comparison) -> str:
     rows = [*_rows(comparison, comparison.worse, "worse"), *reversed(_rows(comparison, comparison.better, "better"))]
     left_out = len(comparison.worse) + len(comparison.better) - len(rows)
     return render("comparison.html", comparison=comparison, rows=rows, left_out=left_out)
+
+
+def comparison_values(comparison: Comparison) -> dict[str, Any]:
+    """The numbers, as JSON values."""
+    return {
+        "verdict": comparison.verdict,
+        "better": len(comparison.better),
+        "worse": len(comparison.worse),
+        "detectable": comparison.headline.difference.detectable,
+        "notes": list(comparison.notes),
+        "measures": [
+            {
+                "name": measure.name,
+                "baseline": measure.baseline,
+                "candidate": measure.candidate,
+                "difference": measure.difference.estimate.value,
+                "low": measure.difference.estimate.low,
+                "high": measure.difference.estimate.high,
+                "n": measure.difference.estimate.n,
+                "p": measure.p,
+                "verdict": measure.verdict,
+            }
+            for measure in comparison.measures
+        ],
+    }
 
 
 def _rows(comparison: Comparison, changes: Sequence[Change], state: str) -> list[ShownChange]:

@@ -22,6 +22,7 @@ from filelock import Timeout
 
 from qa import evaluation_worker as worker
 from qa.errors import EvaluationNotFound, NotReady, QueueFull, RunError, StorageError
+from qa.evaluation_comparisons import Compared, Comparisons
 from qa.evaluation_jobs import Job, Jobs
 from qa.evaluation_running import Runner, Service
 from qa.run_files import REPORT_FILE, SUMMARY_FILE, read_json
@@ -57,6 +58,7 @@ class EvaluationQueue:
         self._service = service
         self._most_waiting, self._most_kept = most_waiting, most_kept
         self._runner = Runner(self._jobs, service, settings, seconds)
+        self._comparisons = Comparisons(self._jobs, settings, seconds)
         self._lock = threading.Lock()
         self._woken = threading.Event()
         self._arriving = 0
@@ -123,6 +125,18 @@ class EvaluationQueue:
         except OSError:
             self._jobs.read(id)
             raise
+
+    def compare(self, baseline: str, candidate: str) -> Compared:
+        """How far the comparison of two that are done is; begun by the first call. Raises EvaluationNotFound."""
+        for id in (baseline, candidate):
+            self._run_of(id)
+        return self._comparisons.get(baseline, candidate)
+
+    def comparison_report(self, baseline: str, candidate: str) -> IO[bytes]:
+        """Its page, open. Raises EvaluationNotFound where it is not done."""
+        for id in (baseline, candidate):
+            self._run_of(id)
+        return self._comparisons.report(baseline, candidate)
 
     def _run_of(self, id: str) -> Path:
         if self.get(id).status != "done":

@@ -2,8 +2,9 @@
 
 ``python -m qa.evaluation_worker prepare|finish FOLDER`` works on the folder of one job: ``prepare`` finds the
 judgments of ``request.json`` in the snapshot and writes ``judged.json``; ``finish`` measures what was asked and writes
-the run. The server's settings come in as a JSON object, and are never written down. What is wrong is printed as one
-JSON object that a client may see, and the exit code is 1.
+the run. ``compare FOLDER BASELINE`` compares the runs of two jobs, and writes into the first one's folder. The server's
+settings come in as a JSON object, and are never written down. What is wrong is printed as one JSON object that a client
+may see, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from qa.errors import (
     QAError,
     QueryError,
     QuestionFileError,
+    RunError,
     SnapshotError,
     SnapshotIncompatible,
     SnapshotNotFound,
@@ -32,7 +34,7 @@ from qa.run_files import read_json, write_atomically
 from qa.run_values import judged_question, options_of
 
 REQUEST, QUESTIONS, JUDGED, RUN = "request.json", "questions", "judged.json", "run"
-Task = Literal["prepare", "finish"]
+Task = Literal["prepare", "finish", "compare"]
 UNTOLD = "the evaluation could not be computed; the server's log says why"
 
 
@@ -63,9 +65,9 @@ class TaskFailed(EvaluationError):
         self.faults = tuple(faults)
 
 
-def start(task: Task, folder: Path) -> subprocess.Popen[str]:
+def start(task: Task, *folders: Path) -> subprocess.Popen[str]:
     """Begin a task in another process, which leaves the processor to everybody else."""
-    command = [sys.executable, "-m", "qa.evaluation_worker", task, str(folder.absolute())]
+    command = [sys.executable, "-m", "qa.evaluation_worker", task, *(str(folder.absolute()) for folder in folders)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
 
 
@@ -147,6 +149,26 @@ def _finish(folder: Path) -> None:
     write(run, evaluation, summarise(evaluation))
 
 
+def comparison_files(folder: Path, baseline: str) -> tuple[Path, Path]:
+    """Of a job's comparison with another: the numbers, and the page. The numbers are written last."""
+    return folder / f"compared-{baseline}.json", folder / f"compared-{baseline}.html"
+
+
+def _compare(folder: Path, baseline: Path) -> None:
+    from qa.comparing import compare
+    from qa.comparison_report import comparison_page, comparison_values
+    from qa.run_files import load_run
+
+    one, two = load_run(baseline / RUN), load_run(folder / RUN)
+    try:
+        comparison = compare(one, two)
+    except RunError as error:
+        raise TaskFailed(str(error)) from error
+    values, page = comparison_files(folder, baseline.name)
+    write_atomically(page, comparison_page(comparison))
+    write_atomically(values, json.dumps(comparison_values(comparison)))
+
+
 def main() -> None:
     task, folder = sys.argv[1], Path(sys.argv[2])
     if task not in get_args(Task):
@@ -156,6 +178,8 @@ def main() -> None:
     try:
         if task == "prepare":
             _prepare(folder, values)
+        elif task == "compare":
+            _compare(folder, Path(sys.argv[3]))
         else:
             _finish(folder)
     except (QAError, OSError) as error:

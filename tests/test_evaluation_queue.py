@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from qa.errors import EvaluationNotFound, NotReady, QAError, QueueFull, StorageError
+from qa.evaluation_comparisons import Compared
 from qa.evaluation_jobs import Job, Jobs
 from qa.evaluation_queue import EvaluationQueue
 from qa.evaluation_worker import Request
@@ -404,3 +405,66 @@ def test_the_run_is_one_that_can_be_compared(start: Start, gated: Gated, setting
     run = load_run(folder_of(settings) / job.id / "run")
     assert run.inputs.snapshot == job.snapshot
     assert len(run.outcomes) == 3
+
+
+def evaluated(queue: EvaluationQueue, gated: Gated, data: bytes = DATA, **options: object) -> Job:
+    job = queue.submit("q.jsonl", data, "jsonl", {**OPTIONS, **options}, keep_going=False)
+    gated.allowed.release(3)
+    return until(queue, job, lambda found: found.is_over)
+
+
+def compared(queue: EvaluationQueue, baseline: Job, candidate: Job) -> Compared:
+    wait_for(lambda: queue.compare(baseline.id, candidate.id).status == "done")
+    return queue.compare(baseline.id, candidate.id)
+
+
+def test_two_are_compared_once_and_gone_with_the_later(start: Start, gated: Gated, settings: Settings) -> None:
+    queue = start()
+    one, two = evaluated(queue, gated), evaluated(queue, gated, mode="lexical")
+    assert queue.compare(one.id, two.id).status == "computing"
+    values = compared(queue, one, two).values
+    assert values is not None
+    assert values["verdict"] == "too few questions to tell"
+    assert values["measures"][0]["n"] == 3
+    assert "They differ in mode: dense and lexical." in values["notes"]
+    with queue.comparison_report(one.id, two.id) as file:
+        assert file.read().startswith(b"<!doctype html>")
+    files = set((folder_of(settings) / two.id).glob("compared-*"))
+    assert len(files) == 2
+    queue.cancel(one.id)
+    for ask in (queue.compare, queue.comparison_report):
+        with pytest.raises(EvaluationNotFound):
+            ask(one.id, two.id)
+
+
+def test_two_without_a_question_in_common_say_so_and_are_tried_again(start: Start, gated: Gated) -> None:
+    queue = start()
+    others = DATA.replace(b"?", b" or not?")
+    one, two = evaluated(queue, gated), evaluated(queue, gated, others)
+    with pytest.raises(EvaluationNotFound):
+        queue.comparison_report(one.id, two.id)
+    for _ in range(2):
+        found: list[Compared] = []
+
+        def is_told(found: list[Compared] = found) -> bool:
+            found.append(queue.compare(one.id, two.id))
+            return found[-1].status != "computing"
+
+        wait_for(is_told)
+        assert found[-1].status == "failed"
+        assert "no question in common" in found[-1].detail
+
+
+def test_what_is_not_done_is_not_compared(start: Start, gated: Gated) -> None:
+    queue = start()
+    one = evaluated(queue, gated)
+    waiting = submit(queue)
+    with pytest.raises(EvaluationNotFound, match="not done"):
+        queue.compare(one.id, waiting.id)
+
+
+def test_comparing_for_too_long_is_ended_and_says_so(start: Start, gated: Gated, settings: Settings) -> None:
+    queue = start()
+    one, two = evaluated(queue, gated), evaluated(queue, gated)
+    hurried = EvaluationQueue(settings.indexes / settings.name, gated, settings.model_dump(mode="json"), seconds=0.01)
+    wait_for(lambda: hurried.compare(one.id, two.id).status == "failed")

@@ -16,6 +16,7 @@ from qa.feedback import FeedbackFile
 from qa.types import Limits
 from qa.web import (
     api,
+    comparison_pages,
     document_pages,
     evaluating,
     evaluation_pages,
@@ -90,6 +91,8 @@ def create_app(
         app.state.evaluations = evaluations
         app.state.needs_key = bool(options.keys)
         app.include_router(evaluating.router)
+        # Before the page of one evaluation, whose address it would be.
+        app.include_router(comparison_pages.router)
         app.include_router(evaluation_pages.router)
     if operations is not None:
         app.state.operations = operations

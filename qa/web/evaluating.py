@@ -119,7 +119,11 @@ def get(id: Id, evaluations: Running) -> schemas.EvaluationResponse:
 def report(id: Id, evaluations: Running) -> StreamingResponse:
     """One HTML file without anything outside of it. 404 until the evaluation is done."""
     # Open from here on: an evaluation that is removed meanwhile breaks off no report.
-    file = evaluations.report(id)
+    return standing_alone(evaluations.report(id))
+
+
+def standing_alone(file: IO[bytes]) -> StreamingResponse:
+    """A page that holds its own style and script, under the policy that it names."""
     policy = _META_POLICY.search(file.read(4096).decode(errors="replace"))
     headers = {"Content-Length": str(os.fstat(file.fileno()).st_size)}
     if policy is not None:

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import FormData, Headers, UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.responses import RedirectResponse, Response
 
 from qa.errors import Fault, QuestionFileError
-from qa.web.access import is_on_this_machine
+from qa.web.comparison_pages import may_run
 from qa.web.evaluating import evaluations_of, too_many
 from qa.web.evaluation_schemas import AskingParameters
 from qa.web.ports import AskService, Evaluations
@@ -62,7 +62,7 @@ async def evaluation_page(id: str, request: Request, evaluations: Running) -> Re
     # A header and not a meta element, which would go on reloading in a page that somebody saved.
     headers = None if job.is_over else {"Refresh": str(REFRESH_SECONDS)}
     service: AskService = request.app.state.service
-    return render("evaluation.html", service.state(), headers=headers, job=job, may_run=_may_run(request))
+    return render("evaluation.html", service.state(), headers=headers, job=job, may_run=may_run(request))
 
 
 @router.post(f"{PATH}/{{id}}/cancel")
@@ -81,14 +81,14 @@ def _page(
     wrong: Mapping[str, str] | None = None,
 ) -> Response:
     service: AskService = request.app.state.service
-    may_run = _may_run(request)
+    allowed = may_run(request)
     return render(
         "evaluate.html",
         service.state(),
         422 if faults or wrong else 200,
         # Names of files and addresses of reports are for whoever may have a file evaluated.
-        jobs=evaluations.listing() if may_run else (),
-        may_run=may_run,
+        jobs=evaluations.listing() if allowed else (),
+        may_run=allowed,
         needs_key=request.app.state.needs_key,
         faults=[str(fault) for fault in faults[:MOST_FAULTS]],
         more=max(0, len(faults) - MOST_FAULTS),
@@ -111,11 +111,6 @@ def _options(given: Mapping[str, str], most: int) -> tuple[dict[str, Any], dict[
     if wrong:
         return {}, wrong
     return AskingParameters.model_validate({**given, **({"top_k": int(number)} if number else {})}).options(), {}
-
-
-def _may_run(request: Request) -> bool:
-    """A form can send no key, so it works only where none is needed: on the server's own machine."""
-    return not request.app.state.needs_key and is_on_this_machine(request.scope, Headers(scope=request.scope))
 
 
 async def _file(form: FormData) -> tuple[str, bytes]:

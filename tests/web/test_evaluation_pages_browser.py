@@ -2,56 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, FilePayload, expect
+from playwright.sync_api import FilePayload, expect
 
-from qa.web.app import create_app
-from tests.web.browsed import browsed
-from tests.web.conftest import FakeService
-from tests.web.test_evaluations import QUESTION, FakeEvaluations
-from tests.web.test_page_browser import Journey, browser, playwright  # noqa: F401 fixtures
+from tests.browsing import Visit, Visiting
+from tests.web.site import WIDTHS, Site
+from tests.web.test_evaluations import QUESTION
 
 pytestmark = pytest.mark.browser
 
-
-@pytest.fixture
-def evaluations(tmp_path: Path) -> FakeEvaluations:
-    return FakeEvaluations(tmp_path)
+FILE: FilePayload = {"name": "mine.jsonl", "mimeType": "application/x-ndjson", "buffer": QUESTION}
 
 
-@pytest.fixture
-def address(evaluations: FakeEvaluations) -> Iterator[str]:
-    with browsed(create_app(FakeService(), evaluations)) as served:
-        yield served
+@pytest.fixture(params=WIDTHS)
+def width(request: pytest.FixtureRequest) -> int:
+    value: int = request.param
+    return value
 
 
-@pytest.mark.parametrize("width", [320, 1440])
-@pytest.mark.parametrize("javascript", [False, True], ids=["without-javascript", "with-javascript"])
-def test_from_the_file_to_the_report_and_gone(
-    browser: Browser,  # noqa: F811
-    address: str,
-    evaluations: FakeEvaluations,
-    javascript: bool,
-    width: int,
-) -> None:
-    journey = Journey(browser, address, java_script_enabled=javascript, viewport={"width": width, "height": 700})
-    page = journey.page
-    page.goto("/evaluate")
-    file: FilePayload = {"name": "mine.jsonl", "mimeType": "application/x-ndjson", "buffer": QUESTION}
-    page.get_by_label("Question file").set_input_files(file)
-    page.get_by_role("button", name="Evaluate").click()
+@pytest.fixture(params=[False, True], ids=["without-javascript", "with-javascript"])
+def visit(request: pytest.FixtureRequest, visiting: Visiting, site: Site, width: int) -> Visit:
+    return visiting(site.address, java_script_enabled=request.param, viewport={"width": width, "height": 700})
+
+
+def submit(visit: Visit, file: FilePayload) -> None:
+    visit.page.goto("/evaluate")
+    visit.page.get_by_label("Question file").set_input_files(file)
+    visit.page.get_by_role("button", name="Evaluate").focus()
+    visit.page.keyboard.press("Enter")
+
+
+def test_from_the_file_to_the_report_and_gone(visit: Visit, site: Site) -> None:
+    page = visit.page
+    submit(visit, FILE)
     expect(page.get_by_role("status")).to_contain_text("queued")
-    assert evaluations.job is not None
-    evaluations.job = replace(evaluations.job, status="done", questions=1, asked=1)
+    assert site.evaluations.job is not None
+    site.evaluations.job = replace(site.evaluations.job, status="done", questions=1, asked=1)
     # By itself, without a click.
-    expect(page.get_by_role("link", name="Read the report")).to_be_visible()
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.get_by_role("link", name="Read the report").click()
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    page.goto("/evaluate")
+    page.get_by_role("link", name="mine.jsonl,").click()
     page.get_by_role("button", name="Remove").click()
     page.wait_for_url("**/evaluate")
     expect(page.locator("main")).to_contain_text("None yet.")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    journey.finish()
+
+
+def test_what_is_wrong_with_the_file_is_told_and_another_is_taken_and_cancelled(visit: Visit, site: Site) -> None:
+    visit.statuses.add(422)
+    page = visit.page
+    submit(visit, {**FILE, "buffer": b"{"})
+    expect(page.get_by_role("alert")).to_contain_text("mine.jsonl, line 1")
+    submit(visit, FILE)
+    page.get_by_role("button", name="Cancel").click()
+    page.wait_for_url("**/evaluate")
+    expect(page.locator("main")).to_contain_text("None yet.")

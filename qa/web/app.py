@@ -41,7 +41,7 @@ from qa.web.observing import Observing
 from qa.web.options import Options
 from qa.web.ports import AskService, Evaluations, Operations
 from qa.web.rates import Rates
-from qa.web.shedding import Shedding
+from qa.web.shedding import Refusals, Shedding
 
 STATIC = Path(__file__).parent / "static"
 _OPTIONS = Options()
@@ -86,6 +86,8 @@ def create_app(
     app.state.service = service
     app.state.monitoring = monitoring
     app.state.asking = asking
+    # The server's protocol asks it too, and saves a full queue all that comes after.
+    app.state.refusals = Refusals(batcher, monitoring)
     app.include_router(api.router)
     if evaluations is not None:
         app.state.evaluations = evaluations
@@ -106,15 +108,16 @@ def create_app(
     app.state.originals = options.originals
     if options.originals:
         app.include_router(originals.router)
-    app.router.routes.append(Route(mcp_server.PATH, mcp, include_in_schema=False))
+    # Without sessions there is nothing that a stream opened by GET could carry, and it would never end.
+    app.router.routes.append(Route(mcp_server.PATH, mcp, methods=["POST"], include_in_schema=False))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    openapi.install(app, service.limits)
+    openapi.install(app, service.limits, {key.scope for key in options.keys})
     handlers.install(app, pages.problem)
-    _protect(app, service.limits, options, batcher, monitoring)
+    _protect(app, service.limits, options, monitoring)
     return app
 
 
-def _protect(app: FastAPI, limits: Limits, options: Options, batcher: Batcher, monitoring: Monitoring) -> None:
+def _protect(app: FastAPI, limits: Limits, options: Options, monitoring: Monitoring) -> None:
     """The middleware. The last one added is the outermost."""
     app.add_middleware(
         BodyLimit,
@@ -126,7 +129,6 @@ def _protect(app: FastAPI, limits: Limits, options: Options, batcher: Batcher, m
         },
         seconds=options.body_seconds,
     )
-    app.add_middleware(Shedding, batcher=batcher, monitoring=monitoring)
     if options.rate is not None:
         app.add_middleware(Rates, rate=options.rate, monitoring=monitoring)
     app.add_middleware(Access, keys=options.keys, origins=options.origins)
@@ -149,6 +151,7 @@ def _protect(app: FastAPI, limits: Limits, options: Options, batcher: Batcher, m
         log_questions=options.log_questions,
     )
     app.add_middleware(ResponseHeaders)
+    app.add_middleware(Shedding, refusals=app.state.refusals)
 
 
 def _largest_body(limits: Limits) -> int:

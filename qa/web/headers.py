@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Iterable
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -38,8 +39,7 @@ class ResponseHeaders:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
-        identity = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        identity = given_or_new_id(scope["headers"])
         scope.setdefault("state", {})["request_id"] = identity
 
         async def send_with_headers(message: Message) -> None:
@@ -54,6 +54,14 @@ class ResponseHeaders:
             await send(message)
 
         await self.app(scope, receive, send_with_headers)
+
+
+def given_or_new_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """An id for a request, from its headers as they came: the client's where it is a sane one."""
+    for name, value in headers:
+        if name == b"x-request-id" and REQUEST_ID.fullmatch(given := value.decode("latin-1")):
+            return given
+    return uuid.uuid4().hex
 
 
 def request_id(scope: Scope) -> str:

@@ -1,4 +1,5 @@
-"""HTTP/1.1 as uvicorn speaks it, for clients that are slow or endless: a request's head is bounded in time and size."""
+"""HTTP/1.1 as uvicorn speaks it, for clients that are slow, endless or many: a request's head is bounded in time and
+size, and what a full queue refuses is refused here."""
 
 from __future__ import annotations
 
@@ -6,17 +7,20 @@ import asyncio
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from qa.web.shedding import RawHeaders, Refusals
+
 # Seconds from a connection's opening, or a request's first byte, to the end of its headers.
 HEAD_SECONDS = 10.0
 HEAD_BYTES = 65_536
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn itself bounds how long a connection may rest between requests, and neither of these."""
+    """uvicorn itself bounds how long a connection may rest between requests, and none of these."""
 
     _timer: asyncio.TimerHandle | None = None
     _in_head = True
     _head_bytes = 0
+    _refusal: tuple[RawHeaders, bytes] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -40,11 +44,46 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._end()
-        super().on_headers_complete()
+        self._refusal = self._refused()
+        if self._refusal is None:
+            super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        super().on_message_complete()
+        if self._refusal is None:
+            super().on_message_complete()
+        else:
+            self._shed(*self._refusal)
         self._in_head, self._head_bytes = True, 0
+
+    def _refused(self) -> tuple[RawHeaders, bytes] | None:
+        """The application's refusal of a request without a body that it has no room for; the others it refuses itself.
+
+        A request and a task for each of thousands a second would cost as much as the questions that are answered.
+        """
+        refusals: Refusals | None = getattr(getattr(self.config.app, "state", None), "refusals", None)
+        if refusals is None or self.parser.get_method() != b"GET" or self.parser.should_upgrade():
+            return None
+        # Its turn has not come, or it has a body after all.
+        if self.cycle is not None and not self.cycle.response_complete:
+            return None
+        if any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers):
+            return None
+        return refusals.of(self.url.partition(b"?")[0].decode("latin-1"), self.headers)
+
+    def _shed(self, headers: RawHeaders, body: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        keeps = self.parser.should_keep_alive()
+        named = [*self.server_state.default_headers, *headers, *([] if keeps else [(b"connection", b"close")])]
+        head = b"".join(b"%s: %s\r\n" % header for header in named)
+        self.transport.write(STATUS_LINE[503] + head + b"\r\n" + body)
+        if keeps:
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+        else:
+            self.transport.close()
 
     def _begin(self) -> None:
         self._in_head, self._head_bytes = True, 0

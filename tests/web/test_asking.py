@@ -57,6 +57,9 @@ def test_past_the_queue_a_client_is_told_when_to_come_back() -> None:
         assert (refused.status_code, refused.json()["type"]) == (503, "urn:qa:problem:overloaded")
         assert 1 <= int(refused.headers["retry-after"]) <= 30
         assert refused.headers["x-request-id"]
+        assert refused.headers["content-security-policy"] == client.get("/healthz").headers["content-security-policy"]
+        named = client.get("/v1/ask?q=a", headers={"X-Request-ID": "mine-1"})
+        assert (named.status_code, named.headers["x-request-id"]) == (503, "mine-1")
         assert client.get("/healthz").status_code == 200
         service.go.set()
         for thread in threads:

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: serve test check format docs bench-answers bench-quality bench-seeds bench-serving bench-speed constraints image-test clean
+.PHONY: serve test check format docs api-test bench-answers bench-quality bench-seeds bench-serving bench-speed constraints image-test clean
 
 serve: $(INSTALLED)
 	@$(BIN)/qa index seeds --name seeds --if-missing
@@ -50,6 +50,10 @@ bench-speed: $(INSTALLED)-dev
 # The image really built, run read-only and asked: docs/deploying.md.
 image-test:
 	@deploy/image-test
+
+# schemathesis over the whole API of a server with its model: docs/operating.md.
+api-test: $(INSTALLED)-dev
+	@tests/api-test
 
 # What serving costs under load, against a tutorial's service: benchmarks/README.md says what to index first.
 bench-serving: $(INSTALLED)-dev .venv-peers/.installed

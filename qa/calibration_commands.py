@@ -25,7 +25,7 @@ def calibrate(
     """Fit the confidence of answers to judged questions, and say what error can be promised from that many.
 
     Half of the questions are fitted to; the other half measures and certifies. The result lies beside the index, in
-    calibration.json, and counts from the next start of a server on.
+    calibration.json, and a running server takes it within seconds.
     """
     from qa import calibrating
     from qa.question_files import load_questions

@@ -5,14 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO
 
 import structlog
 
 from qa.answerer import Answerer, Guess
-from qa.calibration import Calibrations, load_calibrations
+from qa.calibration import CALIBRATION_FILE, Calibrations, load_calibrations
 from qa.citing import Citer, Citers
 from qa.errors import (
+    CalibrationError,
     NotReady,
     QAError,
     QueryError,
@@ -67,6 +69,8 @@ class Service:
         self._answer_reader: AnswerReader | None = None
         self._retriever: Retriever | None = None
         self._calibrations = Calibrations((), {})
+        self._calibrated: tuple[int, ...] = ()
+        self._revision = 0
         self._examples: tuple[str, tuple[str, ...]] = ("", ())
         self._finding_examples = threading.Lock()
         self._citers = Citers(self._snapshots)
@@ -74,14 +78,20 @@ class Service:
         self._logged = ""
 
     def reload(self) -> bool:
-        """Serve the snapshot that is current; returns whether that changed what is served.
+        """Serve the snapshot that is current, with the calibration that there is; returns whether the snapshot changed.
 
         Raises:
-            QAError: the snapshot or the model cannot be used. What was served before is served on.
+            QAError: the snapshot, the calibration or the model cannot be used. What was served before is served on.
         """
         with self._reloading:
             current = self._pinned or self._snapshots.current()
+            calibrated = _version_of(self._snapshots.folder / CALIBRATION_FILE)
             if self._retriever is not None and self._retriever.index.manifest.id == current:
+                if calibrated != self._calibrated:
+                    self._calibrations = load_calibrations(self._snapshots.folder, self.encoder().fingerprint)
+                    self._calibrated = calibrated
+                    self._revision += 1
+                    log.info("calibration loaded", index=self._settings.name)
                 self._problem = None
                 return False
             encoder = self.encoder()
@@ -96,6 +106,8 @@ class Service:
                 index.close()
                 raise
             self._retriever, self._problem, self._calibrations = retriever, None, calibrations
+            self._calibrated = calibrated
+            self._revision += 1
             return True
 
     def encoder(self) -> Encoder:
@@ -187,7 +199,7 @@ class Service:
                 index=self._settings.name,
                 state=state,
                 reason=str(error),
-                to_do=TO_DO[state],
+                to_do=TO_DO["calibration" if isinstance(error, CalibrationError) else state],
                 exc_info=unforeseen,
             )
         self._problem = public_reason(error)
@@ -208,6 +220,7 @@ class Service:
             documents=manifest.documents,
             passages=manifest.passages,
             created=manifest.created,
+            revision=self._revision,
         )
 
     def ask(self, query: Query) -> Reply:
@@ -287,3 +300,12 @@ class Service:
             state = self.state()
             raise NotReady(state.detail, state.status)
         return retriever
+
+
+def _version_of(path: Path) -> tuple[int, ...]:
+    """Another one for every file that is put at ``path``; empty where there is none. Raises OSError."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return ()
+    return found.st_ino, found.st_mtime_ns, found.st_size

@@ -16,6 +16,7 @@ TO_DO = {
     "refused": "set QA_MODEL and QA_PRECISION to those of the snapshot, or build the index again",
     "no-index": "build the index with qa index, or activate a snapshot with qa snapshots activate",
     "damaged": "activate another snapshot with qa snapshots activate, or build the index again",
+    "calibration": "run qa calibrate again, or remove calibration.json from the index's folder",
     "no-model": "put the model where QA_MODEL says, or install the package that brings it",
     "storage": "free space, or give the server's user the right to read the index and write its temporary folder",
     "failed": "it is tried again; report it with the lines above if it stays",

@@ -345,7 +345,8 @@ class State:
     """What a service is doing.
 
     ``status`` is one word ("ready", "loading", "refused", ...) and ``detail`` says it to a person. ``created`` is when
-    the snapshot was built, in ISO 8601.
+    the snapshot was built, in ISO 8601. ``revision`` rises whenever the same question may get another answer: with the
+    snapshot, and with the calibration.
     """
 
     ready: bool
@@ -356,3 +357,4 @@ class State:
     documents: int = 0
     passages: int = 0
     created: str | None = None
+    revision: int = 0

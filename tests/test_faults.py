@@ -14,6 +14,8 @@ import pytest
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
+from qa.calibrating import calibrate
+from qa.calibration import CALIBRATION_FILE, FittedOn
 from qa.errors import ModelNotFound, QAError
 from qa.operating import Operator
 from qa.protocols import Encoder
@@ -24,6 +26,7 @@ from qa.types import Query, Reply
 from qa.web.app import create_app
 from qa.web.options import Options
 from tests.conftest import Build, hashing_encoder
+from tests.test_calibration import drawn
 from tests.web.conftest import FakeService
 from tests.web.uvicorn_server import serving
 
@@ -109,6 +112,27 @@ def test_what_was_served_is_served_on_while_the_current_one_is_damaged(
     assert client.get("/v1/ask?q=apples").json()["snapshot"] == first
     assert any("activate another snapshot" in line for line in lines)
     assert "qa_snapshot_problem 1.0" in client.get("/metrics").text
+
+
+def test_a_new_calibration_is_taken_while_serving_and_a_damaged_one_is_not(
+    settings: Settings, service: Service
+) -> None:
+    client = TestClient(create_app(service, options=Options(cache_bytes=10**6)))
+
+    def confidence() -> object:
+        return client.get("/v1/ask?q=apples").json()["answer"]["confidence"]
+
+    assert confidence() is None
+    path = settings.indexes / settings.name / CALIBRATION_FILE
+    calibrate({"hybrid": drawn(300)}, [FittedOn("q", "0" * 64, 300)], service.encoder().fingerprint).write(path)
+    lines = followed(service, lambda: service.state().revision > 1)
+    assert any("calibration loaded" in line for line in lines)
+    calibrated = confidence()
+    assert isinstance(calibrated, float)
+    path.write_text("{")
+    lines = followed(service, lambda: "calibration" in service.state().detail)
+    assert any("'state': 'damaged'" in line and str(path) in line and "qa calibrate" in line for line in lines)
+    assert (client.get("/readyz").status_code, confidence()) == (200, calibrated)
 
 
 @pytest.mark.server

@@ -21,7 +21,7 @@ from qa.web.monitoring import MEDIA_TYPE, Monitoring
 from qa.web.openapi import problems
 from qa.web.ports import AskService
 from qa.web.problems import FieldError, Problem, ProblemError, invalid, not_ready
-from qa.web.validation import check, check_batch, explain, shown
+from qa.web.validation import check, check_batch, explain, missing, shown
 
 router = APIRouter()
 
@@ -155,7 +155,7 @@ router.add_api_route(
     operation_id="getDocument",
     tags=["documents"],
     summary="A document with its canonical text",
-    responses=problems(404, 503),
+    responses=problems(404, 422, 503),
 )
 def get_document(
     id: Annotated[str, Path(description="The document's id: a path with `/`, written as it is.")],
@@ -169,7 +169,14 @@ def get_document(
     # A route's pattern stops before a line end: without this "a.txt%0A" would be answered with "a.txt".
     if not request.scope["path"].endswith(f"/{id}"):
         raise DocumentNotFound(f"no indexed document has the id {shown(request.scope['path'])!r}")
-    return schemas.DocumentResponse.of(service.document(id))
+    try:
+        return schemas.DocumentResponse.of(service.document(id))
+    except DocumentNotFound:
+        cited = id.removesuffix("/verify")
+        if cited == id:
+            raise
+        service.document(cited)
+        raise ProblemError(invalid(missing(requests.VerifyParameters))) from None
 
 
 @router.get(

@@ -108,9 +108,10 @@ def create_app(
     app.state.originals = options.originals
     if options.originals:
         app.include_router(originals.router)
-    app.router.routes.append(Route(mcp_server.PATH, mcp, include_in_schema=False))
+    # Without sessions there is nothing that a stream opened by GET could carry, and it would never end.
+    app.router.routes.append(Route(mcp_server.PATH, mcp, methods=["POST"], include_in_schema=False))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    openapi.install(app, service.limits)
+    openapi.install(app, service.limits, {key.scope for key in options.keys})
     handlers.install(app, pages.problem)
     _protect(app, service.limits, options, monitoring)
     return app

@@ -32,7 +32,7 @@ class Asking:
         self.cache = cache
         self._service = service
         self._monitoring = monitoring
-        self._snapshot: str | None = None
+        self._revision: int | None = None
         monitoring.observe(service.state, self._gauges)
 
     async def ask(self, query: Query, request: Request | None = None) -> Reply:
@@ -62,6 +62,7 @@ class Asking:
         return [next(fresh) if reply is None else reply for reply in kept]
 
     async def _answered(self, queries: Sequence[Query], request: Request | None) -> list[Reply | QAError]:
+        revision = self._service.state().revision
         futures = self.batcher.submit(queries)
         gone = asyncio.ensure_future(_gone(request))
         try:
@@ -75,12 +76,15 @@ class Asking:
             gone.cancel()
             for future in futures:
                 future.cancel()
-        return [self._noted(query, future.result()) for query, future in zip(queries, futures, strict=True)]
+        # Of what was served before, an answer is still an answer, but none for those who ask from now on.
+        keep = self._service.state().revision == revision
+        return [self._noted(query, future.result(), keep) for query, future in zip(queries, futures, strict=True)]
 
-    def _noted(self, query: Query, outcome: Outcome) -> Reply | QAError:
+    def _noted(self, query: Query, outcome: Outcome, keep: bool) -> Reply | QAError:
         if isinstance(outcome, Reply):
             self._monitoring.reply(outcome)
-            self.cache.put(query, outcome)
+            if keep:
+                self.cache.put(query, outcome)
             return outcome
         if isinstance(outcome, QAError) and not isinstance(outcome, NotReady):
             return outcome
@@ -89,13 +93,13 @@ class Asking:
     def _kept(self, query: Query) -> Reply | None:
         """What was answered before, with the time that looking it up took."""
         started = time.perf_counter()
-        snapshot = self._service.state().snapshot
-        if not self.cache.most_bytes or snapshot is None:
+        state = self._service.state()
+        if not self.cache.most_bytes or state.snapshot is None:
             return None
-        if snapshot != self._snapshot:
-            self._snapshot = snapshot
-            self.cache.keep_only(snapshot)
-        reply = self.cache.get(snapshot, query)
+        if state.revision != self._revision:
+            self._revision = state.revision
+            self.cache.clear()
+        reply = self.cache.get(state.snapshot, query)
         self._monitoring.looked_up(hit=reply is not None)
         if reply is None:
             return None

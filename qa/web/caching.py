@@ -66,11 +66,11 @@ class ReplyCache:
             while self._bytes > self.most_bytes:
                 self._drop(next(iter(self._entries)))
 
-    def keep_only(self, snapshot: str) -> None:
-        """Forget the answers of every other snapshot."""
+    def clear(self) -> None:
+        """Forget every answer."""
         with self._lock:
-            for key in [key for key in self._entries if key[0] != snapshot]:
-                self._drop(key)
+            self._entries.clear()
+            self._bytes = 0
 
     def _drop(self, key: tuple[str, Query]) -> None:
         if (entry := self._entries.pop(key, None)) is not None:

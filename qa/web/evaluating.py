@@ -32,7 +32,9 @@ FORMATS = {
     "text/tab-separated-values": "tsv",
     "application/json": "squad",
 }
-_BODY = {"content": {media_type: {"schema": {"type": "string"}} for media_type in FORMATS}, "required": True}
+# SQuAD is one JSON object; the others are lines.
+_SHAPES = {name: {"schema": {"type": "object" if name == "application/json" else "string"}} for name in FORMATS}
+_BODY = {"content": _SHAPES, "required": True}
 _META_POLICY = re.compile(r'http-equiv="Content-Security-Policy" content="([^"]*)"')
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from http import HTTPStatus
 from typing import Any
 
@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from qa.types import Limits
 from qa.web.access import required_scope
+from qa.web.keys import Scope as KeyScope
 from qa.web.problems import MEDIA_TYPE
 
 DESCRIPTION = """\
@@ -40,8 +41,23 @@ _REASONS = {
     503: "No snapshot and model are loaded yet, or too many questions wait.",
 }
 _ID = {"id": "$response.body#/id"}
+
+
+def _asked(reply: str) -> dict[str, Any]:
+    """Where an answer leads to: what it cites, whether that still holds, and the document of the best passage."""
+    citation = f"{reply}/answer/citation"
+    claim = {name: f"{citation}/{name}" for name in ("start", "end", "sha256")}
+    return {
+        "GetDocument": {"operationId": "getDocument", "parameters": {"id": f"{reply}/passages/0/document/id"}},
+        "VerifyCitation": {"operationId": "verifyCitation", "parameters": {"id": f"{citation}/document", **claim}},
+    }
+
+
 # What of a response the next request takes (OpenAPI's Link Object).
 _LINKS: Mapping[tuple[str, str, str], dict[str, Any]] = {
+    ("/v1/ask", "post", "200"): _asked("$response.body#"),
+    ("/v1/ask", "get", "200"): _asked("$response.body#"),
+    ("/v1/ask/batch", "post", "200"): _asked("$response.body#/results/0/response"),
     ("/v1/documents", "get", "200"): {
         "GetDocument": {"operationId": "getDocument", "parameters": {"id": "$response.body#/documents/0/id"}}
     },
@@ -56,6 +72,8 @@ _LINKS: Mapping[tuple[str, str, str], dict[str, Any]] = {
             "parameters": {"id": "$response.body#/snapshots/0/id"},
         }
     },
+    ("/v1/snapshots/{id}/activate", "post", "200"): {"Ready": {"operationId": "ready"}},
+    ("/v1/index", "post", "202"): {"GetIndexing": {"operationId": "getIndexing"}},
 }
 _SCHEMES = {
     "key": {
@@ -79,14 +97,17 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return documented
 
 
-def complete(document: dict[str, Any], limits: Limits) -> dict[str, Any]:
-    """Add what the framework cannot know: the limits of this service."""
+def complete(document: dict[str, Any], limits: Limits, scopes: Set[KeyScope]) -> dict[str, Any]:
+    """Add what the framework cannot know: the limits of this service, and of which ``scopes`` it has keys."""
     schemas = document["components"]["schemas"]
     request = schemas["AskRequest"]["properties"]
     parameters = {p["name"]: p["schema"] for p in document["paths"]["/v1/ask"]["get"]["parameters"]}
     for question in (request["question"], parameters["q"]):
         question.update(minLength=1, maxLength=limits.question_chars)
-    for top_k in (request["top_k"], parameters["top_k"]):
+    counts = [request["top_k"], parameters["top_k"]]
+    evaluating = document["paths"].get("/v1/evaluations", {}).get("post", {}).get("parameters", [])
+    counts += [p["schema"] for p in evaluating if p["name"] == "top_k"]
+    for top_k in counts:
         top_k.update(minimum=1, maximum=limits.top_k)
     schemas["BatchRequest"]["properties"]["questions"].update(minItems=1, maxItems=limits.batch)
     document["components"]["securitySchemes"] = _SCHEMES
@@ -96,18 +117,19 @@ def complete(document: dict[str, Any], limits: Limits) -> dict[str, Any]:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             if (scope := required_scope(method.upper(), path)) is not None:
-                # An empty requirement: asking is free where no key of that scope is set.
-                operation["security"] = [{"key": [scope]}] if scope == "admin" else [{"key": [scope]}, {}]
+                # An empty requirement: no key of this scope is set, and without one it is answered too.
+                needs_key = "ask" in scopes if scope == "ask" else bool(scopes)
+                operation["security"] = [{"key": [scope]}, *([] if needs_key else [{}])]
     return document
 
 
-def install(app: FastAPI, limits: Limits) -> None:
+def install(app: FastAPI, limits: Limits, scopes: Set[KeyScope]) -> None:
     """Have ``app`` serve the completed document."""
     derive = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = complete(derive(), limits)
+            app.openapi_schema = complete(derive(), limits, scopes)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic import BaseModel
+
 from qa.queries import faults
 from qa.types import Limits, Query
 from qa.web.problems import FieldError
@@ -21,6 +23,12 @@ def explain(errors: Sequence[Any], fields: Sequence[str]) -> tuple[FieldError, .
     Only the first errors are told: a hostile body can hold a hundred thousand.
     """
     return tuple(_explain(error, fields) for error in errors[:SHOWN_ERRORS])
+
+
+def missing(model: type[BaseModel]) -> tuple[FieldError, ...]:
+    """Every field that ``model`` requires, for a request that has none of them."""
+    required = [name for name, field in model.model_fields.items() if field.is_required()]
+    return explain([{"type": "missing", "loc": (name,)} for name in required], list(model.model_fields))
 
 
 def check(query: Query, limits: Limits, name: str = "question") -> tuple[FieldError, ...]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+from collections.abc import Sequence
 from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+from qa.errors import QAError
 from qa.types import Hit, Passage, Query, Reply, Scores, Window
 from qa.web.app import create_app
 from qa.web.caching import ReplyCache
@@ -81,8 +83,7 @@ def test_the_bound_holds_whatever_is_put(puts: list[tuple[str, str, int]]) -> No
         assert cache.bytes <= 60_000
         found = cache.get(snapshot, Query(question))
         assert found is None or (found.snapshot, found.question) == (snapshot, question)
-    for snapshot in ("one", "none"):
-        cache.keep_only(snapshot)
+    cache.clear()
     assert (len(cache), cache.bytes) == (0, 0)
 
 
@@ -125,6 +126,29 @@ def test_another_snapshot_is_asked_anew() -> None:
     client.post("/v1/ask", json={"question": "ferry?"})
     service.current = replace(READY, snapshot="20260501T120000.000Z-00000000")
     client.post("/v1/ask", json={"question": "ferry?"})
+    assert len(service.asked) == 2
+
+
+def test_after_another_calibration_it_is_asked_anew() -> None:
+    service = FakeService()
+    client = TestClient(create_app(service, options=Options(cache_bytes=10**6)))
+    client.post("/v1/ask", json={"question": "ferry?"})
+    service.current = replace(READY, revision=READY.revision + 1)
+    client.post("/v1/ask", json={"question": "ferry?"})
+    assert len(service.asked) == 2
+
+
+def test_an_answer_that_was_under_way_meanwhile_is_given_and_not_kept() -> None:
+    class Recalibrated(FakeService):
+        def ask_many(self, queries: Sequence[Query]) -> list[Reply | QAError]:
+            replies = super().ask_many(queries)
+            self.current = replace(self.current, revision=self.current.revision + 1)
+            return replies
+
+    service = Recalibrated()
+    client = TestClient(create_app(service, options=Options(cache_bytes=10**6)))
+    for _ in range(2):
+        assert client.post("/v1/ask", json={"question": "ferry?"}).status_code == 200
     assert len(service.asked) == 2
 
 

@@ -195,3 +195,13 @@ def test_keys_and_hosts_hold_here_as_everywhere(service: FakeService) -> None:
         with Client(address) as client, pytest.raises(RequestRefused) as unauthorized:
             client.documents()
         assert unauthorized.value.status == 401
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_no_stream_is_opened_that_would_never_end(service: FakeService, method: str) -> None:
+    with serving(service) as address:
+        headers = {"Accept": "application/json, text/event-stream", "Mcp-Session-Id": "x"}
+        refused = httpx2.request(method, f"{address}/mcp", headers=headers, timeout=20)
+    # As the transport has it for a server that offers no such stream.
+    assert (refused.status_code, refused.headers["allow"]) == (405, "POST")

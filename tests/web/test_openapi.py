@@ -11,6 +11,8 @@ from starlette.testclient import TestClient
 
 from qa.web import examples, requests, schemas
 from qa.web.app import create_app
+from qa.web.keys import Key
+from qa.web.options import Options
 from tests.web.conftest import FakeService
 
 OPERATIONS = {
@@ -18,7 +20,7 @@ OPERATIONS = {
     "askByAddress": {"200", "422", "503", "default"},
     "askMany": {"200", "400", "413", "415", "422", "503", "default"},
     "listDocuments": {"200", "503", "default"},
-    "getDocument": {"200", "404", "503", "default"},
+    "getDocument": {"200", "404", "422", "503", "default"},
     "verifyCitation": {"200", "404", "422", "503", "default"},
     "health": {"200", "default"},
     "ready": {"200", "503", "default"},
@@ -110,7 +112,22 @@ def test_links_lead_to_operations_and_their_parameters() -> None:
         for response in operation["responses"].values()
         for link in response.get("links", {}).values()
     ]
-    assert len(links) == 5
+    assert len(links) == 13
     for link in links:
-        names = {parameter["name"] for parameter in known[link["operationId"]]["parameters"]}
-        assert set(link["parameters"]) <= names
+        names = {parameter["name"] for parameter in known[link["operationId"]].get("parameters", [])}
+        assert set(link.get("parameters", {})) <= names
+
+
+@pytest.mark.parametrize(
+    ("scopes", "asking", "operating"),
+    [((), [{}], [{}]), (("admin",), [{}], []), (("ask", "admin"), [], []), (("ask",), [], [])],
+)
+def test_it_says_what_is_answered_without_a_key(
+    scopes: tuple[Any, ...], asking: list[dict[str, Any]], operating: list[dict[str, Any]]
+) -> None:
+    options = Options(keys=tuple(Key(scope, scope, "0" * 64) for scope in scopes))
+    app = create_app(FakeService(), options=options, operations=object())  # type: ignore[arg-type]
+    known = {operation["operationId"]: operation for operation in operations(app.openapi())}
+    assert known["ask"]["security"] == [{"key": ["ask"]}, *asking]
+    assert known["updateIndex"]["security"] == [{"key": ["admin"]}, *operating]
+    assert "security" not in known["health"]

@@ -92,6 +92,14 @@ def test_what_is_wrong_is_told(http: TestClient, change: dict[str, Any], status:
     assert message in body["detail"]
 
 
+@pytest.mark.parametrize("query", ["", "?"])
+def test_without_parameters_it_says_which_are_missing(http: TestClient, query: str) -> None:
+    body = http.get(ADDRESS + query).json()
+    assert (body["status"], body["type"]) == (422, "urn:qa:problem:missing-field")
+    assert [error["field"] for error in body["errors"]] == ["start", "end", "sha256"]
+    assert http.get(f"/v1/documents/absent.txt/verify{query}").json()["type"] == "urn:qa:problem:document-not-found"
+
+
 def test_an_unknown_document_is_named(http: TestClient) -> None:
     body = http.get("/v1/documents/../pears.md/verify", params=CITED).json()
     assert body["status"] == 404

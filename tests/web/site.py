@@ -11,11 +11,13 @@ from urllib.parse import quote
 import pytest
 
 from qa.errors import Fault
+from qa.evaluation_comparisons import Compared
 from qa.evaluation_jobs import Job
 from qa.types import Answer, Collection, DocumentSummary, FileReport
 from qa.web.app import create_app
 from qa.web.options import Options
 from tests.web.conftest import LOADING, REFUSED, SNAPSHOT, FakeService
+from tests.web.test_comparison_page import DONE
 from tests.web.test_document_pages import FILES
 from tests.web.test_evaluations import ID, FakeEvaluations
 from tests.web.test_reading_page import ADDRESS, ANSWER, NOON
@@ -24,6 +26,8 @@ from tests.web.uvicorn_server import serving
 QUESTION = "When does the ferry leave?"
 ASKED = f"/?q={quote(QUESTION)}"
 IN_PLACE = f"{ADDRESS}?start={NOON}&end={NOON + 4}&q={quote(QUESTION)}#span"
+OPTIONS = {"mode": "dense", "top_k": 20, "rerank": False}
+COMPARED = f"/evaluate/compare?a={ID}&b={ID}"
 WIDTHS = (320, 768, 1440)
 MANY = tuple(FileReport(f"folder/with/a/long/name/{n:03}.txt", "read", characters=n) for n in range(150))
 
@@ -55,6 +59,7 @@ class Site:
     def reset(self) -> None:
         vars(self.service).update(vars(SiteService()))
         self.evaluations.job = None
+        self.evaluations.compared = Compared("computing")
         self.feedback.unlink(missing_ok=True)
 
     def answer(self, **changes: Any) -> None:
@@ -62,7 +67,7 @@ class Site:
 
     def job(self, status: str, **changes: Any) -> None:
         created = "2026-04-01T12:00:00+00:00"
-        self.evaluations.job = Job(ID, status, created, "mine.jsonl", SNAPSHOT, {}, **changes)  # type: ignore[arg-type]
+        self.evaluations.job = Job(ID, status, created, "mine.jsonl", SNAPSHOT, OPTIONS, **changes)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +103,16 @@ def _without_passages(site: Site) -> None:
 
 def _without_files(site: Site) -> None:
     site.service.files = ()
+
+
+def _compared(site: Site) -> None:
+    site.job("done")
+    site.evaluations.compared = DONE
+
+
+def _not_compared(site: Site) -> None:
+    site.job("done")
+    site.evaluations.compared = Compared("failed", detail="the two runs have no question in common")
 
 
 def _is(state: Any) -> Callable[[Site], None]:
@@ -137,6 +152,9 @@ PAGES = {
         f"/evaluate/{ID}", lambda site: site.job("failed", detail="a quote is nowhere", faults=_FAULTS)
     ),
     "report": Shown(f"/v1/evaluations/{ID}/report", lambda site: site.job("done", questions=5, asked=5)),
+    "comparing": Shown(COMPARED, lambda site: site.job("done")),
+    "compared": Shown(COMPARED, _compared),
+    "not-compared": Shown(COMPARED, _not_compared),
     "missing": Shown("/nothing", status=404),
     "failing": Shown(ASKED, _failing, 500),
     "loading": Shown(ASKED, _is(LOADING), 503),

@@ -8,7 +8,8 @@ import pytest
 from playwright.sync_api import FilePayload, expect
 
 from tests.browsing import Visit, Visiting
-from tests.web.site import WIDTHS, Site
+from tests.web.site import COMPARED, WIDTHS, Site
+from tests.web.test_comparison_page import DONE
 from tests.web.test_evaluations import QUESTION
 
 pytestmark = pytest.mark.browser
@@ -59,3 +60,21 @@ def test_what_is_wrong_with_the_file_is_told_and_another_is_taken_and_cancelled(
     page.get_by_role("button", name="Cancel").click()
     page.wait_for_url("**/evaluate")
     expect(page.locator("main")).to_contain_text("None yet.")
+
+
+def test_two_are_compared_question_by_question_and_the_other_way_round(visit: Visit, site: Site) -> None:
+    page = visit.page
+    site.job("done", questions=5, asked=5)
+    page.goto(COMPARED)
+    expect(page.get_by_role("status")).to_contain_text("are being compared")
+    site.evaluations.compared = DONE
+    # By itself, without a click.
+    expect(page.get_by_role("row").nth(1)).to_be_visible()
+    page.get_by_role("link", name="The other way round").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("row").nth(1)).to_be_visible()
+    page.get_by_role("link", name="Question by question").click()
+    page.wait_for_url("**/evaluate/compare/report**")
+    page.go_back()
+    page.get_by_role("link", name="All evaluations").click()
+    page.wait_for_url("**/evaluate")

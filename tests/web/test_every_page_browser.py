@@ -16,6 +16,7 @@ pytestmark = pytest.mark.browser
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages that load anew by themselves stand still while they are looked at."""
     monkeypatch.setattr("qa.web.evaluation_pages.REFRESH_SECONDS", 600)
+    monkeypatch.setattr("qa.web.comparison_pages.REFRESH_SECONDS", 600)
     monkeypatch.setattr("qa.web.pages.RETRY_SECONDS", 600)
 
 

@@ -19,7 +19,13 @@ _OPEN = ("/healthz", "/readyz", "/favicon.ico", "/openapi.json")
 _OPERATING = ("/v1/snapshots", "/v1/index")
 # Asking is reading; to have a file evaluated is work that lasts, and to cancel it undoes somebody's.
 _EVALUATING = ("/v1/evaluations", "/evaluate")
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+# What proxies and networks of delivery say of whom they ask for, beside all that begins with X-Forwarded.
+_FORWARDED = frozenset(
+    """
+    cdn-loop cf-connecting-ip cf-ray client-ip fastly-client-ip fly-client-ip forwarded true-client-ip via x-client-ip
+    x-cluster-client-ip x-envoy-external-address x-original-forwarded-for x-original-host x-original-url x-real-ip
+    """.split()
+)
 
 
 def required_scope(method: str, path: str) -> KeyScope | None:
@@ -79,9 +85,6 @@ class Access:
     def _is_from_elsewhere(self, headers: Headers) -> bool:
         """By what browsers say of it, and no page can forge (Fetch Metadata, and Origin of RFC 6454)."""
         origin = headers.get("origin")
-        if origin == "null" and headers.get("sec-fetch-site") == "same-origin":
-            # A form of ours: under the policy no-referrer, browsers hide its origin, but not that it is the same.
-            return False
         if origin is None:
             return headers.get("sec-fetch-site", "none") in ("cross-site", "same-site")
         return origin not in self.origins and urlsplit(origin).netloc != headers.get("host")
@@ -89,7 +92,7 @@ class Access:
 
 def is_on_this_machine(scope: Scope, headers: Headers) -> bool:
     """Whether the client is here; one behind a proxy is not, wherever the proxy stands."""
-    if any(name in headers for name in _FORWARDED):
+    if any(name in _FORWARDED or name.startswith("x-forwarded") for name in headers):
         return False
     try:
         address = ip_address((scope.get("client") or ("",))[0])

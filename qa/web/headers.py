@@ -18,8 +18,9 @@ HEADERS = {
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
-    # The question is in the address of the page, and nobody else's business.
-    "Referrer-Policy": "no-referrer",
+    # The question is in the address of the page, and nobody else's business. From ourselves nothing is to be hidden:
+    # without TLS, the Origin of our own forms is all that tells them from another site's.
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
@@ -49,8 +50,9 @@ class ResponseHeaders:
                     # A page may bring a policy that allows its own inline style and script, by their hashes.
                     headers.setdefault(name, value)
                 headers["X-Request-ID"] = identity
-                # Without a word on it, browsers keep what has a date for as long as they guess.
-                headers.setdefault("Cache-Control", "no-cache")
+                # Without a word on it, browsers keep what has a date for as long as they guess; and a cache that many
+                # share would give one key's answer to those who have none.
+                headers.setdefault("Cache-Control", "private, no-cache")
             await send(message)
 
         await self.app(scope, receive, send_with_headers)

@@ -60,7 +60,7 @@ def _response(message: str, retry_after: int) -> tuple[RawHeaders, bytes]:
     headers = {
         **HEADERS,
         **problem.headers,
-        "Cache-Control": "no-cache",
+        "Cache-Control": "private, no-cache",
         "Content-Type": MEDIA_TYPE,
         "Content-Length": str(len(body)),
     }

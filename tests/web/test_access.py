@@ -93,7 +93,9 @@ def test_without_keys_asking_is_free_and_operating_is_for_this_machine() -> None
         assert client(at=at).get("/v1/ask?q=ferry").status_code == 200
 
 
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "Via", "X-Real-IP"])
+@pytest.mark.parametrize(
+    "header", ["X-Forwarded-For", "X-Forwarded-Proto", "Forwarded", "Via", "X-Real-IP", "CF-Connecting-IP"]
+)
 def test_a_proxy_on_this_machine_is_not_its_operator(header: str) -> None:
     refused = client(at=HERE).get("/v1/snapshots", headers={header: "127.0.0.1"})
     assert (refused.status_code, refused.json()["type"]) == (403, "urn:qa:problem:forbidden")
@@ -139,7 +141,12 @@ def test_a_browser_s_dialogue_does_not_operate() -> None:
 
 @pytest.mark.parametrize(
     "headers",
-    [{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}],
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "null", "Sec-Fetch-Site": "same-origin"},
+        {"Sec-Fetch-Site": "cross-site"},
+    ],
 )
 def test_a_page_of_another_site_changes_nothing(headers: dict[str, str]) -> None:
     operations = FakeOperations()

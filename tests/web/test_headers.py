@@ -21,10 +21,10 @@ def test_security_headers_are_on_everything(client: TestClient, path: str) -> No
     headers = client.get(path).headers
     assert headers["content-security-policy"] == POLICY
     assert headers["x-content-type-options"] == "nosniff"
-    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["referrer-policy"] == "same-origin"
     assert headers["cross-origin-opener-policy"] == "same-origin"
     assert headers["cross-origin-resource-policy"] == "same-origin"
-    assert headers["cache-control"] == "no-cache"
+    assert headers["cache-control"] == "private, no-cache"
     assert headers["x-request-id"]
 
 
@@ -58,4 +58,4 @@ def test_static_files_are_not_sent_twice(client: TestClient) -> None:
 
 def test_loading_is_never_kept(client: TestClient, service: FakeService) -> None:
     service.current = LOADING
-    assert client.get("/").headers["cache-control"] == "no-cache"
+    assert client.get("/").headers["cache-control"] == "private, no-cache"

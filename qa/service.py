@@ -15,20 +15,17 @@ from qa.calibration import CALIBRATION_FILE, Calibrations, load_calibrations
 from qa.citing import Citer, Citers
 from qa.errors import (
     CalibrationError,
-    EncoderError,
-    IndexNotFound,
     NotReady,
     QAError,
     QueryError,
     SnapshotError,
-    SnapshotIncompatible,
-    StorageError,
 )
 from qa.example_questions import example_questions
 from qa.models import EncoderFactory, make_answer_reader, make_encoder, make_reranker
 from qa.protocols import AnswerReader, Encoder, Reranker
 from qa.retriever import Retriever
 from qa.sentence_scoring import DEPTH
+from qa.serving_states import TO_DO, public_reason
 from qa.settings import Settings
 from qa.snapshots import Snapshots
 from qa.types import (
@@ -48,17 +45,6 @@ log = structlog.get_logger(__name__)
 # Seconds between two looks at which snapshot is current, and before a failure that may pass is met again.
 _FOLLOW_EVERY = 1.0
 _RETRY_EVERY = 10.0
-
-# By the state that /readyz names; docs/operating.md has more words.
-_TO_DO = {
-    "refused": "set QA_MODEL and QA_PRECISION to those of the snapshot, or build the index again",
-    "no-index": "build the index with qa index, or activate a snapshot with qa snapshots activate",
-    "damaged": "activate another snapshot with qa snapshots activate, or build the index again",
-    "calibration": "run qa calibrate again, or remove calibration.json from the index's folder",
-    "no-model": "put the model where QA_MODEL says, or install the package that brings it",
-    "storage": "free space, or give the server's user the right to read the index and write its temporary folder",
-    "failed": "it is tried again; report it with the lines above if it stays",
-}
 
 
 class Service:
@@ -207,16 +193,16 @@ class Service:
         if str(error) != self._logged:
             self._logged = str(error)
             unforeseen = None if isinstance(error, QAError | OSError) else error
-            state = _public_reason(error)[0]
+            state = public_reason(error)[0]
             log.error(
                 "snapshot not loaded",
                 index=self._settings.name,
                 state=state,
                 reason=str(error),
-                to_do=_TO_DO["calibration" if isinstance(error, CalibrationError) else state],
+                to_do=TO_DO["calibration" if isinstance(error, CalibrationError) else state],
                 exc_info=unforeseen,
             )
-        self._problem = _public_reason(error)
+        self._problem = public_reason(error)
 
     def state(self) -> State:
         retriever, problem = self._retriever, self._problem
@@ -323,21 +309,3 @@ def _version_of(path: Path) -> tuple[int, ...]:
     except FileNotFoundError:
         return ()
     return found.st_ino, found.st_mtime_ns, found.st_size
-
-
-def _public_reason(error: Exception) -> tuple[str, str]:
-    """A word and a clause for clients, who learn no path of this machine; the log has the message itself."""
-    match error:
-        case SnapshotIncompatible():
-            return "refused", str(error)
-        case IndexNotFound():
-            return "no-index", "the index is not there; it has to be built again"
-        case SnapshotError() | CalibrationError():
-            what = "snapshot" if isinstance(error, SnapshotError) else "calibration"
-            return "damaged", f"the current {what} cannot be used; the server's log says why and what to do"
-        case EncoderError():
-            return "no-model", "the model cannot be loaded; the server's log says why and what to do"
-        case StorageError() | OSError():
-            return "storage", "the disk is full, or cannot be read or written; the server's log says where"
-        case _:
-            return "failed", "the snapshot could not be loaded; the server's log says why"

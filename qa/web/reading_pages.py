@@ -53,23 +53,29 @@ async def read(
 ) -> Response:
     """The text around ``[start, end)``, or from ``start`` on where that is empty or lies outside."""
     service: AskService = request.app.state.service
-    found = await run_in_threadpool(service.document, id)
-    document = found.document
-    span = Span(start, end) if start < end <= len(document.text) else None
-    shown = window(document, min(start, max(len(document.text) - 1, 0)))
     before, after = await _neighbours(request, service, id, start, q)
+    return await run_in_threadpool(_page, request, id, Span(start, end), q, before, after)
+
+
+def _page(
+    request: Request, id: str, asked: Span, question: str, before: Neighbour | None, after: Neighbour | None
+) -> Response:
+    service: AskService = request.app.state.service
+    document = service.document(id).document
+    length = len(document.text)
+    shown = window(document, min(asked.start, max(length - 1, 0)))
     return render(
         "document.html",
         service.state(),
         document=document,
-        blocks=blocks(document, shown, span),
-        question=q,
-        above=_further(id, max(shown.start - 3 * WINDOW // 4, 0), q) if shown.start else None,
-        below=_further(id, shown.end, q) if shown.end < len(document.text) else None,
+        blocks=blocks(document, shown, asked if asked.start < asked.end <= length else None),
+        question=question,
+        above=_further(id, max(shown.start - 3 * WINDOW // 4, 0), question) if shown.start else None,
+        below=_further(id, shown.end, question) if shown.end < length else None,
         part=shown,
         before=before,
         after=after,
-        original=original_address(id) if await run_in_threadpool(_has_original, request, service, id) else None,
+        original=original_address(id) if _has_original(request, service, id) else None,
     )
 
 

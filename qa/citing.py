@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import threading
-from typing import IO
 
-from qa.errors import IndexNotFound, OriginalUnavailable, QueryError, SnapshotError, SnapshotNotFound
+from qa.errors import IndexNotFound, QueryError, SnapshotError, SnapshotNotFound
 from qa.manifest import Manifest
 from qa.snapshots import Snapshots
-from qa.source_files import FileSums, SourceFiles
+from qa.source_files import FileSums, Original, SourceFiles
 from qa.store import Store
 from qa.types import CheckedCitation, Citation, CitationClaim, CitationStatus
 
@@ -80,18 +79,14 @@ class Citer:
         status = self._status(document, source_sha256)
         return Citation(document, start, end, page, section, source_sha256, text_sha256, status)
 
-    def original(self, document: str) -> IO[bytes]:
-        """The bytes that a document was read from, checked.
+    def original(self, document: str) -> Original:
+        """The file that a document was read from.
 
         Raises:
             DocumentNotFound: the snapshot holds no such document.
-            OriginalUnavailable: they have changed, or are gone.
+            OriginalUnavailable: its bytes have changed, or are gone.
         """
-        source_sha256, _, _ = self._store.sums(document)
-        try:
-            return self.sources.copy(document, source_sha256)
-        except OSError as error:
-            raise OriginalUnavailable("the file that this was read from cannot be read") from error
+        return self.sources.original(document, self._store.sums(document)[0])
 
     def status(self, document: str) -> CitationStatus:
         """What has become of a document's source. Raises DocumentNotFound."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from subprocess import Popen
 from typing import IO, Any, Literal
 
 import structlog
@@ -40,6 +41,8 @@ class Comparisons:
         self._jobs, self._settings, self._seconds = jobs, dict(settings), seconds
         self._lock = threading.Lock()
         self._computing: tuple[str, str] | None = None
+        self._process: Popen[str] | None = None
+        self._is_stopped = False
         self._failed: dict[tuple[str, str], str] = {}
 
     def get(self, baseline: str, candidate: str) -> Compared:
@@ -55,9 +58,9 @@ class Comparisons:
         with self._lock:
             if pair in self._failed:
                 return Compared("failed", detail=self._failed.pop(pair))
-            if self._computing is None:
-                self._computing = pair
+            if self._computing is None and not self._is_stopped:
                 threading.Thread(target=self._compute, args=pair, daemon=True, name="compare").start()
+                self._computing = pair
         return Compared("computing")
 
     def report(self, baseline: str, candidate: str) -> IO[bytes]:
@@ -69,18 +72,29 @@ class Comparisons:
         except OSError:
             raise _gone() from None
 
+    def stop(self) -> None:
+        """What is being computed is given up."""
+        with self._lock:
+            self._is_stopped = True
+            if self._process is not None:
+                self._process.kill()
+
     def _compute(self, baseline: str, candidate: str) -> None:
         detail = ""
         try:
-            process = worker.start("compare", self._jobs.path(candidate), self._jobs.path(baseline))
+            with self._lock:
+                if self._is_stopped:
+                    return
+                process = worker.start("compare", self._jobs.path(candidate), self._jobs.path(baseline))
+                self._process = process
             worker.ended(process, self._settings, self._seconds)
         except Exception as error:  # whatever it is: the next comparison is nobody's fault
             detail = worker.public_reason(error)
-            if not worker.is_told_whole(error):
+            if not worker.is_told_whole(error) and not self._is_stopped:
                 unforeseen = None if isinstance(error, QAError) else error
                 log.error("comparison failed", reason=str(error), exc_info=unforeseen)
         with self._lock:
-            self._computing = None
+            self._computing = self._process = None
             if detail:
                 # Told once, to whoever asks next; then it is tried again.
                 self._failed[baseline, candidate] = detail

@@ -168,6 +168,7 @@ class EvaluationQueue:
     def stop(self) -> None:
         """Stop after the question that is being asked; what is half done goes on at the next start."""
         self._runner.stop()
+        self._comparisons.stop()
         self._woken.set()
 
     def _turn(self) -> float:

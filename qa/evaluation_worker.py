@@ -35,7 +35,7 @@ from qa.run_values import judged_question, options_of
 
 REQUEST, QUESTIONS, JUDGED, RUN = "request.json", "questions", "judged.json", "run"
 Task = Literal["prepare", "finish", "compare"]
-UNTOLD = "the evaluation could not be computed; the server's log says why"
+UNTOLD = "it could not be computed; the server's log says why"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,15 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from qa.anchoring import occurrences
 from qa.errors import QueryError, StorageError
 from qa.questions import Quote
 
 # Characters before and after a span that are quoted with it, where it stands more than once in its document.
 _AROUND = (0, 40, 160, 640, 2560, 10_240)
+# Bytes: of a line, at six for a character and with as much around it as that, and of the whole file.
+_LONGEST_LINE = 1 << 18
+_LARGEST = 1 << 26
+_BEGINS = b'{"id": "feedback-'
 
 
 def quoted(document: str, text: str, start: int, end: int, *, relevant: bool) -> Quote:
@@ -27,12 +30,23 @@ def quoted(document: str, text: str, start: int, end: int, *, relevant: bool) ->
     """
     if not 0 <= start < end <= len(text) or not text[start:end].strip():
         raise QueryError("end", f"the span {start} to {end} holds no text of the document")
+    squeezed = _squeezed(text)
     for around in _AROUND:
         first, last = max(start - around, 0), min(end + around, len(text))
         quote = text[first:last]
-        if len(occurrences(quote, text)) == 1:
+        if _is_once(_squeezed(quote), squeezed):
             return Quote(document, quote, (start - first, end - first) if around else None, relevant)
     raise QueryError("start", "this text stands more than once in the document, and so does all that is around it")
+
+
+def _is_once(quote: str, text: str) -> bool:
+    """As :func:`qa.anchoring.occurrences` counts, in a time that grows with the text alone: a client chose the span."""
+    at = text.find(quote)
+    return at >= 0 and text.find(quote, at + 1) < 0
+
+
+def _squeezed(text: str) -> str:
+    return " ".join(text.split())
 
 
 class FeedbackFile:
@@ -54,6 +68,8 @@ class FeedbackFile:
         try:
             with self._locked() as file:
                 size = _whole(file)
+                if size + len(line) > _LARGEST:
+                    raise OSError(f"it has reached {_LARGEST >> 20} MB")
                 try:
                     written = os.write(file, line)
                     if written != len(line):
@@ -68,30 +84,47 @@ class FeedbackFile:
     @contextmanager
     def _locked(self) -> Iterator[int]:
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        is_new = not self._path.exists()
         file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield file
+            if is_new:
+                _keep_name(self._path.parent)
         finally:
             os.close(file)
+
+
+def _keep_name(folder: Path) -> None:
+    """A new file's name is on the disk when its folder is."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _whole(file: int) -> int:
     """Have the file end with a whole line; returns its size."""
     size = os.fstat(file).st_size
-    start = size
-    while start and os.pread(file, 1, start - 1) != b"\n":
-        start = max(start - 1, 0)
-    if start == size:
+    tail = os.pread(file, min(size, _LONGEST_LINE), max(size - _LONGEST_LINE, 0))
+    last = tail[tail.rfind(b"\n") + 1 :]
+    if not last:
         return size
-    try:
-        json.loads(os.pread(file, size - start, start))
-    except ValueError:
-        os.ftruncate(file, start)
-        return start
-    # Somebody's editor left the last line without its end.
+    if (last.startswith(_BEGINS) and not _is_json(last)) or not last.strip(b"\0"):
+        os.ftruncate(file, size - len(last))
+        return size - len(last)
+    # No judgment of ours: somebody's editor left the last line without its end.
     os.write(file, b"\n")
     return size + 1
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
 
 
 def _line(question: str, quote: Quote) -> str:

@@ -94,6 +94,7 @@ def collect(file: str, records: Iterable[Record | Fault]) -> tuple[tuple[Questio
     questions: list[Question] = []
     faults: list[Fault] = []
     seen: dict[str, int] = {}
+    judgments: dict[int, list[Question]] = {}
     for record in records:
         if isinstance(record, Fault):
             faults.append(record)
@@ -104,24 +105,37 @@ def collect(file: str, records: Iterable[Record | Fault]) -> tuple[tuple[Questio
                 question = replace(question, id=_made_id(question.text, seen))
             elif question.id in seen:
                 at = seen[question.id]
-                questions[at] = _together(questions[at], question)
+                _require_judgments(questions[at], question)
+                judgments.setdefault(at, [questions[at]]).append(question)
                 continue
         except _Invalid as invalid:
             faults.append(Fault(file, record.line, invalid.field, str(invalid)))
             continue
         seen[question.id] = len(questions)
         questions.append(question)
+    for at, made in judgments.items():
+        questions[at] = _together(made)
     return tuple(questions), tuple(faults)
 
 
-def _together(before: Question, after: Question) -> Question:
-    """Two judgments of one question. Raises _Invalid where they are none."""
+def _require_judgments(before: Question, after: Question) -> None:
+    """Raises _Invalid where two records of one id are no judgments of one question."""
     if not before.judged or not after.judged or before.text != after.text:
         raise _Invalid("id", f"the id {after.id!r} was used before, on line {before.line}")
-    quotes = {(quote.document, quote.text, quote.part): quote for quote in (*before.evidence, *after.evidence)}
+    for name in ("answers", "documents"):
+        if getattr(before, name) or getattr(after, name):
+            raise _Invalid(name, f"judgments of one question, as on line {before.line}, have evidence and no {name}")
+
+
+def _together(judgments: Sequence[Question]) -> Question:
+    """Judgments of one question as one, by when they were made; of those of one time the later line is the later."""
+    quotes: dict[object, Quote] = {}
+    for judgment in sorted(judgments, key=lambda each: each.judged):
+        quotes |= {(quote.document, quote.text, quote.part): quote for quote in judgment.evidence}
     evidence = tuple(quotes.values())
+    tags = tuple(dict.fromkeys(tag for judgment in judgments for tag in judgment.tags))
     answerable = True if any(quote.relevant for quote in evidence) else None
-    return replace(before, evidence=evidence, answerable=answerable, judged=after.judged)
+    return replace(judgments[0], evidence=evidence, answerable=answerable, tags=tags)
 
 
 def require_sound(questions: Sequence[object], faults: Sequence[Fault], *, keep_going: bool) -> None:

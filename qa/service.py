@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import structlog
 
@@ -28,6 +27,7 @@ from qa.sentence_scoring import DEPTH
 from qa.serving_states import TO_DO, public_reason
 from qa.settings import Settings
 from qa.snapshots import Snapshots
+from qa.source_files import Original
 from qa.types import (
     CheckedCitation,
     CitationClaim,
@@ -71,7 +71,7 @@ class Service:
         self._calibrations = Calibrations((), {})
         self._calibrated: tuple[int, ...] = ()
         self._revision = 0
-        self._examples: tuple[str, tuple[str, ...]] = ("", ())
+        self._examples: tuple[int, tuple[str, ...]] = (-1, ())
         self._finding_examples = threading.Lock()
         self._citers = Citers(self._snapshots)
         self._problem: tuple[str, str] | None = ("loading", "the snapshot and its model are being loaded")
@@ -251,14 +251,28 @@ class Service:
         return Answerer(retriever.index, citer.cite, self._calibrations, self._settings.max_error, self._answer_reader)
 
     def examples(self) -> tuple[str, ...]:
-        """A few questions that the snapshot answers; found once for each. Raises NotReady."""
-        retriever = self._ready()
-        with self._finding_examples:
-            snapshot, found = self._examples
-            if snapshot != retriever.index.manifest.id:
-                found = example_questions(retriever.index, self.limits, self.ask_many)
-                self._examples = retriever.index.manifest.id, found
+        """A few questions that are answered; found once for whatever is served, and none until they are.
+
+        Raises:
+            NotReady: nothing is served.
+        """
+        retriever, revision = self._ready(), self._revision
+        known, found = self._examples
+        if known == revision:
             return found
+        # Whoever comes meanwhile gets the page without them.
+        if not self._finding_examples.acquire(blocking=False):
+            return ()
+        try:
+            sources = self._citers.of(retriever.index.manifest, retriever.index.store).sources
+            found = example_questions(retriever.index, sources, self.limits, self.ask_many)
+            self._examples = revision, found
+        except Exception as error:  # an ornament: no page fails for it
+            log.warning("no example questions were found", exc_info=error)
+            return ()
+        finally:
+            self._finding_examples.release()
+        return found
 
     def collection(self) -> Collection:
         """Raises NotReady."""
@@ -270,7 +284,7 @@ class Service:
         index = self._ready().index
         return SnapshotDocument(index.manifest.id, index.store.document(id))
 
-    def original(self, id: str) -> IO[bytes]:
+    def original(self, id: str) -> Original:
         """Raises DocumentNotFound, OriginalUnavailable, or NotReady."""
         return self._citer().original(id)
 

@@ -139,7 +139,9 @@ class Settings(BaseSettings):
         default=False, description="Whether the files that were indexed can be downloaded, where they have not changed."
     )
     log_format: Literal["text", "json"] = Field(default="text", description="A line of the log: for people, or JSON.")
-    log_requests: bool = Field(default=False, description="Whether each request is a line of the log.")
+    log_requests: bool = Field(
+        default=False, description="Whether each request is a line of the log, but for those that a full queue refuses."
+    )
     log_questions: bool = Field(
         default=False, description="Whether that line has the address's query, in which a question may be."
     )

@@ -10,11 +10,10 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from functools import cached_property
 from io import BufferedReader
 from pathlib import Path
-from tempfile import SpooledTemporaryFile
-from typing import IO
 
 from qa.errors import DuplicateDocument, OriginalUnavailable
 from qa.readers.discovery import prefixes
@@ -22,7 +21,7 @@ from qa.readers.discovery import prefixes
 # A file system's clock may tick this slowly: whoever writes twice within a tick leaves one time.
 _TICK_NS = 2_000_000_000
 _REMEMBERED = 4096
-_IN_MEMORY = 1_000_000
+_BLOCK = 1 << 16
 _ESCAPED_BYTE = re.compile(r"\\udc([89a-f][0-9a-f])")
 
 
@@ -59,6 +58,33 @@ def _identity(file: BufferedReader, path: Path) -> tuple[str, int, int, int, int
     return str(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A source that is what was indexed, ``size`` bytes of it, open until it was read to its end or closed."""
+
+    _file: BufferedReader
+    size: int
+    _sha256: str
+    _opened: ExitStack
+
+    def blocks(self) -> Iterator[bytes]:
+        """All bytes, summed once more as they are read: the last block is held back until they are known to be those.
+
+        Raises:
+            OriginalUnavailable: somebody has written into the file meanwhile.
+        """
+        with self._opened:
+            self._file.seek(0)
+            digest, held = hashlib.sha256(), b""
+            while block := self._file.read(_BLOCK):
+                yield held
+                digest.update(block)
+                held = block
+            if digest.hexdigest() != self._sha256:
+                raise OriginalUnavailable("the file has changed while it was read")
+            yield held
+
+
 class SourceFiles:
     """The files below the paths that a snapshot was made of: its manifest's ``sources``. Thread-safe."""
 
@@ -77,27 +103,34 @@ class SourceFiles:
                 return self._sums.of(file, Path(file.name))
         return None
 
-    def copy(self, id: str, sha256: str) -> IO[bytes]:
-        """The source's bytes, read once and checked as they are copied: what is sent is what was checked.
+    def original(self, id: str, sha256: str) -> Original:
+        """The source, open, whose bytes have the SHA-256.
 
         Raises:
-            OriginalUnavailable: it is not there any more, or its SHA-256 is another.
-            OSError: it cannot be read, or the copy not be written.
+            OriginalUnavailable: it is not there any more, cannot be read, or has another.
         """
-        with self.opened(id) as file, ExitStack() as failing:
-            if file is None:
-                raise OriginalUnavailable("the file that this was read from is not where it was indexed")
-            # Small ones stay in memory.
-            copy = failing.enter_context(SpooledTemporaryFile(_IN_MEMORY))
-            digest = hashlib.sha256()
-            while block := file.read(1 << 20):
-                digest.update(block)
-                copy.write(block)
-            if digest.hexdigest() != sha256:
-                raise OriginalUnavailable("the file that this was read from has changed since it was indexed")
-            copy.seek(0)
-            failing.pop_all()
-            return copy
+        with ExitStack() as failing:
+            try:
+                file = failing.enter_context(self.opened(id))
+                if file is None:
+                    raise OriginalUnavailable("the file that this was read from is not where it was indexed")
+                if self._sums.of(file, Path(file.name)) != sha256:
+                    raise OriginalUnavailable("the file that this was read from has changed since it was indexed")
+                return Original(file, os.fstat(file.fileno()).st_size, sha256, failing.pop_all())
+            except OSError as error:
+                raise OriginalUnavailable("the file that this was read from cannot be read") from error
+
+    def beside(self, name: str, most: int) -> Iterator[bytes]:
+        """What lies under a name in each folder that was indexed, where it is a file of at most ``most`` bytes."""
+        for root in self._roots:
+            path = root / name
+            with suppress(OSError, RuntimeError):
+                if not root.is_dir() or not path.resolve().is_relative_to(root.resolve()):
+                    continue
+                with open(path, "rb", opener=_without_waiting) as file:
+                    content = file.read(most + 1) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
+                if 0 < len(content) <= most:
+                    yield content
 
     @contextmanager
     def opened(self, id: str) -> Iterator[BufferedReader | None]:

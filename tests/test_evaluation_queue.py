@@ -309,7 +309,7 @@ def test_why_it_failed_tells_no_path_of_the_server(
     (folder_of(settings) / job.id / "judged.json").write_text("[]")
     gated.allowed.release(3)
     failed = until(queue, job, lambda found: found.is_over)
-    assert failed.detail == "the evaluation could not be computed; the server's log says why"
+    assert failed.detail == "it could not be computed; the server's log says why"
     assert "judged.json" in "".join(capfd.readouterr())
 
 

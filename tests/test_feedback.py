@@ -94,6 +94,28 @@ def test_the_last_word_on_a_quote_holds(tmp_path: Path) -> None:
     assert question.answerable is None
 
 
+def test_the_later_judgment_holds_wherever_its_line_stands(tmp_path: Path) -> None:
+    def line(judged: str, relevant: str, tag: str) -> str:
+        evidence = f'[{{"document": "a", "quote": "b", "relevant": {relevant}}}]'
+        return f'{{"id": "1", "question": "a", "judged": "{judged}", "evidence": {evidence}, "tags": ["{tag}"]}}'
+
+    lines = [line("2026-05-02", "false", "x"), line("2026-04-01", "true", "y")]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    (question,) = load_questions(tmp_path / "a.jsonl").questions
+    assert [quote.relevant for quote in question.evidence] == [False]
+    assert question.tags == ("x", "y")
+
+
+@pytest.mark.parametrize("field", ["answers", "documents"])
+def test_nothing_of_a_judgment_is_dropped(tmp_path: Path, field: str) -> None:
+    first = '{"id": "1", "question": "a", "judged": "2026-04-01"}'
+    second = f'{{"id": "1", "question": "a", "judged": "2026-04-02", "{field}": ["b"]}}'
+    for lines in ([first, second], [second, first]):
+        (tmp_path / "a.jsonl").write_text("\n".join(lines))
+        with pytest.raises(QuestionFileError, match=f"line 2, {field}: judgments of one question"):
+            load_questions(tmp_path / "a.jsonl")
+
+
 def test_two_questions_of_one_id_are_still_a_fault(tmp_path: Path) -> None:
     lines = ['{"id": "1", "question": "a", "judged": "2026-04-01"}', '{"id": "1", "question": "a"}']
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
@@ -121,7 +143,7 @@ def test_a_judgment_that_is_wrong_names_its_field(tmp_path: Path, evidence: dict
 QUOTE = Quote("a.txt", "at noon")
 
 
-@pytest.mark.parametrize("torn", ['{"id": "1", "questi', '{"id": "1", "question": "x', "\x00" * 40])
+@pytest.mark.parametrize("torn", ['{"id": "feedback-1", "questi', '{"id": "feedback-', "\x00" * 40])
 def test_what_a_crash_left_half_written_goes(tmp_path: Path, torn: str) -> None:
     path = tmp_path / "f.jsonl"
     file = FeedbackFile(path)
@@ -132,11 +154,33 @@ def test_what_a_crash_left_half_written_goes(tmp_path: Path, torn: str) -> None:
     assert [question.text for question in load_questions(path).questions] == ["First?", "Second?"]
 
 
-def test_a_line_that_an_editor_left_without_its_end_stays(tmp_path: Path) -> None:
+@pytest.mark.parametrize("last", ['{"question": "Mine?"}', "b,2", '{"id": "mine', "x" * 600_000])
+def test_what_somebody_else_left_without_its_end_stays(tmp_path: Path, last: str) -> None:
     path = tmp_path / "f.jsonl"
-    path.write_text('{"question": "Mine?"}')
+    path.write_text(f"first\n{last}")
     FeedbackFile(path).append("Second?", QUOTE)
-    assert [question.text for question in load_questions(path).questions] == ["Mine?", "Second?"]
+    lines = path.read_text().split("\n")
+    assert lines[:2] == ["first", last]
+    assert json.loads(lines[2])["question"] == "Second?"
+
+
+def test_a_file_that_is_full_is_added_to_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qa.feedback._LARGEST", 300)
+    file = FeedbackFile(tmp_path / "f.jsonl")
+    file.append("First?", QUOTE)
+    before = (tmp_path / "f.jsonl").read_bytes()
+    with pytest.raises(StorageError, match="has reached"):
+        file.append("Second?", QUOTE)
+    assert (tmp_path / "f.jsonl").read_bytes() == before
+
+
+def test_text_that_repeats_itself_is_told_apart_without_being_searched_for_every_place(tmp_path: Path) -> None:
+    """A pattern would try each of a hundred thousand places, from each of a hundred thousand."""
+    text = "0 " * 100_000 + "1 " + "0 " * 100_000
+    at = text.index("1")
+    assert quoted("a.txt", text, at, at + 1, relevant=True).text == "1"
+    with pytest.raises(QueryError, match="more than once"):
+        quoted("a.txt", text, 0, 4001, relevant=True)
 
 
 @pytest.mark.parametrize("fault", ["short", "full", "fsync"])

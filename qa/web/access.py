@@ -87,7 +87,14 @@ class Access:
         origin = headers.get("origin")
         if origin is None:
             return headers.get("sec-fetch-site", "none") in ("cross-site", "same-site")
-        return origin not in self.origins and urlsplit(origin).netloc != headers.get("host")
+        return origin not in self.origins and _host(origin) != headers.get("host")
+
+
+def _host(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def is_on_this_machine(scope: Scope, headers: Headers) -> bool:

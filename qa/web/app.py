@@ -129,6 +129,7 @@ def _protect(app: FastAPI, limits: Limits, options: Options, monitoring: Monitor
         },
         seconds=options.body_seconds,
     )
+    app.add_middleware(Shedding, refusals=app.state.refusals)
     if options.rate is not None:
         app.add_middleware(Rates, rate=options.rate, monitoring=monitoring)
     app.add_middleware(Access, keys=options.keys, origins=options.origins)
@@ -151,7 +152,6 @@ def _protect(app: FastAPI, limits: Limits, options: Options, monitoring: Monitor
         log_questions=options.log_questions,
     )
     app.add_middleware(ResponseHeaders)
-    app.add_middleware(Shedding, refusals=app.state.refusals)
 
 
 def _largest_body(limits: Limits) -> int:

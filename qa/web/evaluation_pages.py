@@ -27,6 +27,7 @@ MOST_FAULTS = 20
 router = APIRouter(include_in_schema=False)
 
 FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".json": "squad"}
+_DIGITS = 9
 MODES = {"hybrid": "meaning and words", "dense": "meaning alone", "lexical": "words alone"}
 Running = Annotated[Evaluations, Depends(evaluations_of)]
 
@@ -106,7 +107,8 @@ def _options(given: Mapping[str, str], most: int) -> tuple[dict[str, Any], dict[
     wrong = {}
     if given.get("mode", "hybrid") not in MODES:
         wrong["mode"] = f"choose one of {', '.join(MODES)}"
-    if "top_k" in given and not (number.isascii() and number.isdigit() and 1 <= int(number[:9]) <= most):
+    is_number = number.isascii() and number.isdigit() and len(number) <= _DIGITS
+    if "top_k" in given and not (is_number and 1 <= int(number) <= most):
         wrong["top_k"] = f"must be a whole number from 1 to {most}"
     if wrong:
         return {}, wrong

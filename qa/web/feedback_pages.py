@@ -6,40 +6,51 @@ from typing import Annotated, Literal
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Request
+from pydantic import BaseModel
 from starlette.responses import RedirectResponse, Response
 
 from qa.feedback import FeedbackFile, quoted
+from qa.store_schema import text_sha256
 from qa.types import Query
 from qa.web.ports import AskService
-from qa.web.problems import FieldError, ProblemError, invalid
+from qa.web.problems import FieldError, Problem, ProblemError, invalid
 from qa.web.validation import check
 
 PATH = "/feedback"
-# A passage is far shorter, and so is an answer.
-LONGEST = 20_000
+# A passage is shorter, and so is an answer.
+LONGEST = 5_000
 
 router = APIRouter(include_in_schema=False)
 
 
+class Judgment(BaseModel):
+    """The fields of the form. ``shown`` is the SHA-256 of the text that was judged: it may be another by now."""
+
+    q: str
+    document: str
+    start: int
+    end: int
+    shown: str
+    verdict: Literal["yes", "no"]
+
+
 @router.post(PATH)
-def judge(
-    request: Request,
-    q: Annotated[str, Form()],
-    document: Annotated[str, Form()],
-    start: Annotated[int, Form()],
-    end: Annotated[int, Form()],
-    verdict: Annotated[Literal["yes", "no"], Form()],
-) -> Response:
+def judge(request: Request, judgment: Annotated[Judgment, Form()]) -> Response:
     """Keep what was said of a span, whose text is the index's and never the client's; then show the question again."""
     service: AskService = request.app.state.service
-    errors = check(Query(q), service.limits, "q")
+    start, end = judgment.start, judgment.end
+    errors = check(Query(judgment.q), service.limits, "q")
     if end - start > LONGEST:
         message = f"end lies {end - start:,} characters behind start; at most {LONGEST:,} can be judged."
         errors = (*errors, FieldError("end", message))
     if errors:
         raise ProblemError(invalid(errors))
-    text = service.document(document).document.text
+    text = service.document(judgment.document).document.text
+    quote = quoted(judgment.document, text, start, end, relevant=judgment.verdict == "yes")
+    if text_sha256(text[start:end]) != judgment.shown:
+        detail = "The document has changed since it was shown; ask again, and judge what is there now."
+        raise ProblemError(Problem("document-changed", 409, detail))
     file: FeedbackFile = request.app.state.feedback
-    file.append(q, quoted(document, text, start, end, relevant=verdict == "yes"))
+    file.append(judgment.q, quote)
     # What a person sees next can be loaded anew without judging again.
-    return RedirectResponse(f"/?{urlencode({'q': q, 'noted': verdict}, errors='replace')}", 303)
+    return RedirectResponse(f"/?{urlencode({'q': judgment.q, 'noted': judgment.verdict}, errors='replace')}", 303)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from typing import IO
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request
@@ -21,15 +18,13 @@ router = APIRouter(include_in_schema=False)
 def original(id: str, request: Request) -> Response:
     """Never shown by the browser itself: a file may hold whatever it likes, and would do it as ours."""
     service: AskService = request.app.state.service
-    file = service.original(id)
-    size = file.seek(0, os.SEEK_END)
-    file.seek(0)
+    found = service.original(id)
     headers = {
         "Content-Disposition": _attachment(id.rpartition("/")[2]),
-        "Content-Length": str(size),
+        "Content-Length": str(found.size),
         "Content-Security-Policy": "default-src 'none'; sandbox",
     }
-    return StreamingResponse(_content(file), media_type="application/octet-stream", headers=headers)
+    return StreamingResponse(found.blocks(), media_type="application/octet-stream", headers=headers)
 
 
 def original_address(document: str) -> str:
@@ -40,9 +35,3 @@ def _attachment(name: str) -> str:
     """RFC 6266, with the name in ASCII for those who do not know RFC 8187."""
     plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\%' else "_" for c in name) or "file"
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='', errors='replace')}"
-
-
-def _content(file: IO[bytes]) -> Iterator[bytes]:
-    with file:
-        while block := file.read(1 << 16):
-            yield block

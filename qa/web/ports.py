@@ -10,6 +10,7 @@ from qa.evaluation_comparisons import Compared
 from qa.evaluation_jobs import Job
 from qa.operating import Indexing
 from qa.snapshots import SnapshotInfo
+from qa.source_files import Original
 from qa.types import (
     CheckedCitation,
     CitationClaim,
@@ -73,8 +74,8 @@ class AskService(ReadService, Protocol):
             NotReady: no snapshot is loaded.
         """
 
-    def original(self, id: str) -> IO[bytes]:
-        """The bytes that a document was read from, checked against what was indexed.
+    def original(self, id: str) -> Original:
+        """The file that a document was read from, checked against what was indexed.
 
         Raises:
             DocumentNotFound: no indexed document has this id.

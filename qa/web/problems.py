@@ -41,6 +41,7 @@ TITLES: Mapping[str, str] = {
     "body-too-large": "The request body is too large",
     "body-unreadable": "The request body cannot be read",
     "cross-site": "Another site's page may not do this",
+    "document-changed": "The document has changed",
     "document-not-found": "No such document",
     "evaluation-not-found": "No such evaluation",
     "forbidden": "This is not allowed",

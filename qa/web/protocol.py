@@ -46,6 +46,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._end()
         self._refusal = self._refused()
         if self._refusal is None:
+            # The timer of a refusal before it, which was no request to uvicorn.
+            self._unset_keepalive_if_required()
             super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -63,6 +65,9 @@ class BoundedProtocol(HttpToolsProtocol):
         refusals: Refusals | None = getattr(getattr(self.config.app, "state", None), "refusals", None)
         if refusals is None or self.parser.get_method() != b"GET" or self.parser.should_upgrade():
             return None
+        # Pages of other origins have to be told what they may read of it.
+        if any(name == b"origin" for name, _ in self.headers):
+            return None
         # Its turn has not come, or it has a body after all.
         if self.cycle is not None and not self.cycle.response_complete:
             return None
@@ -72,6 +77,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _shed(self, headers: RawHeaders, body: bytes) -> None:
         if self.transport.is_closing():
+            return
+        if self.flow.write_paused:
+            # One that sends and does not read would fill the memory with refusals.
+            self.transport.abort()
             return
         keeps = self.parser.should_keep_alive()
         named = [*self.server_state.default_headers, *headers, *([] if keeps else [(b"connection", b"close")])]

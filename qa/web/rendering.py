@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from qa.answer_words import sureness
 from qa.marking import Mark, Piece, pieces
+from qa.store_schema import text_sha256
 from qa.types import Answer, Hit, State
 from qa.visible_text import plain, visible
 
@@ -96,6 +97,7 @@ def _environment() -> jinja2.Environment:
         json_address=json_address,
         date=_date,
         sentence=_sentence,
+        sha256=text_sha256,
         visible=visible,
         plain=plain,
         sureness=sureness,

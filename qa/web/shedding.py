@@ -19,8 +19,11 @@ RawHeaders = list[tuple[bytes, bytes]]
 
 
 class Refusals:
-    """Says which requests are refused while the queue is full, and with what. They are counted, and no line of the log:
-    at ten times what can be answered, nine of ten requests end here."""
+    """Says which requests are refused while the queue is full, and with what.
+
+    They are counted, and those that the protocol refuses are no line of the log: at ten times what can be answered,
+    nine of ten requests end here.
+    """
 
     def __init__(self, batcher: Batcher, monitoring: Monitoring) -> None:
         self._batcher = batcher
@@ -37,14 +40,15 @@ class Refusals:
 
 
 class Shedding:
-    """Refuses, before any other part of the application is asked."""
+    """Refuses what the server's protocol let through: requests with a body, and those of other origins' pages."""
 
     def __init__(self, app: ASGIApp, refusals: Refusals) -> None:
         self.app = app
         self.refusals = refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refused = self.refusals.of(scope["path"], scope["headers"]) if scope["type"] == "http" else None
+        asks = scope["type"] == "http" and scope["method"] != "OPTIONS"
+        refused = self.refusals.of(scope["path"], scope["headers"]) if asks else None
         if refused is None:
             await self.app(scope, receive, send)
             return

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from fnmatch import fnmatchcase
-from io import BytesIO
-from typing import IO
+from io import BufferedReader, BytesIO
 
 import pytest
 from starlette.testclient import TestClient
 
 from qa.errors import DocumentNotFound, NotReady, OriginalUnavailable, QAError, QueryError
+from qa.source_files import Original
 from qa.types import (
     Answer,
     CheckedCitation,
@@ -132,11 +133,12 @@ class FakeService:
             raise DocumentNotFound(f"no indexed document has the id {id!r}")
         return SnapshotDocument(SNAPSHOT, DOCUMENTS[id])
 
-    def original(self, id: str) -> IO[bytes]:
-        text = self.document(id).document.text
+    def original(self, id: str) -> Original:
+        text = self.document(id).document.text.encode()
         if self.source != "verified":
             raise OriginalUnavailable("the file that this was read from has changed since it was indexed")
-        return BytesIO(text.encode())
+        sha256 = hashlib.sha256(text).hexdigest()
+        return Original(BufferedReader(BytesIO(text)), len(text), sha256, ExitStack())
 
     def source_status(self, id: str) -> CitationStatus:
         self.document(id)

@@ -74,6 +74,8 @@ def test_how_to_ask_is_chosen_in_the_form(client: TestClient, evaluations: FakeE
         ("top_k", "", "Must be a whole number from 1 to 10."),
         ("top_k", "٣", "Must be a whole number from 1 to 10."),
         ("top_k", "9" * 5000, "Must be a whole number from 1 to 10."),
+        ("top_k", "0000000019", "Must be a whole number from 1 to 10."),
+        ("top_k", "000000005" + "9" * 5000, "Must be a whole number from 1 to 10."),
     ],
 )
 def test_a_wrong_choice_is_told_at_its_field(

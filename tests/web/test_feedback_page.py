@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -17,7 +18,10 @@ from tests.web.test_page import Page, page
 
 QUESTION = "When does the ferry leave?"
 START = SCRIPT.index("at noon")
-FORM = {"q": QUESTION, "document": FERRY.id, "start": str(START), "end": str(START + 7), "verdict": "yes"}
+SHOWN = hashlib.sha256(b"at noon").hexdigest()
+FORM = {
+    "q": QUESTION, "document": FERRY.id, "start": str(START), "end": str(START + 7), "shown": SHOWN, "verdict": "yes",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -44,7 +48,7 @@ def test_answer_and_passages_are_judged_by_a_form(client: TestClient, service: F
     forms = [form for form in shown.all("form") if form["action"] == "/feedback"]
     assert len(forms) == 6
     assert all(form["method"] == "post" for form in forms)
-    fields = {str(e["name"]): str(e["value"]) for e in shown.all("input")[1:5]}
+    fields = {str(e["name"]): str(e["value"]) for e in shown.all("input")[1:6]}
     sent = client.post("/feedback", data={**fields, "verdict": "no"})
     assert sent.status_code == 303
     (line,) = path.read_text().splitlines()
@@ -69,7 +73,8 @@ def test_the_text_is_that_of_the_index(client: TestClient, path: Path) -> None:
         ({"end": str(START)}, 422, "holds no text"),
         ({"end": str(len(SCRIPT) + 1)}, 422, "holds no text"),
         ({"start": "-5"}, 422, "holds no text"),
-        ({"start": "0", "end": "20001"}, 422, "at most 20,000"),
+        ({"start": "0", "end": "5001"}, 422, "at most 5,000"),
+        ({"shown": hashlib.sha256(b"at dawn").hexdigest()}, 409, "has changed since it was shown"),
         ({"start": "one"}, 422, "start"),
         ({"verdict": "perhaps"}, 422, "verdict"),
         ({"start": "9" * 5000}, 422, "start"),

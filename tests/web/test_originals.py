@@ -14,6 +14,7 @@ from qa.errors import DocumentNotFound, OriginalUnavailable
 from qa.service import Service
 from qa.settings import Settings
 from qa.snapshots import Snapshots
+from qa.source_files import FileSums, SourceFiles
 from qa.web.app import create_app
 from qa.web.options import Options
 from tests.conftest import Build, hashing_encoder
@@ -78,8 +79,7 @@ def original(build: Build, settings: Settings) -> Callable[[str], bytes]:
     citer = Citers(Snapshots(settings.indexes, settings.name)).of(manifest, store)
 
     def read(id: str) -> bytes:
-        with citer.original(id) as file:
-            return file.read()
+        return b"".join(citer.original(id).blocks())
 
     return read
 
@@ -95,6 +95,23 @@ def test_changed_bytes_are_not_sent(original: Callable[[str], bytes], folder: Pa
     (folder / "apples.txt").write_text("something else")
     with pytest.raises(OriginalUnavailable, match="has changed"):
         original("apples.txt")
+
+
+def test_the_end_of_what_changes_meanwhile_is_not_sent(service_of_folder: Service, folder: Path) -> None:
+    large = folder / "large.txt"
+    large.write_text("Plums are blue. " * 20_000)
+    sha256 = hashlib.sha256(large.read_bytes()).hexdigest()
+    found = SourceFiles([str(folder)], FileSums()).original("large.txt", sha256)
+    with large.open("r+") as file:
+        file.write("P")
+        assert len(b"".join(found.blocks())) == found.size
+    found = SourceFiles([str(folder)], FileSums()).original("large.txt", sha256)
+    with large.open("r+") as file:
+        file.write("X")
+    sent: list[bytes] = []
+    with pytest.raises(OriginalUnavailable, match="while it was read"):
+        sent.extend(found.blocks())
+    assert len(b"".join(sent)) < found.size
 
 
 def test_a_file_that_is_gone_is_not_sent(original: Callable[[str], bytes], folder: Path) -> None:
@@ -115,6 +132,5 @@ def test_a_link_that_took_its_place_leads_nowhere(
 
 
 def test_a_service_gives_them_out(service_of_folder: Service) -> None:
-    with service_of_folder.original("apples.txt") as file:
-        assert file.read()
+    assert b"".join(service_of_folder.original("apples.txt").blocks())
     assert service_of_folder.source_status("apples.txt") == "verified"

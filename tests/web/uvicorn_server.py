@@ -13,13 +13,23 @@ from fastapi import FastAPI
 
 from qa.web.protocol import BoundedProtocol
 
+# Seconds that a connection may rest: uvicorn's default is 5.
+KEEP_ALIVE = 1
+
 
 @contextmanager
 def serving(app: FastAPI) -> Iterator[tuple[str, int]]:
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     server = uvicorn.Server(
-        uvicorn.Config(app, http=BoundedProtocol, log_config=None, access_log=False, forwarded_allow_ips="127.0.0.1")
+        uvicorn.Config(
+            app,
+            http=BoundedProtocol,
+            log_config=None,
+            access_log=False,
+            forwarded_allow_ips="127.0.0.1",
+            timeout_keep_alive=KEEP_ALIVE,
+        )
     )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()

@@ -49,26 +49,25 @@
 
   // Focus for these keys alone: whoever goes by Tab meets the links in the cards as before.
   for (const card of cards) card.tabIndex = -1;
-  const move = (by) => {
-    const at = cards.indexOf(document.activeElement);
-    const next = at < 0 ? 0 : at + by;
-    if (next < 0) field.focus();
-    else if (next < cards.length) cards[next].focus();
+  // Where the arrows lead from a card or the field; nowhere from anything else, so that they still scroll the page.
+  const next = (at, by) => {
+    const place = at === field ? -1 : cards.indexOf(at);
+    if (at !== field && place < 0) return null;
+    return place + by === -1 && by < 0 ? field : cards[place + by];
   };
 
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
-    const at = document.activeElement;
-    const isTyping = at !== field && at.matches("input, textarea, select");
-    const isAmongCards = at === field || at === document.body || cards.includes(at);
-    if (event.key === "/" && at !== field && !isTyping) {
+    const at = document.activeElement || document.body;
+    if (event.key === "/" && !at.matches("input, textarea, select")) {
       event.preventDefault();
       field.focus();
       field.select();
-    } else if ((event.key === "ArrowDown" || event.key === "ArrowUp") && isAmongCards && cards.length) {
-      if (event.key === "ArrowUp" && !cards.includes(at)) return;
+    } else if ((event.key === "ArrowDown" || event.key === "ArrowUp") && !event.shiftKey) {
+      const to = next(at, event.key === "ArrowDown" ? 1 : -1);
+      if (!to) return;
       event.preventDefault();
-      move(event.key === "ArrowDown" ? 1 : -1);
+      to.focus();
     } else if (event.key === "Enter" && cards.includes(at)) {
       at.querySelector("a.read").click();
     }

@@ -3,11 +3,12 @@
     .venv/bin/qa index seeds --name seeds
     .venv/bin/python -m benchmarks.pages
 
-The empty page and an answered question alternate, each in a browser context of its own without a cache, which has been at
-``/healthz`` before, so that starting a process for the host is not counted. The page runs at a quarter of the processor's
-speed (``Emulation.setCPUThrottlingRate``, which does not slow the server). Weight: bytes of all responses with their headers, as the network counts them. First paint: ``first-contentful-paint`` from the
-beginning of the navigation (Paint Timing). Shift: the sum of all layout shifts in the half second after loading (Layout
-Instability). Medians; a table, and one JSON line last.
+The empty page and an answered question alternate, each in a browser context of its own without a cache, which has been
+at ``/healthz`` before, so that starting a process for the host is not counted. The page runs at a quarter of the
+processor's speed (``Emulation.setCPUThrottlingRate``, which does not slow the server). Weight: bytes of all responses
+with their headers, as the network counts them. First paint: ``first-contentful-paint`` from the beginning of the
+navigation (Paint Timing). Shift: the sum of all layout shifts until half a second after that (Layout Instability).
+Medians; a table, and one JSON line last.
 """
 
 from __future__ import annotations

@@ -67,4 +67,6 @@ def _own(path: Path) -> list[str]:
         found = parse_questions(path.name, path.read_bytes(), "jsonl", keep_going=True)
     except (OSError, QuestionFileError):
         return []
-    return [question.text for question in found.questions if question.answerable is not False]
+    answerable = [question.text for question in found.questions if question.answerable is not False]
+    # What is written as a question shows best that whole ones can be asked.
+    return [text for text in answerable if text.endswith(_MARKS)] or answerable

@@ -9,7 +9,7 @@ from typing import Literal
 
 import structlog
 
-from qa.errors import QAError, UpdateRunning
+from qa.errors import QAError, StorageError, UpdateRunning
 from qa.indexing import SilentListener, follow
 from qa.manifest import Manifest
 from qa.service import Service
@@ -18,6 +18,8 @@ from qa.snapshots import SnapshotInfo, Snapshots
 from qa.types import State
 
 log = structlog.get_logger(__name__)
+
+_TO_DO = "free space, or do it where the index's folder can be written: qa snapshots activate, qa index"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,17 @@ class Operator:
             SnapshotNotFound, SnapshotCorrupt, SnapshotIncompatible: the snapshot is not there, damaged, or another
                 model's.
             WriterBusy: the index is being written.
+            StorageError: the disk is full or read-only.
         """
         manifest: Manifest = self._snapshots.manifest(id)
         encoder = self._service.encoder()
         manifest.require_encoder(encoder.name, encoder.fingerprint)
-        with self._snapshots.writing() as writer:
-            writer.activate(id)
+        try:
+            with self._snapshots.writing() as writer:
+                writer.activate(id)
+        except OSError as error:
+            log.error("snapshot not activated", snapshot=id, reason=str(error), to_do=_TO_DO)
+            raise StorageError(f"cannot switch to another snapshot: {error}") from error
         self._service.reload()
         log.info("snapshot activated", snapshot=id)
         return self._service.state()
@@ -88,7 +95,9 @@ class Operator:
             result = Indexing("done" if changed else "unchanged", detail, done.manifest.id, seconds=done.seconds)
             self._service.reload()
         except Exception as error:  # whatever it is: what is served is served on
-            log.error("index not updated", reason=str(error), exc_info=None if isinstance(error, QAError) else error)
+            unforeseen = None if isinstance(error, QAError | OSError) else error
+            to_do = {"to_do": _TO_DO} if isinstance(error, OSError) else {}
+            log.error("index not updated", reason=str(error), exc_info=unforeseen, **to_do)
             result = Indexing("failed", "the index could not be updated; the server's log says why and what to do")
         self._indexing = replace(result, started=self._indexing.started)
 

@@ -22,6 +22,7 @@ from qa.marking import Piece, marks_of, pieces
 from qa.measures import first_ranks
 from qa.significance import Estimate
 from qa.summary import Answering, Summary
+from qa.visible_text import visible
 
 _FOLDER = Path(__file__).parent / "report_files"
 # Up to so many questions every ranking is shown at length; of more, so much that a browser still takes the page.
@@ -227,5 +228,5 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(bar=bar, moment=moment)
+    environment.filters.update(bar=bar, moment=moment, visible=visible)
     return environment

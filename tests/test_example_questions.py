@@ -62,6 +62,14 @@ def test_a_question_file_beside_the_documents_comes_first_and_is_spread_over(ind
     assert offered == example_questions(index, LIMITS, Answers())
 
 
+def test_whole_questions_are_preferred_to_keywords(index: Index, folder: Path) -> None:
+    questions = folder / "questions.jsonl"
+    questions.write_text('{"question": "ripe pears"}\n{"question": "Are pears ripe?"}\n')
+    assert example_questions(index, LIMITS, Answers())[0] == "Are pears ripe?"
+    questions.write_text('{"question": "ripe pears"}\n')
+    assert example_questions(index, LIMITS, Answers())[0] == "ripe pears"
+
+
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"", b"[]", b'{"question": 3}', b" " * 1_000_001])
 def test_a_file_that_is_none_is_passed_over(index: Index, folder: Path, content: bytes) -> None:
     (folder / "questions.jsonl").write_bytes(content)

@@ -57,6 +57,16 @@ def test_an_example_prints_passages_with_their_spans(example: str) -> None:
     assert printed.startswith(f"{FERRY.id}[{start}:{end}]\n")
 
 
+def test_a_conversation_by_the_protocol_s_own_client() -> None:
+    with serving(FakeService()) as address:
+        printed = run("mcp_conversation.py", f"{address}/mcp", QUESTION).splitlines()
+    assert printed[:2] == ["→ tools/list", "← ask, list_documents, read_document"]
+    assert [line.split(" ")[1] for line in printed if line.startswith("→")][1:] == ["ask", "read_document", "ask"]
+    assert "The ferry leaves at noon" in printed[5]
+    assert "is_error" in printed[-1]
+    assert "the question is blank" in printed[-1]
+
+
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_it_retrieves_asynchronously_as_well(example: str) -> None:
     with serving(FakeService()) as address:

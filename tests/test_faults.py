@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
+import uvicorn
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
 from qa.calibrating import calibrate
 from qa.calibration import CALIBRATION_FILE, FittedOn
+from qa.encoders.hashing import HashingEncoder
 from qa.errors import ModelNotFound, QAError
 from qa.operating import Operator
 from qa.protocols import Encoder
@@ -25,10 +30,13 @@ from qa.snapshots import Snapshots
 from qa.types import Query, Reply
 from qa.web.app import create_app
 from qa.web.options import Options
-from tests.conftest import Build, hashing_encoder
+from tests.conftest import REPOSITORY, Build, hashing_encoder
 from tests.test_calibration import drawn
 from tests.web.conftest import FakeService
 from tests.web.uvicorn_server import serving
+
+if TYPE_CHECKING:
+    from qa.types import Vectors
 
 
 def followed(service: Service, until: Callable[[], bool]) -> list[str]:
@@ -186,6 +194,61 @@ def test_a_switch_under_load_fails_mixes_and_blocks_nothing(
     assert seen == {first, second}
 
 
+@pytest.mark.parametrize("error", [OSError(30, "Read-only file system"), OSError(28, "No space left on device")])
+def test_a_switch_that_cannot_be_written_is_said_and_changes_nothing(
+    settings: Settings, build: Build, service: Service, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    first, second = service.state().snapshot, build().manifest.id
+
+    def fails(*args: object, **kwargs: object) -> None:
+        raise error
+
+    monkeypatch.setattr("qa.snapshots.Snapshots.writing", fails)
+    here = ("127.0.0.1", 5000)
+    client = TestClient(create_app(service, operations=Operator(settings, service)), client=here)
+    with capture_logs() as logs:
+        refused = client.post(f"/v1/snapshots/{second}/activate")
+    assert (refused.status_code, refused.json()["type"]) == (503, "urn:qa:problem:storage-unavailable")
+    assert any("qa snapshots activate" in line.get("to_do", "") for line in logs)
+    assert client.get("/readyz").json()["snapshot"] == first
+    assert client.get("/v1/ask?q=apples").json()["snapshot"] == first
+
+
+class Breaking(HashingEncoder):
+    """Breaks while it is told to."""
+
+    broken = False
+
+    def encode_questions(self, texts: Sequence[str]) -> Vectors:
+        if self.broken and texts:
+            raise RuntimeError("no memory for 3 tensors at /srv/models")
+        return super().encode_questions(texts)
+
+
+def test_an_encoder_that_fails_while_serving_costs_the_questions_of_that_moment(
+    settings: Settings, build: Build
+) -> None:
+    build()
+    encoder = Breaking()
+    service = Service(settings, make=lambda settings, *, threads: encoder)
+    service.reload()
+    client = TestClient(create_app(service), raise_server_exceptions=False)
+    assert client.get("/v1/ask?q=apples").status_code == 200
+    encoder.broken = True
+    with capture_logs() as logs:
+        failed = client.get("/v1/ask?q=pears")
+    assert (failed.status_code, failed.json()["type"]) == (500, "urn:qa:problem:internal-error")
+    assert "tensors" not in failed.text
+    identity = failed.headers["x-request-id"]
+    assert identity in failed.json()["detail"]
+    assert any(line["event"] == "request failed" and line["request_id"] == identity for line in logs)
+    # Without vectors nobody need do without words.
+    assert client.get("/v1/ask?q=pears&mode=lexical").status_code == 200
+    assert client.get("/readyz").status_code == 200
+    encoder.broken = False
+    assert client.get("/v1/ask?q=pears").status_code == 200
+
+
 class Slow(FakeService):
     def __init__(self) -> None:
         super().__init__()
@@ -213,6 +276,49 @@ def test_stopping_answers_what_was_asked() -> None:
     assert [answer.status_code for answer in answers] == [200]
 
 
+@pytest.mark.server
+def test_sigterm_drains(tmp_path: Path) -> None:
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    address = "http://{}:{}".format(*listening.getsockname())
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    child = os.fork()
+    if child == 0:
+
+        class Waiting(FakeService):
+            def ask_many(self, queries: Sequence[Query]) -> list[Reply | QAError]:
+                begun.touch()
+                while not go.exists():
+                    time.sleep(0.01)
+                return super().ask_many(queries)
+
+        config = uvicorn.Config(create_app(Waiting()), log_config=None, timeout_graceful_shutdown=10)
+        try:
+            uvicorn.Server(config).run(sockets=[listening])
+        finally:
+            os._exit(0)
+    answers: list[httpx2.Response] = []
+    thread = threading.Thread(target=lambda: answers.append(httpx2.get(f"{address}/v1/ask?q=ferry", timeout=30)))
+    thread.start()
+    while not begun.exists():
+        time.sleep(0.01)
+    os.kill(child, signal.SIGTERM)
+    listening.close()
+    deadline = time.monotonic() + 20
+    while True:  # Until it takes no more: the question is still under way.
+        try:
+            httpx2.get(f"{address}/healthz", timeout=1)
+        except httpx2.HTTPError:
+            break
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert answers == []
+    go.touch()
+    thread.join(30)
+    assert [answer.status_code for answer in answers] == [200]
+    os.waitpid(child, 0)
+
+
 def test_a_switch_that_was_acknowledged_survives_kill_9(settings: Settings, build: Build) -> None:
     first, _ = build().manifest.id, build()
     child = os.fork()
@@ -224,3 +330,12 @@ def test_a_switch_that_was_acknowledged_survives_kill_9(settings: Settings, buil
     restarted = Service(settings, make=hashing_encoder)
     restarted.reload()
     assert restarted.state().snapshot == first
+
+
+def test_every_fault_that_the_docs_tell_of_is_a_test() -> None:
+    told = re.findall(
+        r"`(tests/[\w/]+\.py)(?: -k (\w+))?` \|$", (REPOSITORY / "docs/operating.md").read_text(), re.MULTILINE
+    )
+    assert len(told) > 15
+    for file, words in told:
+        assert re.search(rf"def test_\w*{words}", (REPOSITORY / file).read_text()), (file, words)

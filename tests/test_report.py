@@ -103,6 +103,29 @@ def test_hostile_text_stays_text() -> None:
         assert "&lt;/script&gt;&lt;script&gt;alert(1)" in html
 
 
+def test_what_turns_text_about_is_told_by_its_name() -> None:
+    turning = "a\u202egnp.exe"
+
+    def turned(evaluation: Evaluation) -> Evaluation:
+        outcomes = tuple(
+            replace(
+                outcome,
+                question=replace(outcome.question, text=turning, answers=(turning,)),
+                answer=outcome.answer and replace(outcome.answer, text=turning),
+            )
+            for outcome in evaluation.outcomes
+        )
+        return replace(
+            evaluation, outcomes=outcomes, texts={id: Text(turning, turning, 1, turning) for id in evaluation.texts}
+        )
+
+    for html in (
+        page(turned(evaluated())),
+        comparison_page(compare(turned(evaluated()), turned(evaluated(worse=True)))),
+    ):
+        assert html.count("\u202e") == html.count('<bdi class="control" data-name="RLO">\u202e</bdi>') > 10
+
+
 def test_both_rankings_of_a_question_that_changed() -> None:
     html = comparison_page(compare(evaluated(), evaluated(worse=True)))
     assert "Too few questions to tell" in html

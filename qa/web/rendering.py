@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import jinja2
-from markupsafe import Markup, escape
 from starlette.responses import Response
 
 from qa.answer_words import sureness
 from qa.marking import Mark, Piece, pieces
 from qa.types import Answer, Hit, State
+from qa.visible_text import plain, visible
 
 FOLDER = Path(__file__).parent
 HTML = "text/html; charset=utf-8"
-
-# What turns the text around it about (UAX 9), what shows as nothing, and what was made to say something unseen. The
-# weak marks LRM, RLM and ALM turn nothing about, and texts from right to left are full of them.
-_TURNING = {
-    "\u202a": "LRE",
-    "\u202b": "RLE",
-    "\u202c": "PDF",
-    "\u202d": "LRO",
-    "\u202e": "RLO",
-    "\u2066": "LRI",
-    "\u2067": "RLI",
-    "\u2068": "FSI",
-    "\u2069": "PDI",
-}
-_UNSEEN = re.compile("[\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f\\x00-\\x08\\x0e-\\x1f\\x7f-\\x84\\x86-\\x9f]")
 
 
 def render(
@@ -84,24 +68,6 @@ def _in_sentence(answer: Answer, hits: Sequence[Hit]) -> tuple[str, str, str]:
     return "", answer.text or "", ""
 
 
-def _visible(text: object) -> Markup:
-    """Text as itself: what would turn it about, or show as nothing, shows by its name and does nothing."""
-    return Markup(_UNSEEN.sub(_named, str(escape(text))))
-
-
-def _named(found: re.Match[str]) -> str:
-    character = found[0]
-    name = _TURNING.get(character) or f"U+{ord(character):04X}"
-    # Alone in an isolate it acts on nothing (UAX 9, X6a), and what is copied has it. Others no HTML may hold.
-    kept = character if character in _TURNING else ""
-    return f'<bdi class="control" data-name="{name}">{kept}</bdi>'
-
-
-def _plain(text: str) -> str:
-    """For a title, which holds no elements: without them."""
-    return _UNSEEN.sub("", text)
-
-
 def _date(iso: str) -> str:
     try:
         moment = datetime.fromisoformat(iso)
@@ -130,8 +96,8 @@ def _environment() -> jinja2.Environment:
         json_address=json_address,
         date=_date,
         sentence=_sentence,
-        visible=_visible,
-        plain=_plain,
+        visible=visible,
+        plain=plain,
         sureness=sureness,
         marked=_marked,
         in_sentence=_in_sentence,

@@ -1,0 +1,40 @@
+"""Text of documents in a page, as itself: what would turn other text about, or show as nothing, is told by name."""
+
+from __future__ import annotations
+
+import re
+
+from markupsafe import Markup, escape
+
+# What turns the text around it about (UAX 9), what shows as nothing, and what was made to say something unseen. The
+# weak marks LRM, RLM and ALM turn nothing about, and texts from right to left are full of them.
+_TURNING = {
+    "\u202a": "LRE",
+    "\u202b": "RLE",
+    "\u202c": "PDF",
+    "\u202d": "LRO",
+    "\u202e": "RLO",
+    "\u2066": "LRI",
+    "\u2067": "RLI",
+    "\u2068": "FSI",
+    "\u2069": "PDI",
+}
+_UNSEEN = re.compile("[\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f\\x00-\\x08\\x0e-\\x1f\\x7f-\\x84\\x86-\\x9f]")
+
+
+def visible(text: object) -> Markup:
+    """Text as itself: what would turn it about, or show as nothing, shows by its name and does nothing."""
+    return Markup(_UNSEEN.sub(_named, str(escape(text))))
+
+
+def _named(found: re.Match[str]) -> str:
+    character = found[0]
+    name = _TURNING.get(character) or f"U+{ord(character):04X}"
+    # Alone in an isolate it acts on nothing (UAX 9, X6a), and what is copied has it. Others no HTML may hold.
+    kept = character if character in _TURNING else ""
+    return f'<bdi class="control" data-name="{name}">{kept}</bdi>'
+
+
+def plain(text: str) -> str:
+    """For a title, which holds no elements: without them."""
+    return _UNSEEN.sub("", text)

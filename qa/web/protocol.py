@@ -1,5 +1,5 @@
 """HTTP/1.1 as uvicorn speaks it, for clients that are slow, endless or many: a request's head is bounded in time and
-size, and what a full queue refuses is refused here."""
+size, what a full queue refuses is refused here, and whoever takes nothing of a response is not waited for."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from qa.web.shedding import RawHeaders, Refusals
 # Seconds from a connection's opening, or a request's first byte, to the end of its headers.
 HEAD_SECONDS = 10.0
 HEAD_BYTES = 65_536
+# Seconds in which a client must take something of a response that is more than what the system keeps for it.
+TAKE_SECONDS = 30.0
 
 
 class BoundedProtocol(HttpToolsProtocol):
     """uvicorn itself bounds how long a connection may rest between requests, and none of these."""
 
     _timer: asyncio.TimerHandle | None = None
+    _taking: asyncio.TimerHandle | None = None
     _in_head = True
     _head_bytes = 0
     _refusal: tuple[RawHeaders, bytes] | None = None
@@ -28,6 +31,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end()
+        self._stop_watching()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -93,6 +97,32 @@ class BoundedProtocol(HttpToolsProtocol):
             )
         else:
             self.transport.close()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        self._stop_watching()
+        super().resume_writing()
+
+    def _watch(self, left: int) -> None:
+        """Cut the connection unless less than ``left`` bytes wait in a while: nothing is added meanwhile."""
+
+        def look() -> None:
+            now = self.transport.get_write_buffer_size()
+            if now < left:
+                self._watch(now)
+            else:
+                self.transport.abort()
+
+        self._stop_watching()
+        self._taking = self.loop.call_later(TAKE_SECONDS, look)
+
+    def _stop_watching(self) -> None:
+        if self._taking is not None:
+            self._taking.cancel()
+            self._taking = None
 
     def _begin(self) -> None:
         self._in_head, self._head_bytes = True, 0

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 
 import httpx2
 import pytest
 from limits import parse
 
+from qa.types import SnapshotDocument
 from qa.web import protocol
 from qa.web.app import create_app
 from qa.web.options import Options
-from tests.web.conftest import FakeService
+from tests.web.conftest import FERRY, SNAPSHOT, FakeService
 from tests.web.uvicorn_server import serving
 
 pytestmark = pytest.mark.server
@@ -89,6 +92,45 @@ def test_headers_without_end_are_refused(address: tuple[str, int]) -> None:
     # Closed while more was being sent: that is as good.
     with suppress(ConnectionError):
         assert said(address, sent).startswith(b"HTTP/1.1 431 ")
+
+
+class Long(FakeService):
+    def document(self, id: str) -> SnapshotDocument:
+        return SnapshotDocument(SNAPSHOT, replace(FERRY, text="x" * 30_000_000, sections=(), pages=()))
+
+
+def asking_for_much(address: tuple[str, int]) -> socket.socket:
+    connection = socket.create_connection(address, timeout=10)
+    connection.sendall(b"GET /v1/documents/x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    return connection
+
+
+def cut(connection: socket.socket, seconds: float) -> bool:
+    """Whether the server cuts the connection within that; nothing is read of it."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            connection.send(b"\r\n")
+        except ConnectionError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_who_takes_nothing_of_a_response_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "TAKE_SECONDS", 0.2)
+    with serving(create_app(Long())) as address, asking_for_much(address) as connection:
+        assert cut(connection, 20)
+
+
+def test_who_takes_it_slowly_gets_it_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "TAKE_SECONDS", 0.5)
+    taken = 0
+    with serving(create_app(Long())) as address, asking_for_much(address) as connection:
+        while part := connection.recv(1 << 20):
+            taken += len(part)
+            time.sleep(0.02)
+    assert taken > 30_000_000
 
 
 def test_a_question_at_an_easy_pace_is_answered(address: tuple[str, int]) -> None:

@@ -49,6 +49,7 @@ def test_at_four_times_the_size_a_question_is_asked_and_answered(visiting: Visit
     site.answer()
     page = visiting(site.address, viewport={"width": 320, "height": 256}, device_scale_factor=4).page
     page.goto("/")
+    expect(page.get_by_label("Your question")).to_be_focused()
     page.keyboard.type("When does the ferry leave?")
     page.keyboard.press("Enter")
     said = page.locator(".said")

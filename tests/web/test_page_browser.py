@@ -24,8 +24,13 @@ def window(request: pytest.FixtureRequest) -> Options:
 
 
 @pytest.fixture(params=[False, True], ids=["without-javascript", "with-javascript"])
-def options(request: pytest.FixtureRequest, window: Options) -> Options:
-    return {**window, "java_script_enabled": request.param}
+def script(request: pytest.FixtureRequest) -> Options:
+    return {"java_script_enabled": request.param}
+
+
+@pytest.fixture
+def options(window: Options, script: Options) -> Options:
+    return {**window, **script}
 
 
 def press_tab_to(page: Page, wanted: Locator) -> None:
@@ -123,6 +128,7 @@ def test_the_keys_of_the_script(visiting: Visiting, site: Site, window: Options)
 def test_a_question_may_hold_a_slash(visiting: Visiting, site: Site) -> None:
     page = visiting(site.address).page
     page.goto("/")
+    expect(page.get_by_label("Your question")).to_be_focused()
     page.keyboard.type("and/or")
     expect(page.get_by_label("Your question")).to_have_value("and/or")
 
@@ -181,18 +187,19 @@ def test_the_original_is_saved(visiting: Visiting, site: Site, options: Options)
     assert saved.value.path().read_text(encoding="utf-8") == SCRIPT
 
 
-def test_text_of_documents_shows_as_itself(visiting: Visiting, site: Site, options: Options) -> None:
-    page = visiting(site.address, **options).page
+def test_text_of_documents_shows_as_itself(visiting: Visiting, site: Site, script: Options) -> None:
+    page = visiting(site.address, **script).page
     page.goto(ASKED)
     expect(page.get_by_role("article").first).to_contain_text('<script>alert("pier")</script> & the <b>old</b> quay')
     expect(page.locator("main script, main b, main em")).to_have_count(0)
 
 
-def test_a_blank_question_is_answered_at_the_field(visiting: Visiting, site: Site, options: Options) -> None:
-    visit: Visit = visiting(site.address, **options)
+def test_a_blank_question_is_answered_at_the_field(visiting: Visiting, site: Site, script: Options) -> None:
+    visit: Visit = visiting(site.address, **script)
     visit.statuses.add(422)
     page = visit.page
     page.goto("/")
+    expect(page.get_by_label("Your question")).to_be_focused()
     page.keyboard.type("   ")
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_have_text("The question is blank; write what you want to know.")

@@ -44,7 +44,15 @@
     });
   }
   if (document.querySelector(".results") && field && field.value.trim()) {
-    keep([field.value, ...recent().filter((question) => question !== field.value)]);
+    const asked = field.value;
+    let isKept = false;
+    const keepAsked = () => {
+      if (!isKept) keep([asked, ...recent().filter((question) => question !== asked)]);
+      isKept = true;
+    };
+    // The storage is read from a disk: after the first paint, or when somebody leaves before it.
+    requestAnimationFrame(() => setTimeout(keepAsked));
+    addEventListener("pagehide", keepAsked);
   }
 
   // Focus for these keys alone: whoever goes by Tab meets the links in the cards as before.

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from qa.durability import sync
 from qa.errors import QueryError, StorageError
 from qa.questions import Quote
 
@@ -90,18 +91,9 @@ class FeedbackFile:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield file
             if is_new:
-                _keep_name(self._path.parent)
+                sync(self._path.parent)
         finally:
             os.close(file)
-
-
-def _keep_name(folder: Path) -> None:
-    """A new file's name is on the disk when its folder is."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _whole(file: int) -> int:

@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+from qa.durability import sync
 from qa.index import Index, verify_index
 from qa.manifest import Manifest, file_names, file_sums
 
@@ -98,12 +99,12 @@ class SnapshotWriter:
         )
         manifest.write(staged)
         for path in staged.rglob("*"):
-            _fsync(path)
-        _fsync(staged)
+            sync(path)
+        sync(staged)
         verify_index(staged)
         staged.chmod(0o755)  # mkdtemp makes it private; readers may be other users
         staged.rename(self._folder / manifest.id)
-        _fsync(self._folder)
+        sync(self._folder)
         return manifest
 
     def _now(self) -> datetime:
@@ -140,7 +141,7 @@ class SnapshotWriter:
             file.flush()
             os.fsync(file.fileno())
         replacement.replace(self._pointer)
-        _fsync(self._pointer.parent)
+        sync(self._pointer.parent)
 
 
 def remove(path: Path) -> None:
@@ -148,11 +149,3 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink()
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -23,6 +23,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from qa.durability import sync
+
 MODELS_FOLDER = ".models"
 MODEL_FILE = "model.xml"
 TOKENIZER_FILE = "tokenizer.json"
@@ -69,7 +71,7 @@ def write_manifest(folder: Path, manifest: CompiledManifest) -> None:
     """Also makes the folder's files durable. Raises OSError."""
     (folder / _MANIFEST_FILE).write_text(json.dumps(asdict(manifest), indent=2) + "\n", encoding="utf-8")
     for path in (*folder.iterdir(), folder):
-        _sync(path)
+        sync(path)
 
 
 def publish(staged: Path, folder: Path) -> None:
@@ -77,7 +79,7 @@ def publish(staged: Path, folder: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)
     staged.replace(folder)
-    _sync(folder.parent)
+    sync(folder.parent)
 
 
 def sums(folder: Path) -> dict[str, str]:
@@ -121,11 +123,3 @@ def read_refusal(path: Path) -> str | None:
         return str(content["reason"])
     except (OSError, ValueError, LookupError, TypeError):
         return None
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from fastapi import FastAPI
@@ -29,8 +30,8 @@ def app(service: SlowService) -> FastAPI:
     return create_app(service, options=Options(max_waiting=1))
 
 
-@pytest.fixture
-def full(app: FastAPI, service: SlowService) -> Iterator[Address]:
+@contextmanager
+def filled(app: FastAPI, service: SlowService) -> Iterator[Address]:
     """A server whose two workers and whose queue are taken, until ``service.go`` is set."""
     with serving(app) as address:
         askers = [threading.Thread(target=get, args=(address, "/v1/ask?q=ferry")) for _ in range(3)]
@@ -43,6 +44,12 @@ def full(app: FastAPI, service: SlowService) -> Iterator[Address]:
         service.go.set()
         for asker in askers:
             asker.join()
+
+
+@pytest.fixture
+def full(app: FastAPI, service: SlowService) -> Iterator[Address]:
+    with filled(app, service) as address:
+        yield address
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -151,20 +158,11 @@ def test_one_that_sends_and_does_not_read_is_cut_off(full: Address) -> None:
 
 def test_pages_of_allowed_origins_may_read_the_refusal(service: SlowService) -> None:
     app = create_app(service, options=Options(max_waiting=1, origins=("https://a.example",)))
-    with serving(app) as address:
-        askers = [threading.Thread(target=get, args=(address, "/v1/ask?q=ferry")) for _ in range(3)]
-        for number, asker in enumerate(askers):
-            asker.start()
-            if number < 2:
-                assert service.begun.acquire(timeout=30)
-        wait_for(app.state.asking.batcher.is_full)
+    with filled(app, service) as address:
         origin = b"Host: a\r\nOrigin: https://a.example\r\nConnection: close\r\n"
         ((asked, headers, _),) = talk(address, b"GET /v1/ask?q=ferry HTTP/1.1\r\n" + origin + b"\r\n")
         preflight = b"OPTIONS /v1/ask HTTP/1.1\r\n" + origin + b"Access-Control-Request-Method: POST\r\n\r\n"
         ((allowed, _, _),) = talk(address, preflight)
-        service.go.set()
-        for asker in askers:
-            asker.join()
     assert (asked, headers["access-control-allow-origin"]) == (503, "https://a.example")
     assert "Retry-After" in headers["access-control-expose-headers"]
     assert allowed == 200

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from urllib.parse import urlencode
 
+import structlog
 from fastapi import APIRouter, Form, Request
 from pydantic import BaseModel
 from starlette.responses import RedirectResponse, Response
 
+from qa.errors import StorageError
 from qa.feedback import FeedbackFile, quoted
 from qa.store_schema import text_sha256
 from qa.types import Query
@@ -20,6 +22,7 @@ PATH = "/feedback"
 # A passage is shorter, and so is an answer.
 LONGEST = 5_000
 
+log = structlog.get_logger(__name__)
 router = APIRouter(include_in_schema=False)
 
 
@@ -51,6 +54,10 @@ def judge(request: Request, judgment: Annotated[Judgment, Form()]) -> Response:
         detail = "The document has changed since it was shown; ask again, and judge what is there now."
         raise ProblemError(Problem("document-changed", 409, detail))
     file: FeedbackFile = request.app.state.feedback
-    file.append(judgment.q, quote)
+    try:
+        file.append(judgment.q, quote)
+    except StorageError as error:
+        log.error("judgment cannot be kept", reason=str(error))
+        raise
     # What a person sees next can be loaded anew without judging again.
     return RedirectResponse(f"/?{urlencode({'q': judgment.q, 'noted': judgment.verdict}, errors='replace')}", 303)

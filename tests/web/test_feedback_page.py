@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
+from structlog.testing import capture_logs
 
 from qa.types import Answer, Citation
 from qa.web.app import create_app
@@ -121,7 +122,11 @@ def test_it_takes_what_asking_takes(service: FakeService, path: Path) -> None:
 def test_a_file_that_cannot_be_written_is_the_servers_fault(service: FakeService, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     client = TestClient(create_app(service, options=Options(feedback=tmp_path / "file" / "f.jsonl")))
-    refused = client.post("/feedback", data=FORM, headers={"Accept": "text/html"})
+    with capture_logs() as logged:
+        refused = client.post("/feedback", data=FORM, headers={"Accept": "text/html"})
     assert refused.status_code == 503
+    assert [(line["event"], "set QA_FEEDBACK anew" in line["reason"]) for line in logged] == [
+        ("judgment cannot be kept", True)
+    ]
     assert str(tmp_path) not in refused.text
     assert Page(refused.text).text("h1") == "The server cannot write"

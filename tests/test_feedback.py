@@ -71,7 +71,7 @@ def test_what_cannot_be_told_apart_is_refused() -> None:
 
 
 def test_an_evaluation_takes_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "feedback.jsonl"
+    path = tmp_path / "feedback.jsonl"
     file = FeedbackFile(path)
     at = TEXT.rindex("noon")
     file.append("When is noon?", quoted("a.txt", TEXT, at, at + 4, relevant=True))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from qa.web.keys import Key, find
@@ -20,6 +23,7 @@ _OPERATING = ("/v1/snapshots", "/v1/index")
 # Asking is reading; to have a file evaluated is work that lasts, and to cancel it undoes somebody's.
 _EVALUATING = ("/v1/evaluations", "/evaluate")
 # What proxies and networks of delivery say of whom they ask for, beside all that begins with X-Forwarded.
+Render = Callable[[Request, Problem], Response]
 _FORWARDED = frozenset(
     """
     cdn-loop cf-connecting-ip cf-ray client-ip fastly-client-ip fly-client-ip forwarded true-client-ip via x-client-ip
@@ -51,15 +55,16 @@ class Access:
     asking only: it would send it along with another site's requests too.
     """
 
-    def __init__(self, app: ASGIApp, keys: tuple[Key, ...], origins: tuple[str, ...] = ()) -> None:
+    def __init__(self, app: ASGIApp, keys: tuple[Key, ...], origins: tuple[str, ...], render: Render) -> None:
         self.app = app
+        self.render = render
         self.keys = keys
         self.origins = origins
         self._asking_needs_key = any(key.scope == "ask" for key in keys)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (problem := self._refusal(scope)) is not None:
-            await problem.response()(scope, receive, send)
+            await self.render(Request(scope), problem)(scope, receive, send)
             return
         await self.app(scope, receive, send)
 
@@ -136,7 +141,8 @@ def _secret(headers: Headers) -> tuple[str, bool]:
 
 def _unauthorized(*, given: bool, basic: bool) -> Problem:
     what = "The key is not known here" if given else "This needs a key"
-    detail = f"{what}; send one as Authorization: Bearer KEY."
+    by_hand = ", or in a browser as the password of any user" if basic else ""
+    detail = f"{what}; send one as Authorization: Bearer KEY{by_hand}."
     challenge = 'Bearer realm="qa", Basic realm="qa", charset="UTF-8"' if basic else 'Bearer realm="qa"'
     return Problem("unauthorized", 401, detail, headers={"WWW-Authenticate": challenge})
 

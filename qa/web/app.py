@@ -132,7 +132,7 @@ def _protect(app: FastAPI, limits: Limits, options: Options, monitoring: Monitor
     app.add_middleware(Shedding, refusals=app.state.refusals)
     if options.rate is not None:
         app.add_middleware(Rates, rate=options.rate, monitoring=monitoring)
-    app.add_middleware(Access, keys=options.keys, origins=options.origins)
+    app.add_middleware(Access, keys=options.keys, origins=options.origins, render=pages.problem)
     if options.origins:
         app.add_middleware(
             CORSMiddleware,

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from starlette.requests import Request
 
-from qa.errors import NotReady, QAError
+from qa.errors import NotReady, Overloaded, QAError
 from qa.types import Query, Reply
 from qa.web.batching import Batcher, Outcome
 from qa.web.caching import ReplyCache
@@ -63,7 +63,11 @@ class Asking:
 
     async def _answered(self, queries: Sequence[Query], request: Request | None) -> list[Reply | QAError]:
         revision = self._service.state().revision
-        futures = self.batcher.submit(queries)
+        try:
+            futures = self.batcher.submit(queries)
+        except Overloaded:
+            self._monitoring.refused("overloaded")
+            raise
         gone = asyncio.ensure_future(_gone(request))
         try:
             for future in futures:

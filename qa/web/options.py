@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,7 @@ class Options:
             origins=_listed(settings.cors_origins),
             rate=_rate(settings.rate_limit),
             body_seconds=settings.request_seconds,
-            feedback=Path(settings.feedback) if settings.feedback.strip() else None,
+            feedback=_feedback(settings.feedback),
             originals=settings.originals,
             log_requests=settings.log_requests,
             log_questions=settings.log_questions,
@@ -58,6 +59,19 @@ class Options:
 
 def _listed(text: str) -> tuple[str, ...]:
     return tuple(part for part in re.split(r"[,\s]+", text) if part)
+
+
+def _feedback(text: str) -> Path | None:
+    """Raises SettingsError where nothing could be written: nobody should be asked, then."""
+    if not text.strip():
+        return None
+    path = Path(text)
+    if path.is_dir() or not path.parent.is_dir():
+        what = "is a folder" if path.is_dir() else "lies in a folder that is not there"
+        raise SettingsError(f"QA_FEEDBACK is {text!r}, which {what}; name a file in a folder that exists")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise SettingsError(f"QA_FEEDBACK is {text!r}, which cannot be written; name another file, or mend its rights")
+    return path
 
 
 def _rate(text: str) -> RateLimitItem | None:

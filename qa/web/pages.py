@@ -64,7 +64,8 @@ def _refused(state: State, question: str, message: str, retry_after: int | None 
     """The question at its field again, with what is wrong with it, or that it could not be asked for now."""
     headers = None if retry_after is None else {"Retry-After": str(retry_after)}
     status = 422 if retry_after is None else 503
-    return render("ask.html", state, status, headers, question=question, error=message, focus=True)
+    busy = retry_after is not None
+    return render("ask.html", state, status, headers, question=question, error=message, focus=True, busy=busy)
 
 
 def _not_ready(state: State, question: str | None) -> Response:

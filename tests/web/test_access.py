@@ -226,3 +226,15 @@ def test_an_entry_that_is_none_is_refused_without_being_told(text: str) -> None:
     with pytest.raises(SettingsError, match="entry 2 of QA_API_KEYS") as refused:
         parse_keys(f"ok:ask:{'0' * 64} {text}")
     assert text not in str(refused.value)
+
+
+def test_a_person_without_a_key_is_told_on_a_page() -> None:
+    locked = client(key("reader", "ask", "s"))
+    refused = locked.get("/", headers={"Accept": "text/html"})
+    assert refused.status_code == 401
+    assert refused.headers["content-type"].startswith("text/html")
+    assert "as the password of any user" in refused.text
+    assert refused.headers["www-authenticate"].startswith("Bearer")
+    assert locked.get("/v1/ask?q=a", headers={"Accept": "text/html"}).headers["content-type"] == (
+        "application/problem+json"
+    )

@@ -10,6 +10,8 @@ import pytest
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
+from qa.errors import SettingsError
+from qa.settings import Settings
 from qa.types import Answer, Citation
 from qa.web.app import create_app
 from qa.web.keys import parse_keys
@@ -130,3 +132,11 @@ def test_a_file_that_cannot_be_written_is_the_servers_fault(service: FakeService
     ]
     assert str(tmp_path) not in refused.text
     assert Page(refused.text).text("h1") == "The server cannot write"
+
+
+@pytest.mark.parametrize(("name", "why"), [(".", "is a folder"), ("nowhere/f.jsonl", "in a folder that is not there")])
+def test_a_file_that_never_can_be_written_is_a_wrong_setting(tmp_path: Path, name: str, why: str) -> None:
+    with pytest.raises(SettingsError, match=rf"QA_FEEDBACK is .*{why}"):
+        Options.of(Settings(feedback=str(tmp_path / name)))
+    assert list(tmp_path.iterdir()) == []
+    assert Options.of(Settings(feedback=str(tmp_path / "f.jsonl"))).feedback == tmp_path / "f.jsonl"

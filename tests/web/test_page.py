@@ -238,6 +238,14 @@ def test_a_full_queue_keeps_the_question_and_says_when_to_come_again(client: Tes
     shown = Page(response.text)
     assert shown.all("input")[0]["value"] == "Where is the quay?"
     assert "More questions are waiting than can be answered soon; try again later." in shown.text("form")
+    # There is nothing wrong with the question.
+    assert "aria-invalid" not in shown.all("input")[0]
+
+
+def test_what_no_page_may_hold_is_not_echoed(client: TestClient) -> None:
+    shown = client.get("/?q=a%00b%1bc%E2%80%AEd").text
+    assert 'value="abcd"' in shown
+    assert not {"\x00", "\x1b", "\u202e"} & set(shown)
 
 
 @pytest.mark.parametrize(

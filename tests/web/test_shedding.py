@@ -177,3 +177,10 @@ def test_refusals_are_counted(full: Address) -> None:
         get(full, "/v1/ask?q=ferry")
     ((_, _, text),) = get(full, "/metrics")
     assert b'qa_refused_total{reason="overloaded"} 3.0' in text
+
+
+def test_a_page_that_is_refused_is_counted_too(full: Address) -> None:
+    ((status, headers, _),) = get(full, "/?q=ferry")
+    assert (status, int(headers["retry-after"]) >= 1) == (503, True)
+    ((_, _, text),) = get(full, "/metrics")
+    assert b'qa_refused_total{reason="overloaded"} 1.0' in text

@@ -18,6 +18,8 @@ from qa.visible_text import plain, visible
 
 FOLDER = Path(__file__).parent
 HTML = "text/html; charset=utf-8"
+# From this confidence on a best guess that is not given is told as a doubt, and not as if nothing answered.
+DOUBTFUL = 0.3
 
 
 def render(
@@ -105,6 +107,7 @@ def _environment() -> jinja2.Environment:
         in_sentence=_in_sentence,
     )
     environment.globals["reading_address"] = reading_address
+    environment.globals["doubtful"] = DOUBTFUL
     return environment
 
 

@@ -64,6 +64,13 @@ def test_what_is_not_there_is_told_plainly(client: TestClient, service: FakeServ
     assert shown.texts["h2"][1] == "5 passages, best match first"
 
 
+def test_a_doubt_is_told_as_a_doubt(client: TestClient, service: FakeService) -> None:
+    service.answer = replace(ANSWER, answerable=False, confidence=0.45)
+    section = page(client, "/?q=ferry").text("section")
+    assert section.startswith("No sure answer in these documents")
+    assert "not sure enough to be given as the answer. Best guess 45% sure" in section
+
+
 def test_a_document_is_shown_whole_with_the_span_marked(client: TestClient) -> None:
     shown = page(client, f"{ADDRESS}?start={NOON}&end={NOON + 4}")
     assert shown.texts["mark"] == ["noon"]

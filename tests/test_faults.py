@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
-import uvicorn
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
@@ -276,47 +277,56 @@ def test_stopping_answers_what_was_asked() -> None:
     assert [answer.status_code for answer in answers] == [200]
 
 
+DRAINING = """
+import socket, sys, time
+from pathlib import Path
+import uvicorn
+from qa.web.app import create_app
+from qa.web.protocol import BoundedProtocol
+from tests.web.conftest import FakeService
+
+begun, go = Path(sys.argv[1]), Path(sys.argv[2])
+
+class Waiting(FakeService):
+    def ask_many(self, queries):
+        begun.touch()
+        while not go.exists():
+            time.sleep(0.01)
+        return super().ask_many(queries)
+
+listening = socket.create_server(("127.0.0.1", 0))
+print(listening.getsockname()[1], flush=True)
+config = uvicorn.Config(create_app(Waiting()), http=BoundedProtocol, log_config=None, timeout_graceful_shutdown=60)
+uvicorn.Server(config).run(sockets=[listening])
+"""
+
+
 @pytest.mark.server
 def test_sigterm_drains(tmp_path: Path) -> None:
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    address = "http://{}:{}".format(*listening.getsockname())
     begun, go = tmp_path / "begun", tmp_path / "go"
-    child = os.fork()
-    if child == 0:
-
-        class Waiting(FakeService):
-            def ask_many(self, queries: Sequence[Query]) -> list[Reply | QAError]:
-                begun.touch()
-                while not go.exists():
-                    time.sleep(0.01)
-                return super().ask_many(queries)
-
-        config = uvicorn.Config(create_app(Waiting()), log_config=None, timeout_graceful_shutdown=10)
-        try:
-            uvicorn.Server(config).run(sockets=[listening])
-        finally:
-            os._exit(0)
-    answers: list[httpx2.Response] = []
-    thread = threading.Thread(target=lambda: answers.append(httpx2.get(f"{address}/v1/ask?q=ferry", timeout=30)))
-    thread.start()
-    while not begun.exists():
-        time.sleep(0.01)
-    os.kill(child, signal.SIGTERM)
-    listening.close()
-    deadline = time.monotonic() + 20
-    while True:  # Until it takes no more: the question is still under way.
-        try:
-            httpx2.get(f"{address}/healthz", timeout=1)
-        except httpx2.HTTPError:
-            break
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    assert answers == []
-    go.touch()
-    thread.join(30)
-    assert [answer.status_code for answer in answers] == [200]
-    os.waitpid(child, 0)
+    command = [sys.executable, "-c", DRAINING, str(begun), str(go)]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as server,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        assert server.stdout is not None
+        address = f"http://127.0.0.1:{server.stdout.readline().strip()}"
+        answer = pool.submit(httpx2.get, f"{address}/v1/ask?q=ferry", timeout=60)
+        until = time.monotonic() + 60
+        while not begun.exists():
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        server.send_signal(signal.SIGTERM)
+        while True:  # Until it takes no more: the question is still under way.
+            try:
+                httpx2.get(f"{address}/healthz", timeout=1)
+            except httpx2.HTTPError:
+                break
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        assert not answer.done()
+        go.touch()
+        assert answer.result(60).status_code == 200
 
 
 def test_a_switch_that_was_acknowledged_survives_kill_9(settings: Settings, build: Build) -> None:

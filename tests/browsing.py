@@ -63,7 +63,9 @@ class Visit:
         status = _STATUS.match(message.text)
         if status is not None and int(status[1]) in self.statuses:
             return
-        self.complaints.append(f"console, {message.type}: {message.text}")
+        # What Chromium tells for information depends on when a key was pressed: that it left a focus where it was.
+        if message.type != "info" or not message.text.startswith("Autofocus processing was blocked"):
+            self.complaints.append(f"console, {message.type}: {message.text}")
 
     def _asked(self, dialog: Dialog) -> None:
         self.complaints.append(f"dialog: {dialog.message}")

@@ -135,14 +135,14 @@ class _Anchoring:
 
     def _holders(self, text: str) -> list[str]:
         """The documents that hold the text, whatever their white space is."""
-        wanted = _squeezed(text)
+        wanted = squeezed(text)
         if (id := self._by_text.get(wanted)) is not None:
             return [id]
         return [id for known, id in self._by_text.items() if wanted in known]
 
     @cached_property
     def _by_text(self) -> dict[str, str]:
-        return {_squeezed(self._sources.text(id)): id for id in self._sources.ids}
+        return {squeezed(self._sources.text(id)): id for id in self._sources.ids}
 
     def _document(self, id: str) -> str:
         """The indexed document that is meant: by its id, or by its file's name without suffix, if only one has that."""
@@ -230,10 +230,11 @@ def _part_within(quote: Quote, text: str, start: int) -> tuple[int, int]:
     return match.span(1)
 
 
-def _squeezed(text: str) -> str:
+def squeezed(text: str) -> str:
+    """With one space for any white space, and none at the ends."""
     return " ".join(text.split())
 
 
 def _shorten(text: str) -> str:
-    line = "".join(c if c.isprintable() else "�" for c in _squeezed(text))
+    line = "".join(c if c.isprintable() else "�" for c in squeezed(text))
     return f"“{line if len(line) <= _SHOWN else line[: _SHOWN - 1] + '…'}”"

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from qa.anchoring import squeezed
 from qa.durability import sync
 from qa.errors import QueryError, StorageError
 from qa.questions import Quote
@@ -31,11 +32,11 @@ def quoted(document: str, text: str, start: int, end: int, *, relevant: bool) ->
     """
     if not 0 <= start < end <= len(text) or not text[start:end].strip():
         raise QueryError("end", f"the span {start} to {end} holds no text of the document")
-    squeezed = _squeezed(text)
+    whole = squeezed(text)
     for around in _AROUND:
         first, last = max(start - around, 0), min(end + around, len(text))
         quote = text[first:last]
-        if _is_once(_squeezed(quote), squeezed):
+        if _is_once(squeezed(quote), whole):
             return Quote(document, quote, (start - first, end - first) if around else None, relevant)
     raise QueryError("start", "this text stands more than once in the document, and so does all that is around it")
 
@@ -44,10 +45,6 @@ def _is_once(quote: str, text: str) -> bool:
     """As :func:`qa.anchoring.occurrences` counts, in a time that grows with the text alone: a client chose the span."""
     at = text.find(quote)
     return at >= 0 and text.find(quote, at + 1) < 0
-
-
-def _squeezed(text: str) -> str:
-    return " ".join(text.split())
 
 
 class FeedbackFile:
@@ -65,7 +62,8 @@ class FeedbackFile:
         Raises:
             StorageError: it cannot be written; the file is as it was.
         """
-        line = (_line(question, quote) + "\n").encode("utf-8", "surrogatepass")
+        # What no UTF-8 can hold becomes an escape, which is one of JSON too: a line must not spoil the whole file.
+        line = (_line(question, quote) + "\n").encode("utf-8", "backslashreplace")
         try:
             with self._locked() as file:
                 size = _whole(file)

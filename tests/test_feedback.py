@@ -85,6 +85,14 @@ def test_an_evaluation_takes_the_file(tmp_path: Path) -> None:
     assert oct(path.stat().st_mode)[-3:] == "600"
 
 
+def test_text_that_is_no_valid_unicode_leaves_the_file_readable(tmp_path: Path) -> None:
+    path, text = tmp_path / "feedback.jsonl", "Noon, says \ud83d the sundial. مرحبا"
+    FeedbackFile(path).append("When \udc80?", quoted("a.txt", text, 0, 30, relevant=True))
+    (question,) = load_questions(path).questions
+    assert (question.text, question.evidence[0].text) == ("When \udc80?", text[:30])
+    assert anchored(text, question.evidence[0]) == (0, 30)
+
+
 def test_the_last_word_on_a_quote_holds(tmp_path: Path) -> None:
     file = FeedbackFile(tmp_path / "feedback.jsonl")
     for relevant in (True, False, True, False):

@@ -60,7 +60,7 @@ def _identity(file: BufferedReader, path: Path) -> tuple[str, int, int, int, int
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A source that is what was indexed, ``size`` bytes of it, open until it was read to its end or closed."""
+    """A source that is what was indexed, ``size`` bytes of it, open until it was read to its end or nobody has it."""
 
     _file: BufferedReader
     size: int
@@ -123,14 +123,13 @@ class SourceFiles:
     def beside(self, name: str, most: int) -> Iterator[bytes]:
         """What lies under a name in each folder that was indexed, where it is a file of at most ``most`` bytes."""
         for root in self._roots:
-            path = root / name
+            content = b""
             with suppress(OSError, RuntimeError):
-                if not root.is_dir() or not path.resolve().is_relative_to(root.resolve()):
-                    continue
-                with open(path, "rb", opener=_without_waiting) as file:
-                    content = file.read(most + 1) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
-                if 0 < len(content) <= most:
-                    yield content
+                if root.is_dir() and _is_within(root / name, root):
+                    with _regular(root / name) as file:
+                        content = b"" if file is None else file.read(most + 1)
+            if 0 < len(content) <= most:
+                yield content
 
     @contextmanager
     def opened(self, id: str) -> Iterator[BufferedReader | None]:
@@ -140,12 +139,8 @@ class SourceFiles:
             OSError: it is there, and cannot be opened.
         """
         for path in self._candidates(id):
-            try:
-                file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - Path.open has no opener
-            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-                continue
-            with file:
-                if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            with _regular(path) as file:
+                if file is not None:
                     yield file
                     return
         yield None
@@ -168,10 +163,26 @@ class SourceFiles:
             if prefix and within == id:
                 continue
             path = root / within
-            # As indexing does it: a link is followed only where it leads to a file inside the folder.
             with suppress(OSError, RuntimeError):
-                if path.resolve().is_relative_to(root.resolve()):
+                if _is_within(path, root):
                     yield path
+
+
+def _is_within(path: Path, root: Path) -> bool:
+    """As indexing does it: a link is followed only where it leads to a file inside the folder."""
+    return path.resolve().is_relative_to(root.resolve())
+
+
+@contextmanager
+def _regular(path: Path) -> Iterator[BufferedReader | None]:
+    """Open for reading; ``None`` where it is no file. Raises OSError where it is one, and cannot be opened."""
+    try:
+        file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - Path.open has no opener
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        yield None
+        return
+    with file:
+        yield file if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else None
 
 
 def _without_waiting(path: str, flags: int) -> int:

@@ -75,7 +75,7 @@ class Answerer:
 
     def guess(self, found: Found) -> Guess:
         """The best guess, whatever it is worth."""
-        question = asked(self._index, found.reply.question, answer_types(found.reply.question))
+        question = asked(self._index, found.terms, answer_types(found.reply.question))
         every = candidates(self._index, found, question)
         reply = replace(found.reply, hits=tuple(_highlighted(hit, every) for hit in found.reply.hits))
         ranked = _distinct(sorted((c for c in every if c.hit.rank <= DEPTH), key=lambda each: -each.score))

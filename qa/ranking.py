@@ -102,8 +102,9 @@ class Ranker:
         Args:
             nearest: of :meth:`nearest`, by the same filter; ``None`` where only words count.
         """
-        terms = self._index.lexical.question_terms(query.question) if query.mode != "dense" else []
-        by_words, word_scores = self._index.lexical.search(terms, depth_of(query), filter)
+        terms = self._index.lexical.question_terms(query.question)
+        searched = terms if query.mode != "dense" else []
+        by_words, word_scores = self._index.lexical.search(searched, depth_of(query), filter)
         legs, by_vector, sees, chance = [], by_words[:0], False, None
         if nearest is not None:
             by_vector = nearest.passages

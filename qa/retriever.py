@@ -84,12 +84,12 @@ class Retriever:
         arrived = time.perf_counter()
         matching: dict[tuple[tuple[str, ...], tuple[str, ...]], Filter | None] = {}
         filters = [self._checked(query, matching) for query in queries]
-        sound = [at for at, filter in enumerate(filters) if not isinstance(filter, QueryError)]
+        sound = {at: filter for at, filter in enumerate(filters) if not isinstance(filter, QueryError)}
         to_encode = [at for at in sound if queries[at].mode != "lexical"]
         encoding = time.perf_counter()
         vectors = self._encoder.encode_questions([queries[at].question for at in to_encode])
         encoded = time.perf_counter()
-        nearest = self._nearest(queries, filters, dict(zip(to_encode, vectors, strict=True)))
+        nearest = self._nearest(queries, sound, dict(zip(to_encode, vectors, strict=True)))
         near = time.perf_counter()
         before = {
             "encode": 1000 * (encoded - encoding),
@@ -102,7 +102,7 @@ class Retriever:
         ]
 
     def _nearest(
-        self, queries: Sequence[Query], filters: Sequence[Filter | QueryError | None], vectors: Mapping[int, Vectors]
+        self, queries: Sequence[Query], filters: Mapping[int, Filter | None], vectors: Mapping[int, Vectors]
     ) -> dict[int, Nearest]:
         """By the place of a query; those that search as deep, and the same part, are searched together."""
         together: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
@@ -110,10 +110,8 @@ class Retriever:
             together[depth_of(queries[at]), id(filters[at])].append(at)
         nearest: dict[int, Nearest] = {}
         for (depth, _), places in together.items():
-            filter = filters[places[0]]
-            if not isinstance(filter, QueryError):
-                found = self._ranker.nearest(np.array([vectors[at] for at in places]), depth, filter)
-                nearest |= zip(places, found, strict=True)
+            found = self._ranker.nearest(np.array([vectors[at] for at in places]), depth, filters[places[0]])
+            nearest |= zip(places, found, strict=True)
         return nearest
 
     def _checked(

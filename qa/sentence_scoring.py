@@ -81,9 +81,8 @@ class Asked:
         return found / self.most if self.most else 0.0
 
 
-def asked(index: Index, question: str, types: Sequence[AnswerType]) -> Asked:
+def asked(index: Index, terms: Sequence[tuple[str, ...]], types: Sequence[AnswerType]) -> Asked:
     """Weighs a question's words. One that no passage has weighs as much as the rarest that one has."""
-    terms = index.lexical.question_terms(question)
     rarest = index.lexical.rarest
     weights = {form: weight for forms in terms for weight in [index.lexical.idf(forms) or rarest] for form in forms}
     bits: dict[str, int] = {}

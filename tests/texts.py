@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -32,9 +35,25 @@ SCRIPTS = {
 }
 
 
-def derived(name: str) -> Path:
-    """A file that was made to be hard to read; the test is skipped where the shared data is absent."""
-    path = SHARED / "data" / "documents" / "derived" / name
+def shared(*parts: str) -> Path:
+    """A real file or folder beside the repository: CI has it, and others may not, as it is not ours to hand on."""
+    path = SHARED.joinpath("data", "documents", *parts)
     if not path.exists():
         pytest.skip(f"the shared data is not beside the repository: {path}")
     return path
+
+
+def derived(name: str) -> Path:
+    """A file that was made to be hard to read."""
+    return shared("derived", name)
+
+
+@contextmanager
+def a_name_of_any_bytes() -> Iterator[None]:
+    """Around the making of a file: macOS takes only names that are UTF-8. Any other refusal is a failure."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EILSEQ, errno.EINVAL):
+            raise
+        pytest.skip("this file system refuses names that are not UTF-8")

@@ -129,6 +129,7 @@ def _members(path: Path) -> list[str]:
         with zipfile.ZipFile(path) as archive:
             return archive.namelist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):
+        # Damaged, or zipfile does not know its version (NotImplementedError): its first bytes have to tell the kind.
         return []
 
 

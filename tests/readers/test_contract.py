@@ -12,7 +12,7 @@ from qa.readers.discovery import discover
 from qa.readers.registry import read_source, reader_versions
 from qa.types import Document, FileReport, Source
 from tests.readers.samples import SAMPLES, SENTENCES
-from tests.texts import SHARED
+from tests.texts import shared
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _TEXT_AS_IT_STANDS = ("text/", "markdown/")
@@ -97,9 +97,7 @@ def test_a_file_cut_off_or_garbled_is_reported_and_never_raises(tmp_path: Path, 
 
 @pytest.mark.slow
 def test_every_shared_file_becomes_something_sensible() -> None:
-    folder = SHARED / "data" / "documents"
-    if not folder.exists():
-        pytest.skip(f"the shared data is not beside the repository: {folder}")
+    folder = shared()
     statuses: Counter[tuple[str, str]] = Counter()
     for found in discover([folder]):
         document, report = (None, found) if isinstance(found, FileReport) else read_source(found)

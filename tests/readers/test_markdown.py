@@ -6,7 +6,7 @@ import pytest
 
 from qa.readers.markdown import MarkdownReader
 from qa.types import Document, Source
-from tests.texts import SHARED
+from tests.texts import shared
 
 
 def _read(folder: Path, text: str) -> Document:
@@ -127,9 +127,7 @@ def test_a_fence_longer_than_a_piece_hides_its_headings(tmp_path: Path) -> None:
 
 
 def test_a_real_document(tmp_path: Path) -> None:
-    path = SHARED / "data/documents/deepset-ai+haystack/test/test_files/markdown/sample.md"
-    if not path.exists():
-        pytest.skip(f"the shared data is not beside the repository: {path}")
+    path = shared("deepset-ai+haystack", "test", "test_files", "markdown", "sample.md")
     document = MarkdownReader().read(Source("sample.md", path, path.stat().st_size))
     assert [(section.level, section.title) for section in document.sections][-2:] == [
         (3, "2nd level headline for testing purposes"),

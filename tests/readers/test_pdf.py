@@ -11,9 +11,8 @@ from qa.readers.pdf import PdfReader
 from qa.sentences import sentences
 from qa.types import Document, Source
 from tests.readers.pdfs import Text, lines, pdf
-from tests.texts import SHARED
+from tests.texts import shared
 
-DOCUMENTS = SHARED / "data" / "documents"
 SAMPLES = "pdfminer+pdfminer.six/samples"
 
 
@@ -31,9 +30,7 @@ def _read(folder: Path, data: bytes, reader: PdfReader | None = None) -> Documen
 
 
 def _real(name: str) -> Document:
-    path = DOCUMENTS / name
-    if not path.exists():
-        pytest.skip(f"the shared data is not beside the repository: {path}")
+    path = shared(*name.split("/"))
     document = PdfReader().read(Source(path.name, path, path.stat().st_size))
     _assert_sound(document)
     return document
@@ -293,9 +290,8 @@ def test_pages_and_characters_are_bounded(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_every_pdf_of_the_shared_data_is_read_or_refused() -> None:
-    paths = sorted(DOCUMENTS.rglob("*.pdf"))
-    if not paths:
-        pytest.skip(f"the shared data is not beside the repository: {DOCUMENTS}")
+    paths = sorted(shared().rglob("*.pdf"))
+    assert paths
     reasons = []
     for path in paths:
         try:

@@ -86,8 +86,14 @@ def build(settings: Settings, folder: Path) -> Build:
 
 
 @pytest.fixture
-def service(settings: Settings, build: Build) -> Service:
+def indexed(settings: Settings, build: Build) -> Service:
+    """A service over ``folder``, for the tests of the web too, whose ``service`` is a fake."""
     build()
     service = Service(settings, make=hashing_encoder)
     service.reload()
     return service
+
+
+@pytest.fixture
+def service(indexed: Service) -> Service:
+    return indexed

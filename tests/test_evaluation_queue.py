@@ -414,15 +414,24 @@ def evaluated(queue: EvaluationQueue, gated: Gated, data: bytes = DATA, **option
 
 
 def compared(queue: EvaluationQueue, baseline: Job, candidate: Job) -> Compared:
-    wait_for(lambda: queue.compare(baseline.id, candidate.id).status == "done")
-    return queue.compare(baseline.id, candidate.id)
+    """What came of it."""
+    found: list[Compared] = []
+
+    def is_over() -> bool:
+        found.append(queue.compare(baseline.id, candidate.id))
+        return found[-1].status != "computing"
+
+    wait_for(is_over)
+    return found[-1]
 
 
 def test_two_are_compared_once_and_gone_with_the_later(start: Start, gated: Gated, settings: Settings) -> None:
     queue = start()
     one, two = evaluated(queue, gated), evaluated(queue, gated, mode="lexical")
     assert queue.compare(one.id, two.id).status == "computing"
-    values = compared(queue, one, two).values
+    done = compared(queue, one, two)
+    assert done.status == "done"
+    values = done.values
     assert values is not None
     assert values["verdict"] == "too few questions to tell"
     assert values["measures"][0]["n"] == 3
@@ -444,15 +453,9 @@ def test_two_without_a_question_in_common_say_so_and_are_tried_again(start: Star
     with pytest.raises(EvaluationNotFound):
         queue.comparison_report(one.id, two.id)
     for _ in range(2):
-        found: list[Compared] = []
-
-        def is_told(found: list[Compared] = found) -> bool:
-            found.append(queue.compare(one.id, two.id))
-            return found[-1].status != "computing"
-
-        wait_for(is_told)
-        assert found[-1].status == "failed"
-        assert "no question in common" in found[-1].detail
+        failed = compared(queue, one, two)
+        assert failed.status == "failed"
+        assert "no question in common" in failed.detail
 
 
 def test_what_is_not_done_is_not_compared(start: Start, gated: Gated) -> None:
@@ -467,4 +470,6 @@ def test_comparing_for_too_long_is_ended_and_says_so(start: Start, gated: Gated,
     queue = start()
     one, two = evaluated(queue, gated), evaluated(queue, gated)
     hurried = EvaluationQueue(settings.indexes / settings.name, gated, settings.model_dump(mode="json"), seconds=0.01)
-    wait_for(lambda: hurried.compare(one.id, two.id).status == "failed")
+    ended = compared(hurried, one, two)
+    assert (ended.status, ended.values) == ("failed", None)
+    assert ended.detail.startswith("it took more than 0.01 s to compute; send fewer questions")

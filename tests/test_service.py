@@ -179,6 +179,8 @@ def test_following_tries_again_what_may_pass(build: Build, settings: Settings, m
     thread.start()
     try:
         wait_for(lambda: service.state().snapshot == id)
+        assert next(failures, None) is None
+        assert service.ask(Query("apples")).hits
     finally:
         stopped.set()
         thread.join()

@@ -9,15 +9,11 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from qa.citing import Citers
 from qa.errors import DocumentNotFound, OriginalUnavailable
 from qa.service import Service
-from qa.settings import Settings
-from qa.snapshots import Snapshots
 from qa.source_files import FileSums, SourceFiles
 from qa.web.app import create_app
 from qa.web.options import Options
-from tests.conftest import Build, hashing_encoder
 from tests.web.conftest import SCRIPT, FakeService
 
 ADDRESS = "/originals/notes/ferry%20%3Ci%3E.txt"
@@ -63,25 +59,8 @@ def test_only_what_is_indexed_has_an_original(service: FakeService, id: str) -> 
 
 
 @pytest.fixture
-def service_of_folder(build: Build, settings: Settings) -> Service:
-    build()
-    real = Service(settings, make=hashing_encoder)
-    real.reload()
-    return real
-
-
-@pytest.fixture
-def original(build: Build, settings: Settings) -> Callable[[str], bytes]:
-    build()
-    manifest, store = Snapshots(settings.indexes, settings.name).open_store(
-        Snapshots(settings.indexes, settings.name).current()
-    )
-    citer = Citers(Snapshots(settings.indexes, settings.name)).of(manifest, store)
-
-    def read(id: str) -> bytes:
-        return b"".join(citer.original(id).blocks())
-
-    return read
+def original(indexed: Service) -> Callable[[str], bytes]:
+    return lambda id: b"".join(indexed.original(id).blocks())
 
 
 def test_the_bytes_are_those_that_were_indexed(original: Callable[[str], bytes], folder: Path) -> None:
@@ -91,13 +70,15 @@ def test_the_bytes_are_those_that_were_indexed(original: Callable[[str], bytes],
         original("nothing.txt")
 
 
-def test_changed_bytes_are_not_sent(original: Callable[[str], bytes], folder: Path) -> None:
+def test_changed_bytes_are_not_sent(original: Callable[[str], bytes], indexed: Service, folder: Path) -> None:
+    assert indexed.source_status("apples.txt") == "verified"
     (folder / "apples.txt").write_text("something else")
+    assert indexed.source_status("apples.txt") == "drifted"
     with pytest.raises(OriginalUnavailable, match="has changed"):
         original("apples.txt")
 
 
-def test_the_end_of_what_changes_meanwhile_is_not_sent(service_of_folder: Service, folder: Path) -> None:
+def test_the_end_of_what_changes_meanwhile_is_not_sent(folder: Path) -> None:
     large = folder / "large.txt"
     large.write_text("Plums are blue. " * 20_000)
     sha256 = hashlib.sha256(large.read_bytes()).hexdigest()
@@ -129,8 +110,3 @@ def test_a_link_that_took_its_place_leads_nowhere(
     (folder / "apples.txt").symlink_to(outside)
     with pytest.raises(OriginalUnavailable, match="not where it was indexed"):
         original("apples.txt")
-
-
-def test_a_service_gives_them_out(service_of_folder: Service) -> None:
-    assert b"".join(service_of_folder.original("apples.txt").blocks())
-    assert service_of_folder.source_status("apples.txt") == "verified"

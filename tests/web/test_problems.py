@@ -155,7 +155,8 @@ def test_a_body_too_large_as_it_streams(client: TestClient, path: str) -> None:
     def chunks() -> Iterator[bytes]:
         yield from [b" " * 1000] * 30
 
-    problem(client.post(path, content=chunks(), headers=JSON), 413, "body-too-large")
+    told = problem(client.post(path, content=chunks(), headers=JSON), 413, "body-too-large")
+    assert told["detail"] == "The request body is larger than 20,000 bytes; send less at a time."
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/v1", "/v1/ask/", "/docs", "/redoc", "/static/nothing.css", "/static/"])

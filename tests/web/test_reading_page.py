@@ -94,9 +94,9 @@ def test_a_span_that_is_none_marks_nothing(client: TestClient, query: str) -> No
     assert "mark" not in page(client, ADDRESS + query).texts
 
 
-@pytest.mark.parametrize("query", ["?start=-1", "?start=x", "?end=1e9"])
-def test_a_span_that_is_no_number_is_refused(client: TestClient, query: str) -> None:
-    page(client, ADDRESS + query, 422)
+@pytest.mark.parametrize(("query", "field"), [("?start=-1", "start"), ("?start=x", "start"), ("?end=1e9", "end")])
+def test_a_span_that_is_no_number_is_refused(client: TestClient, query: str, field: str) -> None:
+    assert field in page(client, ADDRESS + query, 422).text("main").lower().split()
 
 
 def test_a_document_that_is_not_there(client: TestClient) -> None:

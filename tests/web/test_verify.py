@@ -21,21 +21,13 @@ ADDRESS = "/v1/documents/pears.md/verify"
 
 
 @pytest.fixture
-def real(build: Build, settings: Settings) -> Service:
-    build()
-    service = Service(settings, make=hashing_encoder)
-    service.reload()
-    return service
+def http(indexed: Service) -> TestClient:
+    return TestClient(create_app(indexed), raise_server_exceptions=False)
 
 
-@pytest.fixture
-def http(real: Service) -> TestClient:
-    return TestClient(create_app(real), raise_server_exceptions=False)
-
-
-def test_a_citation_is_checked_against_source_and_text(http: TestClient, real: Service) -> None:
+def test_a_citation_is_checked_against_source_and_text(http: TestClient, indexed: Service) -> None:
     assert http.get(ADDRESS, params=CITED).json() == {
-        "snapshot": real.state().snapshot,
+        "snapshot": indexed.state().snapshot,
         "citation": {
             "start": 45, "end": 54, "document": "pears.md", "page": None, "section": "Storage",
             "sha256": SHA256, "text_sha256": SHA256, "status": "verified",
@@ -54,11 +46,11 @@ def test_what_an_ask_returned_can_be_checked(http: TestClient) -> None:
     assert (checked["citation"]["status"], checked["text"]) == ("verified", passage["text"])
 
 
-def test_any_snapshot_that_exists_can_be_named(http: TestClient, real: Service, build: Build, folder: Path) -> None:
-    first = real.state().snapshot
+def test_any_snapshot_that_exists_can_be_named(http: TestClient, indexed: Service, build: Build, folder: Path) -> None:
+    first = indexed.state().snapshot
     (folder / "pears.md").write_text(PEARS + "More.\n")
     build()
-    real.reload()
+    indexed.reload()
     now = http.get(ADDRESS, params=CITED).json()
     assert (now["citation"]["status"], now["citation"]["text_sha256"], now["text"]) == ("drifted", None, None)
     then = http.get(ADDRESS, params={**CITED, "snapshot": first}).json()
@@ -108,18 +100,18 @@ def test_an_unknown_document_is_named(http: TestClient) -> None:
     assert http.get("/v1/documents/pears.md%0A/verify", params=CITED).status_code == 404
 
 
-def test_a_document_may_be_called_verify(http: TestClient, real: Service, build: Build, folder: Path) -> None:
+def test_a_document_may_be_called_verify(http: TestClient, indexed: Service, build: Build, folder: Path) -> None:
     (folder / "below" / "verify").write_text("A document of that name.\n")
     build()
-    real.reload()
+    indexed.reload()
     assert http.get("/v1/documents/below/verify").json()["text"] == "A document of that name.\n"
     sha256 = hashlib.sha256(b"A document of that name.\n").hexdigest()
     checked = http.get("/v1/documents/below/verify/verify", params={"start": 2, "end": 10, "sha256": sha256}).json()
     assert checked["text"] == "document"
 
 
-def test_while_it_loads_only_a_named_snapshot_can_be_checked(real: Service, settings: Settings) -> None:
+def test_while_it_loads_only_a_named_snapshot_can_be_checked(indexed: Service, settings: Settings) -> None:
     http = TestClient(create_app(Service(settings, make=hashing_encoder)))
     assert http.get(ADDRESS, params=CITED).status_code == 503
-    named = {**CITED, "snapshot": real.state().snapshot}
+    named = {**CITED, "snapshot": indexed.state().snapshot}
     assert http.get(ADDRESS, params=named).json()["citation"]["status"] == "verified"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 
 from qa.errors import QAError, QuestionFileError
 from qa.index import Index
@@ -18,7 +17,7 @@ _TRIED = 16
 _LARGEST_FILE = 1_000_000
 _LONGEST = 120
 _HEADINGS = 2_000
-# Of scripts that write from right to left and in full width, too.
+# Of scripts that write from right to left and in full width, too; Greek writes a semicolon.
 _MARKS = ("?", "？", "؟", ";", "՞")
 
 
@@ -40,15 +39,12 @@ def example_questions(
     proposed = dict.fromkeys(" ".join(question.split()) for question in _proposed(index, sources))
     tried = [question for question in proposed if 0 < len(question) <= longest][:_TRIED]
     replies = ask_many([Query(question) for question in tried])
-    return tuple(islice(map(_question, filter(_is_answered, replies)), MOST))
+    answered = [reply.question for reply in replies if isinstance(reply, Reply) and _has_answer(reply)]
+    return tuple(answered[:MOST])
 
 
-def _question(reply: Reply | QAError) -> str:
-    return reply.question if isinstance(reply, Reply) else ""
-
-
-def _is_answered(reply: Reply | QAError) -> bool:
-    return isinstance(reply, Reply) and reply.answer is not None and reply.answer.answerable
+def _has_answer(reply: Reply) -> bool:
+    return reply.answer is not None and reply.answer.answerable
 
 
 def _proposed(index: Index, sources: SourceFiles) -> Iterator[str]:

@@ -13,7 +13,6 @@ from qa.answerer import Answerer, Guess
 from qa.calibration import CALIBRATION_FILE, Calibrations, load_calibrations
 from qa.citing import Citer, Citers
 from qa.errors import (
-    CalibrationError,
     NotReady,
     QAError,
     QueryError,
@@ -24,7 +23,7 @@ from qa.models import EncoderFactory, make_answer_reader, make_encoder, make_rer
 from qa.protocols import AnswerReader, Encoder, Reranker
 from qa.retriever import Retriever
 from qa.sentence_scoring import DEPTH
-from qa.serving_states import TO_DO, public_reason
+from qa.serving_states import public_reason, to_do
 from qa.settings import Settings
 from qa.snapshots import Snapshots
 from qa.source_files import Original
@@ -193,13 +192,12 @@ class Service:
         if str(error) != self._logged:
             self._logged = str(error)
             unforeseen = None if isinstance(error, QAError | OSError) else error
-            state = public_reason(error)[0]
             log.error(
                 "snapshot not loaded",
                 index=self._settings.name,
-                state=state,
+                state=public_reason(error)[0],
                 reason=str(error),
-                to_do=TO_DO["calibration" if isinstance(error, CalibrationError) else state],
+                to_do=to_do(error),
                 exc_info=unforeseen,
             )
         self._problem = public_reason(error)
@@ -247,8 +245,8 @@ class Service:
         return [each if isinstance(each, QueryError) else answerer.guess(each) for each in found]
 
     def _answerer(self, retriever: Retriever) -> Answerer:
-        citer = self._citers.of(retriever.index.manifest, retriever.index.store)
-        return Answerer(retriever.index, citer.cite, self._calibrations, self._settings.max_error, self._answer_reader)
+        cite = self._citer_of(retriever).cite
+        return Answerer(retriever.index, cite, self._calibrations, self._settings.max_error, self._answer_reader)
 
     def examples(self) -> tuple[str, ...]:
         """A few questions that are answered; found once for whatever is served, and none until they are.
@@ -264,7 +262,7 @@ class Service:
         if not self._finding_examples.acquire(blocking=False):
             return ()
         try:
-            sources = self._citers.of(retriever.index.manifest, retriever.index.store).sources
+            sources = self._citer_of(retriever).sources
             found = example_questions(retriever.index, sources, self.limits, self.ask_many)
             self._examples = revision, found
         except Exception as error:  # an ornament: no page fails for it
@@ -305,8 +303,10 @@ class Service:
 
     def _citer(self) -> Citer:
         """Of the snapshot that is served. Raises NotReady."""
-        index = self._ready().index
-        return self._citers.of(index.manifest, index.store)
+        return self._citer_of(self._ready())
+
+    def _citer_of(self, retriever: Retriever) -> Citer:
+        return self._citers.of(retriever.index.manifest, retriever.index.store)
 
     def _ready(self) -> Retriever:
         retriever = self._retriever

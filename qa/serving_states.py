@@ -12,7 +12,7 @@ from qa.errors import (
 )
 
 # By the state that /readyz names; docs/operating.md has more words.
-TO_DO = {
+_TO_DO = {
     "refused": "set QA_MODEL and QA_PRECISION to those of the snapshot, or build the index again",
     "no-index": "build the index with qa index, or activate a snapshot with qa snapshots activate",
     "damaged": "activate another snapshot with qa snapshots activate, or build the index again",
@@ -39,3 +39,8 @@ def public_reason(error: Exception) -> tuple[str, str]:
             return "storage", "the disk is full, or cannot be read or written; the server's log says where"
         case _:
             return "failed", "the snapshot could not be loaded; the server's log says why"
+
+
+def to_do(error: Exception) -> str:
+    """For the operator. A calibration is damaged as a snapshot is, and mended otherwise."""
+    return _TO_DO["calibration" if isinstance(error, CalibrationError) else public_reason(error)[0]]

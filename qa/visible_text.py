@@ -1,4 +1,4 @@
-"""Text of documents in a page, as itself: what would turn other text about, or show as nothing, is told by name."""
+"""Text of documents in a page, as itself: what would turn other text about, controls and tags are told by name."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 
 from markupsafe import Markup, escape
 
-# What turns the text around it about (UAX 9), what shows as nothing, and what was made to say something unseen. The
-# weak marks LRM, RLM and ALM turn nothing about, and texts from right to left are full of them.
+# What turns the text around it about (UAX 9), control characters, and tags, which say something unseen. The weak marks
+# LRM, RLM and ALM turn nothing about, and texts from right to left are full of them.
 _TURNING = {
     "\u202a": "LRE",
     "\u202b": "RLE",
@@ -23,7 +23,7 @@ _UNSEEN = re.compile("[\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f\\x00-\\x0
 
 
 def visible(text: object) -> Markup:
-    """Text as itself: what would turn it about, or show as nothing, shows by its name and does nothing."""
+    """Text as itself: what would turn it about, controls and tags show by their names and do nothing."""
     return Markup(_UNSEEN.sub(_named, str(escape(text))))
 
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from qa.web.keys import Key, find
 from qa.web.keys import Scope as KeyScope
-from qa.web.problems import Problem
+from qa.web.problems import Problem, Render
 
 # Nobody needs a key to see whether the service is up, or how the page looks.
 _OPEN = ("/healthz", "/readyz", "/favicon.ico", "/openapi.json")
@@ -23,7 +21,6 @@ _OPERATING = ("/v1/snapshots", "/v1/index")
 # Asking is reading; to have a file evaluated is work that lasts, and to cancel it undoes somebody's.
 _EVALUATING = ("/v1/evaluations", "/evaluate")
 # What proxies and networks of delivery say of whom they ask for, beside all that begins with X-Forwarded.
-Render = Callable[[Request, Problem], Response]
 _FORWARDED = frozenset(
     """
     cdn-loop cf-connecting-ip cf-ray client-ip fastly-client-ip fly-client-ip forwarded true-client-ip via x-client-ip

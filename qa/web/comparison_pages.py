@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers
 from starlette.responses import Response
 
-from qa.web.access import is_on_this_machine
-from qa.web.evaluating import evaluations_of, standing_alone
+from qa.web.evaluating import REFRESH_SECONDS, Running, may_run, standing_alone
 from qa.web.ports import AskService, Evaluations
 from qa.web.problems import Problem, ProblemError
 from qa.web.rendering import render
 
 PATH = "/evaluate/compare"
-REFRESH_SECONDS = 2
 
 router = APIRouter(include_in_schema=False)
 
-Running = Annotated[Evaluations, Depends(evaluations_of)]
 Id = Annotated[str, Query(max_length=64)]
 
 
@@ -37,11 +33,6 @@ async def compare_page(request: Request, evaluations: Running, a: Id, b: Id) -> 
 def comparison_report(evaluations: Running, a: Id, b: Id) -> Response:
     """Both rankings of each question that changed."""
     return standing_alone(evaluations.comparison_report(a, b))
-
-
-def may_run(request: Request) -> bool:
-    """A page can send no key, so it works only where none is needed: on the server's own machine."""
-    return not request.app.state.needs_key and is_on_this_machine(request.scope, Headers(scope=request.scope))
 
 
 def _page(request: Request, evaluations: Evaluations, a: str, b: str) -> Response:

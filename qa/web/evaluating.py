@@ -10,18 +10,22 @@ from typing import IO, Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi import Query as FromQuery
+from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 
 from qa.evaluation_jobs import Job
 from qa.questions import QuestionSet
 from qa.types import Query
 from qa.web import evaluation_schemas as schemas
+from qa.web.access import is_on_this_machine
 from qa.web.openapi import problems
 from qa.web.ports import AskService, Evaluations
 from qa.web.problems import FieldError, Problem, ProblemError, invalid
 from qa.web.validation import check
 
 PATH = "/v1/evaluations"
+# Between two looks of a page at what is not done yet.
+REFRESH_SECONDS = 2
 router = APIRouter()
 
 # Question files by the media type of the body. BEIR and TREC collections are folders.
@@ -132,6 +136,11 @@ def standing_alone(file: IO[bytes]) -> StreamingResponse:
         # As strict as every other page, but for the style and the script that are in it.
         headers["Content-Security-Policy"] = f"{_plain(policy[1])}; frame-ancestors 'none'"
     return StreamingResponse(_content(file), media_type="text/html; charset=utf-8", headers=headers)
+
+
+def may_run(request: Request) -> bool:
+    """Whether a page may: it can send no key, so only where none is needed, on the server's own machine."""
+    return not request.app.state.needs_key and is_on_this_machine(request.scope, Headers(scope=request.scope))
 
 
 def too_many(parsed: QuestionSet) -> str:

@@ -5,23 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import RedirectResponse, Response
 
 from qa.errors import Fault, QuestionFileError
-from qa.web.comparison_pages import may_run
-from qa.web.evaluating import evaluations_of, too_many
+from qa.web.evaluating import REFRESH_SECONDS, Running, may_run, too_many
 from qa.web.evaluation_schemas import AskingParameters
 from qa.web.ports import AskService, Evaluations
 from qa.web.problems import Problem, ProblemError
 from qa.web.rendering import render
 
 PATH = "/evaluate"
-REFRESH_SECONDS = 2
 MOST_FAULTS = 20
 
 router = APIRouter(include_in_schema=False)
@@ -29,7 +27,6 @@ router = APIRouter(include_in_schema=False)
 FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".json": "squad"}
 _DIGITS = 9
 MODES = {"hybrid": "meaning and words", "dense": "meaning alone", "lexical": "words alone"}
-Running = Annotated[Evaluations, Depends(evaluations_of)]
 
 
 @router.get(PATH)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, get_type_hints
 
 import structlog
@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from qa.errors import QAError
 from qa.web.asking import HungUp
 from qa.web.headers import request_id
-from qa.web.problems import Problem, ProblemError, internal, invalid, of_error
+from qa.web.problems import Problem, ProblemError, Render, internal, invalid, of_error
 from qa.web.validation import explain, shown
 
 log = structlog.get_logger(__name__)
@@ -28,8 +28,6 @@ log = structlog.get_logger(__name__)
 # What nginx writes into its log where the client hung up; nobody receives it.
 CLIENT_CLOSED = 499
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-
-Render = Callable[[Request, Problem], Response]
 
 
 def install(app: FastAPI, render: Render) -> None:

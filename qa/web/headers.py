@@ -11,6 +11,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
+# Without a word on it, browsers keep what has a date for as long as they guess; and a cache that many share would give
+# one key's answer to those who have none.
+CACHE_CONTROL = "private, no-cache"
 HEADERS = {
     # Nothing runs and nothing is fetched but our own script, style and pictures, and nobody frames the page.
     "Content-Security-Policy": (
@@ -50,9 +53,7 @@ class ResponseHeaders:
                     # A page may bring a policy that allows its own inline style and script, by their hashes.
                     headers.setdefault(name, value)
                 headers["X-Request-ID"] = identity
-                # Without a word on it, browsers keep what has a date for as long as they guess; and a cache that many
-                # share would give one key's answer to those who have none.
-                headers.setdefault("Cache-Control", "private, no-cache")
+                headers.setdefault("Cache-Control", CACHE_CONTROL)
             await send(message)
 
         await self.app(scope, receive, send_with_headers)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from starlette.responses import JSONResponse
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from qa.errors import (
     DocumentNotFound,
@@ -126,6 +127,10 @@ class Problem:
 
     def response(self) -> JSONResponse:
         return JSONResponse(self.members(), self.status, dict(self.headers), MEDIA_TYPE)
+
+
+# How a problem is answered to whoever sent a request: as a page, or as a problem detail.
+Render = Callable[[Request, Problem], Response]
 
 
 class ProblemError(Exception):

@@ -14,6 +14,8 @@ HEAD_SECONDS = 10.0
 HEAD_BYTES = 65_536
 # Seconds in which a client must take something of a response that is more than what the system keeps for it.
 TAKE_SECONDS = 30.0
+# A body has to be read after all, and pages of other origins have to be told what they may read of a refusal.
+_LEFT_TO_THE_APPLICATION = (b"content-length", b"transfer-encoding", b"origin")
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -69,13 +71,8 @@ class BoundedProtocol(HttpToolsProtocol):
         refusals: Refusals | None = getattr(getattr(self.config.app, "state", None), "refusals", None)
         if refusals is None or self.parser.get_method() != b"GET" or self.parser.should_upgrade():
             return None
-        # Pages of other origins have to be told what they may read of it.
-        if any(name == b"origin" for name, _ in self.headers):
-            return None
-        # Its turn has not come, or it has a body after all.
-        if self.cycle is not None and not self.cycle.response_complete:
-            return None
-        if any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers):
+        is_next = self.cycle is None or self.cycle.response_complete
+        if not is_next or any(name in _LEFT_TO_THE_APPLICATION for name, _ in self.headers):
             return None
         return refusals.of(self.url.partition(b"?")[0].decode("latin-1"), self.headers)
 
@@ -90,13 +87,9 @@ class BoundedProtocol(HttpToolsProtocol):
         named = [*self.server_state.default_headers, *headers, *([] if keeps else [(b"connection", b"close")])]
         head = b"".join(b"%s: %s\r\n" % header for header in named)
         self.transport.write(STATUS_LINE[503] + head + b"\r\n" + body)
-        if keeps:
-            self._unset_keepalive_if_required()
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
-        else:
+        if not keeps:
             self.transport.close()
+        self.on_response_complete()
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -53,16 +53,16 @@ async def read(
 ) -> Response:
     """The text around ``[start, end)``, or from ``start`` on where that is empty or lies outside."""
     service: AskService = request.app.state.service
+    found = await run_in_threadpool(service.document, id)
     before, after = await _neighbours(request, service, id, start, q)
-    return await run_in_threadpool(_page, request, id, Span(start, end), q, before, after)
+    return await run_in_threadpool(_page, request, found.document, Span(start, end), q, before, after)
 
 
 def _page(
-    request: Request, id: str, asked: Span, question: str, before: Neighbour | None, after: Neighbour | None
+    request: Request, document: Document, asked: Span, question: str, before: Neighbour | None, after: Neighbour | None
 ) -> Response:
     service: AskService = request.app.state.service
-    document = service.document(id).document
-    length = len(document.text)
+    id, length = document.id, len(document.text)
     shown = window(document, min(asked.start, max(length - 1, 0)))
     return render(
         "document.html",

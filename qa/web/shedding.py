@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from qa.errors import Overloaded
 from qa.web.batching import Batcher
-from qa.web.headers import HEADERS, given_or_new_id
+from qa.web.headers import CACHE_CONTROL, HEADERS, given_or_new_id
 from qa.web.monitoring import Monitoring
 from qa.web.problems import MEDIA_TYPE, overloaded
 
@@ -64,7 +64,7 @@ def _response(message: str, retry_after: int) -> tuple[RawHeaders, bytes]:
     headers = {
         **HEADERS,
         **problem.headers,
-        "Cache-Control": "private, no-cache",
+        "Cache-Control": CACHE_CONTROL,
         "Content-Type": MEDIA_TYPE,
         "Content-Length": str(len(body)),
     }

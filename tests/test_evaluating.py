@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -22,6 +18,7 @@ from qa.run_files import load_run
 from qa.settings import Settings
 from qa.snapshots import Snapshots
 from tests.conftest import Build, Recorder, hashing_encoder
+from tests.dying import dying
 
 QUOTES = {
     "apples.txt": "Apples grow on trees",
@@ -161,30 +158,8 @@ def test_evidence_that_is_gone_does_not_pass(settings: Settings, folder: Path, b
     assert Snapshots(settings.indexes, settings.name).current() == before
 
 
-STEPS = {"open", "os.chmod", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "sqlite3.connect"}
-
-
-def index_and_die(settings: Settings, folder: Path, at_step: int) -> int | None:
-    """Index behind a gate in a child that is killed at a step; returns the signal, or ``None`` where it got through."""
-    child = os.fork()
-    if child == 0:
-        steps = 0
-
-        def kill_at_step(event: str, arguments: Sequence[object]) -> None:
-            nonlocal steps
-            if event in STEPS and str(settings.indexes) in str(arguments[0]):
-                steps += 1
-                if steps == at_step:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        sys.addaudithook(kill_at_step)
-        try:
-            gated(settings, folder, questions())
-            os._exit(0)
-        finally:
-            os._exit(1)
-    _, status = os.waitpid(child, 0)
-    return os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+def index_gated(indexes: str, folder: str) -> None:
+    gated(Settings(indexes=Path(indexes), name="test"), Path(folder), questions())
 
 
 def test_a_kill_at_any_step_of_a_gated_build_leaves_a_whole_snapshot_active(
@@ -192,13 +167,15 @@ def test_a_kill_at_any_step_of_a_gated_build_leaves_a_whole_snapshot_active(
 ) -> None:
     snapshots = Snapshots(settings.indexes, settings.name)
     active = build().manifest.id
-    for step in range(1, 1000, 3):
-        (folder / "apples.txt").write_text(f"Apples grow on trees, in the year {step}.\n")
-        outcome = index_and_die(settings, folder, step)
-        assert snapshots.current() in snapshots.ids()
-        snapshots.verify()
-        if outcome is None:
-            break
-        active = snapshots.current()
+    indexes = str(settings.indexes)
+    with dying(settings.indexes, "tests.test_evaluating:index_gated", indexes, str(folder)) as index_until:
+        for step in range(1, 1000, 3):
+            (folder / "apples.txt").write_text(f"Apples grow on trees, in the year {step}.\n")
+            outcome = index_until(step)
+            assert snapshots.current() in snapshots.ids()
+            snapshots.verify()
+            if outcome is None:
+                break
+            active = snapshots.current()
     assert step > 20, "the hook saw too little for this test to mean anything"
     assert snapshots.current() != active

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -338,14 +337,24 @@ def test_sigterm_drains(tmp_path: Path) -> None:
         assert answer.result(AT_MOST).status_code == 200
 
 
+SWITCHING = """
+import os, signal, sys
+from pathlib import Path
+from qa.operating import Operator
+from qa.service import Service
+from qa.settings import Settings
+from tests.conftest import hashing_encoder
+
+settings = Settings(indexes=Path(sys.argv[1]), name=sys.argv[2])
+Operator(settings, Service(settings, make=hashing_encoder)).activate(sys.argv[3])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
 def test_a_switch_that_was_acknowledged_survives_kill_9(settings: Settings, build: Build) -> None:
     first, _ = build().manifest.id, build()
-    child = os.fork()
-    if child == 0:
-        service = Service(settings, make=hashing_encoder)
-        Operator(settings, service).activate(first)
-        os.kill(os.getpid(), signal.SIGKILL)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    command = [sys.executable, "-c", SWITCHING, str(settings.indexes), settings.name, first]
+    assert subprocess.run(command, cwd=REPOSITORY, check=False).returncode == -signal.SIGKILL
     restarted = Service(settings, make=hashing_encoder)
     restarted.reload()
     assert restarted.state().snapshot == first

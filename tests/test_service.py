@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import resource
-import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,7 +21,6 @@ from qa.errors import (
     SnapshotCorrupt,
     SnapshotIncompatible,
     SourceNotFound,
-    StorageError,
 )
 from qa.indexing import update
 from qa.protocols import Encoder
@@ -29,7 +28,7 @@ from qa.service import Service
 from qa.settings import Settings
 from qa.snapshots import Snapshots
 from qa.types import FileReport, Query, State
-from tests.conftest import SEED, Build, Recorder, hashing_encoder
+from tests.conftest import REPOSITORY, SEED, Build, Recorder, hashing_encoder
 from tests.waiting import wait_for
 
 
@@ -305,19 +304,30 @@ def test_a_folder_whose_name_is_no_unicode_is_indexed(build: Build, tmp_path: Pa
     assert build(folder).manifest.sources == (str(tmp_path / "caf\\udce9"),)
 
 
+BUILDING = """
+import resource, signal, sys
+from pathlib import Path
+from qa.indexing import SilentListener, update
+from qa.languages import detect_language
+from qa.readers.registry import read_source
+from qa.settings import Settings
+from tests.conftest import hashing_encoder
+
+detect_language("What tells languages apart is unpacked into a file of its own, once.")
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+settings = Settings(indexes=Path(sys.argv[1]), name=sys.argv[2])
+update(settings, [Path(sys.argv[3])], SilentListener(), make=hashing_encoder, read=read_source, rebuild=True)
+"""
+
+
 def test_a_full_disk_is_an_error_of_one_line(settings: Settings, folder: Path, build: Build) -> None:
     """RLIMIT_FSIZE stands in for the disk: a write beyond it fails as one on a full disk does."""
     before = build().manifest.id
     (folder / "large.txt").write_text("".join(f"Sentence number {n} is here. " for n in range(20_000)))
-    child = os.fork()
-    if child == 0:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-        try:
-            build()
-        except StorageError as error:
-            os._exit(0 if "the disk's free space" in str(error) else 2)
-        finally:
-            os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    command = [sys.executable, "-c", BUILDING, str(settings.indexes), settings.name, str(folder)]
+    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    error = ended.stderr.splitlines()[-1]
+    assert error.startswith("qa.errors.StorageError: ")
+    assert "the disk's free space" in error
     assert Snapshots(settings.indexes, settings.name).current() == before

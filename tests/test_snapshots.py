@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from qa.errors import (
 from qa.pruning import prune
 from qa.settings import Settings
 from qa.snapshots import Snapshots
-from tests.conftest import Build
+from tests.conftest import REPOSITORY, Build
 
 
 @pytest.fixture
@@ -208,27 +208,27 @@ def test_pruning_forgets_nothing_while_a_snapshot_that_stays_cannot_be_read(
     assert build().counts.encoded == 0
 
 
-def hold_the_lock(settings: Settings, ready: int, done: int) -> None:
-    with Snapshots(settings.indexes, settings.name).writing():
-        os.write(ready, b".")
-        os.read(done, 1)
+HOLDING = """
+import sys
+from pathlib import Path
+from qa.snapshots import Snapshots
+
+with Snapshots(Path(sys.argv[1]), sys.argv[2]).writing():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 
 
 def test_a_second_writer_is_turned_away_and_readers_are_not(
     build: Build, settings: Settings, snapshots: Snapshots
 ) -> None:
     id = build().manifest.id
-    (ready, say_ready), (wait, say_done) = os.pipe(), os.pipe()
-    process = multiprocessing.get_context("fork").Process(target=hold_the_lock, args=(settings, say_ready, wait))
-    process.start()
-    try:
-        os.read(ready, 1)
+    command = [sys.executable, "-c", HOLDING, str(settings.indexes), settings.name]
+    # It holds the lock until its input is closed, as the end of this block does.
+    with subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
         with pytest.raises(WriterBusy, match="another process is writing the index 'test'"):
             build()
         assert snapshots.open().manifest.id == id
-    finally:
-        os.write(say_done, b".")
-        process.join()
-        for descriptor in (ready, say_ready, wait, say_done):
-            os.close(descriptor)
     assert build().manifest.parent == id

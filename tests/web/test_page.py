@@ -155,7 +155,7 @@ def test_loading_says_so_and_tries_again(client: TestClient, service: FakeServic
     assert shown.text("h1") == "Loading"
     assert "The snapshot and its model are being loaded." in shown.text("main")
     assert shown.text("q") == "a & b"
-    assert "/?q=a%20%26%20b" in [a["href"] for a in shown.all("a")]
+    assert "/?q=a+%26+b" in [a["href"] for a in shown.all("a")]
 
 
 def test_refused_says_why_and_does_not_pretend_to_load(client: TestClient, service: FakeService) -> None:

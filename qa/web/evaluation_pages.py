@@ -60,7 +60,7 @@ async def evaluation_page(id: str, request: Request, evaluations: Running) -> Re
     # A header and not a meta element, which would go on reloading in a page that somebody saved.
     headers = None if job.is_over else {"Refresh": str(REFRESH_SECONDS)}
     service: AskService = request.app.state.service
-    return render("evaluation.html", service.state(), headers=headers, job=job, may_run=may_run(request))
+    return render(request, "evaluation.html", service.state(), headers=headers, job=job, may_run=may_run(request))
 
 
 @router.post(f"{PATH}/{{id}}/cancel")
@@ -81,6 +81,7 @@ def _page(
     service: AskService = request.app.state.service
     allowed = may_run(request)
     return render(
+        request,
         "evaluate.html",
         service.state(),
         422 if faults or wrong else 200,

@@ -70,6 +70,7 @@ def _page(
     id, length = document.id, len(document.text)
     shown = window(document, min(asked.start, max(length - 1, 0)))
     return render(
+        request,
         "document.html",
         service.state(),
         document=document,

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import jinja2
+from starlette.requests import Request
 from starlette.responses import Response
 
 from qa.answer_words import sureness
@@ -23,13 +24,15 @@ DOUBTFUL = 0.3
 
 
 def render(
+    request: Request,
     template: str,
     state: State | None,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
     **values: object,
 ) -> Response:
-    html = _templates.get_template(template).render(state=state, **values)
+    evaluates = request.app.state.evaluations is not None
+    html = _templates.get_template(template).render(state=state, evaluates=evaluates, **values)
     # What a file name or a document holds is not always valid Unicode; a page shows what it can of it.
     return Response(html.encode(errors="replace"), status, headers, HTML)
 

@@ -114,6 +114,12 @@ def test_what_is_wrong_is_told_and_nothing_is_kept(
     assert not path.exists()
 
 
+def test_a_verdict_that_is_none_is_no_mode_of_search(client: TestClient) -> None:
+    refused = client.post("/feedback", data={**FORM, "verdict": "perhaps"}).json()
+    assert (refused["type"], refused["title"]) == ("urn:qa:problem:invalid-request", "The request is not valid")
+    assert refused["errors"] == [{"field": "verdict", "message": "verdict can only be 'yes' or 'no'."}]
+
+
 def test_a_field_that_is_missing_is_named(client: TestClient) -> None:
     for field in FORM:
         left = {name: value for name, value in FORM.items() if name != field}

@@ -180,6 +180,33 @@ def test_nothing_found(client: TestClient, service: FakeService) -> None:
     assert page(client, "/?q=a").text("h2") == "No passage was found"
 
 
+def test_a_problem_is_told_under_the_name_of_the_index(client: TestClient, service: FakeService) -> None:
+    assert page(client, "/nothing", 404).text("header").startswith("qa harbour")
+    service.failure = RuntimeError("secret")
+    assert page(client, "/?q=a", 500).text("header").startswith("qa harbour")
+
+
+def test_a_problem_is_told_though_nothing_works(client: TestClient, service: FakeService) -> None:
+    def broken() -> State:
+        raise RuntimeError("secret")
+
+    service.state = broken  # type: ignore[method-assign]
+    shown = page(client, "/documents", 500)
+    assert shown.text("h1") == "The server failed"
+    assert "harbour" not in shown.text("header")
+
+
+def test_evaluations_are_linked_only_where_there_are_any(
+    client: TestClient, service: FakeService, tmp_path: Path
+) -> None:
+    evaluating = TestClient(create_app(service, FakeEvaluations(tmp_path)))
+    for address, status in (("/", 200), ("/documents", 200), ("/nothing", 404)):
+        links = [a["href"] for a in page(client, address, status).all("a")]
+        assert "/evaluate" not in links
+        assert "/documents" in links
+        assert "/evaluate" in [a["href"] for a in page(evaluating, address, status).all("a")]
+
+
 def test_a_person_is_told_on_a_page_what_a_program_is_told_in_json(client: TestClient, service: FakeService) -> None:
     assert (
         page(client, "/nothing", 404)

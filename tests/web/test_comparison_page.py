@@ -100,7 +100,7 @@ def test_how_each_of_the_two_was_asked(client: TestClient, evaluations: FakeEval
     asked = {"mode": "lexical", "top_k": 1, "rerank": True}
     before, after = evaluations.job, replace(evaluations.job, id="0" * 32, options=asked)
     kept = {job.id: job for job in (before, after)}
-    evaluations.get = kept.__getitem__  # type: ignore[method-assign]
+    evaluations.get = kept.__getitem__  # type: ignore[assignment]
     shown = page(client, f"/evaluate/compare?a={before.id}&b={after.id}")
     first, second = (" ".join(text.split()) for text in shown.texts["dd"])
     assert ", meaning and words, 20 passages, snapshot" in first

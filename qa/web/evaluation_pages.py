@@ -63,6 +63,16 @@ async def evaluation_page(id: str, request: Request, evaluations: Running) -> Re
     return render(request, "evaluation.html", service.state(), headers=headers, job=job, may_run=may_run(request))
 
 
+@router.get(f"{PATH}/{{id}}/cancel")
+def ask_back(id: str, request: Request, evaluations: Running) -> Response:
+    """Whether it is meant: what is gone is gone. A page of its own, as that of the evaluation loads anew by itself."""
+    if not may_run(request):
+        detail = "Evaluations are cancelled and removed by clients on the server's own machine, or with a key."
+        raise ProblemError(Problem("forbidden", 403, detail))
+    service: AskService = request.app.state.service
+    return render(request, "removing.html", service.state(), job=evaluations.get(id))
+
+
 @router.post(f"{PATH}/{{id}}/cancel")
 def cancel(id: str, evaluations: Running) -> Response:
     """Stop one, or remove one that is over."""

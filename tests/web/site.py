@@ -153,6 +153,7 @@ PAGES = {
     "evaluation-queued": Shown(f"/evaluate/{ID}", lambda site: site.job("queued")),
     "evaluation-asking": Shown(f"/evaluate/{ID}", lambda site: site.job("asking", questions=5, asked=2)),
     "evaluation-done": Shown(f"/evaluate/{ID}", lambda site: site.job("done", questions=5, asked=5)),
+    "evaluation-removing": Shown(f"/evaluate/{ID}/cancel", lambda site: site.job("done")),
     "evaluation-failed": Shown(
         f"/evaluate/{ID}", lambda site: site.job("failed", detail="a quote is nowhere", faults=_FAULTS)
     ),

@@ -113,6 +113,39 @@ def test_one_that_failed_says_why(client: TestClient, evaluations: FakeEvaluatio
     assert "A quote is nowhere." in page(client, f"/evaluate/{ID}").text("main")
 
 
+@pytest.mark.parametrize(
+    ("status", "verb", "told"),
+    [("done", "Remove", "nothing brings them back"), ("asking", "Cancel", "nothing of it is kept")],
+)
+def test_it_is_asked_back_before_anything_is_gone(
+    client: TestClient, evaluations: FakeEvaluations, status: str, verb: str, told: str
+) -> None:
+    upload(client, "a.jsonl", QUESTION)
+    assert evaluations.job is not None
+    evaluations.job = replace(evaluations.job, status=status)  # type: ignore[arg-type]
+    address = f"/evaluate/{ID}/cancel"
+    shown = page(client, f"/evaluate/{ID}")
+    assert shown.all("form") == []
+    assert verb in shown.texts["a"]
+    assert address in [a["href"] for a in shown.all("a")]
+
+    asked = page(client, address)
+    assert asked.text("h1") == f"{verb} a.jsonl?"
+    assert told in asked.text("main")
+    # It waits for an answer, and does not load anew.
+    assert "refresh" not in client.get(address).headers
+    assert asked.all("form") == [{"action": address, "method": "post"}]
+    assert f"/evaluate/{ID}" in [a["href"] for a in asked.all("a")]
+    assert evaluations.job is not None
+
+
+def test_whoever_may_not_remove_it_is_not_asked(client: TestClient, evaluations: FakeEvaluations) -> None:
+    upload(client, "a.jsonl", QUESTION)
+    page(client_of(evaluations, "192.0.2.7"), f"/evaluate/{ID}/cancel", 403)
+    page(client_of(evaluations, keys=KEYS), f"/evaluate/{ID}/cancel", 403)
+    page(client, f"/evaluate/{'1' * 32}/cancel", 404)
+
+
 def test_cancelled(client: TestClient, evaluations: FakeEvaluations) -> None:
     upload(client, "a.jsonl", QUESTION)
     gone = client.post(f"/evaluate/{ID}/cancel")

@@ -80,9 +80,9 @@ class Operator:
         with self._lock:
             if self._indexing.status == "running":
                 raise UpdateRunning("the index is being brought up to date already; ask again when that is done")
-            self._indexing = Indexing("running", "the files are being read", started=_now())
+            begun = self._indexing = Indexing("running", "the files are being read", started=_now())
         threading.Thread(target=self._update, daemon=True, name="index").start()
-        return self._indexing
+        return begun
 
     def indexing(self) -> Indexing:
         return self._indexing

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from tests.waiting import AT_MOST
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Dialog, Request, Response
 
@@ -22,6 +24,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# Milliseconds, against hanging alone.
+_PATIENCE = 1000 * AT_MOST
 _STATUS = re.compile(r"Failed to load resource: the server responded with a status of (\d+)")
 
 
@@ -38,7 +42,7 @@ class Visit:
         self.complaints: list[str] = []
         self.statuses: set[int] = set()
         self.context = browser.new_context(base_url=address, **options)
-        self.context.set_default_timeout(10_000)
+        self.context.set_default_timeout(_PATIENCE)
         self.page = self.context.new_page()
         self.context.on("console", self._heard)
         self.context.on("weberror", lambda error: self.complaints.append(f"exception: {error.error}"))
@@ -96,10 +100,11 @@ def browser() -> Iterator[Browser]:
         if os.environ.get("QA_REQUIRE_BROWSER") == "1":
             pytest.fail(message)
         pytest.skip(message)
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=_PATIENCE)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS, timeout=_PATIENCE)
         yield browser
         browser.close()
 

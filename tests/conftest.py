@@ -1,12 +1,15 @@
-"""What all tests share: an environment without ``QA_*``, and small indexes built with the hashing encoder."""
+"""What all tests share: an environment of their own, and small indexes built with the hashing encoder."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from qa.encoders.hashing import HashingEncoder
 from qa.indexing import Update, update
@@ -22,10 +25,29 @@ REPOSITORY = Path(__file__).parent.parent
 SEED = REPOSITORY / "seeds" / "000_ed61de6b1921e49a.txt"
 
 
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("QA_")]:
-        monkeypatch.delenv(name)
+# A busy machine takes as long as it takes, and the examples of a test are the same every time: whether the suite passes
+# is no matter of luck. `pytest --hypothesis-profile search` draws others, to look for what nobody knows of.
+_UNHURRIED = hypothesis_settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.register_profile("same", _UNHURRIED, derandomize=True)
+hypothesis_settings.register_profile("search", _UNHURRIED, print_blob=True)
+hypothesis_settings.load_profile("same")
+
+# Settings of whoever runs the tests, but for the one that is for them; what makes programs print otherwise, or look
+# elsewhere for a server of this machine.
+_OF_THE_CALLER = re.compile(
+    r"QA_(?!REQUIRE_BROWSER$)\w+|COLUMNS|LINES|TERMINAL_WIDTH|NO_COLOR|FORCE_COLOR|PY_COLORS|TTY_\w+|GITHUB_ACTIONS"
+    r"|(https?|all)_proxy",
+    re.IGNORECASE,
+)
+
+
+# Of the session: what modules share is made before the first fixture of a function.
+@pytest.fixture(scope="session", autouse=True)
+def clean_environment() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        for name in filter(_OF_THE_CALLER.fullmatch, list(os.environ)):
+            patched.delenv(name)
+        yield
 
 
 class Recorder:

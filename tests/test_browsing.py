@@ -10,6 +10,7 @@ from playwright.sync_api import Browser
 from starlette.responses import HTMLResponse, Response
 
 from tests.browsing import Visit
+from tests.waiting import wait_for
 from tests.web.uvicorn_server import serving
 
 pytestmark = pytest.mark.browser
@@ -63,6 +64,13 @@ def test_a_fault_fails_the_visit(browser: Browser, address: str, name: str, told
     if name == "elsewhere":
         with pytest.raises(Exception, match="ERR_"):
             visit.page.goto("http://127.0.0.9:9/")
+
+    def has_complained() -> bool:
+        # Playwright tells what it has heard while it waits.
+        visit.page.wait_for_timeout(10)
+        return bool(visit.complaints)
+
+    wait_for(has_complained)
     with pytest.raises(AssertionError):
         visit.close()
     assert any(told in complaint for complaint in visit.complaints)

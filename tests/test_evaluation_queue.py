@@ -25,6 +25,7 @@ from qa.snapshots import Snapshots
 from qa.types import Query, Reply, State
 from tests.conftest import Build
 from tests.test_evaluating import QUOTES
+from tests.waiting import AT_MOST, wait_for
 
 OPTIONS = {"mode": "dense", "top_k": 5, "rerank": False}
 DATA = "\n".join(
@@ -92,23 +93,19 @@ def start(gated: Gated, settings: Settings) -> Iterator[Start]:
     gated.allowed.release(100)
     for queue, thread in running:
         queue.stop()
-        thread.join(30)
+        thread.join(AT_MOST)
         assert not thread.is_alive()
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 90
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def until(queue: EvaluationQueue, job: Job, reached: Callable[[Job], bool]) -> Job:
-    deadline = time.monotonic() + 90
-    while not reached(found := queue.get(job.id)):
-        assert time.monotonic() < deadline, found
-        time.sleep(0.01)
-    return found
+    found: list[Job] = []
+
+    def is_reached() -> bool:
+        found.append(queue.get(job.id))
+        return reached(found[-1])
+
+    wait_for(is_reached)
+    return found[-1]
 
 
 def report_of(queue: EvaluationQueue, job: Job) -> str:
@@ -145,14 +142,9 @@ def test_one_runs_and_the_rest_wait_and_there_is_an_end_to_waiting(start: Start,
     for job in jobs[1:]:
         assert until(queue, job, lambda found: found.is_over).status == "done"
     # Two are kept, and the oldest was the first.
-    deadline = time.monotonic() + 90
-    while True:
-        try:
-            queue.get(jobs[0].id)
-        except EvaluationNotFound:
-            break
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(lambda: jobs[0].id not in {job.id for job in queue.listing()})
+    with pytest.raises(EvaluationNotFound):
+        queue.get(jobs[0].id)
 
 
 def test_the_listing_has_all_newest_first_and_none_that_was_cancelled(start: Start, gated: Gated) -> None:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,6 +33,7 @@ from qa.web.app import create_app
 from qa.web.options import Options
 from tests.conftest import REPOSITORY, Build, hashing_encoder
 from tests.test_calibration import drawn
+from tests.waiting import AT_MOST, wait_for
 from tests.web.conftest import FakeService
 from tests.web.uvicorn_server import serving
 
@@ -46,12 +47,11 @@ def followed(service: Service, until: Callable[[], bool]) -> list[str]:
     thread = threading.Thread(target=service.follow, args=(stopped, lambda state: None))
     with capture_logs() as logs:
         thread.start()
-        deadline = time.monotonic() + 30
-        while not until():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        stopped.set()
-        thread.join()
+        try:
+            wait_for(until)
+        finally:
+            stopped.set()
+            thread.join()
     return [str(line) for line in logs]
 
 
@@ -157,11 +157,11 @@ def test_a_switch_under_load_fails_mixes_and_blocks_nothing(
     own = {first: "apples.txt", second: "figs.txt"}
     operator = Operator(settings, service)
     failures: list[object] = []
-    seen: set[str] = set()
+    seen: Counter[str] = Counter()
     stopped = threading.Event()
 
     def ask(address: str, batch: bool) -> None:
-        with httpx2.Client(base_url=address, timeout=30) as client:
+        with httpx2.Client(base_url=address, timeout=AT_MOST) as client:
             while not stopped.is_set():
                 if batch:
                     asked = client.post("/v1/ask/batch", json={"questions": ["trees"] * 8})
@@ -175,24 +175,27 @@ def test_a_switch_under_load_fails_mixes_and_blocks_nothing(
                 other = own[second if snapshot == first else first]
                 if asked.status_code != 200 or other in found:
                     failures.append((asked.status_code, snapshot, found))
-                seen.add(snapshot)
+                seen[snapshot] += 1
 
     app = create_app(service, options=Options(cache_bytes=10**6))
     with serving(app) as (host, port):
         threads = [threading.Thread(target=ask, args=(f"http://{host}:{port}", n % 2 == 0)) for n in range(4)]
         for thread in threads:
             thread.start()
-        for _ in range(10):
-            for id in (first, second):
+        try:
+            for id in [first, second] * 10:
                 assert id is not None
                 operator.activate(id)
-                time.sleep(0.05)
-        stopped.set()
+                # Every one of them is asked before the next.
+                before = seen[id]
+                wait_for(lambda id=id, before=before: seen[id] > before)  # type: ignore[misc]
+        finally:
+            stopped.set()
         for thread in threads:
-            thread.join(30)
+            thread.join(AT_MOST)
             assert not thread.is_alive()
     assert failures == []
-    assert seen == {first, second}
+    assert set(seen) == {first, second}
 
 
 @pytest.mark.parametrize("error", [OSError(30, "Read-only file system"), OSError(28, "No space left on device")])
@@ -257,32 +260,46 @@ class Slow(FakeService):
 
     def ask_many(self, queries: Sequence[Query]) -> list[Reply | QAError]:
         self.begun.set()
-        assert self.go.wait(30)
+        assert self.go.wait(AT_MOST)
         return super().ask_many(queries)
 
 
 @pytest.mark.server
 def test_stopping_answers_what_was_asked() -> None:
     service = Slow()
-    answers: list[httpx2.Response] = []
-    with serving(create_app(service)) as (host, port):
-        thread = threading.Thread(
-            target=lambda: answers.append(httpx2.get(f"http://{host}:{port}/v1/ask?q=ferry", timeout=30))
-        )
-        thread.start()
-        assert service.begun.wait(30)
-        # The server is told to stop when this block is left, with the question still under way.
-        threading.Timer(0.3, service.go.set).start()
-    thread.join(30)
-    assert [answer.status_code for answer in answers] == [200]
+    with ThreadPoolExecutor(2) as pool:
+        with serving(create_app(service)) as (host, port):
+            address = f"http://{host}:{port}"
+            answer = pool.submit(httpx2.get, f"{address}/v1/ask?q=ferry", timeout=AT_MOST)
+            assert service.begun.wait(AT_MOST)
+
+            def go_on() -> None:
+                wait_for(lambda: refuses(address))
+                service.go.set()
+
+            going_on = pool.submit(go_on)
+            # The server is told to stop when this block is left, with the question still under way.
+        going_on.result()
+        assert answer.result().status_code == 200
+
+
+def refuses(address: str) -> bool:
+    """Whether a server takes no more."""
+    try:
+        httpx2.get(f"{address}/healthz", timeout=AT_MOST)
+    except httpx2.TransportError as error:
+        # Another one is of a connection that was made before it stopped listening.
+        return isinstance(error, httpx2.ConnectError)
+    return False
 
 
 DRAINING = """
-import socket, sys, time
+import socket, sys
 from pathlib import Path
 import uvicorn
 from qa.web.app import create_app
 from qa.web.protocol import BoundedProtocol
+from tests.waiting import wait_for
 from tests.web.conftest import FakeService
 
 begun, go = Path(sys.argv[1]), Path(sys.argv[2])
@@ -290,13 +307,12 @@ begun, go = Path(sys.argv[1]), Path(sys.argv[2])
 class Waiting(FakeService):
     def ask_many(self, queries):
         begun.touch()
-        while not go.exists():
-            time.sleep(0.01)
+        wait_for(go.exists)
         return super().ask_many(queries)
 
 listening = socket.create_server(("127.0.0.1", 0))
 print(listening.getsockname()[1], flush=True)
-config = uvicorn.Config(create_app(Waiting()), http=BoundedProtocol, log_config=None, timeout_graceful_shutdown=60)
+config = uvicorn.Config(create_app(Waiting()), http=BoundedProtocol, log_config=None, timeout_graceful_shutdown=600)
 uvicorn.Server(config).run(sockets=[listening])
 """
 
@@ -311,22 +327,15 @@ def test_sigterm_drains(tmp_path: Path) -> None:
     ):
         assert server.stdout is not None
         address = f"http://127.0.0.1:{server.stdout.readline().strip()}"
-        answer = pool.submit(httpx2.get, f"{address}/v1/ask?q=ferry", timeout=60)
-        until = time.monotonic() + 60
-        while not begun.exists():
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        answer = pool.submit(httpx2.get, f"{address}/v1/ask?q=ferry", timeout=AT_MOST)
+        wait_for(begun.exists)
         server.send_signal(signal.SIGTERM)
-        while True:  # Until it takes no more: the question is still under way.
-            try:
-                httpx2.get(f"{address}/healthz", timeout=1)
-            except httpx2.HTTPError:
-                break
-            assert time.monotonic() < until
-            time.sleep(0.02)
-        assert not answer.done()
-        go.touch()
-        assert answer.result(60).status_code == 200
+        try:
+            wait_for(lambda: refuses(address))
+            assert not answer.done()
+        finally:
+            go.touch()
+        assert answer.result(AT_MOST).status_code == 200
 
 
 def test_a_switch_that_was_acknowledged_survives_kill_9(settings: Settings, build: Build) -> None:

@@ -191,6 +191,13 @@ def test_a_file_that_never_could_be_read_is_no_reason_for_a_new_snapshot(index: 
     assert not index().counts.changed
 
 
+@pytest.fixture
+def of_this_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files stay as if written just now, however long a busy machine takes."""
+    monkeypatch.setattr("qa.previous._SETTLED_NS", 10**18)
+
+
+@pytest.mark.usefixtures("of_this_moment")
 def test_a_file_of_this_moment_is_taken_over_by_its_bytes(settings: Settings, folder: Path) -> None:
     index = Indexer(settings, folder)
     index()
@@ -199,6 +206,7 @@ def test_a_file_of_this_moment_is_taken_over_by_its_bytes(settings: Settings, fo
     assert index.loads == 0
 
 
+@pytest.mark.usefixtures("of_this_moment")
 def test_a_change_that_shows_in_no_time_and_no_size_is_found(settings: Settings, folder: Path) -> None:
     index = Indexer(settings, folder)
     index()

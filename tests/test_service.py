@@ -6,7 +6,6 @@ import os
 import resource
 import signal
 import threading
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -31,6 +30,7 @@ from qa.settings import Settings
 from qa.snapshots import Snapshots
 from qa.types import FileReport, Query, State
 from tests.conftest import SEED, Build, Recorder, hashing_encoder
+from tests.waiting import wait_for
 
 
 def other_encoder(settings: Settings, *, threads: int) -> Encoder:
@@ -115,13 +115,6 @@ def test_a_pinned_service_keeps_to_its_snapshot_and_is_closed(build: Build, sett
     with pytest.raises(NotReady):
         opened.ask(Query("apples"))
     assert service.ask(Query("apples")).snapshot != first
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about in ten seconds"
-        time.sleep(0.02)
 
 
 def test_following_loads_switches_and_outlives_a_refused_snapshot(build: Build, settings: Settings) -> None:

@@ -6,7 +6,9 @@ import re
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -15,16 +17,16 @@ from qa.embedding_cache import CACHE_FILE
 from qa.encoders.hashing import HashingEncoder
 from qa.errors import SnapshotIncompatible, SourceNotFound, WriterBusy
 from qa.indexing import follow, update
+from qa.protocols import Encoder
 from qa.service import Service
 from qa.settings import Settings
 from qa.snapshots import Snapshots
 from qa.types import Query, Reply
 from qa.watching import require_watchable, watch, watched_paths
 from tests.conftest import Build, Recorder, hashing_encoder
+from tests.waiting import AT_MOST, wait_for
 
 pytestmark = pytest.mark.slow
-
-SECONDS = 5.0
 
 
 @pytest.fixture
@@ -33,24 +35,24 @@ def watched(settings: Settings, folder: Path, build: Build) -> Iterator[Service]
     build()
     service, stopped = Service(settings, make=hashing_encoder), threading.Event()
     service.reload()
+    is_on = threading.Event()
+
+    def encoder() -> Encoder:
+        # What changed before is looked for when the watch is on.
+        is_on.set()
+        return service.encoder()
+
     threads = [
         threading.Thread(target=service.follow, args=(stopped, lambda state: None)),
-        threading.Thread(target=watch, args=(settings, service.encoder, stopped)),
+        threading.Thread(target=watch, args=(settings, encoder, stopped)),
     ]
     for thread in threads:
         thread.start()
-    time.sleep(0.5)
+    assert is_on.wait(AT_MOST)
     yield service
     stopped.set()
     for thread in threads:
         thread.join()
-
-
-def within(condition: Callable[[], bool], seconds: float = SECONDS) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} seconds"
-        time.sleep(0.05)
 
 
 def found(service: Service, question: str) -> str:
@@ -59,34 +61,36 @@ def found(service: Service, question: str) -> str:
 
 def test_a_new_file_a_change_and_a_deletion_show_in_answers(watched: Service, folder: Path) -> None:
     (folder / "quinces.txt").write_text("Quinces are yellow.\n")
-    within(lambda: found(watched, "quinces yellow") == "quinces.txt")
+    wait_for(lambda: found(watched, "quinces yellow") == "quinces.txt")
     (folder / "quinces.txt").write_text("Medlars are brown.\n")
-    within(lambda: watched.ask(Query("medlars brown", 1)).hits[0].passage.text == "Medlars are brown.")
+    wait_for(lambda: watched.ask(Query("medlars brown", 1)).hits[0].passage.text == "Medlars are brown.")
     (folder / "quinces.txt").unlink()
-    within(lambda: found(watched, "medlars brown") != "quinces.txt")
+    wait_for(lambda: found(watched, "medlars brown") != "quinces.txt")
 
 
 def test_under_steady_edits_no_request_fails_or_is_mixed(watched: Service, folder: Path, settings: Settings) -> None:
     """The file says one number in both of its sections: a reply with two numbers has mixed two snapshots."""
-    stopped, replies = threading.Event(), list[Reply]()
+    replies, snapshots = list[Reply](), set[str]()
 
-    def edit() -> None:
-        for number in range(20):
+    def edit() -> int:
+        for number in count():
             replacement = folder / ".day.new"
             replacement.write_text(f"# Morning\n\nThe day is {number}.\n\n# Evening\n\nThe day is {number}.\n")
             replacement.rename(folder / "day.md")
             time.sleep(0.2)
-        stopped.set()
+            if len(snapshots) > 3:
+                return number
+        raise AssertionError
 
-    thread = threading.Thread(target=edit)
-    thread.start()
-    while not stopped.is_set():
-        replies.append(watched.ask(Query("the day is", top_k=2, documents=("day.md", "apples.txt"))))
-    thread.join()
+    with ThreadPoolExecutor(1) as pool:
+        editing = pool.submit(edit)
+        while not editing.done():
+            replies.append(watched.ask(Query("the day is", top_k=2, documents=("day.md", "apples.txt"))))
+            snapshots.add(replies[-1].snapshot)
+        last = editing.result()
     numbers = [{re.sub(r"\D", "", hit.passage.text) for hit in r.hits if hit.title == "Morning"} for r in replies]
     assert max(map(len, numbers)) == 1
-    assert len({reply.snapshot for reply in replies}) > 2
-    within(lambda: "19" in watched.ask(Query("the day is", 1)).hits[0].passage.text)
+    wait_for(lambda: f"The day is {last}." in watched.ask(Query("the day is", 1)).hits[0].passage.text)
     assert len(Snapshots(settings.indexes, settings.name).ids()) <= settings.keep_snapshots + 1
 
 
@@ -105,7 +109,7 @@ def test_what_changed_while_nobody_watched_is_found_at_the_start(
         return found(service, "quinces yellow") == "quinces.txt"
 
     try:
-        within(is_found)
+        wait_for(is_found)
     finally:
         stopped.set()
         thread.join()
@@ -117,9 +121,9 @@ def test_a_folder_that_is_replaced_is_watched_on(watched: Service, folder: Path)
     (new / "quinces.txt").write_text("Quinces are yellow.\n")
     folder.rename(folder.with_name("old"))
     new.rename(folder)
-    within(lambda: found(watched, "quinces yellow") == "quinces.txt", 15.0)
+    wait_for(lambda: found(watched, "quinces yellow") == "quinces.txt")
     (folder / "medlars.txt").write_text("Medlars are brown.\n")
-    within(lambda: found(watched, "medlars brown") == "medlars.txt")
+    wait_for(lambda: found(watched, "medlars brown") == "medlars.txt")
 
 
 def test_a_file_that_is_replaced_by_renaming_is_watched_on(settings: Settings, folder: Path, build: Build) -> None:
@@ -134,7 +138,7 @@ def test_a_file_that_is_replaced_by_renaming_is_watched_on(settings: Settings, f
             replacement = folder / "apples.new"
             replacement.write_text(f"Apples are {colour}.\n")
             replacement.rename(file)
-            within(lambda colour=colour: service.reload() or colour in _first(service))  # type: ignore[misc]
+            wait_for(lambda colour=colour: service.reload() or colour in _first(service))  # type: ignore[misc]
     finally:
         stopped.set()
         thread.join()
@@ -152,21 +156,23 @@ def test_documents_are_split_as_they_were_whatever_the_server_is_set_to(settings
 
 
 def test_embeddings_that_only_old_snapshots_used_are_forgotten(settings: Settings, folder: Path, build: Build) -> None:
-    build()
+    before = build().manifest.id
     few = settings.model_copy(update={"keep_snapshots": 1})
     stopped = threading.Event()
     (folder / "apples.txt").write_text("Oranges need sun.\n")
     thread = threading.Thread(target=watch, args=(few, HashingEncoder, stopped))
     thread.start()
     try:
-        within(lambda: _embeddings(few) == _windows(few) and "Oranges" in _texts(few))
+        wait_for(lambda: Snapshots(few.indexes, few.name).current() != before)
+        assert "Oranges" in _texts(few)
+        wait_for(lambda: _embeddings(few) == _windows(few))
     finally:
         stopped.set()
         thread.join()
 
 
 def _embeddings(settings: Settings) -> int:
-    connection = sqlite3.connect(settings.indexes / settings.name / CACHE_FILE)
+    connection = sqlite3.connect(settings.indexes / settings.name / CACHE_FILE, AT_MOST)
     try:
         (count,) = connection.execute("SELECT count(*) FROM embeddings").fetchone()
         return int(count)
@@ -216,10 +222,10 @@ def test_when_other_paths_are_indexed_meanwhile_those_are_watched(
     other = tmp_path / "other"
     other.mkdir()
     (other / "quinces.txt").write_text("Quinces are yellow.\n")
-    within(lambda: not _busy(build, other))
+    wait_for(lambda: not _busy(build, other))
     (folder / "apples.txt").write_text("Apples are crisp.\n")
     (other / "medlars.txt").write_text("Medlars are brown.\n")
-    within(lambda: found(watched, "medlars brown") == "medlars.txt")
+    wait_for(lambda: found(watched, "medlars brown") == "medlars.txt")
     assert {document.id for document in watched.collection().documents} == {"quinces.txt", "medlars.txt"}
 
 

@@ -17,6 +17,7 @@ from qa.settings import Settings
 from qa.snapshots import Snapshots
 from qa.watching import watch
 from tests.conftest import Build, Recorder, hashing_encoder
+from tests.waiting import AT_MOST
 
 pytestmark = pytest.mark.server
 
@@ -62,16 +63,15 @@ def test_killed_twenty_times_under_steady_edits(settings: Settings, tmp_path: Pa
         process = context.Process(target=watch_for_ever, args=(settings, started))
         process.start()
         # However long a busy machine takes to import what is needed.
-        assert started.wait(60)
+        assert started.wait(AT_MOST)
         before = Snapshots(settings.indexes, settings.name).current()
-        until, at_last = time.monotonic() + chance.uniform(2.0, 4.0), time.monotonic() + 60
+        until, at_last = time.monotonic() + chance.uniform(2.0, 4.0), time.monotonic() + AT_MOST
         version = 1000 * (kill + 1)
         # Some live until they have published, however busy the machine is; the others are killed wherever they are.
         while time.monotonic() < until or (
-            kill % 3 == 0
-            and time.monotonic() < at_last
-            and Snapshots(settings.indexes, settings.name).current() == before
+            kill % 3 == 0 and Snapshots(settings.indexes, settings.name).current() == before
         ):
+            assert time.monotonic() < at_last
             version += 1
             name = chance.choice(names)
             written[name].add(write(folder, name, version))
@@ -82,6 +82,6 @@ def test_killed_twenty_times_under_steady_edits(settings: Settings, tmp_path: Pa
         assert set(texts) == set(names)
         assert all(text in written[name] for name, text in texts.items())
         seen.add(Snapshots(settings.indexes, settings.name).current())
-    assert len(seen) > KILLS // 4, "hardly an update was published between the kills"
+    assert len(seen) >= KILLS // 3, "hardly an update was published between the kills"
     update(settings, [folder], Recorder(), make=hashing_encoder)
     assert indexed(settings) == {name: (folder / name).read_text() for name in names}

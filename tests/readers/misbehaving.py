@@ -48,7 +48,8 @@ def _exit(_: Source) -> None:
     sys.exit(3)
 
 
-def _hang(_: Source) -> None:
+def _hang(source: Source) -> None:
+    source.path.with_name("hanging").touch()
     # Within one call of C code that holds the interpreter's lock.
     re.match(r"(a+)+$", "a" * 60 + "b")
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from time import perf_counter
+from time import thread_time
 
 import pytest
 
@@ -178,9 +178,10 @@ def test_encodings(tmp_path: Path, page: str, encoding: str) -> None:
     ids=lambda page: page[:12],
 )
 def test_hostile_pages_take_linear_time(tmp_path: Path, page: str) -> None:
-    started = perf_counter()
+    # Of the processor, which a busy machine gives whenever it does; what grows by the square takes hours of it.
+    started = thread_time()
     _read(tmp_path, f"{_WORDS}{page}")
-    assert perf_counter() - started < 10
+    assert thread_time() - started < 30
 
 
 def test_what_is_nested_too_deep_is_still_read(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from qa.web.batching import Batcher
 from qa.web.caching import ReplyCache
 from qa.web.monitoring import Monitoring
 from qa.web.options import Options
+from tests.waiting import AT_MOST, wait_for
 from tests.web.conftest import FakeService
 
 
@@ -30,7 +31,7 @@ class SlowService(FakeService):
 
     def ask_many(self, queries: Sequence[Query]) -> list[Reply | QAError]:
         self.begun.release()
-        assert self.go.wait(30)
+        assert self.go.wait(AT_MOST)
         return super().ask_many(queries)
 
 
@@ -48,10 +49,9 @@ def test_past_the_queue_a_client_is_told_when_to_come_back() -> None:
         for number, thread in enumerate(threads):
             thread.start()
             if number < 2:
-                assert service.begun.acquire(timeout=30)
+                assert service.begun.acquire(timeout=AT_MOST)
         asking: Asking = client.app.state.asking  # type: ignore[attr-defined]
-        while not asking.batcher.is_full():
-            pass
+        wait_for(asking.batcher.is_full)
         # Not even read: what is sent is no JSON.
         refused = client.post("/v1/ask", content=b"{", headers={"Content-Type": "application/json"})
         assert (refused.status_code, refused.json()["type"]) == (503, "urn:qa:problem:overloaded")

@@ -12,6 +12,7 @@ from qa.errors import NotReady, Overloaded, QAError, QueryError
 from qa.types import Query, Reply
 from qa.web.batching import Batcher, Outcome
 from qa.web.monitoring import Monitoring
+from tests.waiting import AT_MOST
 
 
 class Answerer:
@@ -28,7 +29,7 @@ class Answerer:
         questions = [query.question for query in queries]
         self.batches.append(questions)
         self.threads.add(threading.current_thread().name)
-        assert self.go.wait(30)
+        assert self.go.wait(AT_MOST)
         if self.failure is not None:
             raise self.failure
         if "poison" in questions:
@@ -37,11 +38,9 @@ class Answerer:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(2000):
-        if condition():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("it did not happen within ten seconds")
+    async with asyncio.timeout(AT_MOST):
+        while not condition():
+            await asyncio.sleep(0.005)
 
 
 def batcher(answer: Answerer, most_waiting: int = 64, largest: int = 4, workers: int = 1) -> Batcher:
@@ -225,7 +224,12 @@ def test_many_at_once_through_two_workers_are_each_answered_once() -> None:
                 question = f"{name} {n}"
                 assert said(await asked(queue, question)[0]) == question
 
-        await asyncio.gather(*(client(name) for name in range(32)))
+        # Until all wait: the batches that follow are full ones.
+        answer.go.clear()
+        clients = asyncio.gather(*(client(name) for name in range(32)))
+        await until(lambda: queue.waiting + sum(map(len, answer.batches)) == 32)
+        answer.go.set()
+        await clients
 
     run(test)
     every = [question for batch in answer.batches for question in batch]

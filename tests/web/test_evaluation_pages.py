@@ -151,7 +151,7 @@ def test_from_elsewhere_nothing_is_taken_and_nothing_is_listed(evaluations: Fake
     other = client_of(evaluations, "192.0.2.7")
     assert client_of(evaluations).get("/evaluate").text.count(ID) == 1
     shown = page(other, "/evaluate")
-    assert "only for clients on the server's own machine" in shown.text("main")
+    assert "only for clients on the server's own machine, which this browser is not on" in shown.text("main")
     assert shown.all("form") == []
     assert ID not in other.get("/evaluate").text
     assert other.post("/evaluate", files={"file": ("a.jsonl", QUESTION)}).status_code == 403
@@ -161,7 +161,9 @@ def test_from_elsewhere_nothing_is_taken_and_nothing_is_listed(evaluations: Fake
 def test_with_keys_the_page_says_that_one_is_needed(evaluations: FakeEvaluations) -> None:
     client = client_of(evaluations, keys=KEYS)
     shown = page(client, "/evaluate")
-    assert "takes a key with the scope admin" in shown.text("main")
+    told = shown.text("main")
+    assert "This server has keys, so this page takes no file and lists no evaluation" in told
+    assert "a key with the scope admin" in told
     assert shown.all("form") == []
     assert client.post("/evaluate", files={"file": ("a.jsonl", QUESTION)}).status_code == 401
 

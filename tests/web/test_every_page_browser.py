@@ -25,6 +25,9 @@ def page(request: pytest.FixtureRequest, visiting: Visiting, site: Site) -> Page
     shown = PAGES[request.param]
     shown.prepare(site)
     visit = visiting(site.address)
+    if shown.cookie:
+        name, _, value = shown.cookie.partition("=")
+        visit.context.add_cookies([{"name": name, "value": value, "url": site.address}])
     visit.open(shown.path, shown.status)
     for summary in visit.page.locator("summary").all()[:2]:
         summary.click()

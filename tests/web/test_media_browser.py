@@ -21,7 +21,11 @@ def test_what_is_highlighted_is_seen_in_forced_colours(visiting: Visiting, site:
     assert page.locator("mark").first.evaluate(ground) != page.locator("body").evaluate(ground)
 
 
-def test_nothing_moves_for_whoever_wants_less_motion(visiting: Visiting, site: Site) -> None:
+def test_nothing_moves_for_whoever_wants_less_motion(
+    visiting: Visiting, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The page does not load anew while it is looked at.
+    monkeypatch.setattr("qa.web.pages.RETRY_SECONDS", 600)
     site.service.current = LOADING
     moving = "element => getComputedStyle(element, '::before').animationName"
     for wish, name in (("reduce", "none"), ("no-preference", "slide")):

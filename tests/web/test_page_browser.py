@@ -174,6 +174,9 @@ def test_a_passage_is_judged(visiting: Visiting, site: Site, options: Options) -
     page.get_by_role("button", name=re.compile("This does not ?: passage 1")).click()
     expect(page.get_by_role("status")).to_contain_text("this does not answer the question")
     expect(page.get_by_role("article")).to_have_count(5)
+    page.reload()
+    expect(page.get_by_role("article")).to_have_count(5)
+    expect(page.get_by_role("status")).to_have_count(0)
     (line,) = site.feedback.read_text().splitlines()
     assert json.loads(line)["question"] == QUESTION
 

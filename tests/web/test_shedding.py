@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -14,10 +14,13 @@ from fastapi import FastAPI
 
 from qa.web.app import create_app
 from qa.web.options import Options
+from tests.waiting import AT_MOST, wait_for
 from tests.web.test_asking import SlowService
-from tests.web.uvicorn_server import KEEP_ALIVE, serving
+from tests.web.uvicorn_server import serving
 
 Address = tuple[str, int]
+# Seconds that a connection may rest.
+KEEP_ALIVE = 1
 
 
 @pytest.fixture
@@ -33,12 +36,12 @@ def app(service: SlowService) -> FastAPI:
 @contextmanager
 def filled(app: FastAPI, service: SlowService) -> Iterator[Address]:
     """A server whose two workers and whose queue are taken, until ``service.go`` is set."""
-    with serving(app) as address:
+    with serving(app, keep_alive=KEEP_ALIVE) as address:
         askers = [threading.Thread(target=get, args=(address, "/v1/ask?q=ferry")) for _ in range(3)]
         for number, asker in enumerate(askers):
             asker.start()
             if number < 2:
-                assert service.begun.acquire(timeout=30)
+                assert service.begun.acquire(timeout=AT_MOST)
         wait_for(app.state.asking.batcher.is_full)
         yield address
         service.go.set()
@@ -52,20 +55,13 @@ def full(app: FastAPI, service: SlowService) -> Iterator[Address]:
         yield address
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.005)
-
-
 def get(address: Address, target: str) -> list[tuple[int, dict[str, str], bytes]]:
     return talk(address, f"GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
 
 
 def talk(address: Address, request: bytes) -> list[tuple[int, dict[str, str], bytes]]:
     """What comes back until the server closes: status, headers and body of each response."""
-    with socket.create_connection(address, timeout=30) as connection:
+    with socket.create_connection(address, timeout=AT_MOST) as connection:
         connection.sendall(request)
         received = b""
         while block := connection.recv(65_536):
@@ -152,7 +148,7 @@ def test_a_refusal_does_not_end_the_request_behind_it(full: Address, app: FastAP
 def test_one_that_sends_and_does_not_read_is_cut_off(full: Address) -> None:
     # More than both ends' buffers hold; were it all answered, it would be gigabytes.
     flood = b"GET /v1/ask?q=ferry HTTP/1.1\r\nHost: a\r\n\r\n" * 1_000_000
-    with socket.create_connection(full, timeout=30) as connection, pytest.raises(ConnectionError):
+    with socket.create_connection(full, timeout=AT_MOST) as connection, pytest.raises(ConnectionError):
         connection.sendall(flood)
 
 

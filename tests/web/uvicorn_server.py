@@ -13,12 +13,12 @@ from fastapi import FastAPI
 
 from qa.web.protocol import BoundedProtocol
 
-# Seconds that a connection may rest: uvicorn's default is 5.
-KEEP_ALIVE = 1
-
 
 @contextmanager
-def serving(app: FastAPI) -> Iterator[tuple[str, int]]:
+def serving(app: FastAPI, keep_alive: int = 600) -> Iterator[tuple[str, int]]:
+    """``keep_alive``: seconds that a connection may rest. A client that takes longer than that to send its next request
+    may find it closed; so no test does, unless that is what it tests.
+    """
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     server = uvicorn.Server(
@@ -28,7 +28,7 @@ def serving(app: FastAPI) -> Iterator[tuple[str, int]]:
             log_config=None,
             access_log=False,
             forwarded_allow_ips="127.0.0.1",
-            timeout_keep_alive=KEEP_ALIVE,
+            timeout_keep_alive=keep_alive,
         )
     )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

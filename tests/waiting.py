@@ -1,0 +1,17 @@
+"""Waiting for what is to happen, and never for a time in which it should have."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+# Seconds, against hanging alone: however busy the machine is, it has come about by then.
+AT_MOST = 120.0
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Until ``condition`` gives something true. Fails where it never does."""
+    deadline = time.monotonic() + AT_MOST
+    while not condition():
+        assert time.monotonic() < deadline, f"it did not come about within {AT_MOST:g} seconds"
+        time.sleep(0.01)

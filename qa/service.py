@@ -53,14 +53,24 @@ class Service:
 
     Args:
         snapshot: serve this one, whichever is the active one.
+        is_calibrated: read the calibration; without it answers have no confidence. What fits one does without, because
+            the one that there is may be what cannot be read.
     """
 
-    def __init__(self, settings: Settings, make: EncoderFactory = make_encoder, *, snapshot: str | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        make: EncoderFactory = make_encoder,
+        *,
+        snapshot: str | None = None,
+        is_calibrated: bool = True,
+    ) -> None:
         self.limits = Limits(settings.max_question_chars, settings.max_top_k, settings.max_batch)
         self._settings = settings
         self._snapshots = Snapshots(settings.indexes, settings.name)
         self._make_encoder = make
         self._pinned = snapshot
+        self._is_calibrated = is_calibrated
         self._reloading = threading.Lock()
         self._making = threading.Lock()
         self._encoder: Encoder | None = None
@@ -87,7 +97,7 @@ class Service:
             calibrated = _version_of(self._snapshots.folder / CALIBRATION_FILE)
             if self._retriever is not None and self._retriever.index.manifest.id == current:
                 if calibrated != self._calibrated:
-                    self._calibrations = load_calibrations(self._snapshots.folder, self.encoder().fingerprint)
+                    self._calibrations = self._read_calibrations(self.encoder())
                     self._calibrated = calibrated
                     self._revision += 1
                     log.info("calibration loaded", index=self._settings.name)
@@ -98,7 +108,7 @@ class Service:
             try:
                 # Refuses a snapshot of another model before seconds are spent on loading this one.
                 retriever = Retriever(index, encoder, self.limits, self._reranker(), self._settings.rerank_budget_ms)
-                calibrations = load_calibrations(self._snapshots.folder, encoder.fingerprint)
+                calibrations = self._read_calibrations(encoder)
                 encoder.load()
                 self._reader()
             except BaseException:
@@ -108,6 +118,11 @@ class Service:
             self._calibrated = calibrated
             self._revision += 1
             return True
+
+    def _read_calibrations(self, encoder: Encoder) -> Calibrations:
+        if not self._is_calibrated:
+            return Calibrations((), {})
+        return load_calibrations(self._snapshots.folder, encoder.fingerprint)
 
     def encoder(self) -> Encoder:
         """The one encoder of this process, made at the first call; its weights are loaded when they are needed.

@@ -136,7 +136,7 @@ class Finder:
 
 @pytest.mark.parametrize("wanted", ["7,000", "Qassim al-Maliki"])
 def test_a_reader_chooses_the_span(seeded: Service, monkeypatch: pytest.MonkeyPatch, wanted: str) -> None:
-    monkeypatch.setattr(seeded, "_answer_reader", Finder(wanted))
+    monkeypatch.setattr("qa.models.make_answer_reader", lambda settings, *, threads: Finder(wanted))
     reply = seeded.ask(Query(FIGHTERS))
     require_spans(seeded, reply)
     assert reply.answer is not None
@@ -145,7 +145,7 @@ def test_a_reader_chooses_the_span(seeded: Service, monkeypatch: pytest.MonkeyPa
 
 def test_where_the_reader_finds_nothing_a_sentence_answers(seeded: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     without = seeded.ask(Query(FIGHTERS)).answer
-    monkeypatch.setattr(seeded, "_answer_reader", Finder("no such words"))
+    monkeypatch.setattr("qa.models.make_answer_reader", lambda settings, *, threads: Finder("no such words"))
     found = seeded.ask(Query(FIGHTERS)).answer
     assert without is not None
     assert found is not None

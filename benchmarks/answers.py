@@ -84,8 +84,8 @@ def ask(service: Service, name: str, part: Part, mode: Mode) -> list[Asked]:
     return asked
 
 
-def open_set(name: str) -> Service:
-    service = Service(index_withheld(name))
+def open_set(name: str, *, is_calibrated: bool = True) -> Service:
+    service = Service(index_withheld(name), is_calibrated=is_calibrated)
     service.reload()
     return service
 
@@ -96,7 +96,7 @@ def fit_default() -> None:
     fitted_on = []
     encoder = None
     for name in SETS:
-        service = open_set(name)
+        service = open_set(name, is_calibrated=False)
         encoder = service.encoder().fingerprint
         for mode in MODES:
             asked = ask(service, name, "tune", mode)

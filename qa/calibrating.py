@@ -38,6 +38,8 @@ MODES: tuple[Mode, ...] = ("hybrid", "dense", "lexical")
 # Right and wrong answers that a regression takes at least, and for each of its features.
 _LEAST = 10
 _LEAST_EACH = 5
+# Signals are told apart between these quantiles of what was fitted to: a collection may lie far outside.
+_BOUNDS = (0.01, 0.99)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +108,23 @@ def fit(regime: str, found: Sequence[Example], base: Model | None = None) -> Mod
 
 def _regression(regime: str, fitted: Sequence[Example]) -> Model:
     values = np.array([each.signals.values for each in fitted])
+    lows, highs = np.quantile(values, _BOUNDS, axis=0)
+    values = values.clip(lows, highs)
     means, scales = values.mean(axis=0), values.std(axis=0)
     # What never varies tells nothing, such as a cosine where no embeddings were compared.
-    names = [name for name, scale in zip(SIGNALS, scales, strict=True) if scale > 1e-9]
-    columns = [SIGNALS.index(name) for name in names]
+    columns = [column for column, scale in enumerate(scales) if scale > 1e-9]
     scaled = (values[:, columns] - means[columns]) / scales[columns]
     weights, intercept = _logistic(scaled, [each.right for each in fitted])
     features = tuple(
-        Feature(name, float(means[column]), float(scales[column]), weight)
-        for name, column, weight in zip(names, columns, weights, strict=True)
+        Feature(
+            SIGNALS[column],
+            low=float(lows[column]),
+            high=float(highs[column]),
+            mean=float(means[column]),
+            scale=float(scales[column]),
+            weight=weight,
+        )
+        for column, weight in zip(columns, weights, strict=True)
     )
     return Model(regime, len(fitted), intercept, features, (), _NOT_MEASURED)
 
@@ -180,7 +190,7 @@ def calibrate_index(
         QuestionFileError, IndexNotFound: as an evaluation does.
     """
     judged = judge(settings, questions, Options())
-    service = Service(settings, make, snapshot=judged.inputs.snapshot)
+    service = Service(settings, make, snapshot=judged.inputs.snapshot, is_calibrated=False)
     service.reload()
     held_out = alternating([question.id for question in judged.questions])
     reads = "+reader" if settings.reader else ""

@@ -22,7 +22,7 @@ from qa.risk_control import Promise
 from qa.signals import SIGNALS, SIGNALS_VERSION, Signals
 from qa.types import Leg, Query
 
-FORMAT = 1
+FORMAT = 2
 CALIBRATION_FILE = "calibration.json"
 SHIPPED = Path(__file__).parent / "calibrations" / "default.json"
 # The errors for which thresholds are learned.
@@ -33,12 +33,20 @@ _DECIDES = ("weights", "architecture", "tokenizer", "modules", "prompts", "windo
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """A signal as the regression takes it: ``weight * (value - mean) / scale``."""
+    """A signal as the regression takes it: ``weight * (value - mean) / scale``, with a value below ``low`` or above
+    ``high`` taken as that, because nothing was fitted to what lies outside.
+    """
 
     name: str
+    low: float
+    high: float
     mean: float
     scale: float
     weight: float
+
+    def part(self, value: float) -> float:
+        """What the signal adds to the logit."""
+        return self.weight * (min(max(value, self.low), self.high) - self.mean) / self.scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +77,7 @@ class Model:
     def confidence(self, signals: Signals) -> float:
         """The probability that the answer is right."""
         values = dict(zip(SIGNALS, signals.values, strict=True))
-        logit = self.intercept + sum(f.weight * (values[f.name] - f.mean) / f.scale for f in self.features)
+        logit = self.intercept + sum(feature.part(values[feature.name]) for feature in self.features)
         return 1 / (1 + math.exp(-logit)) if logit > -500 else 0.0
 
     def promise(self, max_error: float) -> Promise | None:
@@ -134,8 +142,10 @@ class Calibration:
 
 def _model_of(content: Mapping[str, Any]) -> Model:
     features = tuple(Feature(**each) for each in content["features"])
-    numbers = [content["intercept"], *(n for f in features for n in (f.mean, f.scale, f.weight))]
-    if not all(isinstance(n, int | float) and math.isfinite(n) for n in numbers) or any(f.scale <= 0 for f in features):
+    numbers = [content["intercept"], *(n for f in features for n in (f.low, f.high, f.mean, f.scale, f.weight))]
+    if not all(isinstance(n, int | float) and math.isfinite(n) for n in numbers) or any(
+        f.scale <= 0 or f.low > f.high for f in features
+    ):
         raise ValueError("a number of its regression is wrong")
     if unknown := {feature.name for feature in features} - set(SIGNALS):
         raise ValueError(f"it knows signals that do not exist: {', '.join(sorted(unknown))}")

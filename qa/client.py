@@ -38,7 +38,8 @@ from qa.client_calls import (
 )
 from qa.errors import RequestRefused
 from qa.types import Mode
-from qa.web.schemas import AskResponse, DocumentResponse, DocumentsResponse, ReadyResponse
+from qa.web.document_schemas import DocumentResponse, DocumentsResponse
+from qa.web.schemas import AskResponse, ReadyResponse
 
 
 class Client:

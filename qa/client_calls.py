@@ -14,12 +14,11 @@ from pydantic import BaseModel, ValidationError
 
 from qa.errors import RequestRefused, ServerUnreachable
 from qa.types import Mode
+from qa.web.document_schemas import DocumentResponse, DocumentsResponse
 from qa.web.schemas import (
     AskResponse,
     BatchResponse,
     BatchSuccess,
-    DocumentResponse,
-    DocumentsResponse,
     ProblemDetails,
     ReadyResponse,
 )

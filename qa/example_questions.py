@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
+
+import structlog
 
 from qa.errors import QAError, QuestionFileError
 from qa.index import Index
 from qa.question_files import parse_questions
 from qa.source_files import SourceFiles
 from qa.types import Limits, Query, Reply
+
+log = structlog.get_logger(__name__)
 
 # Beside the documents, in any format of ``qa evaluate`` that is JSON lines.
 QUESTIONS_FILE = "questions.jsonl"
@@ -41,6 +46,31 @@ def example_questions(
     replies = ask_many([Query(question) for question in tried])
     answered = [reply.question for reply in replies if isinstance(reply, Reply) and _has_answer(reply)]
     return tuple(answered[:MOST])
+
+
+class Examples:
+    """Questions found once for whatever is served. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._known: tuple[int, tuple[str, ...]] = (-1, ())
+        self._finding = threading.Lock()
+
+    def of(self, revision: int, find: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
+        """What ``find`` gives for what is served as ``revision``; nothing while it looks, or where it fails."""
+        known, found = self._known
+        if known == revision:
+            return found
+        # Whoever comes meanwhile gets the page without them.
+        if not self._finding.acquire(blocking=False):
+            return ()
+        try:
+            self._known = revision, find()
+            return self._known[1]
+        except Exception as error:  # an ornament: no page fails for it
+            log.warning("no example questions were found", exc_info=error)
+            return ()
+        finally:
+            self._finding.release()
 
 
 def _has_answer(reply: Reply) -> bool:

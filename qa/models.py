@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -57,6 +58,47 @@ def make_answer_reader(settings: Settings, *, threads: int) -> AnswerReader | No
     from qa.encoders.answer_reader import TransformersAnswerReader
 
     return TransformersAnswerReader(locate_answer_reader(settings.reader), threads=settings.threads or threads)
+
+
+class Models:
+    """The models of one process, each made once, at the first call. Thread-safe."""
+
+    def __init__(self, settings: Settings, make: EncoderFactory = make_encoder) -> None:
+        self._settings = settings
+        self._make_encoder = make
+        self._making = threading.Lock()
+        self._encoder: Encoder | None = None
+        self._reranker: Reranker | None = None
+        self._answer_reader: AnswerReader | None = None
+
+    def encoder(self) -> Encoder:
+        """Not loaded: its weights are when they are needed.
+
+        Raises:
+            EncoderError: the model is not there.
+        """
+        with self._making:
+            if self._encoder is None:
+                self._encoder = self._make_encoder(self._settings, threads=1)
+            return self._encoder
+
+    def reranker(self) -> Reranker | None:
+        """Loaded; ``None`` where the settings name none. Raises EncoderError."""
+        with self._making:
+            if self._reranker is None:
+                self._reranker = make_reranker(self._settings, threads=1)
+                if self._reranker is not None:
+                    self._reranker.load()
+            return self._reranker
+
+    def answer_reader(self) -> AnswerReader | None:
+        """Loaded; ``None`` where the settings name none. Raises EncoderError."""
+        with self._making:
+            if self._answer_reader is None:
+                self._answer_reader = make_answer_reader(self._settings, threads=1)
+                if self._answer_reader is not None:
+                    self._answer_reader.load()
+            return self._answer_reader
 
 
 def _runtime(settings: Settings, threads: int) -> Runtime:

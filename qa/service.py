@@ -14,16 +14,15 @@ from qa.calibration import CALIBRATION_FILE, Calibrations, load_calibrations
 from qa.citing import Citer, Citers
 from qa.errors import (
     NotReady,
-    QAError,
     QueryError,
-    SnapshotError,
 )
-from qa.example_questions import example_questions
-from qa.models import EncoderFactory, make_answer_reader, make_encoder, make_reranker
-from qa.protocols import AnswerReader, Encoder, Reranker
+from qa.example_questions import Examples, example_questions
+from qa.following import follow, log_failure
+from qa.models import EncoderFactory, Models, make_encoder
+from qa.protocols import Encoder
 from qa.retriever import Retriever
 from qa.sentence_scoring import DEPTH
-from qa.serving_states import public_reason, to_do
+from qa.serving_states import public_reason
 from qa.settings import Settings
 from qa.snapshots import Snapshots
 from qa.source_files import Original
@@ -41,10 +40,6 @@ from qa.types import (
 
 log = structlog.get_logger(__name__)
 
-# Seconds between two looks at which snapshot is current, and before a failure that may pass is met again.
-_FOLLOW_EVERY = 1.0
-_RETRY_EVERY = 10.0
-
 
 class Service:
     """One index, served. Thread-safe: a request works on the snapshot that was active when it came in.
@@ -53,25 +48,30 @@ class Service:
 
     Args:
         snapshot: serve this one, whichever is the active one.
+        is_calibrated: read the calibration; without it answers have no confidence. What fits one does without, because
+            the one that there is may be what cannot be read.
     """
 
-    def __init__(self, settings: Settings, make: EncoderFactory = make_encoder, *, snapshot: str | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        make: EncoderFactory = make_encoder,
+        *,
+        snapshot: str | None = None,
+        is_calibrated: bool = True,
+    ) -> None:
         self.limits = Limits(settings.max_question_chars, settings.max_top_k, settings.max_batch)
         self._settings = settings
         self._snapshots = Snapshots(settings.indexes, settings.name)
-        self._make_encoder = make
+        self._models = Models(settings, make)
         self._pinned = snapshot
+        self._is_calibrated = is_calibrated
         self._reloading = threading.Lock()
-        self._making = threading.Lock()
-        self._encoder: Encoder | None = None
-        self._cross_encoder: Reranker | None = None
-        self._answer_reader: AnswerReader | None = None
         self._retriever: Retriever | None = None
         self._calibrations = Calibrations((), {})
         self._calibrated: tuple[int, ...] = ()
         self._revision = 0
-        self._examples: tuple[int, tuple[str, ...]] = (-1, ())
-        self._finding_examples = threading.Lock()
+        self._examples = Examples()
         self._citers = Citers(self._snapshots)
         self._problem: tuple[str, str] | None = ("loading", "the snapshot and its model are being loaded")
         self._logged = ""
@@ -87,7 +87,7 @@ class Service:
             calibrated = _version_of(self._snapshots.folder / CALIBRATION_FILE)
             if self._retriever is not None and self._retriever.index.manifest.id == current:
                 if calibrated != self._calibrated:
-                    self._calibrations = load_calibrations(self._snapshots.folder, self.encoder().fingerprint)
+                    self._calibrations = self._read_calibrations(self.encoder())
                     self._calibrated = calibrated
                     self._revision += 1
                     log.info("calibration loaded", index=self._settings.name)
@@ -97,10 +97,12 @@ class Service:
             index = self._snapshots.open(current)
             try:
                 # Refuses a snapshot of another model before seconds are spent on loading this one.
-                retriever = Retriever(index, encoder, self.limits, self._reranker(), self._settings.rerank_budget_ms)
-                calibrations = load_calibrations(self._snapshots.folder, encoder.fingerprint)
+                retriever = Retriever(
+                    index, encoder, self.limits, self._models.reranker(), self._settings.rerank_budget_ms
+                )
+                calibrations = self._read_calibrations(encoder)
                 encoder.load()
-                self._reader()
+                self._models.answer_reader()
             except BaseException:
                 index.close()
                 raise
@@ -109,34 +111,14 @@ class Service:
             self._revision += 1
             return True
 
+    def _read_calibrations(self, encoder: Encoder) -> Calibrations:
+        if not self._is_calibrated:
+            return Calibrations((), {})
+        return load_calibrations(self._snapshots.folder, encoder.fingerprint)
+
     def encoder(self) -> Encoder:
-        """The one encoder of this process, made at the first call; its weights are loaded when they are needed.
-
-        Raises:
-            EncoderError: the model is not there.
-        """
-        with self._making:
-            if self._encoder is None:
-                self._encoder = self._make_encoder(self._settings, threads=1)
-            return self._encoder
-
-    def _reranker(self) -> Reranker | None:
-        """The one re-ranker of this process, loaded at the first call; ``None`` where the settings name none."""
-        with self._making:
-            if self._cross_encoder is None:
-                self._cross_encoder = make_reranker(self._settings, threads=1)
-                if self._cross_encoder is not None:
-                    self._cross_encoder.load()
-            return self._cross_encoder
-
-    def _reader(self) -> AnswerReader | None:
-        """The one answer reader of this process, loaded at the first call; ``None`` where the settings name none."""
-        with self._making:
-            if self._answer_reader is None:
-                self._answer_reader = make_answer_reader(self._settings, threads=1)
-                if self._answer_reader is not None:
-                    self._answer_reader.load()
-            return self._answer_reader
+        """The one encoder of this process; its weights are loaded when they are needed. Raises EncoderError."""
+        return self._models.encoder()
 
     @contextmanager
     def pinned(self, snapshot: str) -> Iterator[Service]:
@@ -146,8 +128,8 @@ class Service:
             SnapshotError: the snapshot is not there any more, or cannot be used.
             EncoderError: the model cannot be used.
         """
-        other = Service(self._settings, lambda settings, *, threads: self.encoder(), snapshot=snapshot)
-        other._cross_encoder, other._answer_reader = self._reranker(), self._reader()
+        other = Service(self._settings, snapshot=snapshot)
+        other._models = self._models
         served = self._retriever
         if served is not None and served.index.manifest.id == snapshot:
             other._retriever, other._problem, other._calibrations = served, None, self._calibrations
@@ -167,39 +149,18 @@ class Service:
                 retriever.index.close()
 
     def follow(self, stopped: threading.Event, on_ready: Callable[[State], None]) -> None:
-        """Load what is current, now and whenever it changes, until ``stopped``. Runs in a thread of its own.
+        """Serve what is current, now and whenever it changes, until ``stopped``. Runs in a thread of its own."""
 
-        A snapshot that is refused or damaged is not tried again before another is current; whatever else goes wrong may
-        pass, and is tried again.
-        """
-        refused: str | None = None
-        while not stopped.is_set():
-            wait = _FOLLOW_EVERY
-            try:
-                if self._snapshots.current() != refused:
-                    refused = None
-                    if self.reload():
-                        on_ready(self.state())
-            except SnapshotError as error:
-                refused = self._snapshots.current_or_none()
-                self._failed(error)
-            except Exception as error:  # whatever it is: what was served before is served on, and this goes on too
-                wait = _RETRY_EVERY
-                self._failed(error)
-            stopped.wait(wait)
+        def load() -> None:
+            if self.reload():
+                on_ready(self.state())
+
+        follow(self._snapshots, load, self._failed, stopped)
 
     def _failed(self, error: Exception) -> None:
         if str(error) != self._logged:
             self._logged = str(error)
-            unforeseen = None if isinstance(error, QAError | OSError) else error
-            log.error(
-                "snapshot not loaded",
-                index=self._settings.name,
-                state=public_reason(error)[0],
-                reason=str(error),
-                to_do=to_do(error),
-                exc_info=unforeseen,
-            )
+            log_failure(self._settings.name, error)
         self._problem = public_reason(error)
 
     def state(self) -> State:
@@ -246,7 +207,8 @@ class Service:
 
     def _answerer(self, retriever: Retriever) -> Answerer:
         cite = self._citer_of(retriever).cite
-        return Answerer(retriever.index, cite, self._calibrations, self._settings.max_error, self._answer_reader)
+        reader = self._models.answer_reader()
+        return Answerer(retriever.index, cite, self._calibrations, self._settings.max_error, reader)
 
     def examples(self) -> tuple[str, ...]:
         """A few questions that are answered; found once for whatever is served, and none until they are.
@@ -255,22 +217,12 @@ class Service:
             NotReady: nothing is served.
         """
         retriever, revision = self._ready(), self._revision
-        known, found = self._examples
-        if known == revision:
-            return found
-        # Whoever comes meanwhile gets the page without them.
-        if not self._finding_examples.acquire(blocking=False):
-            return ()
-        try:
+
+        def find() -> tuple[str, ...]:
             sources = self._citer_of(retriever).sources
-            found = example_questions(retriever.index, sources, self.limits, self.ask_many)
-            self._examples = revision, found
-        except Exception as error:  # an ornament: no page fails for it
-            log.warning("no example questions were found", exc_info=error)
-            return ()
-        finally:
-            self._finding_examples.release()
-        return found
+            return example_questions(retriever.index, sources, self.limits, self.ask_many)
+
+        return self._examples.of(revision, find)
 
     def collection(self) -> Collection:
         """Raises NotReady."""

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from qa.answer_types import answer_types
 from qa.calibrating import MODES
 from qa.disagreement import differs, value
+from qa.errors import QueryError
 from qa.indexing import SilentListener, update
 from qa.phrases import PHRASES, phrases
 from qa.protocols import Reading
@@ -94,6 +95,26 @@ def test_documents_that_agree_are_no_alternatives(settings: Settings, build: Bui
     assert "1,300 metres" in texts
 
 
+def test_whoever_says_the_same_does_not_make_an_answer_less_sure(
+    settings: Settings, build: Build, tmp_path: Path
+) -> None:
+    def share(*texts: str) -> float:
+        for at, text in enumerate(texts):
+            (tmp_path / f"{at}.txt").write_text(text, encoding="utf-8")
+        build(*(tmp_path / f"{at}.txt" for at in range(len(texts))))
+        service = Service(settings, make=hashing_encoder)
+        service.reload()
+        (guess,) = service.guess_many([Query("Who keeps the bridge over the river?")])
+        assert not isinstance(guess, QueryError)
+        assert guess.signals is not None
+        return guess.signals.share
+
+    says, again = "The bridge over the river is kept by monks.", "The bridge over the  river is kept by MONKS."
+    other = "The bridge over the river is kept by nobody."
+    assert share(says) == share(says, again) == 1
+    assert 0.2 < share(says, other) < 0.8 < share(says, "Nobody came for the harvest.")
+
+
 class Finder:
     """Reads as one that is sure of whatever it looks for."""
 
@@ -115,7 +136,7 @@ class Finder:
 
 @pytest.mark.parametrize("wanted", ["7,000", "Qassim al-Maliki"])
 def test_a_reader_chooses_the_span(seeded: Service, monkeypatch: pytest.MonkeyPatch, wanted: str) -> None:
-    monkeypatch.setattr(seeded, "_answer_reader", Finder(wanted))
+    monkeypatch.setattr("qa.models.make_answer_reader", lambda settings, *, threads: Finder(wanted))
     reply = seeded.ask(Query(FIGHTERS))
     require_spans(seeded, reply)
     assert reply.answer is not None
@@ -124,7 +145,7 @@ def test_a_reader_chooses_the_span(seeded: Service, monkeypatch: pytest.MonkeyPa
 
 def test_where_the_reader_finds_nothing_a_sentence_answers(seeded: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     without = seeded.ask(Query(FIGHTERS)).answer
-    monkeypatch.setattr(seeded, "_answer_reader", Finder("no such words"))
+    monkeypatch.setattr("qa.models.make_answer_reader", lambda settings, *, threads: Finder("no such words"))
     found = seeded.ask(Query(FIGHTERS)).answer
     assert without is not None
     assert found is not None

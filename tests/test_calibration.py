@@ -84,6 +84,14 @@ def test_a_fitted_model_tells_right_from_wrong_and_is_calibrated() -> None:
     assert model.promise(0.001) is None
 
 
+def test_what_lies_far_outside_what_was_fitted_counts_as_its_edge() -> None:
+    """Such as a collection of near-copies, whose best cosine stands out twice as far as in any collection fitted to."""
+    model = fit("hybrid", drawn(2000))
+    usual = drawn(1, seed=3)[0].signals
+    edge, beyond, far = (model.confidence(replace(usual, beyond=value)) for value in (1.0, 2.0, 31.0))
+    assert beyond == far == pytest.approx(edge, abs=0.01)
+
+
 def test_with_few_questions_the_base_is_rescaled() -> None:
     base = fit("hybrid", drawn(2000))
     model = fit("hybrid", drawn(80, seed=5), base)
@@ -201,6 +209,8 @@ def test_the_command_writes_it_beside_the_index(settings: Settings, build: Build
         for at in range(48)
     ]
     path.write_text("\n".join(map(json.dumps, asked)), encoding="utf-8")
+    # One of an older program, which no service would take.
+    (settings.indexes / settings.name / CALIBRATION_FILE).write_text('{"format": 0}', encoding="utf-8")
     written, calibration = calibrate_index(settings, load_questions(path), hashing_encoder)
     assert written == settings.indexes / settings.name / CALIBRATION_FILE
     assert Calibration.read(written) == calibration

@@ -16,6 +16,7 @@ from qa.errors import DocumentNotFound, QAError
 from qa.types import Query, Reply
 from qa.web import requests, schemas
 from qa.web.asking import Asking
+from qa.web.document_schemas import DocumentResponse, DocumentsResponse
 from qa.web.handlers import of_service
 from qa.web.monitoring import MEDIA_TYPE, Monitoring
 from qa.web.openapi import problems
@@ -114,9 +115,9 @@ async def ask_many(
     summary="What is indexed, and the ingestion report",
     responses=problems(503),
 )
-def list_documents(service: Service) -> schemas.DocumentsResponse:
+def list_documents(service: Service) -> DocumentsResponse:
     """Every indexed document, and what became of every file: read, partly read, skipped or failed, and why."""
-    return schemas.DocumentsResponse.of(service.collection())
+    return DocumentsResponse.of(service.collection())
 
 
 def verify_citation(
@@ -161,7 +162,7 @@ def get_document(
     id: Annotated[str, Path(description="The document's id: a path with `/`, written as it is.")],
     service: Service,
     request: Request,
-) -> schemas.DocumentResponse:
+) -> DocumentResponse:
     """The text that every `start` and `end` counts in, so that anyone can check `text[start:end]`.
 
     They count Unicode code points from 0, as Python does; in JavaScript, index `Array.from(text)`.
@@ -170,7 +171,7 @@ def get_document(
     if not request.scope["path"].endswith(f"/{id}"):
         raise DocumentNotFound(f"no indexed document has the id {shown(request.scope['path'])!r}")
     try:
-        return schemas.DocumentResponse.of(service.document(id))
+        return DocumentResponse.of(service.document(id))
     except DocumentNotFound:
         cited = id.removesuffix("/verify")
         if cited == id:

@@ -89,8 +89,8 @@ def create_app(
     # The server's protocol asks it too, and saves a full queue all that comes after.
     app.state.refusals = Refusals(batcher, monitoring)
     app.include_router(api.router)
+    app.state.evaluations = evaluations
     if evaluations is not None:
-        app.state.evaluations = evaluations
         app.state.needs_key = bool(options.keys)
         app.include_router(evaluating.router)
         # Before the page of one evaluation, whose address it would be.

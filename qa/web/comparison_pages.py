@@ -40,6 +40,7 @@ def _page(request: Request, evaluations: Evaluations, a: str, b: str) -> Respons
     compared = evaluations.compare(a, b)
     headers = {"Refresh": str(REFRESH_SECONDS)} if compared.status == "computing" else None
     return render(
+        request,
         "comparison.html",
         service.state(),
         headers=headers,

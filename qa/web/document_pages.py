@@ -107,10 +107,10 @@ async def documents_page(
     """A page of the ingestion report. The parameters are told by the page's own links."""
     service: AskService = request.app.state.service
     view = parse(status, sort, order, page)
-    return await run_in_threadpool(_render, service, view)
+    return await run_in_threadpool(_render, request, service, view)
 
 
-def _render(service: AskService, view: View) -> Response:
+def _render(request: Request, service: AskService, view: View) -> Response:
     collection = service.collection()
     rows = rows_of(collection)
     counts = Counter(row.file.status for row in rows)
@@ -120,6 +120,7 @@ def _render(service: AskService, view: View) -> Response:
     view = view.at(min(view.page, last))
     first = (view.page - 1) * FILES_ON_A_PAGE
     return render(
+        request,
         "documents.html",
         service.state(),
         view=view,

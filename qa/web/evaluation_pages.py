@@ -13,6 +13,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.responses import RedirectResponse, Response
 
 from qa.errors import Fault, QuestionFileError
+from qa.web.addresses import MODES
 from qa.web.evaluating import REFRESH_SECONDS, Running, may_run, too_many
 from qa.web.evaluation_schemas import AskingParameters
 from qa.web.ports import AskService, Evaluations
@@ -26,7 +27,6 @@ router = APIRouter(include_in_schema=False)
 
 FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".json": "squad"}
 _DIGITS = 9
-MODES = {"hybrid": "meaning and words", "dense": "meaning alone", "lexical": "words alone"}
 
 
 @router.get(PATH)
@@ -60,7 +60,17 @@ async def evaluation_page(id: str, request: Request, evaluations: Running) -> Re
     # A header and not a meta element, which would go on reloading in a page that somebody saved.
     headers = None if job.is_over else {"Refresh": str(REFRESH_SECONDS)}
     service: AskService = request.app.state.service
-    return render("evaluation.html", service.state(), headers=headers, job=job, may_run=may_run(request))
+    return render(request, "evaluation.html", service.state(), headers=headers, job=job, may_run=may_run(request))
+
+
+@router.get(f"{PATH}/{{id}}/cancel")
+def ask_back(id: str, request: Request, evaluations: Running) -> Response:
+    """Whether it is meant: what is gone is gone. A page of its own, as that of the evaluation loads anew by itself."""
+    if not may_run(request):
+        detail = "Evaluations are cancelled and removed by clients on the server's own machine, or with a key."
+        raise ProblemError(Problem("forbidden", 403, detail))
+    service: AskService = request.app.state.service
+    return render(request, "removing.html", service.state(), job=evaluations.get(id))
 
 
 @router.post(f"{PATH}/{{id}}/cancel")
@@ -81,6 +91,7 @@ def _page(
     service: AskService = request.app.state.service
     allowed = may_run(request)
     return render(
+        request,
         "evaluate.html",
         service.state(),
         422 if faults or wrong else 200,
@@ -91,7 +102,6 @@ def _page(
         faults=[str(fault) for fault in faults[:MOST_FAULTS]],
         more=max(0, len(faults) - MOST_FAULTS),
         accepted=",".join(FORMATS),
-        modes=MODES,
         given={"mode": "hybrid", "top_k": min(AskingParameters().top_k, service.limits.top_k), **(given or {})},
         wrong=wrong or {},
         most_passages=service.limits.top_k,

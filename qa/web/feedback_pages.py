@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
-from urllib.parse import urlencode
 
 import structlog
 from fastapi import APIRouter, Form, Request
-from pydantic import BaseModel
+from pydantic import ConfigDict
 from starlette.responses import RedirectResponse, Response
 
 from qa.errors import StorageError
 from qa.feedback import FeedbackFile, quoted
 from qa.store_schema import text_sha256
 from qa.types import Query
+from qa.web.addresses import asking_address
 from qa.web.ports import AskService
 from qa.web.problems import FieldError, Problem, ProblemError, invalid
+from qa.web.requests import AskParameters
 from qa.web.validation import check
 
 PATH = "/feedback"
 # A passage is shorter, and so is an answer.
 LONGEST = 5_000
+# Says once, on the page that follows, what was kept.
+COOKIE = "noted"
+THANKED_SECONDS = 60
 
 log = structlog.get_logger(__name__)
 router = APIRouter(include_in_schema=False)
 
 
-class Judgment(BaseModel):
-    """The fields of the form. ``shown`` is the SHA-256 of the text that was judged: it may be another by now."""
+class Judgment(AskParameters):
+    """The fields of the form, those of the question among them.
 
-    q: str
+    ``shown`` is the SHA-256 of the text that was judged: it may be another by now.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
     document: str
     start: int
     end: int
@@ -42,7 +50,8 @@ def judge(request: Request, judgment: Annotated[Judgment, Form()]) -> Response:
     """Keep what was said of a span, whose text is the index's and never the client's; then show the question again."""
     service: AskService = request.app.state.service
     start, end = judgment.start, judgment.end
-    errors = check(Query(judgment.q), service.limits, "q")
+    query = judgment.query()
+    errors = check(query, service.limits, "q")
     if end - start > LONGEST:
         message = f"end lies {end - start:,} characters behind start; at most {LONGEST:,} can be judged."
         errors = (*errors, FieldError("end", message))
@@ -60,4 +69,17 @@ def judge(request: Request, judgment: Annotated[Judgment, Form()]) -> Response:
         log.error("judgment cannot be kept", reason=str(error))
         raise
     # What a person sees next can be loaded anew without judging again.
-    return RedirectResponse(f"/?{urlencode({'q': judgment.q, 'noted': judgment.verdict}, errors='replace')}", 303)
+    response = RedirectResponse(asking_address(query), 303)
+    # And not in its address, by which whoever it was sent to would be thanked too.
+    response.set_cookie(COOKIE, f"{judgment.verdict}-{_short(query)}", THANKED_SECONDS, httponly=True, samesite="lax")
+    return response
+
+
+def noted(request: Request, query: Query) -> str:
+    """The verdict on a passage of this question that was kept since the page before, or nothing."""
+    verdict, _, asked = request.cookies.get(COOKIE, "").partition("-")
+    return verdict if asked == _short(query) else ""
+
+
+def _short(query: Query) -> str:
+    return text_sha256(query.question)[:16]

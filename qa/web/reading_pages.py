@@ -9,16 +9,17 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
 from qa.errors import NotReady, Overloaded, QueryError
 from qa.marking import Mark, Piece, pieces
 from qa.types import Document, Hit, Span
 from qa.types import Query as Asked
+from qa.web.addresses import read_query, reading_address
 from qa.web.originals import original_address
 from qa.web.ports import AskService
-from qa.web.rendering import reading_address, render
-from qa.web.validation import check
+from qa.web.rendering import render
 
 # Characters shown at once: a book of many megabytes would stop a browser.
 WINDOW = 20_000
@@ -49,29 +50,34 @@ async def read(
     id: str,
     start: Annotated[int, Query(ge=0)] = 0,
     end: Annotated[int, Query(ge=0)] = 0,
-    q: str = "",
 ) -> Response:
-    """The text around ``[start, end)``, or from ``start`` on where that is empty or lies outside."""
+    """The text around ``[start, end)``, or from ``start`` on where that is empty or lies outside.
+
+    The other parameters are those of the ask page, for the way back to it and to the passages before and after.
+    """
     service: AskService = request.app.state.service
     found = await run_in_threadpool(service.document, id)
-    before, after = await _neighbours(request, service, id, start, q)
-    return await run_in_threadpool(_page, request, found.document, Span(start, end), q, before, after)
+    asked = [(name, value) for name, value in request.query_params.multi_items() if name not in ("start", "end")]
+    query, errors = read_query(QueryParams(asked), service.limits)
+    before, after = (None, None) if errors else await _neighbours(request, id, start, query)
+    return await run_in_threadpool(_page, request, found.document, Span(start, end), query, before, after)
 
 
 def _page(
-    request: Request, document: Document, asked: Span, question: str, before: Neighbour | None, after: Neighbour | None
+    request: Request, document: Document, asked: Span, query: Asked, before: Neighbour | None, after: Neighbour | None
 ) -> Response:
     service: AskService = request.app.state.service
     id, length = document.id, len(document.text)
     shown = window(document, min(asked.start, max(length - 1, 0)))
     return render(
+        request,
         "document.html",
         service.state(),
         document=document,
         blocks=blocks(document, shown, asked if asked.start < asked.end <= length else None),
-        question=question,
-        above=_further(id, max(shown.start - 3 * WINDOW // 4, 0), question) if shown.start else None,
-        below=_further(id, shown.end, question) if shown.end < length else None,
+        query=query,
+        above=_further(id, max(shown.start - 3 * WINDOW // 4, 0), query) if shown.start else None,
+        below=_further(id, shown.end, query) if shown.end < length else None,
         part=shown,
         before=before,
         after=after,
@@ -83,8 +89,8 @@ def _has_original(request: Request, service: AskService, id: str) -> bool:
     return request.app.state.originals and service.source_status(id) == "verified"
 
 
-def _further(id: str, start: int, question: str) -> str:
-    return reading_address(id, start, start, question).removesuffix("#span")
+def _further(id: str, start: int, query: Asked) -> str:
+    return reading_address(id, start, start, query).removesuffix("#span")
 
 
 def window(document: Document, at: int) -> Span:
@@ -116,12 +122,9 @@ def blocks(document: Document, shown: Span, span: Span | None) -> list[Block]:
     return found
 
 
-async def _neighbours(
-    request: Request, service: AskService, id: str, start: int, question: str
-) -> tuple[Neighbour | None, Neighbour | None]:
+async def _neighbours(request: Request, id: str, start: int, query: Asked) -> tuple[Neighbour | None, Neighbour | None]:
     """The passages ranked before and after the one that holds ``start``, for the same question."""
-    query = Asked(question)
-    if not question or check(query, service.limits):
+    if not query.question:
         return None, None
     try:
         reply = await request.app.state.asking.ask(query, request)
@@ -129,14 +132,14 @@ async def _neighbours(
         return None, None
     holds = [hit.passage.document == id and hit.passage.start <= start < hit.passage.end for hit in reply.hits]
     if True not in holds:
-        return None, (_neighbour(reply.hits[0], question) if reply.hits else None)
+        return None, (_neighbour(reply.hits[0], query) if reply.hits else None)
     at = holds.index(True)
     return (
-        _neighbour(reply.hits[at - 1], question) if at else None,
-        _neighbour(reply.hits[at + 1], question) if at + 1 < len(reply.hits) else None,
+        _neighbour(reply.hits[at - 1], query) if at else None,
+        _neighbour(reply.hits[at + 1], query) if at + 1 < len(reply.hits) else None,
     )
 
 
-def _neighbour(hit: Hit, question: str) -> Neighbour:
+def _neighbour(hit: Hit, query: Asked) -> Neighbour:
     place = hit.highlights[0] if hit.highlights else Span(hit.passage.start, hit.passage.end)
-    return Neighbour(hit.rank, reading_address(hit.passage.document, place.start, place.end, question))
+    return Neighbour(hit.rank, reading_address(hit.passage.document, place.start, place.end, query))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import quote, urlencode
 
 import jinja2
+from starlette.requests import Request
 from starlette.responses import Response
 
 from qa.answer_words import sureness
@@ -15,6 +15,7 @@ from qa.marking import Mark, Piece, pieces
 from qa.store_schema import text_sha256
 from qa.types import Answer, Hit, State
 from qa.visible_text import plain, visible
+from qa.web.addresses import MODES, asking_address, chosen, json_address, reading_address
 
 FOLDER = Path(__file__).parent
 HTML = "text/html; charset=utf-8"
@@ -23,26 +24,17 @@ DOUBTFUL = 0.3
 
 
 def render(
+    request: Request,
     template: str,
     state: State | None,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
     **values: object,
 ) -> Response:
-    html = _templates.get_template(template).render(state=state, **values)
+    evaluates = request.app.state.evaluations is not None
+    html = _templates.get_template(template).render(state=state, evaluates=evaluates, **values)
     # What a file name or a document holds is not always valid Unicode; a page shows what it can of it.
     return Response(html.encode(errors="replace"), status, headers, HTML)
-
-
-def json_address(document: str) -> str:
-    return "/v1/documents/" + quote(document, errors="replace")
-
-
-def reading_address(document: str, start: int, end: int, question: str = "") -> str:
-    """Of the page that shows a span in its place; the fragment has the browser go to it."""
-    asked = {"q": question} if question else {}
-    query = urlencode({"start": start, "end": end, **asked}, errors="replace")
-    return f"/documents/{quote(document, errors='replace')}?{query}#span"
 
 
 def _marked(hit: Hit, answer: Answer | None) -> Sequence[Piece]:
@@ -105,9 +97,11 @@ def _environment() -> jinja2.Environment:
         sureness=sureness,
         marked=_marked,
         in_sentence=_in_sentence,
+        chosen=chosen,
     )
-    environment.globals["reading_address"] = reading_address
-    environment.globals["doubtful"] = DOUBTFUL
+    environment.globals.update(
+        asking_address=asking_address, reading_address=reading_address, doubtful=DOUBTFUL, modes=MODES
+    )
     return environment
 
 

@@ -87,6 +87,8 @@ _OTHER = ("invalid-request", "{name} is not valid.")
 def _explain(error: Any, fields: Sequence[str]) -> FieldError:
     name = _name(error["loc"])
     code, sentence = _KINDS.get(error["type"], _OTHER)
+    if code == "mode-unknown" and name != "mode":
+        code = "invalid-request"
     if (code, name) == ("missing-field", BODY):
         sentence = "The body is missing; send a JSON object; known fields: {fields}."
     message = sentence.format(name=name, hint=_hint(name, fields), fields=", ".join(fields), **error.get("ctx", {}))

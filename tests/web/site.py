@@ -13,6 +13,7 @@ import pytest
 from qa.errors import Fault
 from qa.evaluation_comparisons import Compared
 from qa.evaluation_jobs import Job
+from qa.store_schema import text_sha256
 from qa.types import Answer, Collection, DocumentSummary, FileReport
 from qa.web.app import create_app
 from qa.web.options import Options
@@ -25,6 +26,7 @@ from tests.web.uvicorn_server import serving
 
 QUESTION = "When does the ferry leave?"
 ASKED = f"/?q={quote(QUESTION)}"
+OTHERWISE = f"{ASKED}&mode=lexical&rerank=true&top_k=4&documents=notes/*&documents=*{'long' * 20}*&sections=Cross*"
 IN_PLACE = f"{ADDRESS}?start={NOON}&end={NOON + 4}&q={quote(QUESTION)}#span"
 OPTIONS = {"mode": "dense", "top_k": 20, "rerank": False}
 COMPARED = f"/evaluate/compare?a={ID}&b={ID}"
@@ -91,6 +93,7 @@ class Shown:
     path: str
     prepare: Callable[[Site], object] = lambda site: None
     status: int = 200
+    cookie: str = ""
 
 
 def _failing(site: Site) -> None:
@@ -134,7 +137,9 @@ PAGES = {
     "refused": Shown(ASKED, lambda site: setattr(site.service, "answer", _UNSURE)),
     "unanswered": Shown(ASKED),
     "right-to-left": Shown(f"/?q={quote('تفتح المكتبة')}"),
-    "thanked": Shown(f"{ASKED}&noted=yes", lambda site: site.answer()),
+    "thanked": Shown(ASKED, lambda site: site.answer(), cookie="noted=yes-" + text_sha256(QUESTION)[:16]),
+    "asked-otherwise": Shown(OTHERWISE, lambda site: site.answer()),
+    "asked-wrongly": Shown(f"{ASKED}&top_k=0&mode=lexical", status=422),
     "blank": Shown("/?q=%20", status=422),
     "too-long": Shown(f"/?q={'x' * 201}", status=422),
     "nothing-found": Shown(ASKED, _without_passages),
@@ -148,6 +153,7 @@ PAGES = {
     "evaluation-queued": Shown(f"/evaluate/{ID}", lambda site: site.job("queued")),
     "evaluation-asking": Shown(f"/evaluate/{ID}", lambda site: site.job("asking", questions=5, asked=2)),
     "evaluation-done": Shown(f"/evaluate/{ID}", lambda site: site.job("done", questions=5, asked=5)),
+    "evaluation-removing": Shown(f"/evaluate/{ID}/cancel", lambda site: site.job("done")),
     "evaluation-failed": Shown(
         f"/evaluate/{ID}", lambda site: site.job("failed", detail="a quote is nowhere", faults=_FAULTS)
     ),

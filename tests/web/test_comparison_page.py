@@ -95,6 +95,18 @@ def test_the_numbers_and_the_verdict(client: TestClient, evaluations: FakeEvalua
     assert "sha256-" in opened.headers["content-security-policy"]
 
 
+def test_how_each_of_the_two_was_asked(client: TestClient, evaluations: FakeEvaluations) -> None:
+    assert evaluations.job is not None
+    asked = {"mode": "lexical", "top_k": 1, "rerank": True}
+    before, after = evaluations.job, replace(evaluations.job, id="0" * 32, options=asked)
+    kept = {job.id: job for job in (before, after)}
+    evaluations.get = kept.__getitem__  # type: ignore[assignment]
+    shown = page(client, f"/evaluate/compare?a={before.id}&b={after.id}")
+    first, second = (" ".join(text.split()) for text in shown.texts["dd"])
+    assert ", meaning and words, 20 passages, snapshot" in first
+    assert ", words alone, 1 passage, re-ranked, snapshot" in second
+
+
 def test_why_it_failed(client: TestClient, evaluations: FakeEvaluations) -> None:
     evaluations.compared = Compared("failed", detail="the two runs have no question in common")
     shown = page(client, ADDRESS)

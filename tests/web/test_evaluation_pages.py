@@ -113,6 +113,39 @@ def test_one_that_failed_says_why(client: TestClient, evaluations: FakeEvaluatio
     assert "A quote is nowhere." in page(client, f"/evaluate/{ID}").text("main")
 
 
+@pytest.mark.parametrize(
+    ("status", "verb", "told"),
+    [("done", "Remove", "nothing brings them back"), ("asking", "Cancel", "nothing of it is kept")],
+)
+def test_it_is_asked_back_before_anything_is_gone(
+    client: TestClient, evaluations: FakeEvaluations, status: str, verb: str, told: str
+) -> None:
+    upload(client, "a.jsonl", QUESTION)
+    assert evaluations.job is not None
+    evaluations.job = replace(evaluations.job, status=status)  # type: ignore[arg-type]
+    address = f"/evaluate/{ID}/cancel"
+    shown = page(client, f"/evaluate/{ID}")
+    assert shown.all("form") == []
+    assert verb in shown.texts["a"]
+    assert address in [a["href"] for a in shown.all("a")]
+
+    asked = page(client, address)
+    assert asked.text("h1") == f"{verb} a.jsonl?"
+    assert told in asked.text("main")
+    # It waits for an answer, and does not load anew.
+    assert "refresh" not in client.get(address).headers
+    assert asked.all("form") == [{"action": address, "method": "post"}]
+    assert f"/evaluate/{ID}" in [a["href"] for a in asked.all("a")]
+    assert evaluations.job is not None
+
+
+def test_whoever_may_not_remove_it_is_not_asked(client: TestClient, evaluations: FakeEvaluations) -> None:
+    upload(client, "a.jsonl", QUESTION)
+    page(client_of(evaluations, "192.0.2.7"), f"/evaluate/{ID}/cancel", 403)
+    page(client_of(evaluations, keys=KEYS), f"/evaluate/{ID}/cancel", 403)
+    page(client, f"/evaluate/{'1' * 32}/cancel", 404)
+
+
 def test_cancelled(client: TestClient, evaluations: FakeEvaluations) -> None:
     upload(client, "a.jsonl", QUESTION)
     gone = client.post(f"/evaluate/{ID}/cancel")
@@ -151,7 +184,7 @@ def test_from_elsewhere_nothing_is_taken_and_nothing_is_listed(evaluations: Fake
     other = client_of(evaluations, "192.0.2.7")
     assert client_of(evaluations).get("/evaluate").text.count(ID) == 1
     shown = page(other, "/evaluate")
-    assert "only for clients on the server's own machine" in shown.text("main")
+    assert "only for clients on the server's own machine, which this browser is not on" in shown.text("main")
     assert shown.all("form") == []
     assert ID not in other.get("/evaluate").text
     assert other.post("/evaluate", files={"file": ("a.jsonl", QUESTION)}).status_code == 403
@@ -161,7 +194,9 @@ def test_from_elsewhere_nothing_is_taken_and_nothing_is_listed(evaluations: Fake
 def test_with_keys_the_page_says_that_one_is_needed(evaluations: FakeEvaluations) -> None:
     client = client_of(evaluations, keys=KEYS)
     shown = page(client, "/evaluate")
-    assert "takes a key with the scope admin" in shown.text("main")
+    told = shown.text("main")
+    assert "This server has keys, so this page takes no file and lists no evaluation" in told
+    assert "a key with the scope admin" in told
     assert shown.all("form") == []
     assert client.post("/evaluate", files={"file": ("a.jsonl", QUESTION)}).status_code == 401
 

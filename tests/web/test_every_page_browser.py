@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.browsing import Visiting
 from tests.web.site import PAGES, WIDTHS, Site
@@ -25,6 +25,9 @@ def page(request: pytest.FixtureRequest, visiting: Visiting, site: Site) -> Page
     shown = PAGES[request.param]
     shown.prepare(site)
     visit = visiting(site.address)
+    if shown.cookie:
+        name, _, value = shown.cookie.partition("=")
+        visit.context.add_cookies([{"name": name, "value": value, "url": site.address}])
     visit.open(shown.path, shown.status)
     for summary in visit.page.locator("summary").all()[:2]:
         summary.click()
@@ -48,6 +51,32 @@ def test_nothing_scrolls_sideways_or_is_cut_off(page: Page) -> None:
             page.set_viewport_size({"width": width, "height": 700})
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             assert page.evaluate(OUTSIDE, width) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "rows"), [("documents", 5, 102), ("documents-failed", 5, 5), ("compared", 7, 3)]
+)
+def test_tables_fit_every_width_and_stay_tables(
+    visiting: Visiting, site: Site, name: str, columns: int, rows: int
+) -> None:
+    PAGES[name].prepare(site)
+    visit = visiting(site.address)
+    visit.open(PAGES[name].path)
+    table = visit.page.get_by_role("table")
+    for width in WIDTHS:
+        visit.page.set_viewport_size({"width": width, "height": 700})
+        assert visit.page.locator(".wide").evaluate("wide => wide.scrollWidth <= wide.clientWidth"), width
+        # As a screen reader is told of it, cards or not.
+        assert table.get_by_role("row").count() == rows
+        assert table.get_by_role("columnheader").count() == columns
+        assert table.get_by_role("row").nth(1).get_by_role("cell").count() == columns - 1
+    # In a card every number has the name of its column, which is said once.
+    visit.page.set_viewport_size({"width": 320, "height": 700})
+    numbers = table.locator("tbody tr").first.locator(".number")
+    for number in numbers.all():
+        said = number.evaluate("cell => getComputedStyle(cell, '::before').content")
+        assert (number.get_attribute("data-label") or "?") in said
+        expect(number).to_have_accessible_name(number.inner_text())
 
 
 # Whatever shows text ends within the window, unless it stands in what scrolls by itself or is for screen readers alone.

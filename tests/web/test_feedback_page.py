@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from starlette.testclient import TestClient
@@ -62,6 +63,27 @@ def test_answer_and_passages_are_judged_by_a_form(client: TestClient, service: F
     assert thanked.all("input")[0]["value"] == QUESTION
 
 
+def test_thanks_are_said_once_and_by_no_address(client: TestClient) -> None:
+    sent = client.post("/feedback", data={**FORM, "verdict": "no"})
+    assert parse_qs(urlsplit(sent.headers["location"]).query) == {"q": [QUESTION]}
+    assert "httponly" in sent.headers["set-cookie"].lower()
+    assert "Thank you" not in page(client, "/?q=something+else").text("main")
+    assert "this does not answer the question" in page(client, sent.headers["location"]).text("main")
+    assert "Thank you" not in page(client, sent.headers["location"]).text("main")
+    client.cookies.set("noted", "yes")
+    assert "Thank you" not in page(client, f"/?q={QUESTION}").text("main")
+
+
+def test_how_it_was_asked_is_kept(client: TestClient) -> None:
+    shown = page(client, f"/?q={QUESTION}&mode=lexical&documents=notes/*&top_k=1")
+    fields = [(str(e["name"]), str(e["value"])) for e in shown.all("input")[4:] if e["type"] == "hidden"]
+    assert ("mode", "lexical") in fields
+    sent = client.post("/feedback", data={**dict(fields), "verdict": "yes"})
+    assert parse_qs(urlsplit(sent.headers["location"]).query) == {
+        "q": [QUESTION], "mode": ["lexical"], "documents": ["notes/*"], "top_k": ["1"],
+    }  # fmt: skip
+
+
 def test_the_text_is_that_of_the_index(client: TestClient, path: Path) -> None:
     assert client.post("/feedback", data={**FORM, "quote": "made up", "text": "made up"}).status_code == 303
     assert "made up" not in path.read_text()
@@ -90,6 +112,12 @@ def test_what_is_wrong_is_told_and_nothing_is_kept(
     assert refused.status_code == status
     assert named in refused.json()["detail"]
     assert not path.exists()
+
+
+def test_a_verdict_that_is_none_is_no_mode_of_search(client: TestClient) -> None:
+    refused = client.post("/feedback", data={**FORM, "verdict": "perhaps"}).json()
+    assert (refused["type"], refused["title"]) == ("urn:qa:problem:invalid-request", "The request is not valid")
+    assert refused["errors"] == [{"field": "verdict", "message": "verdict can only be 'yes' or 'no'."}]
 
 
 def test_a_field_that_is_missing_is_named(client: TestClient) -> None:

@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 from starlette.testclient import TestClient
 
-from qa.web import examples, requests, schemas
+from qa.web import document_schemas, examples, requests, schemas
 from qa.web.app import create_app
 from qa.web.keys import Key
 from qa.web.options import Options
@@ -86,8 +86,8 @@ def test_the_limits_of_this_service_are_shown(document: dict[str, Any]) -> None:
         (schemas.AskResponse, examples.RESPONSE),
         (schemas.BatchResponse, examples.BATCH_RESPONSE),
         (schemas.ProblemDetails, examples.PROBLEM),
-        (schemas.DocumentsResponse, examples.DOCUMENTS),
-        (schemas.DocumentResponse, examples.DOCUMENT),
+        (document_schemas.DocumentsResponse, examples.DOCUMENTS),
+        (document_schemas.DocumentResponse, examples.DOCUMENT),
         (schemas.ReadyResponse, examples.READY),
     ],
 )

@@ -155,7 +155,7 @@ def test_loading_says_so_and_tries_again(client: TestClient, service: FakeServic
     assert shown.text("h1") == "Loading"
     assert "The snapshot and its model are being loaded." in shown.text("main")
     assert shown.text("q") == "a & b"
-    assert "/?q=a%20%26%20b" in [a["href"] for a in shown.all("a")]
+    assert "/?q=a+%26+b" in [a["href"] for a in shown.all("a")]
 
 
 def test_refused_says_why_and_does_not_pretend_to_load(client: TestClient, service: FakeService) -> None:
@@ -178,6 +178,33 @@ def test_it_becomes_unready_between_two_looks() -> None:
 def test_nothing_found(client: TestClient, service: FakeService) -> None:
     service.empty = True
     assert page(client, "/?q=a").text("h2") == "No passage was found"
+
+
+def test_a_problem_is_told_under_the_name_of_the_index(client: TestClient, service: FakeService) -> None:
+    assert page(client, "/nothing", 404).text("header").startswith("qa harbour")
+    service.failure = RuntimeError("secret")
+    assert page(client, "/?q=a", 500).text("header").startswith("qa harbour")
+
+
+def test_a_problem_is_told_though_nothing_works(client: TestClient, service: FakeService) -> None:
+    def broken() -> State:
+        raise RuntimeError("secret")
+
+    service.state = broken  # type: ignore[method-assign]
+    shown = page(client, "/documents", 500)
+    assert shown.text("h1") == "The server failed"
+    assert "harbour" not in shown.text("header")
+
+
+def test_evaluations_are_linked_only_where_there_are_any(
+    client: TestClient, service: FakeService, tmp_path: Path
+) -> None:
+    evaluating = TestClient(create_app(service, FakeEvaluations(tmp_path)))
+    for address, status in (("/", 200), ("/documents", 200), ("/nothing", 404)):
+        links = [a["href"] for a in page(client, address, status).all("a")]
+        assert "/evaluate" not in links
+        assert "/documents" in links
+        assert "/evaluate" in [a["href"] for a in page(evaluating, address, status).all("a")]
 
 
 def test_a_person_is_told_on_a_page_what_a_program_is_told_in_json(client: TestClient, service: FakeService) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections import Counter
@@ -150,8 +151,10 @@ def _entry(path: Path, id: str, inside: Path) -> Source | FileReport:
     try:
         if path.is_symlink() and (reason := _unfollowed(path, inside)):
             return FileReport(id, "skipped", reason)
-    except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError before Python 3.13
+    except OSError as error:
         return _unreachable(id, "the link: ", error)
+    except RuntimeError:  # of Python before 3.13, whose text holds the whole path
+        return _unreachable(id, "the link: ", OSError(errno.ELOOP, os.strerror(errno.ELOOP)))
     return _file(path, id)
 
 

@@ -12,7 +12,7 @@ from starlette.datastructures import QueryParams
 from qa.types import Limits, Query
 from qa.web.problems import FieldError
 from qa.web.requests import AskParameters
-from qa.web.validation import check, explain
+from qa.web.validation import check, explain, nearest
 
 _NAMES = tuple(AskParameters.model_fields)
 _DEFAULTS = Query("")
@@ -22,12 +22,15 @@ MODES = {"hybrid": "meaning and words", "dense": "meaning alone", "lexical": "wo
 def read_query(parameters: QueryParams, limits: Limits) -> tuple[Query, tuple[FieldError, ...]]:
     """The question of an address, which takes what ``GET /v1/ask`` takes, and what is wrong with it.
 
+    A name that is nearly one of those is wrong; others are passed over, as mail programs and networks add them to what
+    is shared, and other pages have their own.
     What is wrong with a parameter other than the question leaves the query as if it had not been there: whoever asks
     on from there meets the mistake once.
     """
     given = {
         name: parameters.getlist(name) if name in ("documents", "sections") else value
         for name, value in {"q": "", **parameters}.items()
+        if nearest(name, _NAMES)
     }
     errors: tuple[FieldError, ...] = ()
     try:

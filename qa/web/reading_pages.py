@@ -9,7 +9,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
 from qa.errors import NotReady, Overloaded, QueryError
@@ -57,8 +56,7 @@ async def read(
     """
     service: AskService = request.app.state.service
     found = await run_in_threadpool(service.document, id)
-    asked = [(name, value) for name, value in request.query_params.multi_items() if name not in ("start", "end")]
-    query, errors = read_query(QueryParams(asked), service.limits)
+    query, errors = read_query(request.query_params, service.limits)
     before, after = (None, None) if errors else await _neighbours(request, id, start, query)
     return await run_in_threadpool(_page, request, found.document, Span(start, end), query, before, after)
 

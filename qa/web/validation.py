@@ -106,5 +106,10 @@ def _name(location: Sequence[str | int]) -> str:
 
 
 def _hint(name: str, fields: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, fields, n=1, cutoff=0.65)
-    return f"; did you mean {near[0]}?" if near else "."
+    near = nearest(name, fields)
+    return f"; did you mean {near}?" if near else "."
+
+
+def nearest(name: str, fields: Sequence[str]) -> str | None:
+    """The field that somebody who wrote ``name`` may have meant."""
+    return next(iter(difflib.get_close_matches(name, fields, n=1, cutoff=0.65)), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from qa.encoders.compiled_files import MODELS_FOLDER
 from qa.encoders.model_files import locate, locate_answer_reader, locate_reranker
@@ -13,6 +13,9 @@ from qa.settings import Settings
 
 if TYPE_CHECKING:
     from qa.encoders.choice import Runtime
+
+
+_Loadable = TypeVar("_Loadable", Reranker, AnswerReader)
 
 
 class EncoderFactory(Protocol):
@@ -68,8 +71,9 @@ class Models:
         self._make_encoder = make
         self._making = threading.Lock()
         self._encoder: Encoder | None = None
-        self._reranker: Reranker | None = None
-        self._answer_reader: AnswerReader | None = None
+        # Once they were made, which may have been to nothing.
+        self._reranker: tuple[()] | tuple[Reranker | None] = ()
+        self._answer_reader: tuple[()] | tuple[AnswerReader | None] = ()
 
     def encoder(self) -> Encoder:
         """Not loaded: its weights are when they are needed.
@@ -85,20 +89,22 @@ class Models:
     def reranker(self) -> Reranker | None:
         """Loaded; ``None`` where the settings name none. Raises EncoderError."""
         with self._making:
-            if self._reranker is None:
-                self._reranker = make_reranker(self._settings, threads=1)
-                if self._reranker is not None:
-                    self._reranker.load()
-            return self._reranker
+            if not self._reranker:
+                self._reranker = (_loaded(make_reranker(self._settings, threads=1)),)
+            return self._reranker[0]
 
     def answer_reader(self) -> AnswerReader | None:
         """Loaded; ``None`` where the settings name none. Raises EncoderError."""
         with self._making:
-            if self._answer_reader is None:
-                self._answer_reader = make_answer_reader(self._settings, threads=1)
-                if self._answer_reader is not None:
-                    self._answer_reader.load()
-            return self._answer_reader
+            if not self._answer_reader:
+                self._answer_reader = (_loaded(make_answer_reader(self._settings, threads=1)),)
+            return self._answer_reader[0]
+
+
+def _loaded(model: _Loadable | None) -> _Loadable | None:
+    if model is not None:
+        model.load()
+    return model
 
 
 def _runtime(settings: Settings, threads: int) -> Runtime:

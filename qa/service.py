@@ -128,7 +128,7 @@ class Service:
             SnapshotError: the snapshot is not there any more, or cannot be used.
             EncoderError: the model cannot be used.
         """
-        other = Service(self._settings, snapshot=snapshot)
+        other = Service(self._settings, snapshot=snapshot, is_calibrated=self._is_calibrated)
         other._models = self._models
         served = self._retriever
         if served is not None and served.index.manifest.id == snapshot:

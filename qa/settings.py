@@ -96,7 +96,8 @@ class Settings(BaseSettings):
         description="Passages in one call of a model that sentence-transformers runs, because it cannot be compiled.",
     )
     max_question_chars: int = Field(default=2000, ge=1, description="The longest question, in characters.")
-    max_top_k: int = Field(default=100, ge=1, le=10_000, description="The most passages that one question may ask for.")
+    # A question that does not say how many asks for five.
+    max_top_k: int = Field(default=100, ge=5, le=10_000, description="The most passages that one question may ask for.")
     max_batch: int = Field(default=256, ge=1, le=10_000, description="The most questions in one batch over HTTP.")
     max_waiting: int = Field(
         default=128, ge=1, description="Questions that may wait to be answered; past it, requests are refused with 503."

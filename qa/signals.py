@@ -25,8 +25,8 @@ class Signals:
     standard deviations it is above the mean of windows chosen at random. ``words`` is the best BM25 score as a share
     of the most that the question's words could give. ``passage`` and ``sentence`` are shares of the question's words,
     by inverse document frequency, that the chosen sentence's passage and it itself hold, ``near`` that of its
-    neighbours; ``window`` is its cosine. ``share`` is its probability among the sentences read, by the model that chose
-    it, with that of those that say the same. ``agree`` is 1 where meaning and words put the same passage first,
+    neighbours; ``window`` is its cosine. ``share`` is its probability among the sentences read, by the scores of
+    sentences, with that of those that say the same. ``agree`` is 1 where meaning and words put the same passage first,
     ``first`` the reciprocal of the passage's rank. ``phrase`` is 1 where
     it holds one clear phrase of the kind that is asked for, ``no_phrase`` where a kind is asked for and it holds none,
     ``heading`` where it adds hardly a word. ``reader`` is the score of the reader's span; 0 without a reader.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -134,19 +134,34 @@ class Finder:
         return Reading(Span(found[0][0], found[0][0] + len(found[0][1])), 5.0) if found else None
 
 
+Reads = Callable[[str], Service]
+
+
+@pytest.fixture
+def reading(seeded: Service, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Reads:
+    """A service of the same index with a reader that looks for some words."""
+
+    def make(wanted: str) -> Service:
+        monkeypatch.setattr("qa.models.make_answer_reader", lambda settings, *, threads: Finder(wanted))
+        service = Service(settings, make=hashing_encoder)
+        service.reload()
+        return service
+
+    return make
+
+
 @pytest.mark.parametrize("wanted", ["7,000", "Qassim al-Maliki"])
-def test_a_reader_chooses_the_span(seeded: Service, monkeypatch: pytest.MonkeyPatch, wanted: str) -> None:
-    monkeypatch.setattr("qa.models.make_answer_reader", lambda settings, *, threads: Finder(wanted))
-    reply = seeded.ask(Query(FIGHTERS))
-    require_spans(seeded, reply)
+def test_a_reader_chooses_the_span(reading: Reads, wanted: str) -> None:
+    service = reading(wanted)
+    reply = service.ask(Query(FIGHTERS))
+    require_spans(service, reply)
     assert reply.answer is not None
     assert reply.answer.text == wanted
 
 
-def test_where_the_reader_finds_nothing_a_sentence_answers(seeded: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_the_reader_finds_nothing_a_sentence_answers(seeded: Service, reading: Reads) -> None:
     without = seeded.ask(Query(FIGHTERS)).answer
-    monkeypatch.setattr("qa.models.make_answer_reader", lambda settings, *, threads: Finder("no such words"))
-    found = seeded.ask(Query(FIGHTERS)).answer
+    found = reading("no such words").ask(Query(FIGHTERS)).answer
     assert without is not None
     assert found is not None
     assert found.text == without.text

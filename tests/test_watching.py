@@ -48,11 +48,13 @@ def watched(settings: Settings, folder: Path, build: Build) -> Iterator[Service]
     ]
     for thread in threads:
         thread.start()
-    assert is_on.wait(AT_MOST)
-    yield service
-    stopped.set()
-    for thread in threads:
-        thread.join()
+    try:
+        assert is_on.wait(AT_MOST)
+        yield service
+    finally:
+        stopped.set()
+        for thread in threads:
+            thread.join()
 
 
 def found(service: Service, question: str) -> str:
@@ -70,7 +72,7 @@ def test_a_new_file_a_change_and_a_deletion_show_in_answers(watched: Service, fo
 
 def test_under_steady_edits_no_request_fails_or_is_mixed(watched: Service, folder: Path, settings: Settings) -> None:
     """The file says one number in both of its sections: a reply with two numbers has mixed two snapshots."""
-    replies, snapshots = list[Reply](), set[str]()
+    replies, snapshots, until = list[Reply](), set[str](), time.monotonic() + AT_MOST
 
     def edit() -> int:
         for number in count():
@@ -78,7 +80,7 @@ def test_under_steady_edits_no_request_fails_or_is_mixed(watched: Service, folde
             replacement.write_text(f"# Morning\n\nThe day is {number}.\n\n# Evening\n\nThe day is {number}.\n")
             replacement.rename(folder / "day.md")
             time.sleep(0.2)
-            if len(snapshots) > 3:
+            if len(snapshots) > 3 or time.monotonic() > until:
                 return number
         raise AssertionError
 
@@ -89,6 +91,7 @@ def test_under_steady_edits_no_request_fails_or_is_mixed(watched: Service, folde
             snapshots.add(replies[-1].snapshot)
         last = editing.result()
     numbers = [{re.sub(r"\D", "", hit.passage.text) for hit in r.hits if hit.title == "Morning"} for r in replies]
+    assert len(snapshots) > 3
     assert max(map(len, numbers)) == 1
     wait_for(lambda: f"The day is {last}." in watched.ask(Query("the day is", 1)).hits[0].passage.text)
     assert len(Snapshots(settings.indexes, settings.name).ids()) <= settings.keep_snapshots + 1

@@ -15,8 +15,7 @@ from qa.web.requests import AskParameters
 from qa.web.validation import check, explain, nearest
 
 _NAMES = tuple(AskParameters.model_fields)
-_DEFAULTS = Query("")
-MODES = {"hybrid": "meaning and words", "dense": "meaning alone", "lexical": "words alone"}
+USUAL = Query("")
 
 
 def read_query(parameters: QueryParams, limits: Limits) -> tuple[Query, tuple[FieldError, ...]]:
@@ -52,15 +51,15 @@ def without(query: Query, wrong: Iterable[str]) -> Query:
     """The query with the defaults of fields that are wrong, such as ``documents[0]``; the question stays."""
     names = {name.partition("[")[0] for name in wrong}
     options = {field.name for field in fields(Query)} - {"question"}
-    return replace(query, **{name: getattr(_DEFAULTS, name) for name in names & options})
+    return replace(query, **{name: getattr(USUAL, name) for name in names & options})
 
 
 def chosen(query: Query) -> list[tuple[str, str]]:
     """The parameters that say how a question is asked, without what is as usual."""
     found = [("documents", glob) for glob in query.documents] + [("sections", glob) for glob in query.sections]
-    if query.top_k != _DEFAULTS.top_k:
+    if query.top_k != USUAL.top_k:
         found.append(("top_k", str(query.top_k)))
-    if query.mode != _DEFAULTS.mode:
+    if query.mode != USUAL.mode:
         found.append(("mode", query.mode))
     if query.rerank:
         found.append(("rerank", "true"))

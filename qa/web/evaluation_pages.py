@@ -5,20 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Form, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import RedirectResponse, Response
 
 from qa.errors import Fault, QuestionFileError
-from qa.web.addresses import MODES
 from qa.web.evaluating import REFRESH_SECONDS, Running, may_run, too_many
 from qa.web.evaluation_schemas import AskingParameters
 from qa.web.ports import AskService, Evaluations
 from qa.web.problems import Problem, ProblemError
-from qa.web.rendering import render
+from qa.web.rendering import MODES, render
 
 PATH = "/evaluate"
 MOST_FAULTS = 20
@@ -74,8 +73,10 @@ def ask_back(id: str, request: Request, evaluations: Running) -> Response:
 
 
 @router.post(f"{PATH}/{{id}}/cancel")
-def cancel(id: str, evaluations: Running) -> Response:
-    """Stop one, or remove one that is over."""
+def cancel(id: str, evaluations: Running, asked: Annotated[Literal["cancel", "remove"], Form()]) -> Response:
+    """Stop one, or remove one that is over, whichever was asked back: it may have ended since."""
+    if evaluations.get(id).is_over != (asked == "remove"):
+        return RedirectResponse(f"{PATH}/{id}/cancel", 303)
     evaluations.cancel(id)
     return RedirectResponse(PATH, 303)
 

@@ -23,7 +23,7 @@ PATH = "/feedback"
 # A passage is shorter, and so is an answer.
 LONGEST = 5_000
 # Says once, on the page that follows, what was kept.
-COOKIE = "noted"
+COOKIE = "qa-noted"
 THANKED_SECONDS = 60
 
 log = structlog.get_logger(__name__)
@@ -71,7 +71,8 @@ def judge(request: Request, judgment: Annotated[Judgment, Form()]) -> Response:
     # What a person sees next can be loaded anew without judging again.
     response = RedirectResponse(asking_address(query), 303)
     # And not in its address, by which whoever it was sent to would be thanked too.
-    response.set_cookie(COOKIE, f"{judgment.verdict}-{_short(query)}", THANKED_SECONDS, httponly=True, samesite="lax")
+    said, is_secure = f"{judgment.verdict}-{_short(query)}", request.url.scheme == "https"
+    response.set_cookie(COOKIE, said, THANKED_SECONDS, secure=is_secure, httponly=True, samesite="lax")
     return response
 
 

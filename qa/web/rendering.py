@@ -15,9 +15,11 @@ from qa.marking import Mark, Piece, pieces
 from qa.store_schema import text_sha256
 from qa.types import Answer, Hit, State
 from qa.visible_text import plain, visible
-from qa.web.addresses import MODES, asking_address, chosen, json_address, reading_address
+from qa.web.addresses import USUAL, asking_address, chosen, json_address, reading_address
 
 FOLDER = Path(__file__).parent
+# The ways of searching, as people are told them.
+MODES = {"hybrid": "meaning and words", "dense": "meaning alone", "lexical": "words alone"}
 HTML = "text/html; charset=utf-8"
 # From this confidence on a best guess that is not given is told as a doubt, and not as if nothing answered.
 DOUBTFUL = 0.3
@@ -100,7 +102,7 @@ def _environment() -> jinja2.Environment:
         chosen=chosen,
     )
     environment.globals.update(
-        asking_address=asking_address, reading_address=reading_address, doubtful=DOUBTFUL, modes=MODES
+        asking_address=asking_address, reading_address=reading_address, doubtful=DOUBTFUL, modes=MODES, usual=USUAL
     )
     return environment
 

@@ -137,7 +137,7 @@ PAGES = {
     "refused": Shown(ASKED, lambda site: setattr(site.service, "answer", _UNSURE)),
     "unanswered": Shown(ASKED),
     "right-to-left": Shown(f"/?q={quote('تفتح المكتبة')}"),
-    "thanked": Shown(ASKED, lambda site: site.answer(), cookie="noted=yes-" + text_sha256(QUESTION)[:16]),
+    "thanked": Shown(ASKED, lambda site: site.answer(), cookie="qa-noted=yes-" + text_sha256(QUESTION)[:16]),
     "asked-otherwise": Shown(OTHERWISE, lambda site: site.answer()),
     "asked-wrongly": Shown(f"{ASKED}&top_k=0&mode=lexical", status=422),
     "blank": Shown("/?q=%20", status=422),

@@ -148,9 +148,24 @@ def test_whoever_may_not_remove_it_is_not_asked(client: TestClient, evaluations:
 
 def test_cancelled(client: TestClient, evaluations: FakeEvaluations) -> None:
     upload(client, "a.jsonl", QUESTION)
-    gone = client.post(f"/evaluate/{ID}/cancel")
+    gone = client.post(f"/evaluate/{ID}/cancel", data={"asked": "cancel"})
     assert (gone.status_code, gone.headers["location"], evaluations.job) == (303, "/evaluate", None)
     page(client, f"/evaluate/{ID}", 404)
+
+
+def test_what_ended_since_it_was_asked_back_is_asked_back_again(
+    client: TestClient, evaluations: FakeEvaluations
+) -> None:
+    upload(client, "a.jsonl", QUESTION)
+    (field,) = page(client, f"/evaluate/{ID}/cancel").all("input")
+    assert evaluations.job is not None
+    evaluations.job = replace(evaluations.job, status="done")
+    again = client.post(f"/evaluate/{ID}/cancel", data={"asked": field["value"]})
+    assert (again.status_code, again.headers["location"]) == (303, f"/evaluate/{ID}/cancel")
+    (field,) = page(client, f"/evaluate/{ID}/cancel").all("input")
+    gone = client.post(f"/evaluate/{ID}/cancel", data={"asked": field["value"]})
+    assert gone.headers["location"] == "/evaluate"
+    assert evaluations.listing() == []
 
 
 @pytest.mark.parametrize(
@@ -188,7 +203,7 @@ def test_from_elsewhere_nothing_is_taken_and_nothing_is_listed(evaluations: Fake
     assert shown.all("form") == []
     assert ID not in other.get("/evaluate").text
     assert other.post("/evaluate", files={"file": ("a.jsonl", QUESTION)}).status_code == 403
-    assert other.post(f"/evaluate/{ID}/cancel").status_code == 403
+    assert other.post(f"/evaluate/{ID}/cancel", data={"asked": "cancel"}).status_code == 403
 
 
 def test_with_keys_the_page_says_that_one_is_needed(evaluations: FakeEvaluations) -> None:

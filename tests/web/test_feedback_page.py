@@ -70,7 +70,7 @@ def test_thanks_are_said_once_and_by_no_address(client: TestClient) -> None:
     assert "Thank you" not in page(client, "/?q=something+else").text("main")
     assert "this does not answer the question" in page(client, sent.headers["location"]).text("main")
     assert "Thank you" not in page(client, sent.headers["location"]).text("main")
-    client.cookies.set("noted", "yes")
+    client.cookies.set("qa-noted", "yes")
     assert "Thank you" not in page(client, f"/?q={QUESTION}").text("main")
 
 

@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browsing import Visit, Visiting
 from tests.web.conftest import LOADING, READY, SCRIPT
-from tests.web.site import ASKED, PAGES, QUESTION, WIDTHS, Site
+from tests.web.site import ASKED, QUESTION, WIDTHS, Site
 
 pytestmark = pytest.mark.browser
 
@@ -123,17 +123,6 @@ def test_the_keys_of_the_script(visiting: Visiting, site: Site, window: Options)
     page.keyboard.press("Enter")
     page.wait_for_url("**/documents/**")
     expect(page.locator("mark#span")).to_contain_text("The ferry leaves at noon")
-
-
-@pytest.mark.parametrize("shown", ["documents", "reading", "evaluate", "evaluation-done", "compared", "missing"])
-def test_the_key_of_the_field_leads_to_it_from_every_page(visiting: Visiting, site: Site, shown: str) -> None:
-    PAGES[shown].prepare(site)
-    visit = visiting(site.address)
-    visit.open(PAGES[shown].path, PAGES[shown].status)
-    visit.page.keyboard.press("/")
-    visit.page.wait_for_url(f"{site.address}/")
-    expect(visit.page.get_by_label("Your question")).to_be_focused()
-    expect(visit.page.get_by_label("Your question")).to_have_value("")
 
 
 def test_a_question_may_hold_a_slash(visiting: Visiting, site: Site) -> None:

@@ -79,7 +79,7 @@ def test_a_document_is_shown_whole_with_the_span_marked(client: TestClient) -> N
     assert [e["aria-level"] for e in shown.all("div") if e.get("role") == "heading"] == ["2", "2"]
     assert "page 1" in shown.text("article")
     assert {"b", "em", "i"}.isdisjoint(tag for tag, _ in shown.elements)
-    assert shown.all("script") == [{"src": "/static/ask.js", "defer": None}]
+    assert shown.all("script") == []
 
 
 def test_the_passages_of_a_question_lead_to_each_other(client: TestClient) -> None:

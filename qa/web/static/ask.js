@@ -1,4 +1,4 @@
-// Makes the pages nicer, and nothing depends on it: keys, and the questions that were asked in this browser.
+// Makes the page nicer, and nothing depends on it: keys, and the questions that were asked in this browser.
 "use strict";
 
 (() => {
@@ -69,11 +69,8 @@
     const at = document.activeElement || document.body;
     if (event.key === "/" && !at.matches("input, textarea, select")) {
       event.preventDefault();
-      if (!field) location.assign("/");
-      else {
-        field.focus();
-        field.select();
-      }
+      field.focus();
+      field.select();
     } else if ((event.key === "ArrowDown" || event.key === "ArrowUp") && !event.shiftKey) {
       const to = next(at, event.key === "ArrowDown" ? 1 : -1);
       if (!to) return;

@@ -43,6 +43,8 @@ def test_what_only_the_tests_read_is_no_error(monkeypatch: pytest.MonkeyPatch) -
     [
         ("QA_PORT", "abc", "QA_PORT is 'abc': input should be a valid integer"),
         ("QA_PORT", "70000", "QA_PORT is '70000': input should be less than or equal to 65535"),
+        # Whoever does not say how many asks for five.
+        ("QA_MAX_TOP_K", "4", "QA_MAX_TOP_K is '4': input should be greater than or equal to 5"),
         ("QA_PASSAGE_TOKENS", "3", "QA_PASSAGE_TOKENS is '3': input should be greater than or equal to 16"),
     ],
 )

@@ -38,8 +38,6 @@ MODES: tuple[Mode, ...] = ("hybrid", "dense", "lexical")
 # Right and wrong answers that a regression takes at least, and for each of its features.
 _LEAST = 10
 _LEAST_EACH = 5
-# Signals are told apart between these quantiles of what was fitted to: a collection may lie far outside.
-_BOUNDS = (0.01, 0.99)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +106,7 @@ def fit(regime: str, found: Sequence[Example], base: Model | None = None) -> Mod
 
 def _regression(regime: str, fitted: Sequence[Example]) -> Model:
     values = np.array([each.signals.values for each in fitted])
-    lows, highs = np.quantile(values, _BOUNDS, axis=0)
-    values = values.clip(lows, highs)
+    lows, highs = values.min(axis=0), values.max(axis=0)
     means, scales = values.mean(axis=0), values.std(axis=0)
     # What never varies tells nothing, such as a cosine where no embeddings were compared.
     columns = [column for column, scale in enumerate(scales) if scale > 1e-9]

@@ -31,8 +31,8 @@ class Candidate:
     ``coverage`` is the share of the question's words that it holds, weighted by their inverse document frequency, and
     ``near`` that of the words that its neighbours hold and it does not; ``passage_coverage`` is that of its passage.
     ``window`` is the highest cosine of the question and a window that it is in; 0 where nothing was compared.
-    ``new`` counts its words that are not the question's. ``score`` ranks candidates of one question: their softmax is
-    the probability of each.
+    ``new`` counts its words that are not the question's. ``score`` ranks candidates of one question and means nothing
+    else.
     """
 
     hit: Hit
@@ -131,8 +131,7 @@ def _read(text: str, languages: tuple[str, ...]) -> tuple[tuple[Span, str, Words
 
 
 def _score(hit: Hit, values: tuple[float, float, float, int], *, is_without: bool) -> float:
-    """The weights are of a conditional logit, fitted on the tuning halves of two question sets. What confidence is told
-    from (``signals``) is made of the scores: with other weights it takes another ``SIGNALS_VERSION``.
+    """The weights are of a conditional logit, fitted on the tuning halves of two question sets.
 
     Encoding every sentence by itself as well chose no better than the windows' cosines, which cost nothing.
     """

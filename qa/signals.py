@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 
-from qa.anchoring import squeezed
 from qa.retriever import Found
 from qa.sentence_scoring import Asked, Candidate
 
 # Told in calibrations: one that was fitted to signals of another version fits no more.
-SIGNALS_VERSION = "2"
+SIGNALS_VERSION = "1"
 
 # BM25 gives a word at most k1 + 1 times its inverse document frequency.
 _MOST = 2.2
@@ -21,17 +19,17 @@ _MOST = 2.2
 class Signals:
     """Of one question and the sentence chosen for it. Cosines are 0 where no embeddings were compared.
 
-    ``gap`` is how far the best cosine of the passages read is above the best of another document, ``beyond`` how many
-    standard deviations it is above the mean of windows chosen at random. ``words`` is the best BM25 score as a share
-    of the most that the question's words could give. ``passage`` and ``sentence`` are shares of the question's words,
-    by inverse document frequency, that the chosen sentence's passage and it itself hold, ``near`` that of its
-    neighbours; ``window`` is its cosine. ``share`` is its probability among the sentences read, by the scores of
-    sentences, with that of those that say the same. ``agree`` is 1 where meaning and words put the same passage first,
-    ``first`` the reciprocal of the passage's rank. ``phrase`` is 1 where
+    ``top`` is the best cosine of the passages read, ``gap`` how far it is above the best of another document,
+    ``beyond`` how many standard deviations it is above the mean of windows chosen at random. ``words`` is the best BM25
+    score as a share of the most that the question's words could give. ``passage`` and ``sentence`` are shares of the
+    question's words, by inverse document frequency, that the chosen sentence's passage and it itself hold, ``near``
+    that of its neighbours; ``window`` is its cosine, ``margin`` how far it is above the second. ``agree`` is 1 where
+    meaning and words put the same passage first, ``first`` the reciprocal of the passage's rank. ``phrase`` is 1 where
     it holds one clear phrase of the kind that is asked for, ``no_phrase`` where a kind is asked for and it holds none,
     ``heading`` where it adds hardly a word. ``reader`` is the score of the reader's span; 0 without a reader.
     """
 
+    top: float
     gap: float
     beyond: float
     words: float
@@ -39,7 +37,7 @@ class Signals:
     sentence: float
     near: float
     window: float
-    share: float
+    margin: float
     agree: float
     first: float
     phrase: float
@@ -65,6 +63,7 @@ def signals(found: Found, ranked: Sequence[Candidate], question: Asked, reader: 
     others = [cosine for cosine, other in dense if other != document]
     mean, deviation = found.chance or (0.0, 0.0)
     return Signals(
+        top=top,
         gap=top - max(others, default=0.0),
         beyond=(top - mean) / deviation if deviation and found.vector is not None else 0.0,
         words=max(lexical) / (_MOST * question.most) if question.most else 0.0,
@@ -72,7 +71,7 @@ def signals(found: Found, ranked: Sequence[Candidate], question: Asked, reader: 
         sentence=best.coverage,
         near=best.near,
         window=best.window,
-        share=_share(ranked),
+        margin=best.score - ranked[1].score if len(ranked) > 1 else best.score,
         agree=float(max(lexical) > 0 and lexical.index(max(lexical)) == dense.index((top, document))),
         first=1 / best.hit.rank,
         phrase=float(best.phrase is not None and best.phrase.is_clear),
@@ -80,11 +79,3 @@ def signals(found: Found, ranked: Sequence[Candidate], question: Asked, reader: 
         heading=float(best.new < 3),
         reader=reader,
     )
-
-
-def _share(ranked: Sequence[Candidate]) -> float:
-    """Scores are of a conditional logit: their softmax is the probability of each (McFadden 1974)."""
-    most = max(each.score for each in ranked)
-    odds = [math.exp(each.score - most) for each in ranked]
-    said = squeezed(ranked[0].text).casefold()
-    return sum(o for o, each in zip(odds, ranked, strict=True) if squeezed(each.text).casefold() == said) / sum(odds)

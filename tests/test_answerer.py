@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from qa.answer_types import answer_types
 from qa.calibrating import MODES
 from qa.disagreement import differs, value
-from qa.errors import QueryError
 from qa.indexing import SilentListener, update
 from qa.phrases import PHRASES, phrases
 from qa.protocols import Reading
@@ -93,26 +92,6 @@ def test_documents_that_agree_are_no_alternatives(settings: Settings, build: Bui
     texts = [answer.text, *(other.text for other in answer.alternatives)]
     assert len(texts) == 2
     assert "1,300 metres" in texts
-
-
-def test_whoever_says_the_same_does_not_make_an_answer_less_sure(
-    settings: Settings, build: Build, tmp_path: Path
-) -> None:
-    def share(*texts: str) -> float:
-        for at, text in enumerate(texts):
-            (tmp_path / f"{at}.txt").write_text(text, encoding="utf-8")
-        build(*(tmp_path / f"{at}.txt" for at in range(len(texts))))
-        service = Service(settings, make=hashing_encoder)
-        service.reload()
-        (guess,) = service.guess_many([Query("Who keeps the bridge over the river?")])
-        assert not isinstance(guess, QueryError)
-        assert guess.signals is not None
-        return guess.signals.share
-
-    says, again = "The bridge over the river is kept by monks.", "The bridge over the  river is kept by MONKS."
-    other = "The bridge over the river is kept by nobody."
-    assert share(says) == share(says, again) == 1
-    assert 0.2 < share(says, other) < 0.8 < share(says, "Nobody came for the harvest.")
 
 
 class Finder:

@@ -106,7 +106,8 @@ def fit(regime: str, found: Sequence[Example], base: Model | None = None) -> Mod
 
 def _regression(regime: str, fitted: Sequence[Example]) -> Model:
     values = np.array([each.signals.values for each in fitted])
-    lows, highs = values.min(axis=0), values.max(axis=0)
+    least, most = values.min(axis=0), values.max(axis=0)
+    lows, highs = least - (most - least) / 2, most + (most - least) / 2
     means, scales = values.mean(axis=0), values.std(axis=0)
     # What never varies tells nothing, such as a cosine where no embeddings were compared.
     columns = [column for column, scale in enumerate(scales) if scale > 1e-9]

@@ -34,7 +34,7 @@ _DECIDES = ("weights", "architecture", "tokenizer", "modules", "prompts", "windo
 @dataclass(frozen=True, slots=True)
 class Feature:
     """A signal as the regression takes it: ``weight * (value - mean) / scale``, with a value below ``low`` or above
-    ``high`` taken as that, because nothing was fitted to what lies outside.
+    ``high`` taken as that, because nothing was fitted to what lies far outside.
     """
 
     name: str

@@ -38,6 +38,9 @@ MODES: tuple[Mode, ...] = ("hybrid", "dense", "lexical")
 # Right and wrong answers that a regression takes at least, and for each of its features.
 _LEAST = 10
 _LEAST_EACH = 5
+# Of the range of a signal that was fitted to, how far on either side it counts: a collection of one document lies a
+# little outside, and one of near-copies far (decision 0010).
+_FURTHER = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ def fit(regime: str, found: Sequence[Example], base: Model | None = None) -> Mod
 def _regression(regime: str, fitted: Sequence[Example]) -> Model:
     values = np.array([each.signals.values for each in fitted])
     least, most = values.min(axis=0), values.max(axis=0)
-    lows, highs = least - (most - least) / 2, most + (most - least) / 2
+    further = _FURTHER * (most - least)
     means, scales = values.mean(axis=0), values.std(axis=0)
     # What never varies tells nothing, such as a cosine where no embeddings were compared.
     columns = [column for column, scale in enumerate(scales) if scale > 1e-9]
@@ -116,8 +119,8 @@ def _regression(regime: str, fitted: Sequence[Example]) -> Model:
     features = tuple(
         Feature(
             SIGNALS[column],
-            low=float(lows[column]),
-            high=float(highs[column]),
+            low=float(least[column] - further[column]),
+            high=float(most[column] + further[column]),
             mean=float(means[column]),
             scale=float(scales[column]),
             weight=weight,

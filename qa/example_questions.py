@@ -48,31 +48,6 @@ def example_questions(
     return tuple(answered[:MOST])
 
 
-class Examples:
-    """Questions found once for whatever is served. Thread-safe."""
-
-    def __init__(self) -> None:
-        self._known: tuple[int, tuple[str, ...]] = (-1, ())
-        self._finding = threading.Lock()
-
-    def of(self, revision: int, find: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
-        """What ``find`` gives for what is served as ``revision``; nothing while it looks, or where it fails."""
-        known, found = self._known
-        if known == revision:
-            return found
-        # Whoever comes meanwhile gets the page without them.
-        if not self._finding.acquire(blocking=False):
-            return ()
-        try:
-            self._known = revision, find()
-            return self._known[1]
-        except Exception as error:  # an ornament: no page fails for it
-            log.warning("no example questions were found", exc_info=error)
-            return ()
-        finally:
-            self._finding.release()
-
-
 def _has_answer(reply: Reply) -> bool:
     return reply.answer is not None and reply.answer.answerable
 
@@ -97,3 +72,28 @@ def _own(content: bytes) -> list[str]:
     answerable = [question.text for question in found.questions if question.answerable is not False]
     # What is written as a question shows best that whole ones can be asked.
     return [text for text in answerable if text.endswith(_MARKS)] or answerable
+
+
+class Examples:
+    """Questions found once for whatever is served. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._known: tuple[int, tuple[str, ...]] = (-1, ())
+        self._finding = threading.Lock()
+
+    def of(self, revision: int, find: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
+        """What ``find`` gives for what is served as ``revision``; nothing while it looks, or where it fails."""
+        known, found = self._known
+        if known == revision:
+            return found
+        # Whoever comes meanwhile gets the page without them.
+        if not self._finding.acquire(blocking=False):
+            return ()
+        try:
+            self._known = revision, find()
+            return self._known[1]
+        except Exception as error:  # an ornament: no page fails for it
+            log.warning("no example questions were found", exc_info=error)
+            return ()
+        finally:
+            self._finding.release()

@@ -12,10 +12,7 @@ import structlog
 from qa.answerer import Answerer, Guess
 from qa.calibration import CALIBRATION_FILE, Calibrations, load_calibrations
 from qa.citing import Citer, Citers
-from qa.errors import (
-    NotReady,
-    QueryError,
-)
+from qa.errors import NotReady, QueryError
 from qa.example_questions import Examples, example_questions
 from qa.following import follow, log_failure
 from qa.models import EncoderFactory, Models, make_encoder
@@ -97,9 +94,8 @@ class Service:
             index = self._snapshots.open(current)
             try:
                 # Refuses a snapshot of another model before seconds are spent on loading this one.
-                retriever = Retriever(
-                    index, encoder, self.limits, self._models.reranker(), self._settings.rerank_budget_ms
-                )
+                reranker = self._models.reranker()
+                retriever = Retriever(index, encoder, self.limits, reranker, self._settings.rerank_budget_ms)
                 calibrations = self._read_calibrations(encoder)
                 encoder.load()
                 self._models.answer_reader()

@@ -22,9 +22,8 @@ def read_query(parameters: QueryParams, limits: Limits) -> tuple[Query, tuple[Fi
     """The question of an address, which takes what ``GET /v1/ask`` takes, and what is wrong with it.
 
     A name that is nearly one of those is wrong; others are passed over, as mail programs and networks add them to what
-    is shared, and other pages have their own.
-    What is wrong with a parameter other than the question leaves the query as if it had not been there: whoever asks
-    on from there meets the mistake once.
+    is shared, and other pages have their own. What is wrong with a parameter other than the question leaves the query
+    as if it had not been there: whoever asks on from there meets the mistake once.
     """
     given = {
         name: parameters.getlist(name) if name in ("documents", "sections") else value
@@ -39,11 +38,8 @@ def read_query(parameters: QueryParams, limits: Limits) -> tuple[Query, tuple[Fi
         # All of the places, though only the first are told.
         wrong = {str(each["loc"][0]) for each in error.errors()}
         query = AskParameters.model_validate({name: given[name] for name in given.keys() - wrong}).query()
-    if "q" not in parameters:
-        # No question is asked yet; how the next will be can be wrong already.
-        errors += check(replace(query, question="?"), limits, "q")
-    else:
-        errors += check(query, limits, "q")
+    # Where no question is asked yet, how the next will be can be wrong already.
+    errors += check(query if "q" in parameters else replace(query, question="?"), limits, "q")
     return without(query, (error.field for error in errors)), errors
 
 

@@ -8,9 +8,8 @@ from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from qa.web.evaluating import REFRESH_SECONDS, Running, may_run, standing_alone
+from qa.web.evaluating import REFRESH_SECONDS, Running, refuse_elsewhere, standing_alone
 from qa.web.ports import AskService, Evaluations
-from qa.web.problems import Problem, ProblemError
 from qa.web.rendering import render
 
 PATH = "/evaluate/compare"
@@ -23,9 +22,9 @@ Id = Annotated[str, Query(max_length=64)]
 @router.get(PATH)
 async def compare_page(request: Request, evaluations: Running, a: Id, b: Id) -> Response:
     """The numbers of ``b`` against ``a``; until they are computed, that they are, loaded anew by itself."""
-    if not may_run(request):
-        detail = "Evaluations are compared for clients on the server's own machine; elsewhere, qa compare does it."
-        raise ProblemError(Problem("forbidden", 403, detail))
+    refuse_elsewhere(
+        request, "Evaluations are compared for clients on the server's own machine; elsewhere, qa compare does it."
+    )
     return await run_in_threadpool(_page, request, evaluations, a, b)
 
 

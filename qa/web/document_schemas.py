@@ -44,11 +44,7 @@ class DocumentsResponse(BaseModel):
 
     @classmethod
     def of(cls, collection: Collection) -> DocumentsResponse:
-        return cls(
-            snapshot=collection.snapshot,
-            documents=[SummaryBody.model_validate(summary, from_attributes=True) for summary in collection.documents],
-            report=[ReportBody.model_validate(report, from_attributes=True) for report in collection.report],
-        )
+        return cls.model_validate(collection, from_attributes=True)
 
 
 class SectionBody(SpanBody):

@@ -143,6 +143,12 @@ def may_run(request: Request) -> bool:
     return not request.app.state.needs_key and is_on_this_machine(request.scope, Headers(scope=request.scope))
 
 
+def refuse_elsewhere(request: Request, detail: str) -> None:
+    """Raises ProblemError where a page may not."""
+    if not may_run(request):
+        raise ProblemError(Problem("forbidden", 403, detail))
+
+
 def too_many(parsed: QuestionSet) -> str:
     """What is wrong with a file of more questions than one evaluation may have; nothing where it is not too long."""
     count, most = len(parsed.questions), schemas.MOST_QUESTIONS

@@ -13,7 +13,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.responses import RedirectResponse, Response
 
 from qa.errors import Fault, QuestionFileError
-from qa.web.evaluating import REFRESH_SECONDS, Running, may_run, too_many
+from qa.web.evaluating import REFRESH_SECONDS, Running, may_run, refuse_elsewhere, too_many
 from qa.web.evaluation_schemas import AskingParameters
 from qa.web.ports import AskService, Evaluations
 from qa.web.problems import Problem, ProblemError
@@ -65,9 +65,9 @@ async def evaluation_page(id: str, request: Request, evaluations: Running) -> Re
 @router.get(f"{PATH}/{{id}}/cancel")
 def ask_back(id: str, request: Request, evaluations: Running) -> Response:
     """Whether it is meant: what is gone is gone. A page of its own, as that of the evaluation loads anew by itself."""
-    if not may_run(request):
-        detail = "Evaluations are cancelled and removed by clients on the server's own machine, or with a key."
-        raise ProblemError(Problem("forbidden", 403, detail))
+    refuse_elsewhere(
+        request, "Evaluations are cancelled and removed by clients on the server's own machine, or with a key."
+    )
     service: AskService = request.app.state.service
     return render(request, "removing.html", service.state(), job=evaluations.get(id))
 

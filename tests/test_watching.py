@@ -6,8 +6,9 @@ import re
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -29,6 +30,19 @@ from tests.waiting import AT_MOST, wait_for
 pytestmark = pytest.mark.slow
 
 
+@contextmanager
+def watching(settings: Settings, encoder: Callable[[], Encoder]) -> Iterator[None]:
+    """The watch, in a thread as the server runs it, until the end of the block."""
+    stopped = threading.Event()
+    thread = threading.Thread(target=watch, args=(settings, encoder, stopped))
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join()
+
+
 @pytest.fixture
 def watched(settings: Settings, folder: Path, build: Build) -> Iterator[Service]:
     """A service over ``folder``, followed and watched by threads as the server runs them."""
@@ -42,32 +56,34 @@ def watched(settings: Settings, folder: Path, build: Build) -> Iterator[Service]
         is_on.set()
         return service.encoder()
 
-    threads = [
-        threading.Thread(target=service.follow, args=(stopped, lambda state: None)),
-        threading.Thread(target=watch, args=(settings, encoder, stopped)),
-    ]
-    for thread in threads:
-        thread.start()
-    try:
-        assert is_on.wait(AT_MOST)
-        yield service
-    finally:
-        stopped.set()
-        for thread in threads:
-            thread.join()
+    following = threading.Thread(target=service.follow, args=(stopped, lambda state: None))
+    with watching(settings, encoder):
+        following.start()
+        try:
+            assert is_on.wait(AT_MOST)
+            yield service
+        finally:
+            stopped.set()
+            following.join()
 
 
 def found(service: Service, question: str) -> str:
     return service.ask(Query(question, top_k=1)).hits[0].passage.document
 
 
+def documents(service: Service) -> list[str]:
+    return [document.id for document in service.collection().documents]
+
+
 def test_a_new_file_a_change_and_a_deletion_show_in_answers(watched: Service, folder: Path) -> None:
+    before = documents(watched)
     (folder / "quinces.txt").write_text("Quinces are yellow.\n")
     wait_for(lambda: found(watched, "quinces yellow") == "quinces.txt")
     (folder / "quinces.txt").write_text("Medlars are brown.\n")
     wait_for(lambda: watched.ask(Query("medlars brown", 1)).hits[0].passage.text == "Medlars are brown.")
     (folder / "quinces.txt").unlink()
     wait_for(lambda: found(watched, "medlars brown") != "quinces.txt")
+    assert documents(watched) == before
 
 
 def test_under_steady_edits_no_request_fails_or_is_mixed(watched: Service, folder: Path, settings: Settings) -> None:
@@ -101,21 +117,18 @@ def test_what_changed_while_nobody_watched_is_found_at_the_start(
     settings: Settings, folder: Path, build: Build
 ) -> None:
     build()
-    (folder / "quinces.txt").write_text("Quinces are yellow.\n")
-    stopped = threading.Event()
     service = Service(settings, make=hashing_encoder)
-    thread = threading.Thread(target=watch, args=(settings, service.encoder, stopped))
-    thread.start()
+    service.reload()
+    before = documents(service)
+    (folder / "quinces.txt").write_text("Quinces are yellow.\n")
 
     def is_found() -> bool:
         service.reload()
         return found(service, "quinces yellow") == "quinces.txt"
 
-    try:
+    with watching(settings, service.encoder):
         wait_for(is_found)
-    finally:
-        stopped.set()
-        thread.join()
+    assert documents(service) == sorted([*before, "quinces.txt"])
 
 
 def test_a_folder_that_is_replaced_is_watched_on(watched: Service, folder: Path) -> None:
@@ -127,24 +140,22 @@ def test_a_folder_that_is_replaced_is_watched_on(watched: Service, folder: Path)
     wait_for(lambda: found(watched, "quinces yellow") == "quinces.txt")
     (folder / "medlars.txt").write_text("Medlars are brown.\n")
     wait_for(lambda: found(watched, "medlars brown") == "medlars.txt")
+    assert documents(watched) == ["medlars.txt", "quinces.txt"]
 
 
 def test_a_file_that_is_replaced_by_renaming_is_watched_on(settings: Settings, folder: Path, build: Build) -> None:
     file = folder / "apples.txt"
     build(file)
-    service, stopped = Service(settings, make=hashing_encoder), threading.Event()
+    service = Service(settings, make=hashing_encoder)
     service.reload()
-    thread = threading.Thread(target=watch, args=(settings, service.encoder, stopped))
-    thread.start()
-    try:
+    with watching(settings, service.encoder):
         for colour in ("red", "green", "gold"):
             replacement = folder / "apples.new"
             replacement.write_text(f"Apples are {colour}.\n")
             replacement.rename(file)
             wait_for(lambda colour=colour: service.reload() or colour in _first(service))  # type: ignore[misc]
-    finally:
-        stopped.set()
-        thread.join()
+    assert documents(service) == ["apples.txt"]
+    assert _first(service) == "Apples are gold."
 
 
 def test_documents_are_split_as_they_were_whatever_the_server_is_set_to(settings: Settings, folder: Path) -> None:
@@ -161,17 +172,11 @@ def test_documents_are_split_as_they_were_whatever_the_server_is_set_to(settings
 def test_embeddings_that_only_old_snapshots_used_are_forgotten(settings: Settings, folder: Path, build: Build) -> None:
     before = build().manifest.id
     few = settings.model_copy(update={"keep_snapshots": 1})
-    stopped = threading.Event()
     (folder / "apples.txt").write_text("Oranges need sun.\n")
-    thread = threading.Thread(target=watch, args=(few, HashingEncoder, stopped))
-    thread.start()
-    try:
+    with watching(few, HashingEncoder):
         wait_for(lambda: Snapshots(few.indexes, few.name).current() != before)
         assert "Oranges" in _texts(few)
         wait_for(lambda: _embeddings(few) == _windows(few))
-    finally:
-        stopped.set()
-        thread.join()
 
 
 def _embeddings(settings: Settings) -> int:

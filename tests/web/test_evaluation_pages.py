@@ -144,6 +144,7 @@ def test_whoever_may_not_remove_it_is_not_asked(client: TestClient, evaluations:
     page(client_of(evaluations, "192.0.2.7"), f"/evaluate/{ID}/cancel", 403)
     page(client_of(evaluations, keys=KEYS), f"/evaluate/{ID}/cancel", 403)
     page(client, f"/evaluate/{'1' * 32}/cancel", 404)
+    assert [job.id for job in evaluations.listing()] == [ID]
 
 
 def test_cancelled(client: TestClient, evaluations: FakeEvaluations) -> None:

@@ -138,6 +138,10 @@ def test_who_takes_nothing_of_a_response_is_not_waited_for(monkeypatch: pytest.M
     monkeypatch.setattr(protocol, "TAKE_SECONDS", 0.2)
     with serving(create_app(Long())) as address, asking_for_much(address) as connection:
         wait_for(lambda: is_cut(connection))
+        # Nobody else is kept from anything.
+        assert said(address, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").startswith(
+            b"HTTP/1.1 200 "
+        )
 
 
 def test_who_takes_it_slowly_gets_it_whole(monkeypatch: pytest.MonkeyPatch) -> None:

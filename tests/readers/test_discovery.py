@@ -258,7 +258,7 @@ def test_ten_thousand_files_are_found_within_seconds_of_the_processor(tmp_path: 
     (tmp_path / ".qaignore").write_text("*.log\n!keep.log\n/build/\n" * 10)
     started = time.thread_time()
     assert len(_ids(tmp_path)) == 10_000
-    assert time.thread_time() - started < 30
+    assert time.thread_time() - started < 5
 
 
 @pytest.mark.slow

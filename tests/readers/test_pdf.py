@@ -241,7 +241,7 @@ def test_a_lost_end_is_mended(folder: Path) -> None:
 def test_a_million_declared_pages_cost_no_time(folder: Path) -> None:
     started = thread_time()
     document = _read(folder, pdf(lines(*PROSE), count=1_000_000))
-    assert thread_time() - started < 30
+    assert thread_time() - started < 5
     assert document.text == " ".join(PROSE)
     assert all("1,000,000" in problem for problem in document.problems)
 

@@ -35,6 +35,8 @@ def options(window: Options, script: Options) -> Options:
 
 def press_tab_to(page: Page, wanted: Locator) -> None:
     """By the keyboard alone; wherever the focus comes by, it is seen."""
+    # What a page says may be there before its stylesheet is.
+    page.wait_for_load_state()
     for _ in range(40):
         page.keyboard.press("Tab")
         at = wanted.evaluate(FOCUS)

@@ -26,11 +26,11 @@ from benchmarks.question_sets import load_corpus, load_questions
 from qa.encoders.choice import Runtime, choose_encoder
 from qa.encoders.compiled import CompiledEncoder
 from qa.encoders.inference import Precision
-from qa.encoders.model_files import DEFAULT_MODEL, locate
+from qa.encoders.model_files import locate
 from qa.indexing import SilentListener, update
 from qa.models import make_encoder
 from qa.protocols import Encoder
-from qa.settings import Settings
+from qa.settings import DEFAULT_MODEL, Settings
 
 if TYPE_CHECKING:
     from qa.types import Vectors

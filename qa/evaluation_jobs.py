@@ -13,7 +13,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,11 +21,11 @@ import structlog
 from filelock import FileLock
 
 from qa.errors import EvaluationNotFound, Fault, QAError, StorageError
-from qa.evaluation_worker import QUESTIONS, REQUEST, Request
 from qa.run_files import read_json, write_atomically
 
 log = structlog.get_logger(__name__)
 
+REQUEST, QUESTIONS = "request.json", "questions"
 _ID = re.compile(r"[0-9a-f]{32}")
 _STATE = "state.json"
 _PARTIAL = ".partial"
@@ -52,6 +52,25 @@ class Job:
     @property
     def is_over(self) -> bool:
         return self.status in ("done", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was sent: ``name`` is what errors call the file."""
+
+    name: str
+    format: str
+    options: dict[str, Any]
+    keep_going: bool
+    snapshot: str
+    created: str
+
+    def write(self, folder: Path) -> None:
+        write_atomically(folder / REQUEST, json.dumps(asdict(self)))
+
+    @classmethod
+    def read(cls, folder: Path) -> Request:
+        return cls(**read_json(folder / REQUEST))
 
 
 class Jobs:

@@ -23,7 +23,7 @@ from filelock import Timeout
 from qa import evaluation_worker as worker
 from qa.errors import EvaluationNotFound, NotReady, QueueFull, RunError, StorageError
 from qa.evaluation_comparisons import Compared, Comparisons
-from qa.evaluation_jobs import Job, Jobs
+from qa.evaluation_jobs import Job, Jobs, Request
 from qa.evaluation_running import Runner, Service
 from qa.run_files import REPORT_FILE, SUMMARY_FILE, read_json
 
@@ -76,7 +76,7 @@ class EvaluationQueue:
             raise NotReady(state.detail, state.status)
         created = datetime.now(UTC).isoformat(timespec="microseconds")
         id = hashlib.sha256(f"{created} {len(data)} ".encode() + os.urandom(16) + data).hexdigest()[:32]
-        request = worker.Request(name, format, dict(options), keep_going, state.snapshot, created)
+        request = Request(name, format, dict(options), keep_going, state.snapshot, created)
         with self._lock:
             if len(self._waiting()) + self._arriving > self._most_waiting:
                 raise QueueFull(f"{self._most_waiting} evaluations are waiting already; try again when one is done")

@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -30,31 +30,13 @@ from qa.errors import (
     SnapshotNotFound,
     StorageError,
 )
+from qa.evaluation_jobs import QUESTIONS, Request
 from qa.run_files import read_json, write_atomically
 from qa.run_values import judged_question, options_of
 
-REQUEST, QUESTIONS, JUDGED, RUN = "request.json", "questions", "judged.json", "run"
+JUDGED, RUN = "judged.json", "run"
 Task = Literal["prepare", "finish", "compare"]
 UNTOLD = "it could not be computed; the server's log says why"
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What was sent: ``name`` is what errors call the file."""
-
-    name: str
-    format: str
-    options: dict[str, Any]
-    keep_going: bool
-    snapshot: str
-    created: str
-
-    def write(self, folder: Path) -> None:
-        write_atomically(folder / REQUEST, json.dumps(asdict(self)))
-
-    @classmethod
-    def read(cls, folder: Path) -> Request:
-        return cls(**read_json(folder / REQUEST))
 
 
 class TaskFailed(EvaluationError):

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from qa.evaluation import Found, Outcome
-
 ELLIPSIS = "…"
 
 
@@ -26,16 +24,6 @@ class Mark:
     start: int
     end: int
     name: str
-
-
-def marks_of(outcome: Outcome, found: Found) -> list[Mark]:
-    """Evidence and answer as spans of the passage's text."""
-    spans = [(e.start, e.end, "evidence") for e in outcome.question.evidence if e.document == found.document]
-    answer = outcome.answer
-    if answer is not None and answer.span is not None and answer.document == found.document:
-        spans.append((answer.span.start, answer.span.end, "answer"))
-    cut = [Mark(max(s, found.start) - found.start, min(e, found.end) - found.start, name) for s, e, name in spans]
-    return [mark for mark in cut if mark.start < mark.end]
 
 
 def pieces(text: str, marks: Sequence[Mark], most: int) -> list[Piece]:

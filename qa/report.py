@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from qa import plots
 from qa.evaluation import FAILURES, SEEN, Evaluation, Found, Outcome, Text
-from qa.marking import Piece, marks_of, pieces
+from qa.marking import Mark, Piece, pieces
 from qa.measures import first_ranks
 from qa.significance import Estimate
 from qa.summary import Answering, Summary
@@ -54,6 +54,16 @@ class ShownQuestion:
     ms: float | None
     passages: tuple[ShownPassage, ...]
     missed: tuple[str, ...]
+
+
+def marks_of(outcome: Outcome, found: Found) -> list[Mark]:
+    """Evidence and answer as spans of the passage's text."""
+    spans = [(e.start, e.end, "evidence") for e in outcome.question.evidence if e.document == found.document]
+    answer = outcome.answer
+    if answer is not None and answer.span is not None and answer.document == found.document:
+        spans.append((answer.span.start, answer.span.end, "answer"))
+    cut = [Mark(max(s, found.start) - found.start, min(e, found.end) - found.start, name) for s, e, name in spans]
+    return [mark for mark in cut if mark.start < mark.end]
 
 
 def report_page(evaluation: Evaluation, summary: Summary) -> str:

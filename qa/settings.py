@@ -9,9 +9,9 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from qa.encoders.model_files import DEFAULT_MODEL
 from qa.errors import SettingsError
 
+DEFAULT_MODEL = "all-MiniLM-L6-v2"
 _PREFIX = "QA_"
 # Read by the tests, not by the program, and often set where both run.
 _OF_THE_TESTS = {"QA_REQUIRE_BROWSER"}

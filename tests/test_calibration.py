@@ -14,11 +14,11 @@ from scipy.stats import binomtest
 
 from qa.calibrating import Example, alternating, calibrate, fit
 from qa.calibration import CALIBRATION_FILE, SHIPPED, Calibration, Calibrations, FittedOn, regime_of
-from qa.encoders.model_files import DEFAULT_MODEL, locate
+from qa.encoders.model_files import locate
 from qa.errors import CalibrationError
 from qa.risk_control import clopper_pearson, learn_threshold, least_error, needed, upper_bound
 from qa.service import Service
-from qa.settings import Settings
+from qa.settings import DEFAULT_MODEL, Settings
 from qa.signals import SIGNALS, Signals
 from qa.types import Leg, Query
 from tests.conftest import Build, hashing_encoder

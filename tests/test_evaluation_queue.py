@@ -15,9 +15,8 @@ import pytest
 
 from qa.errors import EvaluationNotFound, NotReady, QAError, QueueFull, StorageError
 from qa.evaluation_comparisons import Compared
-from qa.evaluation_jobs import Job, Jobs
+from qa.evaluation_jobs import Job, Jobs, Request
 from qa.evaluation_queue import EvaluationQueue
-from qa.evaluation_worker import Request
 from qa.run_files import RunFolder, load_run
 from qa.service import Service
 from qa.settings import Settings

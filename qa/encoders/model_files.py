@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from qa.errors import ModelCorrupt, ModelNotFound
+from qa.settings import DEFAULT_MODEL
 
-DEFAULT_MODEL = "all-MiniLM-L6-v2"
 # Of model.safetensors as sentence-transformers/all-MiniLM-L6-v2 publishes it.
 DEFAULT_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 # The names under which models file the prompt of a passage; a name without a prompt is as good as none.
 _PASSAGE_PROMPTS = ("document", "passage", "corpus")
-
 
 # What changes the tokens beside the tokenizer itself, lower-casing for one.
 _TOKENIZER_SETTINGS = ("tokenizer_config.json", "sentence_bert_config.json", "special_tokens_map.json")

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from qa.encoders.model_files import DEFAULT_MODEL, DEFAULT_WEIGHTS_SHA256, locate
+from qa.encoders.model_files import DEFAULT_WEIGHTS_SHA256, locate
 from qa.errors import ModelCorrupt, ModelNotFound
+from qa.settings import DEFAULT_MODEL
 
 
 @pytest.fixture

@@ -17,16 +17,16 @@ import numpy as np
 
 from benchmarks.question_sets import QUESTION_SETS, Part
 from benchmarks.withheld import document_id, index_withheld, load_withheld
-from qa.answer_measures import exact_match, f1, holds, is_right
-from qa.calibrating import MODES, Example, calibrate, fit
-from qa.calibration import SHIPPED, FittedOn, Model, load_calibrations
+from qa.answers.calibration import SHIPPED, FittedOn, Model, load_calibrations
+from qa.answers.signals import Signals
 from qa.errors import QueryError
-from qa.judgments import JudgedQuestion
-from qa.risk import auroc, calibration_error, risk_coverage
-from qa.risk_control import clopper_pearson
-from qa.service import Service
+from qa.evaluation.answer_measures import exact_match, f1, holds, is_right
+from qa.evaluation.calibrating import MODES, Example, calibrate, fit
+from qa.questions.judgments import JudgedQuestion
+from qa.service.service import Service
 from qa.settings import load_settings
-from qa.signals import Signals
+from qa.statistics.risk import auroc, calibration_error, risk_coverage
+from qa.statistics.risk_control import clopper_pearson
 from qa.types import Mode, Query, Span
 
 SETS = ("xquad-en", "nq_open_oracle")

@@ -20,14 +20,14 @@ from pathlib import Path
 import ir_measures
 
 from benchmarks.evaluation_sets import write_set
-from qa.evaluating import SilentListener, evaluate, judge
-from qa.evaluation import Options
-from qa.indexing import SilentListener as SilentBuild
-from qa.indexing import update
-from qa.measures import RANKING
-from qa.question_files import load_questions
+from qa.build.indexing import SilentListener as SilentBuild
+from qa.build.indexing import update
+from qa.evaluation.evaluating import SilentListener, evaluate, judge
+from qa.evaluation.evaluation import Options
+from qa.evaluation.measures import RANKING
+from qa.evaluation.summary import values_of
+from qa.questions.question_files import load_questions
 from qa.settings import load_settings
-from qa.summary import values_of
 
 SETS = ("nq_open_oracle", "pubmedqa", "xquad-en")
 # The same measures by ranx's names; its MRR and NDCG are those of trec_eval.

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from benchmarks.question_sets import JudgedQuestion, Part, load_corpus, load_questions
-from qa.encoders.model_files import locate
-from qa.encoders.sentence_transformer import SentenceTransformerEncoder
+from qa.models.model_files import locate
+from qa.models.sentence_transformer import SentenceTransformerEncoder
 from qa.protocols import Encoder
 from qa.settings import DEFAULT_MODEL
-from qa.splitter import SplitterParameters, split
+from qa.text.splitter import SplitterParameters, split
 from qa.types import Document, Passage
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
     make bench-quality
 
-Each set is written out as files and indexed by ``qa.indexing.update``; the questions go through ``Service.ask``. Only
+Each set is written out as files and indexed by ``qa.build.indexing.update``; the questions go through ``Service.ask``. Only
 the reporting half of the questions is asked (``benchmarks/question_sets.py``). Passages roll up to their documents by
 the first of each. Peers index the same passages with the same weights (``benchmarks/peers.py``, in an environment of
 its own). Prints tables, and one JSON line last.
@@ -23,10 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.question_sets import JudgedQuestion, Part, load_questions, write_corpus
-from qa.indexing import SilentListener, update
-from qa.service import Service
+from qa.build.indexing import SilentListener, update
+from qa.index.snapshots import Snapshots
+from qa.service.service import Service
 from qa.settings import Settings
-from qa.snapshots import Snapshots
 from qa.types import Mode, Query, Reply
 
 SETS = ["xquad-en", "nq_open_oracle", "pubmedqa", "scifact-train", "xquad-de", "xquad-zh", "xquad-ar"]

@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.quality import PEERS_PYTHON, interval, measure
 from benchmarks.question_sets import load_questions
-from qa.service import Service
+from qa.service.service import Service
 from qa.settings import Settings
 from qa.types import Query
 

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from qa.service import Service
+from qa.service.service import Service
 from qa.settings import load_settings
 from qa.types import Hit, Query
 

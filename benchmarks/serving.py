@@ -30,9 +30,9 @@ from typing import Any
 import httpx2
 
 from benchmarks.question_sets import load_questions
-from qa.service import Service
+from qa.index.snapshots import Snapshots
+from qa.service.service import Service
 from qa.settings import Settings, load_settings
-from qa.snapshots import Snapshots
 from qa.types import Query
 
 CLIENTS = 32

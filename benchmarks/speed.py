@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.question_sets import load_corpus, load_questions
-from qa.encoders.choice import Runtime, choose_encoder
-from qa.encoders.compiled import CompiledEncoder
-from qa.encoders.inference import Precision
-from qa.encoders.model_files import locate
-from qa.indexing import SilentListener, update
-from qa.models import make_encoder
+from qa.build.indexing import SilentListener, update
+from qa.models.choice import Runtime, choose_encoder
+from qa.models.compiled import CompiledEncoder
+from qa.models.inference import Precision
+from qa.models.model_files import locate
+from qa.models.models import make_encoder
 from qa.protocols import Encoder
 from qa.settings import DEFAULT_MODEL, Settings
 

@@ -38,7 +38,7 @@ def application(texts: list[str], embeddings: Path) -> Any:
 def main() -> None:
     import uvicorn
 
-    from qa.snapshots import Snapshots
+    from qa.index.snapshots import Snapshots
 
     indexes, name, embeddings, port = sys.argv[1:]
     index = Snapshots(Path(indexes), name).open()

@@ -9,7 +9,7 @@ from typing import Any
 import typer.main
 from pydantic_core import PydanticUndefined
 
-from qa.cli import app
+from qa.cli.cli import app
 from qa.settings import Settings
 
 DOCS = Path(__file__).parent

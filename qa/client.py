@@ -38,8 +38,8 @@ from qa.client_calls import (
 )
 from qa.errors import RequestRefused
 from qa.types import Mode
-from qa.web.document_schemas import DocumentResponse, DocumentsResponse
-from qa.web.schemas import AskResponse, ReadyResponse
+from qa.web.api.document_schemas import DocumentResponse, DocumentsResponse
+from qa.web.api.schemas import AskResponse, ReadyResponse
 
 
 class Client:

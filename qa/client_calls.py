@@ -14,14 +14,8 @@ from pydantic import BaseModel, ValidationError
 
 from qa.errors import RequestRefused, ServerUnreachable
 from qa.types import Mode
-from qa.web.document_schemas import DocumentResponse, DocumentsResponse
-from qa.web.schemas import (
-    AskResponse,
-    BatchResponse,
-    BatchSuccess,
-    ProblemDetails,
-    ReadyResponse,
-)
+from qa.web.api.document_schemas import DocumentResponse, DocumentsResponse
+from qa.web.api.schemas import AskResponse, BatchResponse, BatchSuccess, ProblemDetails, ReadyResponse
 
 # Seconds: the longest a single pause gets, and that of a service which names none.
 _LONGEST_PAUSE = 30.0

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from qa.encoders.hashing import HashingEncoder
-from qa.indexing import Update, update
+from qa.build.indexing import Update, update
+from qa.models.hashing import HashingEncoder
 from qa.protocols import Encoder
 from qa.readers.registry import read_source
-from qa.service import Service
+from qa.service.service import Service
 from qa.settings import Settings
 from qa.types import FileReport
 

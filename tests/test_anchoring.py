@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qa.anchoring import Anchored, anchor, nearest, occurrences
-from qa.questions import Question, QuestionSet, Quote
+from qa.questions.anchoring import Anchored, anchor, nearest, occurrences
+from qa.questions.questions import Question, QuestionSet, Quote
 from tests.evaluation_samples import FERRY, Folder
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from qa.citing import Citer, Citers
+from qa.answers.citing import Citer, Citers
 from qa.errors import DocumentNotFound, QueryError, SnapshotNotFound
-from qa.service import Service
+from qa.index.snapshots import Snapshots
+from qa.service.service import Service
 from qa.settings import Settings
-from qa.snapshots import Snapshots
 from qa.types import CitationClaim, Query
 from tests.conftest import Build
 

@@ -56,12 +56,13 @@ def test_every_command_has_help(command: list[str]) -> None:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    code = "import sys, qa.cli; print({'numpy', 'pydantic', 'faiss', 'fastapi', 'torch'} & set(sys.modules))"
+    code = "import sys, qa.cli.cli; print({'numpy', 'pydantic', 'faiss', 'fastapi', 'torch'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
 
 
 @pytest.mark.parametrize(
-    "module", ["qa.service", "qa.web.app", "qa.web.server", "qa.snapshots", "qa.encoders.sentence_transformer"]
+    "module",
+    ["qa.service.service", "qa.web.app", "qa.web.server", "qa.index.snapshots", "qa.models.sentence_transformer"],
 )
 def test_neither_torch_nor_faiss_is_imported_before_it_is_needed(module: str) -> None:
     code = f"import sys, {module}; print({{'faiss', 'torch', 'sentence_transformers', 'scipy'}} & set(sys.modules))"

@@ -13,7 +13,7 @@ import pytest
 
 from qa.client import AsyncClient, Client
 from qa.errors import RequestRefused, ServerUnreachable
-from qa.web.schemas import AskResponse
+from qa.web.api.schemas import AskResponse
 from tests.served import serving
 from tests.web.conftest import FERRY, SNAPSHOT, FakeService
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qa.comparing import compare
 from qa.errors import RunError
-from qa.evaluation import Evaluation
-from qa.gating import EXIT_CODES, gate
-from qa.judgments import JudgedQuestion
+from qa.evaluation.comparing import compare
+from qa.evaluation.evaluation import Evaluation
+from qa.evaluation.gating import EXIT_CODES, gate
+from qa.questions.judgments import JudgedQuestion
 from tests.evaluation_samples import inputs, outcome, question
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from qa.indexing import update
-from qa.service import Service
+from qa.build.indexing import update
+from qa.index.snapshots import Snapshots
+from qa.service.service import Service
 from qa.settings import Settings
-from qa.snapshots import Snapshots
 from qa.types import Query
 from tests.conftest import Build, Recorder, hashing_encoder
 from tests.dying import dying

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from qa.embedding import Embedding
-from qa.embedding_cache import CACHE_FILE, EmbeddingCache
-from qa.encoders.hashing import HashingEncoder
+from qa.build.embedding import Embedding
+from qa.build.embedding_cache import CACHE_FILE, EmbeddingCache
+from qa.models.hashing import HashingEncoder
 
 if TYPE_CHECKING:
     from qa.types import Vectors

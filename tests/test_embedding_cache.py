@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qa.embedding_cache import EmbeddingCache, cache_keys
-from qa.encoders.hashing import HashingEncoder
+from qa.build.embedding_cache import EmbeddingCache, cache_keys
 from qa.errors import StorageError
+from qa.models.hashing import HashingEncoder
 from qa.settings import Settings
 from tests.conftest import Build
 

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from qa.build.indexing import update
 from qa.errors import GateNotPassed, QueryError, QuestionFileError, RunError, SnapshotNotFound
-from qa.evaluating import Judged, NewSnapshotGate, SilentListener, evaluate, judge
-from qa.evaluation import Options
-from qa.indexing import update
-from qa.question_files import parse_questions
-from qa.questions import QuestionSet
+from qa.evaluation.evaluating import Judged, NewSnapshotGate, SilentListener, evaluate, judge
+from qa.evaluation.evaluation import Options
+from qa.evaluation.run_files import load_run
+from qa.index.snapshots import Snapshots
+from qa.questions.question_files import parse_questions
+from qa.questions.questions import QuestionSet
 from qa.readers.registry import read_source
-from qa.run_files import load_run
 from qa.settings import Settings
-from qa.snapshots import Snapshots
 from tests.conftest import Build, Recorder, hashing_encoder
 from tests.dying import dying
 

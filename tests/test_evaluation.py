@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from qa.anchoring import anchor
 from qa.errors import QAError, QueryError, RunError
-from qa.evaluation import Evaluation, Given, Outcome, ask_all
-from qa.judgments import JudgedQuestion
-from qa.questions import Question, QuestionSet, Quote
-from qa.summary import Summary, summarise
+from qa.evaluation.evaluation import Evaluation, Given, Outcome, ask_all
+from qa.evaluation.summary import Summary, summarise
+from qa.questions.anchoring import anchor
+from qa.questions.judgments import JudgedQuestion
+from qa.questions.questions import Question, QuestionSet, Quote
 from qa.types import Query, Reply, Span
 from tests.evaluation_samples import Folder, WordSearch, inputs, outcome, question
 

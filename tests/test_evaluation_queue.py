@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from qa.errors import EvaluationNotFound, NotReady, QAError, QueueFull, StorageError
-from qa.evaluation_comparisons import Compared
-from qa.evaluation_jobs import Job, Jobs, Request
-from qa.evaluation_queue import EvaluationQueue
-from qa.run_files import RunFolder, load_run
-from qa.service import Service
+from qa.evaluation.jobs.evaluation_comparisons import Compared
+from qa.evaluation.jobs.evaluation_jobs import Job, Jobs, Request
+from qa.evaluation.jobs.evaluation_queue import EvaluationQueue
+from qa.evaluation.run_files import RunFolder, load_run
+from qa.index.snapshots import Snapshots
+from qa.service.service import Service
 from qa.settings import Settings
-from qa.snapshots import Snapshots
 from qa.types import Query, Reply, State
 from tests.conftest import Build
 from tests.test_evaluating import QUOTES

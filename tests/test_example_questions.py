@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from qa.answers.source_files import FileSums, SourceFiles
 from qa.errors import QueryError
-from qa.example_questions import example_questions
-from qa.index import Index
-from qa.service import Service
+from qa.index.index import Index
+from qa.index.snapshots import Snapshots
+from qa.service.example_questions import example_questions
+from qa.service.service import Service
 from qa.settings import Settings
-from qa.snapshots import Snapshots
-from qa.source_files import FileSums, SourceFiles
 from qa.types import Answer, Limits, Query, Reply
 from tests.conftest import Build
 
@@ -110,6 +110,6 @@ def test_a_service_finds_them_once_and_fails_no_page(service: Service, monkeypat
             raise RuntimeError("broken")
         return ("Why?",)
 
-    monkeypatch.setattr("qa.service.example_questions", failing)
+    monkeypatch.setattr("qa.service.service.example_questions", failing)
     assert [service.examples() for _ in range(3)] == [(), ("Why?",), ("Why?",)]
     assert len(calls) == 2

@@ -18,15 +18,15 @@ import pytest
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
-from qa.calibrating import calibrate
-from qa.calibration import CALIBRATION_FILE, FittedOn
-from qa.encoders.hashing import HashingEncoder
+from qa.answers.calibration import CALIBRATION_FILE, FittedOn
 from qa.errors import ModelNotFound, QAError
-from qa.operating import Operator
+from qa.evaluation.calibrating import calibrate
+from qa.index.snapshots import Snapshots
+from qa.models.hashing import HashingEncoder
 from qa.protocols import Encoder
-from qa.service import Service
+from qa.service.operating import Operator
+from qa.service.service import Service
 from qa.settings import Settings
-from qa.snapshots import Snapshots
 from qa.types import Query, Reply
 from qa.web.app import create_app
 from qa.web.options import Options
@@ -104,7 +104,7 @@ def test_a_disk_that_is_full_or_read_only(settings: Settings, build: Build, monk
     def full(*args: object, **kwargs: object) -> str:
         raise OSError(28, "No space left on device", "/tmp/qa-lexical-x")
 
-    monkeypatch.setattr("qa.lexical.tempfile.mkdtemp", full)
+    monkeypatch.setattr("qa.index.lexical.tempfile.mkdtemp", full)
     check(Service(settings, make=hashing_encoder), "storage", "free space")
 
 
@@ -206,7 +206,7 @@ def test_a_switch_that_cannot_be_written_is_said_and_changes_nothing(
     def fails(*args: object, **kwargs: object) -> None:
         raise error
 
-    monkeypatch.setattr("qa.snapshots.Snapshots.writing", fails)
+    monkeypatch.setattr("qa.index.snapshots.Snapshots.writing", fails)
     here = ("127.0.0.1", 5000)
     client = TestClient(create_app(service, operations=Operator(settings, service)), client=here)
     with capture_logs() as logs:

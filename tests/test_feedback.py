@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qa.anchoring import anchor
 from qa.errors import QueryError, QuestionFileError, StorageError
-from qa.feedback import FeedbackFile, quoted
-from qa.question_files import load_questions
-from qa.questions import Question, QuestionSet, Quote
+from qa.questions.anchoring import anchor
+from qa.questions.feedback import FeedbackFile, quoted
+from qa.questions.question_files import load_questions
+from qa.questions.questions import Question, QuestionSet, Quote
 
 TEXT = "Noon. The ferry leaves at noon.\n\nThe last one leaves at midnight, never at noon."
 
@@ -173,7 +173,7 @@ def test_what_somebody_else_left_without_its_end_stays(tmp_path: Path, last: str
 
 
 def test_a_file_that_is_full_is_added_to_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qa.feedback._LARGEST", 300)
+    monkeypatch.setattr("qa.questions.feedback._LARGEST", 300)
     file = FeedbackFile(tmp_path / "f.jsonl")
     file.append("First?", QUOTE)
     before = (tmp_path / "f.jsonl").read_bytes()

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from qa.errors import SnapshotCorrupt
-from qa.index import open_index, verify_index
-from qa.manifest import Manifest, file_names, file_sums
+from qa.index.index import open_index, verify_index
+from qa.index.manifest import Manifest, file_names, file_sums
 from qa.settings import Settings
 from tests.conftest import Build
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from qa.errors import LexicalIndexError, SnapshotCorrupt, StorageError
 from qa.filters import And, Eq, Filter, In, Range
-from qa.lexical import LexicalIndex
-from qa.lexical_writer import LexicalRow, LexicalWriter
-from qa.terms import passage_terms
+from qa.index.lexical import LexicalIndex
+from qa.index.lexical_writer import LexicalRow, LexicalWriter
+from qa.text.terms import passage_terms
 
 COLUMNS = ("document", "path")
 TEXTS = [

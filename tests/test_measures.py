@@ -10,10 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qa.answer_measures import exact_match, f1, is_right
-from qa.evaluation import Outcome
-from qa.judgments import JudgedQuestion
-from qa.measures import LEVELS, RANKING, calculate, first_ranks, qrels_of, quote_topics, ranking_measures, run_of
+from qa.evaluation.answer_measures import exact_match, f1, is_right
+from qa.evaluation.evaluation import Outcome
+from qa.evaluation.measures import (
+    LEVELS,
+    RANKING,
+    calculate,
+    first_ranks,
+    qrels_of,
+    quote_topics,
+    ranking_measures,
+    run_of,
+)
+from qa.questions.judgments import JudgedQuestion
 from tests.evaluation_samples import outcome, question
 
 

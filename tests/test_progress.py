@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from qa.progress import IndexingProgress
+from qa.cli.progress import IndexingProgress
 from qa.types import FileReport
 from tests.conftest import Build
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qa.errors import QuestionFileError
-from qa.question_files import load_questions, parse_questions
-from qa.questions import Question, Quote
+from qa.questions.question_files import load_questions, parse_questions
+from qa.questions.questions import Question, Quote
 from tests.conftest import REPOSITORY
 
 FULL = {

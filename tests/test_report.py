@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qa import plots
-from qa.anchoring import anchor
-from qa.comparing import compare
-from qa.comparison_report import comparison_page
-from qa.evaluation import Evaluation, Outcome, Text, ask_all
-from qa.judgments import JudgedQuestion
+from qa.evaluation import plots
+from qa.evaluation.comparing import compare
+from qa.evaluation.comparison_report import comparison_page
+from qa.evaluation.evaluation import Evaluation, Outcome, Text, ask_all
+from qa.evaluation.report import moment, report_page
+from qa.evaluation.summary import summarise
 from qa.marking import Mark, pieces
-from qa.report import moment, report_page
-from qa.risk import Bin
-from qa.summary import summarise
+from qa.questions.anchoring import anchor
+from qa.questions.judgments import JudgedQuestion
+from qa.statistics.risk import Bin
 from tests.evaluation_samples import Folder, WordSearch, inputs
 from tests.test_evaluation import FILE
 
@@ -201,7 +201,7 @@ def test_plots_stay_within_their_frames(
 
 @pytest.mark.parametrize("name", ["report.css", "report.js"])
 def test_style_and_script_cannot_end_their_element(name: str) -> None:
-    from qa.report import _content
+    from qa.evaluation.report import _content
 
     assert "</" not in _content(name)
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, ClassVar, get_args
 import numpy as np
 import pytest
 
-from qa.encoders.hashing import HashingEncoder
+from qa.build.indexing import update
 from qa.errors import QueryError, QuestionTooLong, SnapshotIncompatible
-from qa.indexing import update
-from qa.passage_cache import PassageCache
+from qa.index.snapshots import Snapshots
+from qa.models.hashing import HashingEncoder
 from qa.readers.registry import read_source
-from qa.retriever import Retriever
-from qa.service import Service
+from qa.search.passage_cache import PassageCache
+from qa.search.retriever import Retriever
+from qa.service.service import Service
 from qa.settings import Settings
-from qa.snapshots import Snapshots
 from qa.types import Limits, Mode, Query, Reply
 from tests.conftest import Build, Recorder, hashing_encoder
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from qa.sentences import sentences
+from qa.text.sentences import sentences
 from tests.conftest import SEED
 from tests.texts import SCRIPTS, derived
 

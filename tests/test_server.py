@@ -18,8 +18,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from qa.encoders.model_files import locate
-from qa.indexing import update
+from qa.build.indexing import update
+from qa.models.model_files import locate
 from qa.settings import DEFAULT_MODEL, Settings
 from tests.conftest import REPOSITORY, SEED, Recorder
 from tests.waiting import AT_MOST, wait_for

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from qa.encoders.hashing import HashingEncoder
+from qa.build.indexing import update
 from qa.errors import (
     DocumentNotFound,
     DuplicateDocument,
@@ -22,11 +22,11 @@ from qa.errors import (
     SnapshotIncompatible,
     SourceNotFound,
 )
-from qa.indexing import update
+from qa.index.snapshots import Snapshots
+from qa.models.hashing import HashingEncoder
 from qa.protocols import Encoder
-from qa.service import Service
+from qa.service.service import Service
 from qa.settings import Settings
-from qa.snapshots import Snapshots
 from qa.types import FileReport, Query, State
 from tests.conftest import REPOSITORY, SEED, Build, Recorder, hashing_encoder
 from tests.waiting import wait_for
@@ -158,7 +158,7 @@ def test_following_outlives_a_pointer_that_holds_no_id(
 
 def test_following_tries_again_what_may_pass(build: Build, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     id = build().manifest.id
-    monkeypatch.setattr("qa.following._RETRY_EVERY", 0.05)
+    monkeypatch.setattr("qa.service.following._RETRY_EVERY", 0.05)
     failures = iter([OSError("too many open files"), ModelNotFound("the hub is down")])
 
     def make(settings: Settings, *, threads: int) -> Encoder:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from qa import risk
-from qa.significance import (
+from qa.statistics import risk
+from qa.statistics.significance import (
     LEVEL,
     RESAMPLES,
     detectable,
@@ -144,7 +144,7 @@ def per_question(rng: np.random.Generator, n: int) -> np.ndarray:
 
 
 def test_the_interval_covers_the_truth_about_as_often_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qa.significance.RESAMPLES", 999)
+    monkeypatch.setattr("qa.statistics.significance.RESAMPLES", 999)
     rng = np.random.default_rng(11)
     truth = 0.39 * 0.05 + 0.43 * 0.1 + 0.5 * 0.15 + 0.63 * 0.2 + 0.3
     covered, runs = 0, 600
@@ -158,7 +158,7 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says(monkeypatch: py
 
 
 def test_the_interval_of_a_difference_covers_zero_about_as_often_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qa.significance.RESAMPLES", 999)
+    monkeypatch.setattr("qa.statistics.significance.RESAMPLES", 999)
     rng = np.random.default_rng(13)
     covered, runs = 0, 600
     for _ in range(runs):
@@ -170,7 +170,7 @@ def test_the_interval_of_a_difference_covers_zero_about_as_often_as_it_says(monk
 
 
 def test_where_nothing_differs_the_paired_test_says_so_95_times_in_100(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qa.significance.RESAMPLES", 999)
+    monkeypatch.setattr("qa.statistics.significance.RESAMPLES", 999)
     rng = np.random.default_rng(17)
     runs = 1000
     false = sum(randomisation_p(per_question(rng, 60) - per_question(rng, 60)) <= 0.05 for _ in range(runs))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from qa.build.pruning import prune
 from qa.errors import (
     IndexNotFound,
     SettingsError,
@@ -17,9 +18,8 @@ from qa.errors import (
     SnapshotNotFound,
     WriterBusy,
 )
-from qa.pruning import prune
+from qa.index.snapshots import Snapshots
 from qa.settings import Settings
-from qa.snapshots import Snapshots
 from tests.conftest import REPOSITORY, Build
 
 

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from qa.errors import SettingsError, WindowTooSmall
 from qa.readers.registry import read_source
 from qa.readers.sections import Heading, nested
-from qa.splitter import CountTokens, SplitterParameters, passage_id, split
+from qa.text.splitter import CountTokens, SplitterParameters, passage_id, split
 from qa.types import Document, Page, Passage, Source, Span
 from tests.conftest import SEED
 from tests.texts import SCRIPTS, derived

@@ -14,16 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from qa.embedding_cache import CACHE_FILE
-from qa.encoders.hashing import HashingEncoder
+from qa.build.embedding_cache import CACHE_FILE
+from qa.build.indexing import follow, update
+from qa.build.watching import require_watchable, watch, watched_paths
 from qa.errors import SnapshotIncompatible, SourceNotFound, WriterBusy
-from qa.indexing import follow, update
+from qa.index.snapshots import Snapshots
+from qa.models.hashing import HashingEncoder
 from qa.protocols import Encoder
-from qa.service import Service
+from qa.service.service import Service
 from qa.settings import Settings
-from qa.snapshots import Snapshots
 from qa.types import Query, Reply
-from qa.watching import require_watchable, watch, watched_paths
 from tests.conftest import Build, Recorder, hashing_encoder
 from tests.waiting import AT_MOST, wait_for
 

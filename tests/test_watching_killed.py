@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from qa.encoders.hashing import HashingEncoder
-from qa.indexing import update
+from qa.build.indexing import update
+from qa.build.watching import watch
+from qa.index.snapshots import Snapshots
+from qa.models.hashing import HashingEncoder
 from qa.settings import Settings
-from qa.snapshots import Snapshots
-from qa.watching import watch
 from tests.conftest import Build, Recorder, hashing_encoder
 from tests.waiting import AT_MOST
 

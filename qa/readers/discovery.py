@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from qa.errors import DuplicateDocument, SourceNotFound
+from qa.names import fault, printable, why
 from qa.readers.ignoring import IGNORE_FILE, IgnoreRules, read_rules
-from qa.readers.names import fault, printable, why
 from qa.types import FileReport, Source
 
 _IRREGULAR = {

@@ -18,7 +18,7 @@ from pathspec.patterns.gitignore.base import GitIgnorePatternError
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from qa.errors import BadIgnoreFile
-from qa.readers.names import printable, why
+from qa.names import printable, why
 
 IGNORE_FILE = ".qaignore"
 _LARGEST = 1_000_000

@@ -12,36 +12,32 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
-from qa.feedback import FeedbackFile
+from qa.questions.feedback import FeedbackFile
 from qa.types import Limits
-from qa.web import (
-    api,
+from qa.web import handlers, mcp_server
+from qa.web.api import api, evaluating, openapi, operating
+from qa.web.asking import Asking
+from qa.web.batching import Batcher
+from qa.web.caching import ReplyCache
+from qa.web.middleware.access import Access
+from qa.web.middleware.bodies import BodyLimit, HeadAsGet
+from qa.web.middleware.headers import ResponseHeaders
+from qa.web.middleware.hosts import Hosts
+from qa.web.middleware.observing import Observing
+from qa.web.middleware.rates import Rates
+from qa.web.middleware.shedding import Refusals, Shedding
+from qa.web.monitoring import Monitoring
+from qa.web.options import Options
+from qa.web.pages import (
     comparison_pages,
     document_pages,
-    evaluating,
     evaluation_pages,
     feedback_pages,
-    handlers,
-    mcp_server,
-    openapi,
-    operating,
     originals,
     pages,
     reading_pages,
 )
-from qa.web.access import Access
-from qa.web.asking import Asking
-from qa.web.batching import Batcher
-from qa.web.bodies import BodyLimit, HeadAsGet
-from qa.web.caching import ReplyCache
-from qa.web.headers import ResponseHeaders
-from qa.web.hosts import Hosts
-from qa.web.monitoring import Monitoring
-from qa.web.observing import Observing
-from qa.web.options import Options
 from qa.web.ports import AskService, Evaluations, Operations
-from qa.web.rates import Rates
-from qa.web.shedding import Refusals, Shedding
 
 STATIC = Path(__file__).parent / "static"
 _OPTIONS = Options()

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from qa.errors import QAError
 from qa.web.asking import HungUp
-from qa.web.headers import request_id
+from qa.web.middleware.headers import request_id
 from qa.web.problems import Problem, ProblemError, Render, internal, invalid, of_error
 from qa.web.validation import explain, shown
 

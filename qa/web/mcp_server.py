@@ -15,11 +15,11 @@ from starlette.types import Receive, Scope, Send
 
 from qa.errors import QAError
 from qa.types import Query, Reply
-from qa.web.document_schemas import SectionBody, SummaryBody
+from qa.web.api.document_schemas import SectionBody, SummaryBody
+from qa.web.api.requests import Globs, SearchMode, Sections
+from qa.web.api.schemas import SPAN_END, SPAN_START, AskResponse
 from qa.web.ports import ReadService
 from qa.web.problems import ProblemError, invalid, of_error
-from qa.web.requests import Globs, SearchMode, Sections
-from qa.web.schemas import SPAN_END, SPAN_START, AskResponse
 from qa.web.validation import check
 
 if TYPE_CHECKING:

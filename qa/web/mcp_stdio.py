@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import structlog
 
 from qa.errors import QAError
-from qa.service import Service
+from qa.service.service import Service
 from qa.settings import Settings
 from qa.types import CheckedCitation, CitationClaim, Collection, Limits, Query, Reply, SnapshotDocument, State
 from qa.web import mcp_server

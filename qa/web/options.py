@@ -11,9 +11,9 @@ from limits import RateLimitItem, parse
 
 from qa.errors import SettingsError
 from qa.settings import Settings
-from qa.web.hosts import own_names
-from qa.web.keys import Key, parse_keys
-from qa.web.tracing import Tracer, exporting_tracer
+from qa.web.middleware.hosts import own_names
+from qa.web.middleware.keys import Key, parse_keys
+from qa.web.middleware.tracing import Tracer, exporting_tracer
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,15 @@ import threading
 import structlog
 import uvicorn
 
-from qa.evaluation_queue import EvaluationQueue
-from qa.operating import Operator
-from qa.service import Service
+from qa.build.watching import watch
+from qa.evaluation.jobs.evaluation_queue import EvaluationQueue
+from qa.service.operating import Operator
+from qa.service.service import Service
 from qa.settings import Settings
 from qa.types import State
-from qa.watching import watch
 from qa.web.app import create_app
+from qa.web.middleware.protocol import BoundedProtocol
 from qa.web.options import Options
-from qa.web.protocol import BoundedProtocol
 
 # For requests that are under way when the server is told to stop.
 _SECONDS_TO_FINISH = 10

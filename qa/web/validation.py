@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from qa.queries import faults
+from qa.search.queries import faults
 from qa.types import Limits, Query
 from qa.web.problems import FieldError
 

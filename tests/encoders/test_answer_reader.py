@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from qa.encoders.answer_reader import TransformersAnswerReader
-from qa.encoders.model_files import locate_answer_reader
 from qa.errors import ModelNotFound
-from qa.models import make_answer_reader
+from qa.models.answer_reader import TransformersAnswerReader
+from qa.models.model_files import locate_answer_reader
+from qa.models.models import make_answer_reader
 from qa.settings import Settings
 from tests.encoders.conftest import TinyModel
 

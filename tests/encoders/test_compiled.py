@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 import structlog
 
-from qa.encoders.choice import Runtime, choose_encoder
-from qa.encoders.compiled import LEAST_COSINE, CompiledEncoder
-from qa.encoders.inference import Precision
-from qa.encoders.model_files import locate
-from qa.encoders.sentence_transformer import SentenceTransformerEncoder
 from qa.errors import ModelDisagrees, QuestionTooLong, StorageError
+from qa.models.choice import Runtime, choose_encoder
+from qa.models.compiled import LEAST_COSINE, CompiledEncoder
+from qa.models.inference import Precision
+from qa.models.model_files import locate
+from qa.models.sentence_transformer import SentenceTransformerEncoder
 from qa.protocols import Encoder
 from tests.encoders.conftest import TinyModel
 
@@ -197,7 +197,7 @@ def test_a_disk_that_cannot_be_written_anywhere_is_an_error_that_names_the_cause
 def test_what_does_not_agree_is_not_used_and_the_log_says_so(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qa.encoders.choice.LEAST_COSINE", {"fp32": 1.1})
+    monkeypatch.setattr("qa.models.choice.LEAST_COSINE", {"fp32": 1.1})
     encoders: list[Encoder] = []
     for again in (False, True):
         found = warnings_of(lambda: encoders.append(choose(model, tmp_path)[0]))

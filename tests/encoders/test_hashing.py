@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qa.encoders.hashing import HashingEncoder
 from qa.errors import QuestionTooLong
+from qa.models.hashing import HashingEncoder
 
 
 @given(st.lists(st.text(), max_size=5))

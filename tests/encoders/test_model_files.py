@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from qa.encoders.model_files import DEFAULT_WEIGHTS_SHA256, locate
 from qa.errors import ModelCorrupt, ModelNotFound
+from qa.models.model_files import DEFAULT_WEIGHTS_SHA256, locate
 from qa.settings import DEFAULT_MODEL
 
 

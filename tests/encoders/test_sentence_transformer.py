@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qa.encoders.model_files import locate
-from qa.encoders.sentence_transformer import SentenceTransformerEncoder
 from qa.errors import ModelNotFound, QuestionTooLong
+from qa.models.model_files import locate
+from qa.models.sentence_transformer import SentenceTransformerEncoder
 from qa.settings import DEFAULT_MODEL
 
 pytestmark = pytest.mark.model

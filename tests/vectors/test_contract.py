@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from qa.errors import StorageError, VectorIndexError
 from qa.filters import And, Eq, Filter, In, Range
+from qa.index.faiss_flat import FaissFlat
 from qa.protocols import VectorIndex, VectorRows
-from qa.vectors.faiss_flat import FaissFlat
 
 DIMENSION = 8
 

@@ -12,8 +12,8 @@ from io import BufferedReader, BytesIO
 import pytest
 from starlette.testclient import TestClient
 
+from qa.answers.source_files import Original
 from qa.errors import DocumentNotFound, NotReady, OriginalUnavailable, QAError, QueryError
-from qa.source_files import Original
 from qa.types import (
     Answer,
     CheckedCitation,

@@ -9,14 +9,21 @@ from collections.abc import Sequence
 import pytest
 from starlette.testclient import TestClient
 
-from qa.errors import IndexNotFound, SettingsError, SnapshotCorrupt, SnapshotNotFound, UpdateRunning, WriterBusy
-from qa.operating import Indexing
-from qa.snapshots import SnapshotInfo
+from qa.errors import (
+    IndexNotFound,
+    SettingsError,
+    SnapshotCorrupt,
+    SnapshotNotFound,
+    UpdateRunning,
+    WriterBusy,
+)
+from qa.index.snapshots import SnapshotInfo
+from qa.service.operating import Indexing
 from qa.types import State
-from qa.web.access import required_scope
 from qa.web.app import create_app
-from qa.web.hosts import own_names
-from qa.web.keys import Key, find, new_key, parse_keys
+from qa.web.middleware.access import required_scope
+from qa.web.middleware.hosts import own_names
+from qa.web.middleware.keys import Key, find, new_key, parse_keys
 from qa.web.options import Options
 from tests.web.conftest import READY, SNAPSHOT, FakeService
 

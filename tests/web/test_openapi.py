@@ -9,9 +9,9 @@ import pytest
 from pydantic import BaseModel
 from starlette.testclient import TestClient
 
-from qa.web import document_schemas, examples, requests, schemas
+from qa.web.api import document_schemas, examples, requests, schemas
 from qa.web.app import create_app
-from qa.web.keys import Key
+from qa.web.middleware.keys import Key
 from qa.web.options import Options
 from tests.web.conftest import FakeService
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from qa.answers.source_files import FileSums, SourceFiles
 from qa.errors import DocumentNotFound, OriginalUnavailable
-from qa.service import Service
-from qa.source_files import FileSums, SourceFiles
+from qa.service.service import Service
 from qa.web.app import create_app
 from qa.web.options import Options
 from tests.web.conftest import SCRIPT, FakeService

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from qa.service import Service
+from qa.service.service import Service
 from qa.settings import Settings
 from qa.web.app import create_app
 from tests.conftest import Build, hashing_encoder

@@ -1,0 +1,199 @@
+"""Files in, a snapshot's folder out: read, split, encode what is new, write. Memory is bounded by batches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from qa.build.embedding import Embedding
+from qa.build.embedding_cache import EmbeddingCache
+from qa.build.previous import Content, Previous, modified_ns, trusted
+from qa.build.rows import Pending, Rows
+from qa.errors import NothingToIndex
+from qa.index.index import COLUMNS
+from qa.index.lexical_format import LEXICAL_FINGERPRINT
+from qa.index.lexical_writer import LexicalWriter
+from qa.index.store_schema import DOCUMENTS_FILE
+from qa.index.store_writer import StoreWriter
+from qa.index.vectors import new_vectors
+from qa.protocols import Encoder
+from qa.readers.isolation import ReadSource
+from qa.readers.registry import reader_versions
+from qa.text.languages import detect_language, prepare_detection
+from qa.text.splitter import SPLITTER_VERSION, SplitterParameters, split
+from qa.types import Document, FileReport, Passage, Source
+
+
+class BuildListener(Protocol):
+    """Hears how far a build is."""
+
+    def started(self, total_bytes: int, files: int) -> None: ...
+
+    def advanced(self, size: float) -> None:
+        """``size`` bytes of sources are done: their passages are encoded, or there is nothing to encode in them."""
+
+    def finished_file(self, report: FileReport) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class BuildCounts:
+    """``encoded`` passages went through the encoder; the others' embeddings were known.
+
+    ``changed`` is false where everything came out as it is in the previous snapshot.
+    """
+
+    documents: int
+    passages: int
+    encoded: int
+    changed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """A document to be written, and the line of the report that it makes but for the number of its passages."""
+
+    document: Document
+    passages: Iterable[Passage]
+    report: FileReport
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """Builds snapshots' folders with one encoder; ``cache`` gives and keeps the embeddings.
+
+    ``read`` never raises for one file. ``load`` is called before the first text is encoded, and not where none is.
+    ``previous`` is the snapshot that was made before: what it holds of files that have not changed is taken over if it
+    is followed, and of files that cannot be read in any case.
+    """
+
+    encoder: Encoder
+    parameters: SplitterParameters
+    cache: EmbeddingCache
+    listener: BuildListener
+    read: ReadSource
+    load: Callable[[], None]
+    previous: Previous | None = None
+
+    def build(self, folder: Path, found: Sequence[Source | FileReport]) -> BuildCounts:
+        """Write ``documents.sqlite``, the vectors and the lexical index into the empty ``folder``.
+
+        Args:
+            found: what discovery found, in order.
+
+        Raises:
+            NothingToIndex: no file gave a passage; the message says what became of them.
+            WindowTooSmall: the parameters leave no room in the encoder's window.
+        """
+        self.listener.started(sum(item.size for item in found if isinstance(item, Source)), len(found))
+        vectors = new_vectors(self.encoder.dimension, COLUMNS)
+        reports: list[FileReport] = []
+        differs = False
+        with (
+            StoreWriter(folder / DOCUMENTS_FILE) as store,
+            LexicalWriter(folder, COLUMNS) as lexical,
+            closing(Embedding(self.encoder, self.cache, self.load)) as embedding,
+        ):
+            rows = Rows(self.listener.advanced, embedding, store, vectors, lexical)
+            for item in found:
+                for report, is_new in self._lines(item, rows):
+                    reports.append(report)
+                    differs |= is_new
+                    store.add_report(report)
+                    self.listener.finished_file(report)
+            rows.finish()
+            if not store.passages:
+                raise NothingToIndex(_nothing([report for report in reports if report.status != "read"]))
+            lexical.finish()
+            vectors.save(folder)
+            followed = self.previous if self.previous is not None and self.previous.is_followed else None
+            changed = differs or followed is None or not followed.is_same(reports)
+            return BuildCounts(store.documents, store.passages, embedding.encoded, changed)
+
+    def _lines(self, item: Source | FileReport, rows: Rows) -> Iterator[tuple[FileReport, bool]]:
+        """The lines of the report that a file makes, or a folder that cannot be listed, and whether each brings another
+        document than before.
+        """
+        started = time.perf_counter()
+        if isinstance(item, Source):
+            content = self._content(item)
+            if isinstance(content, FileReport):
+                self.listener.advanced(item.size)
+                yield content, False
+            else:
+                yield self._index(content, item.size, started, rows)
+        elif item.status != "failed" or self.previous is None:
+            yield item, False
+        elif (kept := self.previous.kept(item)) is not None:
+            yield self._index(self._kept(*kept), 0, started, rows)
+        else:
+            yield item, False
+            for kept in self.previous.kept_below(item):
+                yield self._index(self._kept(*kept), 0, started, rows)
+
+    def _index(self, content: _Content, size: int, started: float, rows: Rows) -> tuple[FileReport, bool]:
+        """Write a document; ``size`` bytes of sources are done with it."""
+        document = content.document
+        number = rows.store.add_document(document)
+        count, done = 0, 0
+        for passage in content.passages:
+            # A file's bytes are spread over its passages by their ends: the bar moves within a large file too.
+            advance = max(0, passage.end - done)
+            rows.add(Pending(number, document.language, passage, size * advance / len(document.text)))
+            done += advance
+            count += 1
+        self.listener.advanced(size * (len(document.text) - done) / len(document.text))
+        is_new = self.previous is None or self.previous.source_sha256(document.id) != document.source_sha256
+        return replace(content.report, passages=count, seconds=time.perf_counter() - started), is_new
+
+    def _content(self, source: Source) -> _Content | FileReport:
+        """From the previous snapshot where the file is as it was, or cannot be read now; else from the file."""
+        if self.previous is not None and (known := self.previous.report_of(source)) is not None:
+            content = self.previous.content(source.id)
+            return known if content is None else _Content(content.document, content.passages, known)
+        modified = trusted(modified_ns(source))
+        prepare_detection()
+        document, report = self.read(source)
+        if document is not None:
+            document = replace(document, language=detect_language(document.text))
+            return _Content(document, self._split(document), replace(report, modified_ns=modified))
+        if report.status != "failed":
+            return replace(report, modified_ns=modified)
+        # A failure is never relied on: a limit, a disk or a lock may be the cause, and not the file.
+        kept = self.previous.kept(report) if self.previous is not None else None
+        return report if kept is None else self._kept(*kept)
+
+    def _kept(self, content: Content, report: FileReport) -> _Content:
+        """With the passages that this build makes: those of a snapshot that is not followed may be of another size."""
+        followed = self.previous is not None and self.previous.is_followed
+        passages = content.passages if followed else self._split(content.document)
+        return _Content(content.document, passages, report)
+
+    def _split(self, document: Document) -> Iterator[Passage]:
+        return split(document, self.parameters, self.encoder.count_tokens, self.encoder.window)
+
+    def fingerprint(self) -> dict[str, object]:
+        """What decides a snapshot's content, given its sources."""
+        return {
+            "encoder": dict(self.encoder.fingerprint),
+            "splitter": {"version": SPLITTER_VERSION, **asdict(self.parameters)},
+            "readers": dict(reader_versions()),
+            "lexical": dict(LEXICAL_FINGERPRINT),
+        }
+
+
+def require_sources(found: Sequence[Source | FileReport]) -> None:
+    """Raises NothingToIndex where discovery found no file that could be read, before a model is loaded for them."""
+    if not any(isinstance(item, Source) for item in found):
+        raise NothingToIndex(_nothing([item for item in found if isinstance(item, FileReport)]))
+
+
+def _nothing(reports: Sequence[FileReport]) -> str:
+    if not reports:
+        return "there is no file to index; give a folder that holds documents"
+    shown = "; ".join(f"{report.id}: {report.status}, {report.reason}" for report in reports[:5])
+    more = f"; and {len(reports) - 5} more" if len(reports) > 5 else ""
+    return f"nothing could be read: {shown}{more}"

@@ -1,0 +1,137 @@
+"""What the active snapshot holds of files that have not changed since: a build reads and splits only the rest."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from qa.index.store import Store
+from qa.types import Document, FileReport, Passage, Source
+
+# A file that was written this shortly before it was read may be written again within one tick of its clock, and look
+# the same; the next build reads it once more. ("Racy git", Documentation/technical/racy-git.txt.)
+_SETTLED_NS = 2_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A document with its passages, as they are in a snapshot."""
+
+    document: Document
+    passages: tuple[Passage, ...]
+
+
+def modified_ns(source: Source) -> int:
+    """When the file was last written, renamed or given other rights, in nanoseconds; 0 where that cannot be told."""
+    try:
+        status = source.path.stat()
+    except OSError:
+        return 0
+    return max(status.st_mtime_ns, status.st_ctime_ns)
+
+
+def trusted(modified: int) -> int:
+    """``modified`` where a later build may trust it, else 0."""
+    return modified if time.time_ns() - modified > _SETTLED_NS else 0
+
+
+class Previous:
+    """A snapshot of the same sources.
+
+    Args:
+        created: when the snapshot was made, for people.
+        is_followed: whether the same readers, splitter and model made it, so that what it holds of an unchanged file
+            can be taken over. If not, it only stands in for files that cannot be read.
+    """
+
+    def __init__(self, store: Store, created: str, *, is_followed: bool = True) -> None:
+        self._store = store
+        self._created = created
+        self.is_followed = is_followed
+        self._sums = store.source_sums()
+        self._lines = store.report()
+        # Two lines have one id where a name that cannot be read is shown like one that can.
+        self._reports = {line.id: line for line in sorted(self._lines, key=lambda line: line.status != "skipped")}
+        self._judged: dict[Source, FileReport | None] = {}
+
+    def report_of(self, source: Source) -> FileReport | None:
+        """The file's line of the report, if the file is as it was then."""
+        if source not in self._judged:
+            self._judged[source] = self._judge(source)
+        return self._judged[source]
+
+    def _judge(self, source: Source) -> FileReport | None:
+        report = self._reports.get(source.id)
+        if not self.is_followed or report is None or report.size != source.size:
+            return None
+        modified = modified_ns(source)
+        if report.modified_ns:
+            return report if report.modified_ns == modified else None
+        # Its time was not to be relied on; its bytes are.
+        is_good = report.status in {"read", "partial"} and not report.kept_since
+        # Before the file is read: what is written while it is must not be trusted.
+        settled = trusted(modified)
+        if not is_good or self.source_sha256(source.id) != _sha256(source):
+            return None
+        return replace(report, modified_ns=settled)
+
+    def content(self, id: str) -> Content | None:
+        """``None`` where the snapshot has no document of this id."""
+        if id not in self._sums:
+            return None
+        return Content(self._store.document(id), tuple(self._store.passages_of(id)))
+
+    def kept_below(self, failed: FileReport) -> Iterator[tuple[Content, FileReport]]:
+        """The last good versions of what was in a folder that cannot be listed now, with reports that say so."""
+        for id in self._store.document_ids:
+            if id.startswith(f"{failed.id}/") and id in self._reports:
+                reason = f"it is in {failed.id}, which cannot be listed"
+                kept = self.kept(FileReport(id, "failed", reason, size=self._reports[id].size))
+                assert kept is not None
+                yield kept
+
+    def kept(self, failed: FileReport) -> tuple[Content, FileReport] | None:
+        """The last good version of a file that cannot be read now, and a report that says so."""
+        content = self.content(failed.id)
+        if content is None or failed.id not in self._reports:
+            return None
+        since = self._reports[failed.id].kept_since or self._created
+        report = replace(
+            failed,
+            reason=f"{failed.reason}; what was read before ({since}) is kept",
+            characters=len(content.document.text),
+            pages=len(content.document.pages),
+            passages=len(content.passages),
+            kept_since=since,
+        )
+        return content, report
+
+    def source_sha256(self, id: str) -> str | None:
+        """Of the bytes that a document was read from; ``None`` where the snapshot has no such document."""
+        return self._sums.get(id)
+
+    def is_as_found(self, found: Sequence[Source | FileReport]) -> bool:
+        """Whether no file was added, changed or removed, so far as can be told without reading one."""
+        if not self.is_followed:
+            return False
+        reports = [item if isinstance(item, FileReport) else self.report_of(item) for item in found]
+        return None not in reports and self.is_same([report for report in reports if report is not None])
+
+    def is_same(self, reports: Sequence[FileReport]) -> bool:
+        """Whether a build came to what this snapshot says of every file, apart from times."""
+        return [_timeless(report) for report in reports] == [_timeless(line) for line in self._lines]
+
+
+def _sha256(source: Source) -> str:
+    """Of its bytes; empty where they cannot be read."""
+    try:
+        with source.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def _timeless(report: FileReport) -> FileReport:
+    return replace(report, seconds=0.0, modified_ns=0)

@@ -1,0 +1,142 @@
+"""How good rankings are: measures of information retrieval, computed by ir-measures (MacAvaney et al. 2022).
+
+Two levels. *Passages*: every passage of the snapshot that overlaps a quote is relevant, so that precision, nDCG, RR and
+AP are the ordinary ones; recall counts quotes, not passages: the mean over a question's quotes of Success@k with that
+quote's passages. Several passages over one quote so count once, and splitting a document more finely, or with overlap,
+neither lowers nor raises what can be reached. *Documents*: a document stands where its first passage does.
+
+A question takes part in a level's measures if something is relevant on that level.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol
+
+from qa.questions.judgments import JudgedQuestion
+
+Level = Literal["passages", "documents"]
+LEVELS: tuple[Level, ...] = ("passages", "documents")
+
+# By the names of ir-measures. AP is of the ranking as deep as it was asked for.
+RANKING = (
+    "nDCG@10", "RR@10", "AP", "R@1", "R@5", "R@10", "R@20", "P@1", "P@5", "P@10", "Success@5", "Success@10",
+)  # fmt: skip
+
+Values = Mapping[str, float]
+Qrels = dict[str, dict[str, int]]
+Run = dict[str, dict[str, float]]
+
+
+class Ranking(Protocol):
+    """A question with the passages that were found for it, best first."""
+
+    @property
+    def question(self) -> JudgedQuestion: ...
+
+    @property
+    def passages(self) -> Sequence[tuple[str, str]]:
+        """Id and document of each."""
+
+
+def ranking_measures(rankings: Sequence[Ranking], depth: int) -> list[dict[str, float]]:
+    """For each ranking its values by level and measure, such as ``passages.nDCG@10``; nothing where unjudged.
+
+    Args:
+        depth: how many passages were asked for; measures that look deeper are left out.
+    """
+    values: list[dict[str, float]] = [{} for _ in rankings]
+    for level in LEVELS:
+        qrels, run = qrels_of(rankings, level), run_of(rankings, level)
+        names = [name for name in RANKING if _cutoff(name) <= depth and not (level == "passages" and name[:2] == "R@")]
+        found = calculate(names, qrels, run)
+        for number, ranking in enumerate(rankings):
+            for name, per_question in found.items():
+                if ranking.question.id in qrels:
+                    values[number][f"{level}.{name}"] = per_question[ranking.question.id]
+    _add_recall_of_quotes(values, rankings, depth)
+    return [_in_order(each) for each in values]
+
+
+def calculate(names: Sequence[str], qrels: Qrels, run: Run) -> dict[str, dict[str, float]]:
+    """By measure and question; 0 for a question that has judgments and found nothing."""
+    import ir_measures
+
+    measures = {ir_measures.parse_measure(name): name for name in names}
+    values = {name: dict.fromkeys(qrels, 0.0) for name in names}
+    judged = {id: grades for id, grades in qrels.items() if any(grades.values())}
+    if judged and measures:
+        for metric in ir_measures.iter_calc(list(measures), judged, {id: run[id] for id in judged if run[id]}):
+            values[measures[metric.measure]][metric.query_id] = float(metric.value)
+    return values
+
+
+def qrels_of(rankings: Sequence[Ranking], level: Level) -> Qrels:
+    """Grades by question and passage or document, of the questions that this level judges."""
+    if level == "documents":
+        judged = [ranking.question for ranking in rankings if ranking.question.has_relevant_documents]
+        return {question.id: dict(question.documents) for question in judged}
+    return {r.question.id: dict.fromkeys(r.question.relevant, 1) for r in rankings if r.question.evidence}
+
+
+def run_of(rankings: Sequence[Ranking], level: Level) -> Run:
+    """Ranks as scores that fall by one from rank to rank, for trec_eval sorts by score; each id once, at its best."""
+    return {ranking.question.id: _falling(unique(ranking, level)) for ranking in rankings}
+
+
+def unique(ranking: Ranking, level: Level) -> list[str]:
+    """The ranking's ids, each at its first place."""
+    return list(dict.fromkeys(pair[level == "documents"] for pair in ranking.passages))
+
+
+def first_ranks(ranking: Ranking) -> list[int | None]:
+    """For each quote the rank of the first passage that overlaps it; of each relevant document where no quote is."""
+    question = ranking.question
+    wanted = [set(evidence.passages) for evidence in question.evidence]
+    level: Level = "passages"
+    if not wanted:
+        wanted, level = [{id} for id, grade in question.documents.items() if grade], "documents"
+    ids = unique(ranking, level)
+    return [next((rank for rank, id in enumerate(ids, start=1) if id in one), None) for one in wanted]
+
+
+def recall_at(ranks: Sequence[int | None], k: int) -> float:
+    """The share of quotes found among the first ``k``."""
+    return sum(rank is not None and rank <= k for rank in ranks) / len(ranks)
+
+
+def quote_topics(rankings: Sequence[Ranking]) -> tuple[Qrels, Run]:
+    """One topic for each quote, called ``question#number``: the mean of their Success@k is the question's recall."""
+    qrels: Qrels = {}
+    run: Run = {}
+    for ranking in rankings:
+        for number, evidence in enumerate(ranking.question.evidence, start=1):
+            topic = f"{ranking.question.id}#{number}"
+            qrels[topic] = dict.fromkeys(evidence.passages, 1)
+            run[topic] = _falling(unique(ranking, "passages"))
+    return qrels, run
+
+
+def _add_recall_of_quotes(values: Sequence[dict[str, float]], rankings: Sequence[Ranking], depth: int) -> None:
+    cutoffs = [_cutoff(name) for name in RANKING if name.startswith("R@") and _cutoff(name) <= depth]
+    found = calculate([f"Success@{k}" for k in cutoffs], *quote_topics(rankings))
+    for number, ranking in enumerate(rankings):
+        quotes = range(1, len(ranking.question.evidence) + 1)
+        for k in cutoffs if quotes else ():
+            hits = [found[f"Success@{k}"][f"{ranking.question.id}#{quote}"] for quote in quotes]
+            values[number][f"passages.R@{k}"] = sum(hits) / len(hits)
+
+
+def _falling(ids: Sequence[str]) -> dict[str, float]:
+    return {id: float(len(ids) - place) for place, id in enumerate(ids)}
+
+
+def _cutoff(name: str) -> int:
+    match = re.search(r"@(\d+)$", name)
+    return int(match[1]) if match else 0
+
+
+def _in_order(values: dict[str, float]) -> dict[str, float]:
+    order = [f"{level}.{name}" for level in LEVELS for name in RANKING]
+    return {name: values[name] for name in order if name in values}

@@ -1,0 +1,182 @@
+"""An evaluation in numbers: means with their intervals, over all questions and over those of each tag."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from qa.evaluation.evaluation import FAILURES, Evaluation, Failure, Outcome
+from qa.evaluation.measures import first_ranks, ranking_measures, recall_at
+from qa.statistics.risk import Bin, aurc, auroc, brier, calibration_error, risk_coverage
+from qa.statistics.risk import bins as bins_of
+from qa.statistics.significance import Estimate, detectable, estimate, estimate_mean
+
+ANSWERING = ("answers.EM", "answers.F1", "answers.accuracy")
+# What is told of each tag: few questions give no room for more.
+OF_TAGS = ("passages.nDCG@10", "passages.R@5", "documents.nDCG@10", "documents.R@5", *ANSWERING)
+# The measure that speaks for all: of the first that the questions can be scored by.
+HEADLINES = (
+    "passages.nDCG@10",
+    "documents.nDCG@10",
+    "passages.RR@10",
+    "documents.RR@10",
+    "passages.AP",
+    "documents.AP",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Milliseconds that a question took, asked by itself: percentiles over the questions."""
+
+    n: int
+    p50: float
+    p95: float
+    p99: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """How far answers, and the refusal to answer, can be trusted.
+
+    ``coverage`` is the share of questions that were answered, ``risk`` that of wrong ones among them. ``auroc`` is of
+    telling questions that have an answer from those that have none; the others are of the confidence in being right.
+    ``curve`` holds coverage and risk of answering only the surest.
+    """
+
+    coverage: Estimate
+    risk: Estimate | None
+    auroc: Estimate | None
+    aurc: Estimate | None
+    calibration_error: Estimate | None
+    brier: Estimate | None
+    curve: tuple[tuple[float, float], ...] = ()
+    bins: tuple[Bin, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """``values`` are by question, in their order; ``notes`` say in words what was not measured, and why.
+
+    ``depths`` is recall of quotes (of documents, where none is quoted) at each depth from 1.
+    """
+
+    measures: Mapping[str, Estimate]
+    tags: Mapping[str, Mapping[str, Estimate]]
+    answering: Answering | None
+    latency: Latency | None
+    failures: Mapping[Failure, int]
+    depths: tuple[float, ...]
+    values: tuple[Mapping[str, float], ...]
+    notes: tuple[str, ...]
+
+    @property
+    def headline(self) -> str | None:
+        """The measure that speaks for all."""
+        return next((name for name in (*HEADLINES, *self.measures) if name in self.measures), None)
+
+
+def values_of(evaluation: Evaluation) -> list[dict[str, float]]:
+    """For each question its measures; nothing where it cannot be scored."""
+    ranking = ranking_measures(evaluation.outcomes, evaluation.inputs.options.top_k)
+    return [{**each, **outcome.answer_values()} for each, outcome in zip(ranking, evaluation.outcomes, strict=True)]
+
+
+def summarise(evaluation: Evaluation) -> Summary:
+    """Measure an evaluation."""
+    values = values_of(evaluation)
+    outcomes = evaluation.outcomes
+    names = list(dict.fromkeys(name for each in values for name in each))
+    measures = {name: estimate_mean([each[name] for each in values if name in each]) for name in names}
+    ranks = [ranks for outcome in outcomes if (ranks := first_ranks(outcome))]
+    depth = evaluation.inputs.options.top_k
+    summary = Summary(
+        measures=measures,
+        tags=_by_tag(outcomes, values),
+        answering=_answering(outcomes),
+        latency=_latency(outcomes),
+        failures={failure: sum(failure in o.failures for o in outcomes) for failure in FAILURES},
+        depths=tuple(float(np.mean([recall_at(r, k) for r in ranks])) for k in range(1, depth + 1)) if ranks else (),
+        values=tuple(values),
+        notes=(),
+    )
+    return _with_notes(summary, evaluation)
+
+
+def _by_tag(outcomes: Sequence[Outcome], values: Sequence[Mapping[str, float]]) -> dict[str, dict[str, Estimate]]:
+    tags = sorted({tag for outcome in outcomes for tag in outcome.question.tags})
+    found = {}
+    for tag in tags:
+        tagged = [v for o, v in zip(outcomes, values, strict=True) if tag in o.question.tags]
+        columns = {name: [v[name] for v in tagged if name in v] for name in OF_TAGS}
+        found[tag] = {name: estimate_mean(column) for name, column in columns.items() if column}
+    return {tag: estimates for tag, estimates in found.items() if estimates}
+
+
+def _latency(outcomes: Sequence[Outcome]) -> Latency | None:
+    times = [outcome.timings_ms["total"] for outcome in outcomes if "total" in outcome.timings_ms]
+    if not times:
+        return None
+    return Latency(len(times), *(float(p) for p in np.percentile(times, [50, 95, 99])))
+
+
+def _answering(outcomes: Sequence[Outcome]) -> Answering | None:
+    answered = [(o, o.answer, o.is_right) for o in outcomes if o.answer is not None]
+    told = [(answer, right) for _, answer, right in answered if right is not None]
+    if not told:
+        return None
+    shown = [float(not right) for answer, right in told if answer.answerable]
+    sure = [(answer.confidence, float(right)) for answer, right in told if answer.confidence is not None]
+    confidence, rights = [c for c, _ in sure], [r for _, r in sure]
+    known = [(answer.confidence, float(o.question.answerable)) for o, answer, _ in answered
+             if answer.confidence is not None and o.question.answerable is not None]  # fmt: skip
+    coverage, risks = risk_coverage(confidence, rights) if sure else ((), ())
+    return Answering(
+        coverage=estimate_mean([float(answer.answerable) for answer, _ in told]),
+        risk=estimate_mean(shown) if shown else None,
+        auroc=_auroc([c for c, _ in known], [a for _, a in known]),
+        aurc=estimate(aurc, confidence, rights) if sure else None,
+        calibration_error=estimate(calibration_error, confidence, rights) if sure else None,
+        brier=estimate_mean(list(brier(confidence, rights))) if sure else None,
+        curve=tuple((float(c), float(r)) for c, r in zip(coverage, risks, strict=True)),
+        bins=tuple(bins_of(confidence, rights)) if sure else (),
+    )
+
+
+def _auroc(confidence: list[float], answerable: list[float]) -> Estimate | None:
+    return estimate(auroc, confidence, answerable) if 0 < sum(answerable) < len(answerable) else None
+
+
+def _with_notes(summary: Summary, evaluation: Evaluation) -> Summary:
+    outcomes = evaluation.outcomes
+    notes = []
+    pairs = zip(summary.values, outcomes, strict=True)
+    unjudged = sum(not values and o.question.answerable is not False for values, o in pairs)
+    if unjudged:
+        notes.append(f"Questions without judgments that apply, which were asked and not scored: {unjudged:,}.")
+    if evaluation.left_out:
+        notes.append(
+            f"Records of the question file that were left out: {len(evaluation.left_out):,}; the list is below."
+        )
+    if all(outcome.answer is None for outcome in outcomes):
+        notes.append("No reply had an answer, only passages: answers, refusals and confidence are not measured.")
+    elif summary.answering and summary.answering.aurc is None:
+        notes.append("Answers carry no confidence: it is not measured whether it can be trusted.")
+    if summary.answering and summary.answering.auroc is None:
+        notes.append("AUROC needs questions with and without an answer, and confidences.")
+    if (name := summary.headline) is not None:
+        notes.append(_detectable(name, [values[name] for values in summary.values if name in values]))
+    return replace(summary, notes=tuple(notes))
+
+
+def _detectable(name: str, values: Sequence[float]) -> str:
+    """Two runs' differences spread as one run does where their values correlate by one half."""
+    found = detectable(float(np.std(values, ddof=1)) if len(values) > 1 else 0.0, len(values))
+    if found is None:
+        return f"With {len(values):,} scored questions nothing can be said of the differences that could be seen."
+    return (
+        f"With {len(values):,} scored questions, a change of {name} by less than {found:.3f} would probably go unseen "
+        "(paired test at 5 %, power 80 %, if the two runs' values correlate by one half)."
+    )

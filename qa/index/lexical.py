@@ -1,0 +1,177 @@
+"""BM25 over the passages of a snapshot, in tantivy: read, never written."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qa.errors import LexicalIndexError, SnapshotCorrupt, StorageError
+from qa.filters import And, Eq, Filter, In, Range
+from qa.index.lexical_format import FORMAT, LEXICAL_FOLDER, META, sound, tantivy
+from qa.text.terms import distinct, words
+
+if TYPE_CHECKING:
+    from qa.types import Ids, Vectors
+
+# Scores are sums of 32-bit numbers; what differs after this many decimals does not differ.
+_DECIMALS = 5
+_TIE_MARGIN = 32
+_REMOVALS = 5
+
+
+class LexicalIndex:
+    """Reads what :class:`qa.index.lexical_writer.LexicalWriter` wrote. Thread-safe.
+
+    tantivy makes lock files where it opens an index, and a snapshot never changes and may lie on a disk that cannot be
+    written: it is opened through links in a folder of its own, which is gone once the files are mapped.
+
+    Raises:
+        SnapshotCorrupt: on opening, where the files are not a lexical index.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        source = folder / LEXICAL_FOLDER
+        try:
+            meta = json.loads((source / META).read_bytes())
+            if meta["format"] != FORMAT:
+                raise ValueError(f"format {meta['format']}")
+            self._columns = frozenset(meta["columns"])
+            #: ISO 639-1 codes of the passages' languages, the commonest first; empty for those without stemmer.
+            self.languages = tuple(sorted(meta["languages"], key=lambda code: (-meta["languages"][code], code)))
+            with _links(source) as view:
+                self._index = tantivy().Index.open(str(view))
+                # By default a thread looks for commits, and makes a lock file whenever it does.
+                self._index.config_reader(reload_policy="manual")
+                self._searcher = self._index.searcher()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise SnapshotCorrupt(f"{source} is no lexical index ({error}); build the index again") from error
+
+    def __len__(self) -> int:
+        return int(self._searcher.num_docs)
+
+    def keys(self) -> Ids:
+        """``(n,)`` of all passages, ascending."""
+        hits = self._searcher.search(tantivy().Query.all_query(), limit=max(1, len(self)), count=False).hits
+        return np.sort(self._keys(hits))
+
+    def question_terms(self, question: str) -> list[tuple[str, ...]]:
+        """For each different word of a question the forms under which passages may hold it: one a language."""
+        return distinct(words(question, self.languages))
+
+    @property
+    def rarest(self) -> float:
+        """The inverse document frequency of a word that one passage has."""
+        return math.log(1 + (len(self) - 0.5) / 1.5)
+
+    def idf(self, forms: tuple[str, ...]) -> float:
+        """Inverse document frequency of a word, ``ln(1 + (n - df + 0.5) / (df + 0.5))``; 0 where no passage has it."""
+        frequency = max(self._searcher.doc_freq("text", form) for form in forms)
+        return math.log(1 + (len(self) - frequency + 0.5) / (frequency + 0.5)) if frequency else 0.0
+
+    def search(self, terms: Sequence[tuple[str, ...]], k: int, filter: Filter | None = None) -> tuple[Ids, Vectors]:
+        """The best ``k`` passages at most that hold any of the terms.
+
+        Returns:
+            keys ``(n,)`` and BM25 scores ``(n,)``, best first, equal scores by key.
+        """
+        if (query := self._scoring(terms)) is None:
+            return np.empty(0, np.int64), np.empty(0, np.float32)
+        if filter is not None:
+            query = self._within(query, self._filtering(filter))
+        fetch = k + _TIE_MARGIN
+        while True:
+            hits = self._searcher.search(query, limit=fetch, count=False).hits
+            scores = _rounded(hits)
+            # tantivy leaves open which of equal scores it keeps: fetch until the tie at rank k is whole.
+            if len(hits) < fetch or scores[-1] < scores[k - 1]:
+                keys = self._keys(hits)
+                order = np.lexsort((keys, -scores))[:k]
+                return keys[order], scores[order]
+            fetch *= 4
+
+    def scores(self, terms: Sequence[tuple[str, ...]], keys: Sequence[int]) -> dict[int, float]:
+        """BM25 scores of given passages; those that hold none of the terms are left out."""
+        if not keys or (query := self._scoring(terms)) is None:
+            return {}
+        library, schema = tantivy(), self._index.schema
+        # One query a key: a set of them walks through the dictionary of all keys, and takes two to three times as long.
+        each = [(library.Occur.Should, library.Query.term_query(schema, "key", key, "basic")) for key in keys]
+        given = library.Query.boolean_query(each)
+        hits = self._searcher.search(self._within(query, given), limit=len(keys), count=False).hits
+        scores = _rounded(hits)
+        return dict(zip(self._keys(hits).tolist(), scores.tolist(), strict=True))
+
+    def _keys(self, hits: Sequence[tuple[float, Any]]) -> Ids:
+        values = self._searcher.fast_field_values("key", [address for _, address in hits])
+        return np.array(values, dtype=np.int64)
+
+    def _scoring(self, terms: Sequence[tuple[str, ...]]) -> Any:
+        """``None`` where no passage holds any of the terms."""
+        library = tantivy()
+        forms = sorted({form for forms in terms for form in forms if self._searcher.doc_freq("text", form)})
+        if not forms:
+            return None
+        queries = (library.Query.term_query(self._index.schema, "text", form, "freq") for form in forms)
+        return library.Query.boolean_query([(library.Occur.Should, query) for query in queries])
+
+    def _within(self, query: Any, limits: Any) -> Any:
+        library = tantivy()
+        silent = library.Query.const_score_query(limits, 0.0)
+        return library.Query.boolean_query([(library.Occur.Must, query), (library.Occur.Must, silent)])
+
+    def _filtering(self, filter: Filter) -> Any:
+        library = tantivy()
+        match filter:
+            case And(filters):
+                parts = [(library.Occur.Must, self._filtering(part)) for part in filters]
+                return library.Query.boolean_query(parts) if parts else library.Query.all_query()
+            case Eq(column, value):
+                return self._one_of(column, [value])
+            case In(column, values):
+                return self._one_of(column, list(values))
+            case Range():
+                raise LexicalIndexError("ranges are not searched by words; filter by values")
+
+    def _one_of(self, column: str, values: list[str]) -> Any:
+        if column not in self._columns:
+            raise LexicalIndexError(f"no filter column {column!r}; declared are {sorted(self._columns)}")
+        library = tantivy()
+        if not values:
+            return library.Query.empty_query()
+        return library.Query.term_set_query(self._index.schema, column, [sound(value) for value in values])
+
+
+def _rounded(hits: Sequence[tuple[float, Any]]) -> Vectors:
+    return np.round(np.array([score for score, _ in hits], dtype=np.float64), _DECIMALS).astype(np.float32)
+
+
+@contextmanager
+def _links(source: Path) -> Iterator[Path]:
+    """A folder of links to what tantivy maps into memory, and of copies of the two files that it may write anew."""
+    try:
+        view = Path(tempfile.mkdtemp(prefix="qa-lexical-"))
+    except OSError as error:
+        raise StorageError(
+            f"no temporary folder can be made ({error.strerror}: {error.filename}); free space there, or set TMPDIR"
+        ) from error
+    try:
+        for path in source.iterdir():
+            if path.name in ("meta.json", ".managed.json"):
+                shutil.copyfile(path, view / path.name)
+            else:
+                (view / path.name).symlink_to(path.absolute())
+        yield view
+    finally:
+        # Again where a thread of tantivy's made its last lock file between the listing and the removal.
+        for _ in range(_REMOVALS):
+            shutil.rmtree(view, ignore_errors=True)
+            if not view.exists():
+                break

@@ -1,0 +1,219 @@
+"""Reads ``documents.sqlite``: texts with their sections, pages and excluded spans, passages and the report."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from functools import cached_property, lru_cache
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qa.errors import DocumentNotFound, SnapshotCorrupt
+from qa.index.store_schema import PASSAGE, REPORT
+from qa.types import Document, DocumentSummary, FileReport, Page, Passage, Section, Span, Window
+
+if TYPE_CHECKING:
+    from qa.types import Ids
+
+
+def _passage(row: Sequence[Any], windows: Sequence[Window]) -> Passage:
+    """Of a row that begins with the columns of ``PASSAGE``."""
+    key, document, start, end, text, context, path, page = row[:8]
+    return Passage(f"{key:016x}", document, start, end, text, context, _titles(path), page, tuple(windows))
+
+
+@lru_cache(maxsize=4096)
+def _titles(path: str) -> tuple[str, ...]:
+    """Of a column; a section's passages share it."""
+    return tuple(json.loads(path))
+
+
+class Store:
+    """Reads a published file. Thread-safe: SQLite serialises the calls, and the file never changes.
+
+    Raises:
+        SnapshotCorrupt: on opening, where the file is not a store.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._connection = sqlite3.connect(
+                f"{path.absolute().as_uri()}?immutable=1", uri=True, check_same_thread=False
+            )
+            self.documents, self.passages, self.windows = self._one(
+                "SELECT (SELECT count(*) FROM documents), (SELECT count(*) FROM passages), "
+                "(SELECT count(*) FROM windows)"
+            )
+        except sqlite3.Error as error:
+            raise SnapshotCorrupt(f"{path} cannot be read ({error}); build the index again") from error
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _one(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+        return self._connection.execute(sql, parameters).fetchone()
+
+    def _all(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        return self._connection.execute(sql, parameters).fetchall()
+
+    def passage_keys(self) -> Ids:
+        """``(n,)``, in ascending order."""
+        rows = self._connection.execute("SELECT id FROM passages ORDER BY id")
+        return np.fromiter((key for (key,) in rows), np.int64, self.passages)
+
+    def windows_of_passages(self) -> tuple[Ids, Ids]:
+        """The keys of all windows ``(n,)``, in ascending order, and of the passage of each ``(n,)``."""
+        rows = self._connection.execute("SELECT id, passage FROM windows ORDER BY id")
+        flat = np.fromiter((key for row in rows for key in row), np.int64, 2 * self.windows)
+        return flat[::2].copy(), flat[1::2].copy()
+
+    def windows_out_of_range(self) -> int:
+        """How many windows are empty or reach beyond their passage, or have none; and passages without a window."""
+        (astray,) = self._one(
+            "SELECT count(*) FROM windows LEFT JOIN passages ON passages.id = windows.passage "
+            "WHERE passages.id IS NULL OR windows.end <= windows.start OR windows.start < passages.start "
+            "OR windows.end > passages.end"
+        )
+        (bare,) = self._one("SELECT count(*) FROM passages WHERE id NOT IN (SELECT passage FROM windows)")
+        return int(astray) + int(bare)
+
+    def passages_out_of_range(self) -> int:
+        """How many passages are empty or reach beyond their document, or have none."""
+        (count,) = self._one(
+            "SELECT count(*) FROM passages LEFT JOIN documents ON documents.number = passages.document "
+            "WHERE documents.number IS NULL OR start < 0 OR end <= start OR end > characters"
+        )
+        return int(count)
+
+    def find_passages(self, keys: Sequence[int]) -> dict[int, tuple[Passage, str]]:
+        """Passages and their documents' titles, by key; keys that are not there are left out."""
+        marks = ",".join("?" * len(keys))
+        rows = self._all(
+            f"SELECT {PASSAGE}, title FROM passages JOIN documents ON documents.number = passages.document "
+            f"WHERE passages.id IN ({marks})",
+            keys,
+        )
+        windows: defaultdict[int, list[Window]] = defaultdict(list)
+        for key, *window in self._all(
+            f"SELECT passage, start, end, context FROM windows WHERE passage IN ({marks}) ORDER BY passage, start", keys
+        ):
+            windows[key].append(Window(*window))
+        return {row[0]: (_passage(row, windows[row[0]]), row[-1]) for row in rows}
+
+    def all_passages(self) -> Iterator[Passage]:
+        """Streamed, by document and start."""
+        return self._passages("")
+
+    def passages_of(self, id: str) -> Iterator[Passage]:
+        """The passages of one document, by start."""
+        return self._passages("WHERE documents.id = ?", id)
+
+    def _passages(self, where: str, *parameters: str) -> Iterator[Passage]:
+        rows = self._connection.execute(
+            f"SELECT {PASSAGE}, windows.start, windows.end, windows.context FROM passages "
+            "JOIN documents ON documents.number = passages.document JOIN windows ON windows.passage = passages.id "
+            f"{where} ORDER BY passages.document, passages.start, passages.id, windows.start",
+            parameters,
+        )
+        for _, group in groupby(rows, key=lambda row: row[0]):
+            first, *others = group
+            yield _passage(first, [Window(*row[-3:]) for row in (first, *others)])
+
+    @cached_property
+    def paths(self) -> list[tuple[str, ...]]:
+        """The different paths of headings above passages."""
+        return [_titles(path) for (path,) in self._all("SELECT DISTINCT path FROM passages ORDER BY path")]
+
+    @cached_property
+    def document_ids(self) -> list[str]:
+        """In ascending order."""
+        return [id for (id,) in self._all("SELECT id FROM documents ORDER BY id")]
+
+    def summaries(self) -> list[DocumentSummary]:
+        """By id."""
+        rows = self._all(
+            "SELECT id, title, media_type, source_sha256, characters, "
+            "(SELECT count(*) FROM pages WHERE pages.document = number), "
+            "(SELECT count(*) FROM passages WHERE passages.document = number) FROM documents ORDER BY id"
+        )
+        return [DocumentSummary(*row) for row in rows]
+
+    def report(self) -> list[FileReport]:
+        """In the order in which the files were found."""
+        rows = self._all(f"SELECT {REPORT} FROM files ORDER BY ordinal")
+        return [FileReport(*row) for row in rows]
+
+    def document(self, id: str) -> Document:
+        """Raises DocumentNotFound."""
+        row = self._one(
+            "SELECT id, title, text, source_sha256, media_type, reader, problems, language, number FROM documents "
+            "WHERE id = ?",
+            (id,),
+        )
+        if row is None:
+            raise _not_found(id)
+        number = row[8]
+        sections = self._all(
+            "SELECT title, level, start, body, end FROM sections WHERE document = ? ORDER BY ordinal", (number,)
+        )
+        pages = self._all("SELECT number, start, end FROM pages WHERE document = ? ORDER BY number", (number,))
+        excluded = self._all("SELECT start, end FROM excluded WHERE document = ? ORDER BY start", (number,))
+        return Document(
+            id=row[0],
+            title=row[1],
+            text=row[2],
+            source_sha256=row[3],
+            media_type=row[4],
+            reader=row[5],
+            sections=tuple(Section(*section) for section in sections),
+            pages=tuple(Page(*page) for page in pages),
+            problems=tuple(json.loads(row[6])),
+            excluded=tuple(Span(*span) for span in excluded),
+            language=row[7],
+        )
+
+    def sums(self, id: str) -> tuple[str, str, int]:
+        """Of a document: the SHA-256 of its source's bytes and of its text, and how many characters it has.
+
+        Raises:
+            DocumentNotFound: there is none.
+        """
+        row = self._one("SELECT source_sha256, text_sha256, characters FROM documents WHERE id = ?", (id,))
+        if row is None:
+            raise _not_found(id)
+        return str(row[0]), str(row[1]), int(row[2])
+
+    def text(self, id: str, start: int, end: int) -> str:
+        """``text[start:end]`` of a document, without the rest of it. Raises DocumentNotFound."""
+        row = self._one("SELECT substr(text, ? + 1, ?) FROM documents WHERE id = ?", (start, end - start, id))
+        if row is None:
+            raise _not_found(id)
+        # SQLite counts no further than a NUL character.
+        return str(row[0]) if len(row[0]) == end - start else self.document(id).text[start:end]
+
+    def place(self, id: str, at: int) -> tuple[int | None, str | None]:
+        """The page that a character of a document is on, and the nearest heading above it."""
+        of = "FROM {} JOIN documents ON documents.number = {}.document WHERE id = ? AND start <= ?"
+        page = self._one(f"SELECT pages.number {of.format('pages', 'pages')} ORDER BY start DESC LIMIT 1", (id, at))
+        section = self._one(
+            f"SELECT sections.title {of.format('sections', 'sections')} AND end > ? ORDER BY ordinal DESC LIMIT 1",
+            (id, at, at),
+        )
+        return (None if page is None else int(page[0])), (None if section is None else str(section[0]))
+
+    def source_sums(self) -> dict[str, str]:
+        """Of every document's id, the SHA-256 of the bytes that it was read from."""
+        return dict(self._all("SELECT id, source_sha256 FROM documents"))
+
+    def texts(self) -> Iterator[tuple[str, str, str]]:
+        """Streamed, in the order of :meth:`all_passages`: id, canonical text, and its SHA-256 as it was written."""
+        yield from self._connection.execute("SELECT id, text, text_sha256 FROM documents ORDER BY number")
+
+
+def _not_found(id: str) -> DocumentNotFound:
+    return DocumentNotFound(f"no indexed document has the id {id if len(id) < 200 else id[:200] + '…'!r}")

@@ -1,0 +1,209 @@
+"""Which runtime a model gets: compiled where that can be done and agrees, sentence-transformers elsewhere."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from qa.errors import ModelDisagrees, ModelNotFound, StorageError
+from qa.models.compiled import LEAST_COSINE, CompiledEncoder
+from qa.models.compiled_files import (
+    PROBES_FILE,
+    CompiledManifest,
+    compiler_versions,
+    key_of,
+    publish,
+    read_manifest,
+    read_refusal,
+    sums,
+    write_manifest,
+    write_refusal,
+)
+from qa.models.inference import Precision
+from qa.models.probes import PASSAGES, QUESTIONS
+
+if TYPE_CHECKING:
+    from qa.models.model_files import ModelFiles
+    from qa.protocols import Encoder
+
+log = structlog.get_logger(__name__)
+
+# Seconds to wait for another process that compiles the same model, before compiling it for this process alone.
+_PATIENCE = 300.0
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+# Folders of models that could not be kept; they go away with the process.
+_unkept: list[tempfile.TemporaryDirectory[str]] = []
+
+Stage = Callable[[str], None]
+Compile = Callable[[Path], CompiledManifest]
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """How models are run. ``folder`` keeps compiled ones; ``batch_size`` is of sentence-transformers only."""
+
+    folder: Path
+    precision: Precision
+    threads: int
+    batch_size: int = 32
+
+
+def choose_encoder(files: ModelFiles, runtime: Runtime, stage: Stage) -> Encoder:
+    """The encoder for a model, not loaded yet; compiles the model where that was not done before.
+
+    Args:
+        stage: is told where something begins that takes seconds.
+
+    Raises:
+        StorageError: a compiled model cannot be kept, not even as a temporary one.
+    """
+    from qa.models.compilation import NotCompilable
+
+    def compile(folder: Path) -> CompiledManifest:
+        return _compile(files, runtime.precision, folder)
+
+    try:
+        folder, manifest = compiled_model(
+            runtime, files.name, key_of(files.fingerprint, runtime.precision), compile, stage
+        )
+    except (NotCompilable, ModelNotFound) as error:
+        # Not loadable is found again when it is loaded, unless its fingerprint is refused before.
+        from qa.models.sentence_transformer import SentenceTransformerEncoder
+
+        log.warning("model not compiled; sentence-transformers runs it", model=files.name, reason=str(error))
+        return SentenceTransformerEncoder(files, threads=runtime.threads, batch_size=runtime.batch_size)
+    return CompiledEncoder(files, folder, precision=runtime.precision, pad=manifest.pad, threads=runtime.threads)
+
+
+def compiled_model(
+    runtime: Runtime, name: str, key: str, compile: Compile, stage: Stage
+) -> tuple[Path, CompiledManifest]:
+    """The folder of the compiled model of this key, its sums checked.
+
+    Two processes at once compile once; what one that was killed left is removed; what is damaged is compiled again;
+    where the folder cannot be written the model is compiled for this process alone.
+
+    Raises:
+        NotCompilable: now, or at an earlier time with the same versions.
+        StorageError: it cannot be kept, not even as a temporary one.
+    """
+    from qa.models.compilation import NotCompilable
+
+    folder = runtime.folder / key
+    if (manifest := _whole(folder)) is not None:
+        return folder, manifest
+    refusal = runtime.folder / f"{key}.refused"
+    if (reason := read_refusal(refusal)) is not None:
+        raise NotCompilable(reason)
+    stage(f"Compiling the model {name} to {runtime.precision} (once)")
+    try:
+        return _kept(runtime.folder, key, compile)
+    except NotCompilable as error:
+        _note(refusal, str(error))
+        raise
+    except OSError as error:
+        log.warning("compiled model cannot be kept; compiling it for this process alone", reason=str(error))
+        return _temporary(compile)
+
+
+def _whole(folder: Path) -> CompiledManifest | None:
+    if not folder.exists():
+        return None
+    try:
+        return read_manifest(folder)
+    except ValueError as error:
+        log.warning("compiled model is damaged; compiling it again", reason=str(error))
+        return None
+
+
+def _kept(root: Path, key: str, compile: Compile) -> tuple[Path, CompiledManifest]:
+    from filelock import FileLock, Timeout
+
+    root.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(root / f"{key}.lock", timeout=_PATIENCE):
+            # Another process may have done it by now.
+            if (manifest := _whole(root / key)) is None:
+                for leftover in root.glob(f"{key}.*.partial"):
+                    shutil.rmtree(leftover, ignore_errors=True)
+                staged = Path(tempfile.mkdtemp(prefix=f"{key}.", suffix=".partial", dir=root))
+                try:
+                    manifest = compile(staged)
+                    write_manifest(staged, manifest)
+                    staged.chmod(0o755)
+                    publish(staged, root / key)
+                finally:
+                    shutil.rmtree(staged, ignore_errors=True)
+    except Timeout as error:
+        raise OSError(f"another process has been compiling it for {_PATIENCE:.0f} s") from error
+    return root / key, manifest
+
+
+def _temporary(compile: Compile) -> tuple[Path, CompiledManifest]:
+    try:
+        kept = tempfile.TemporaryDirectory(prefix="qa-model-")
+        manifest = compile(Path(kept.name))
+        write_manifest(Path(kept.name), manifest)
+    except OSError as error:
+        what_to_do = "free some space" if error.errno in _FULL else "give a folder that can be written as TMPDIR"
+        raise StorageError(
+            f"a compiled model cannot be kept, not even in {tempfile.gettempdir()} ({error}); {what_to_do}"
+        ) from error
+    _unkept.append(kept)
+    return Path(kept.name), manifest
+
+
+def _note(refusal: Path, reason: str) -> None:
+    try:
+        write_refusal(refusal, reason)
+    except OSError as error:
+        log.warning("cannot remember that a model does not compile; it is tried at every start", reason=str(error))
+
+
+def _compile(files: ModelFiles, precision: Precision, folder: Path) -> CompiledManifest:
+    from qa.models.compilation import NotCompilable, TorchModel, agreement_of_rows, write_model
+    from qa.models.sentence_transformer import SentenceTransformerEncoder
+
+    reference = SentenceTransformerEncoder(files, threads=os.cpu_count() or 1)
+    torch_model = TorchModel(reference.module(), "sentence_embedding", files.window)
+    write_model(torch_model, precision, [*QUESTIONS, *PASSAGES], folder)
+    wanted = reference.encode_passages(PASSAGES)
+    # Two of one shape, which cost a start little.
+    checked = (2, 3)
+    probes = {"texts": [PASSAGES[at] for at in checked], "vectors": [wanted[at].tolist() for at in checked]}
+    (folder / PROBES_FILE).write_text(json.dumps(probes), encoding="utf-8")
+    encoder = CompiledEncoder(files, folder, precision=precision, pad=torch_model.pad, threads=1)
+    short = [text for text in QUESTIONS if reference.count_question_tokens([text])[0] <= files.window]
+    try:
+        agreement = min(
+            agreement_of_rows(wanted, encoder.encode_passages(PASSAGES)),
+            agreement_of_rows(reference.encode_questions(short), encoder.encode_questions(short)) if short else 1.0,
+        )
+    except (ModelDisagrees, RuntimeError) as error:
+        raise NotCompilable(f"compiled to {precision}: {' '.join(str(error).split())}") from error
+    if agreement < LEAST_COSINE[precision]:
+        raise NotCompilable(
+            f"compiled to {precision} it gives other vectors than its reference (cosine {agreement:.4f} on a probe, "
+            f"at least {LEAST_COSINE[precision]} is asked)"
+        )
+    if encoder.count_tokens(PASSAGES) != reference.count_tokens(PASSAGES):
+        raise NotCompilable("it counts other tokens than its reference")
+    return CompiledManifest(
+        name=files.name,
+        precision=precision,
+        window=files.window,
+        pad=torch_model.pad,
+        width=files.dimension,
+        agreement=agreement,
+        versions=compiler_versions(),
+        files=sums(folder),
+    )

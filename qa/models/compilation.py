@@ -1,0 +1,175 @@
+"""Compiling: a sentence-transformers model's own torch modules, traced to OpenVINO and compared with themselves.
+
+The only module beside :mod:`qa.models.sentence_transformer` that needs torch, and only while it compiles. Everything
+from the token ids to the result is traced in one, so that pooling, normalisation and heads are the model's own.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qa.models.compiled_files import MODEL_FILE, TOKENIZER_FILE
+from qa.models.inference import Precision, import_openvino
+from qa.models.probes import PASSAGES, QUESTIONS
+from qa.models.tokens import Tokens, padded
+
+if TYPE_CHECKING:
+    from qa.models.tokens import Text
+    from qa.types import Vectors
+
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+class NotCompilable(Exception):
+    """The model runs in sentence-transformers and not here; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class TorchModel:
+    """A loaded sentence-transformers model, and ``output``, the name under which its last module leaves the result."""
+
+    model: Any
+    output: str
+    window: int
+
+    @property
+    def pad(self) -> int:
+        return int(self.model.tokenizer.pad_token_id or 0)
+
+
+def write_model(torch_model: TorchModel, precision: Precision, texts: Sequence[Text], folder: Path) -> None:
+    """Write the compiled model and its tokenizer into ``folder``.
+
+    Args:
+        texts: to trace with, and to find the ranges of activations on where these become integers.
+
+    Raises:
+        NotCompilable: the model is built in a way that cannot be traced, or the precision needs a package that is not
+            installed.
+        OSError: the folder cannot be written.
+    """
+    definition = _tokenizer(torch_model.model)
+    tokens = Tokens(definition, torch_model.window)
+    with _quiet():
+        graph = _traced(torch_model, tokens, texts[-2:])
+        if precision in {"int8", "int8-static"}:
+            graph = _quantized(graph, precision, [_features(torch_model, tokens, [text]) for text in texts])
+        (folder / TOKENIZER_FILE).write_text(definition, encoding="utf-8")
+        try:
+            import_openvino().save_model(graph, str(folder / MODEL_FILE), compress_to_fp16=False)
+        except RuntimeError as error:
+            raise OSError(str(error)) from error
+
+
+def agreement_of_rows(reference: Vectors, rows: Vectors) -> float:
+    """The least cosine of two encodings ``(n, d)``, of unit length, of the same texts; NaN counts as none."""
+    return float(np.nan_to_num(np.sum(reference * rows, axis=1), nan=-1.0).min())
+
+
+def agreement_of_scores(reference: Vectors, scores: Vectors) -> float:
+    """One less the largest difference of logits ``(n,)``, in spreads of the reference if these are over one."""
+    unit = max(float(reference.max() - reference.min()), 1.0)
+    return 1.0 - float(np.nan_to_num(np.abs(reference - scores), nan=np.inf).max()) / unit
+
+
+def probe_pairs() -> list[tuple[str, str]]:
+    return [(QUESTIONS[at % len(QUESTIONS)], passage) for at, passage in enumerate(PASSAGES)]
+
+
+def _tokenizer(model: Any) -> str:
+    if type(model[0]).__name__ != "Transformer":
+        raise NotCompilable(f"its first module is {type(model[0]).__name__} and not Transformer")
+    backend = getattr(model.tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise NotCompilable("it has no fast tokenizer")
+    if model.tokenizer.padding_side != "right":
+        raise NotCompilable(f"its tokenizer pads on the {model.tokenizer.padding_side}")
+    definition: str = backend.to_str()
+    # Not the model's own cuts: what it reads is decided by its window.
+    return json.dumps({**json.loads(definition), "truncation": None, "padding": None}, ensure_ascii=False)
+
+
+def _features(torch_model: TorchModel, tokens: Tokens, texts: Sequence[Text]) -> dict[str, Any]:
+    encoded = tokens.read(texts)
+    arrays = padded(encoded, max(len(row.ids) for row in encoded), torch_model.pad)
+    names = torch_model.model.tokenizer.model_input_names
+    return {name: arrays[name] for name in _INPUTS if name in names}
+
+
+def _traced(torch_model: TorchModel, tokens: Tokens, texts: Sequence[Text]) -> Any:
+    import torch
+
+    class Traced(torch.nn.Module):
+        """The whole model as a function of its inputs, by position."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = torch_model.model
+
+        def forward(self, *inputs: Any) -> Any:
+            return self.model(dict(zip(names, inputs, strict=True)))[torch_model.output]
+
+    # Of two lengths, so that the mask is no constant.
+    example = {name: torch.from_numpy(array) for name, array in _features(torch_model, tokens, texts).items()}
+    names = list(example)
+    openvino = import_openvino()
+    try:
+        with torch.no_grad():
+            graph = openvino.convert_model(Traced().eval(), example_input=tuple(example.values()))
+    except Exception as error:  # each model fails to be traced in a way of its own
+        raise NotCompilable(f"it cannot be traced ({type(error).__name__}: {_line(error)})") from error
+    if len(graph.inputs) != len(names):
+        raise NotCompilable(f"tracing kept {len(graph.inputs)} of its {len(names)} inputs")
+    for port, name in zip(graph.inputs, names, strict=True):
+        port.get_tensor().set_names({name})
+        port.get_node().set_partial_shape(openvino.PartialShape([-1, -1]))
+    graph.validate_nodes_and_infer_types()
+    return graph
+
+
+def _quantized(graph: Any, precision: Precision, samples: Sequence[dict[str, Any]]) -> Any:
+    try:
+        import nncf
+    except ImportError as error:
+        raise NotCompilable(f"the precision {precision} needs the package nncf; install qa[int8]") from error
+    logging.getLogger("nncf").setLevel(logging.ERROR)
+    try:
+        # Its progress bars are of no use to anybody here.
+        with redirect_stdout(io.StringIO()):
+            if precision == "int8":
+                return nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_SYM)
+            return nncf.quantize(
+                graph, nncf.Dataset(samples), model_type=nncf.ModelType.TRANSFORMER, subset_size=len(samples)
+            )
+    except Exception as error:
+        raise NotCompilable(f"it cannot be quantized ({type(error).__name__}: {_line(error)})") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Tracing warns of every branch that depends on a value; whether that matters is what the comparison finds."""
+    loggers = [logging.getLogger(name) for name in ("transformers", "nncf", "openvino")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,260 @@
+"""Questions with what is known about their answers, and what is wrong with a record of a question file.
+
+Whatever the format of the file, each record becomes a mapping of the fields in ``FIELDS`` and is checked here, once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from qa.errors import Fault, QuestionFileError
+
+FIELDS = ("id", "question", "evidence", "answers", "documents", "answerable", "tags", "judged")
+_EVIDENCE_FIELDS = ("document", "quote")
+# What the file of judgments adds (:mod:`qa.questions.feedback`).
+_OF_JUDGMENTS = ("part", "relevant")
+_TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """An exact quotation of a document that answers a question.
+
+    ``document`` is ``None`` where the file does not say which; it is then looked for in all of them. ``part`` is the
+    half-open span of the quotation that counts, where that is not the whole. One that is not ``relevant`` was judged
+    not to answer; it changes no measure.
+    """
+
+    document: str | None
+    text: str
+    part: tuple[int, int] | None = None
+    relevant: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question of a file.
+
+    ``documents`` grades documents by id: 0 is not relevant, 1 relevant, more is better. ``answerable`` is ``None``
+    where nobody said and nothing implies it. ``judged`` is when, of a judgment that others may follow. ``line`` is
+    where it stands in the file, from 1.
+    """
+
+    id: str
+    text: str
+    evidence: tuple[Quote, ...] = ()
+    answers: tuple[str, ...] = ()
+    documents: Mapping[str, int] = field(default_factory=dict)
+    answerable: bool | None = None
+    tags: tuple[str, ...] = ()
+    judged: str = ""
+    line: int | None = None
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether anything can be scored: else the question is answered and no more."""
+        relevant = any(quote.relevant for quote in self.evidence)
+        return bool(relevant or self.answers or self.documents) or self.answerable is not None
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionSet:
+    """The questions of one file. ``sha256`` is of the bytes that they came from; ``left_out`` could not be read."""
+
+    name: str
+    sha256: str
+    questions: tuple[Question, ...]
+    left_out: tuple[Fault, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record as a reader found it, not yet checked: values by field."""
+
+    line: int | None
+    values: Mapping[str, Any]
+
+
+class _Invalid(Exception):
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def collect(file: str, records: Iterable[Record | Fault]) -> tuple[tuple[Question, ...], tuple[Fault, ...]]:
+    """Check the records of ``file``; returns the questions in order, and what is wrong with the others.
+
+    A question without an id gets one that its words decide, so that it keeps it when lines are added. Judgments of one
+    question, which each say when they were made, are one question together; of two on a quote, the later holds.
+    """
+    questions: list[Question] = []
+    faults: list[Fault] = []
+    seen: dict[str, int] = {}
+    judgments: dict[int, list[Question]] = {}
+    for record in records:
+        if isinstance(record, Fault):
+            faults.append(record)
+            continue
+        try:
+            question = _question(record)
+            if not question.id:
+                question = replace(question, id=_made_id(question.text, seen))
+            elif question.id in seen:
+                at = seen[question.id]
+                _require_judgments(questions[at], question)
+                judgments.setdefault(at, [questions[at]]).append(question)
+                continue
+        except _Invalid as invalid:
+            faults.append(Fault(file, record.line, invalid.field, str(invalid)))
+            continue
+        seen[question.id] = len(questions)
+        questions.append(question)
+    for at, made in judgments.items():
+        questions[at] = _together(made)
+    return tuple(questions), tuple(faults)
+
+
+def _require_judgments(before: Question, after: Question) -> None:
+    """Raises _Invalid where two records of one id are no judgments of one question."""
+    if not before.judged or not after.judged or before.text != after.text:
+        raise _Invalid("id", f"the id {after.id!r} was used before, on line {before.line}")
+    for name in ("answers", "documents"):
+        if getattr(before, name) or getattr(after, name):
+            raise _Invalid(name, f"judgments of one question, as on line {before.line}, have evidence and no {name}")
+
+
+def _together(judgments: Sequence[Question]) -> Question:
+    """Judgments of one question as one, by when they were made; of those of one time the later line is the later."""
+    quotes: dict[object, Quote] = {}
+    for judgment in sorted(judgments, key=lambda each: each.judged):
+        quotes |= {(quote.document, quote.text, quote.part): quote for quote in judgment.evidence}
+    evidence = tuple(quotes.values())
+    tags = tuple(dict.fromkeys(tag for judgment in judgments for tag in judgment.tags))
+    answerable = True if any(quote.relevant for quote in evidence) else None
+    return replace(judgments[0], evidence=evidence, answerable=answerable, tags=tags)
+
+
+def require_sound(questions: Sequence[object], faults: Sequence[Fault], *, keep_going: bool) -> None:
+    """Raises QuestionFileError where there are faults, or, going on without what is faulty, where nothing is left."""
+    if faults and (not keep_going or not questions):
+        raise QuestionFileError(faults)
+
+
+def _made_id(text: str, seen: Mapping[str, object]) -> str:
+    made = f"q-{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:8]}"
+    number = 2
+    while made in seen:
+        made = f"{made[:10]}-{number}"
+        number += 1
+    return made
+
+
+def _question(record: Record) -> Question:
+    values = {name: value for name, value in record.values.items() if value is not None}
+    for name in values:
+        if name not in FIELDS:
+            near = difflib.get_close_matches(name, FIELDS, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise _Invalid(name, f"{name!r} is not a known field; {hint}known fields: {', '.join(FIELDS)}")
+    text = values.get("question", "")
+    if not isinstance(text, str) or not text.strip():
+        raise _Invalid("question", "the question is missing or blank; it must be a text")
+    evidence = _evidence(values.get("evidence", []))
+    answers = _texts("answers", values.get("answers", []))
+    documents = _documents(values.get("documents", []))
+    answerable = _answerable(values.get("answerable"))
+    has_answer = any(quote.relevant for quote in evidence) or bool(answers) or any(documents.values())
+    if answerable is False and has_answer:
+        raise _Invalid("answerable", "the question is said to have no answer, and has evidence, answers or documents")
+    if answerable is None and has_answer:
+        answerable = True
+    return Question(
+        id=_id(values.get("id", "")),
+        text=text.strip(),
+        evidence=evidence,
+        answers=answers,
+        documents=documents,
+        answerable=answerable,
+        tags=_texts("tags", values.get("tags", [])),
+        judged=_judged(values.get("judged", "")),
+        line=record.line,
+    )
+
+
+def _id(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str) or len(value) > 200 or not value.isprintable():
+        raise _Invalid("id", "the id must be a text of at most 200 printable characters")
+    return value.strip()
+
+
+def _judged(value: object) -> str:
+    if not isinstance(value, str) or len(value) > 40:
+        raise _Invalid("judged", "judged must be a time, such as 2026-04-01T12:00:00Z")
+    return value
+
+
+def _texts(name: str, value: object) -> tuple[str, ...]:
+    items = [value] if isinstance(value, str) else value
+    if not isinstance(items, list) or not all(isinstance(item, str) and item.strip() for item in items):
+        raise _Invalid(name, f"{name} must be a list of texts that are not blank")
+    return tuple(dict.fromkeys(item.strip() for item in items))
+
+
+def _documents(value: object) -> dict[str, int]:
+    if isinstance(value, dict):
+        # JSON has no integers of its own, and true is no grade.
+        if not all(type(grade) is int and 0 <= grade <= 100 for grade in value.values()):
+            raise _Invalid("documents", "a document's grade must be a whole number from 0 to 100")
+        return {str(id): grade for id, grade in value.items()}
+    return dict.fromkeys(_texts("documents", value), 1)
+
+
+def _answerable(value: object) -> bool | None:
+    if value is None or isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word not in _TRUE | _FALSE:
+        raise _Invalid("answerable", f"answerable is {value!r}; it must be true or false")
+    return word in _TRUE
+
+
+def _evidence(value: object) -> tuple[Quote, ...]:
+    items = [value] if isinstance(value, dict | Quote) else value
+    if not isinstance(items, list):
+        raise _Invalid("evidence", "evidence must be a list of objects with a document and a quote")
+    return tuple(dict.fromkeys(_quote(f"evidence[{number}]", item) for number, item in enumerate(items)))
+
+
+def _quote(name: str, item: object) -> Quote:
+    if isinstance(item, Quote):
+        return item
+    if not isinstance(item, dict):
+        raise _Invalid(name, f"{name} must be an object with a document and a quote")
+    for key in item:
+        if key not in _EVIDENCE_FIELDS + _OF_JUDGMENTS:
+            raise _Invalid(f"{name}.{key}", f"{key!r} is not a known field; known fields: document, quote")
+    for key in _EVIDENCE_FIELDS:
+        if not isinstance(item.get(key), str) or not item[key].strip():
+            raise _Invalid(f"{name}.{key}", f"{name} has no {key}; it must be a text that is not blank")
+    relevant = item.get("relevant", True)
+    if not isinstance(relevant, bool):
+        raise _Invalid(f"{name}.relevant", "relevant must be true or false")
+    return Quote(item["document"], item["quote"], _part(name, item), relevant)
+
+
+def _part(name: str, item: Mapping[str, Any]) -> tuple[int, int] | None:
+    part = item.get("part")
+    if part is None:
+        return None
+    if not isinstance(part, list) or [type(edge) for edge in part] != [int, int]:
+        raise _Invalid(f"{name}.part", "part must be two whole numbers: where it begins and ends in the quote")
+    start, end = part
+    if not 0 <= start < end <= len(item["quote"]) or not item["quote"][start:end].strip():
+        raise _Invalid(f"{name}.part", f"part {start} to {end} is no part of the quote that holds a word")
+    return start, end

@@ -1,0 +1,125 @@
+"""What of a page is not its text: navigation, site headers and footers, banners, forms.
+
+Judged by what the page itself says (elements, roles, names) and never against the bulk of its text: what holds half of
+it is kept, whatever it is called.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from qa.readers.html.html_tree import Element, End
+
+_ROLES = frozenset(
+    "navigation banner contentinfo search complementary menu menubar toolbar dialog alertdialog directory".split()
+)
+_ALWAYS = frozenset({"nav", "menu", "dialog"})
+# Within these they belong to the text: an article's title, its notes, a call-out.
+_OUTSIDE_ONLY = frozenset({"header", "footer", "aside"})
+_CONTENT = frozenset({"main", "article", "section", "blockquote", "figure"})
+_LISTS = frozenset({"ul", "ol"})
+_NAMES = frozenset("sidebar navbar breadcrumb breadcrumbs pagination site-footer site-nav toc".split())
+_CONSENT = re.compile(
+    r"cookie-?_?(?:banner|consent|notice|bar|popup|message|law|policy|wall)|gdpr|onetrust", re.IGNORECASE
+)
+_MOST_OF_IT = 0.5
+_NAMED_SHARE = 0.25
+_MAIN_SHARE, _ARTICLE_SHARE = 0.6, 0.7
+
+
+def main_text(tokens: Sequence[str | Element | End]) -> tuple[list[range], frozenset[int]]:
+    """Where the main text stands among ``tokens``, and where in it elements begin that are to be passed over."""
+    everything = [range(len(tokens))]
+    root = next((token for token in tokens if isinstance(token, Element)), None)
+    if root is None or not root.weight:
+        return everything, frozenset()
+    dropped = _dropped(tokens, root.weight)
+    left = root.weight - sum(element.weight for element in dropped)
+    if not left:
+        return everything, frozenset()
+    passed_over = frozenset(element.start for element in dropped)
+    main = _main(tokens, dropped, left)
+    if main is None:
+        return everything, passed_over
+    title = _title_before(tokens, main, dropped)
+    return ([title, main] if title else [main]), passed_over
+
+
+def _title_before(tokens: Sequence[str | Element | End], main: range, dropped: Sequence[Element]) -> range | None:
+    """Where the page's first ``h1`` stands, if that is before the main text and the main text has none."""
+    titles = [token for token in tokens if isinstance(token, Element) and token.tag == "h1" and token.weight]
+    if not titles or titles[0].start >= main.start or any(title.start in main for title in titles):
+        return None
+    title = titles[0]
+    if any(element.start <= title.start < element.end for element in dropped):
+        return None
+    return range(title.start, title.end + 1)
+
+
+def _dropped(tokens: Sequence[str | Element | End], total: int) -> list[Element]:
+    """The outermost elements that are not of the text."""
+    dropped: list[Element] = []
+    inside = skip_to = header_end = 0
+    titled = {element.start for element in _holding_a_title(tokens)}
+    for index, token in enumerate(tokens):
+        if index < skip_to:
+            continue
+        if isinstance(token, End):
+            inside -= token.element.tag in _CONTENT
+        elif isinstance(token, Element):
+            if index in titled:
+                header_end = max(header_end, token.end)
+            # Beside the title there are menus: of languages, of views.
+            limit = _MOST_OF_IT if token.tag in _LISTS and index < header_end else _limit(token, inside > 0)
+            if index not in titled and token.weight < limit * total:
+                dropped.append(token)
+                skip_to = token.end + 1
+            else:
+                inside += token.tag in _CONTENT
+    return dropped
+
+
+def _limit(element: Element, is_inside: bool) -> float:
+    """The share of the page's text up to which an element is taken for boilerplate; 0 where it is none."""
+    if element.tag in {"html", "body"} | _CONTENT - {"section"}:
+        return 0
+    role = element.get("role")
+    if element.tag in _ALWAYS or role in _ROLES or element.get("aria-hidden") == "true":
+        return _MOST_OF_IT
+    if element.tag in _OUTSIDE_ONLY:
+        return 0 if is_inside else _MOST_OF_IT
+    if element.tag == "form" or element.classes & _NAMES:
+        return _NAMED_SHARE
+    is_consent = element.tag in {"div", "section"} and _CONSENT.search(f"{element.get('id')} {element.get('class')}")
+    return _NAMED_SHARE if is_consent else 0
+
+
+def _holding_a_title(tokens: Sequence[str | Element | End]) -> list[Element]:
+    """The headers that hold an ``h1``, which is the title of the page more often than that of the site."""
+    open_headers: list[Element] = []
+    found: list[Element] = []
+    for token in tokens:
+        if isinstance(token, End):
+            if open_headers and open_headers[-1] is token.element:
+                open_headers.pop()
+        elif isinstance(token, Element):
+            if token.tag == "header" or token.get("role") == "banner":
+                open_headers.append(token)
+            elif token.tag == "h1" and token.weight:
+                found += open_headers
+    return found
+
+
+def _main(tokens: Sequence[str | Element | End], dropped: Sequence[Element], left: int) -> range | None:
+    """Where ``<main>``, or the only ``<article>``, stands, if most of the text is in it."""
+    elements = [token for token in tokens if isinstance(token, Element)]
+    mains = [element for element in elements if element.tag == "main" or element.get("role") == "main"]
+    articles = [element for element in elements if element.tag == "article"]
+    for found, share in ((mains, _MAIN_SHARE), (articles, _ARTICLE_SHARE)):
+        if len(found) == 1:
+            element = found[0]
+            inside = sum(other.weight for other in dropped if element.start < other.start < element.end)
+            if element.weight - inside >= share * left:
+                return range(element.start, element.end + 1)
+    return None

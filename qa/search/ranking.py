@@ -1,0 +1,160 @@
+"""A question to candidates, best first: what embeddings and words each found, with every leg's score, fused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qa.filters import Filter
+from qa.index.index import Index
+from qa.search.fusion import fused, is_blind
+from qa.types import Leg, Query, Scores
+
+if TYPE_CHECKING:
+    from qa.types import Ids, Vectors
+
+# Candidates that each leg gives at least, and windows that are fetched for each passage.
+_DEPTH = 100
+_WINDOWS_PER_PASSAGE = 3
+# Rows whose cosines tell what chance gives.
+_SAMPLE = 1024
+
+_NO_TERM = "no word of the question occurs in what was searched"
+_BLIND = "the model tells no passage apart by this question, as where it does not know the language"
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Candidates, best first: passages' keys and every leg's scores, ``None`` for a leg that took no part.
+
+    ``terms`` are the forms of the question's words; ``chance`` are mean and standard deviation of the cosines of the
+    question and windows chosen at random. ``logits (m,)`` are of the first ``m`` candidates, which they have put in
+    order.
+    """
+
+    keys: Ids
+    dense: Vectors | None
+    lexical: Vectors | None
+    scores: Vectors
+    legs: tuple[Leg, ...]
+    terms: tuple[tuple[str, ...], ...]
+    chance: tuple[float, float] | None
+    logits: Vectors | None = None
+
+    def scores_of(self, at: int) -> Scores:
+        """Every score of the candidate in a place, counted from 0."""
+        both = self.dense is not None and self.lexical is not None
+        return Scores(
+            dense=None if self.dense is None else float(self.dense[at]),
+            lexical=None if self.lexical is None else float(self.lexical[at]),
+            fused=float(self.scores[at]) if both else None,
+            rerank=float(self.logits[at]) if self.logits is not None and at < len(self.logits) else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """What embeddings find for a question: its ``vector (d,)``, the ``passages (n,)`` with the nearest windows, nearest
+    first, and the cosine of the nearest one, ``-inf`` where there is none."""
+
+    vector: Vectors
+    passages: Ids
+    best: float
+
+
+def depth_of(query: Query) -> int:
+    """Passages that each leg looks for."""
+    return max(_DEPTH, 2 * query.top_k)
+
+
+class Ranker:
+    """Ranks the passages of one open index. Thread-safe."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        # Keys are hashes: the first of them are a sample at random, and the same at every start.
+        self._sample = index.windows[:_SAMPLE]
+
+    def nearest(self, vectors: Vectors, depth: int, filter: Filter | None) -> list[Nearest]:
+        """For questions ``(q, d)`` at once: that reads the index once for all of them."""
+        wanted = _WINDOWS_PER_PASSAGE * depth
+        ids, cosines = self._index.vectors.search(vectors, wanted, filter)
+        return [
+            self._distinct(vector, windows, float(best), depth, filter)
+            for vector, windows, best in zip(vectors, ids, cosines[:, 0], strict=True)
+        ]
+
+    def _distinct(self, vector: Vectors, windows: Ids, best: float, depth: int, filter: Filter | None) -> Nearest:
+        """The passages of the windows found; where they are too few, of more windows."""
+        while True:
+            found = windows[windows >= 0]
+            passages, first = np.unique(self._index.passages_of(found), return_index=True)
+            if len(found) < len(windows) or len(passages) >= depth:
+                return Nearest(vector, passages[np.argsort(first)[:depth]], best)
+            windows = self._index.vectors.search(vector[None, :], 4 * len(windows), filter)[0][0]
+
+    def rank(self, query: Query, nearest: Nearest | None, filter: Filter | None) -> Ranked:
+        """Everything that either leg found, best first; equal scores by passage id.
+
+        Args:
+            nearest: of :meth:`nearest`, by the same filter; ``None`` where only words count.
+        """
+        terms = self._index.lexical.question_terms(query.question)
+        searched = terms if query.mode != "dense" else []
+        by_words, word_scores = self._index.lexical.search(searched, depth_of(query), filter)
+        legs, by_vector, sees, chance = [], by_words[:0], False, None
+        if nearest is not None:
+            by_vector = nearest.passages
+            sample = self._index.vectors.cosines(nearest.vector, self._sample)
+            chance = (float(sample.mean()), float(sample.std())) if len(sample) else None
+            # A leg that cannot see is better than none.
+            sees = not len(by_words) or not self._is_blind(nearest, sample, filter)
+            legs.append(Leg("dense", sees, "" if sees else _BLIND))
+        if query.mode != "dense":
+            legs.append(Leg("lexical", bool(len(by_words)), "" if len(by_words) else _NO_TERM))
+        keys = np.union1d(by_vector, by_words) if sees else by_words
+        dense = self._cosines(nearest.vector, keys) if nearest is not None and sees else None
+        lexical = self._bm25(terms, keys, by_words, word_scores) if len(by_words) else None
+        scores = _one_score(dense, lexical)
+        order = np.lexsort((keys, -scores))
+        return Ranked(
+            keys[order],
+            None if dense is None else dense[order],
+            None if lexical is None else lexical[order],
+            scores[order],
+            tuple(legs),
+            tuple(terms),
+            chance,
+        )
+
+    def _is_blind(self, nearest: Nearest, sample: Vectors, filter: Filter | None) -> bool:
+        """Of the question and the whole collection, whatever part of it is searched: a few rows hold no high cosine."""
+        best = nearest.best
+        if filter is not None:
+            best = float(self._index.vectors.search(nearest.vector[None, :], 1)[1][0, 0])
+        return is_blind(best, sample, len(self._index.windows))
+
+    def _cosines(self, vector: Vectors, passages: Ids) -> Vectors:
+        """Of each passage ``(n,)``, the cosine of its nearest window."""
+        windows, starts = self._index.windows_of(passages)
+        if not len(windows):
+            return np.empty(0, np.float32)
+        best: Vectors = np.maximum.reduceat(self._index.vectors.cosines(vector, windows), starts)
+        return best
+
+    def _bm25(self, terms: Sequence[tuple[str, ...]], passages: Ids, known: Ids, scores: Vectors) -> Vectors:
+        """Of each passage ``(n,)``, 0 where none of the terms occurs in it; those of ``known`` are ``scores``."""
+        found = dict(zip(known.tolist(), scores.tolist(), strict=True))
+        found |= self._index.lexical.scores(terms, [key for key in passages.tolist() if key not in found])
+        return np.array([found.get(key, 0.0) for key in passages.tolist()], dtype=np.float32)
+
+
+def _one_score(dense: Vectors | None, lexical: Vectors | None) -> Vectors:
+    if dense is not None and lexical is not None:
+        return np.round(fused(dense, lexical), 6)
+    if dense is not None:
+        return dense
+    return lexical if lexical is not None else np.empty(0, np.float32)

@@ -1,0 +1,206 @@
+"""A query to a reply: checked, searched for, made distinct, and the passages read."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import translate
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qa.errors import QueryError, QuestionTooLong
+from qa.filters import And, Filter, In
+from qa.index.index import DOCUMENT_COLUMN, Index, below
+from qa.protocols import Encoder, Reranker
+from qa.search.diversity import distinct_first
+from qa.search.passage_cache import PassageCache
+from qa.search.queries import check
+from qa.search.ranking import Nearest, Ranked, Ranker, depth_of
+from qa.types import Hit, Limits, Passage, Query, Reply
+
+if TYPE_CHECKING:
+    from qa.types import Vectors
+
+# The first places, in which no passage repeats another.
+_DISTINCT = 10
+# Candidates that a cross-encoder reads at most.
+_RERANKED = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A reply without its answer, and what an answer is chosen by.
+
+    ``hits`` are the reply's, and more where it shows fewer than ``depth``. ``vector (d,)`` is the question's, ``None``
+    where no embeddings were compared; ``chance`` are mean and standard deviation of the cosines of the question and
+    windows chosen at random. ``terms`` are the forms of the question's words.
+    """
+
+    reply: Reply
+    hits: tuple[Hit, ...]
+    vector: Vectors | None
+    terms: tuple[tuple[str, ...], ...]
+    chance: tuple[float, float] | None
+
+
+class Retriever:
+    """Searches one open index with the encoder that it was made with. Thread-safe.
+
+    Raises:
+        SnapshotIncompatible: on construction, where the index was made with another encoder.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        encoder: Encoder,
+        limits: Limits,
+        reranker: Reranker | None = None,
+        rerank_budget_ms: float = 200.0,
+    ) -> None:
+        index.manifest.require_encoder(encoder.name, encoder.fingerprint)
+        self.index = index
+        self._encoder = encoder
+        self._limits = limits
+        self._reranker = reranker
+        self._budget_ms = rerank_budget_ms
+        self._ranker = Ranker(index)
+        self._passages = PassageCache(index.store)
+
+    def retrieve(self, queries: Sequence[Query]) -> list[Reply | QueryError]:
+        """The replies of :meth:`find`, which have no answers."""
+        return [found if isinstance(found, QueryError) else found.reply for found in self.find(queries)]
+
+    def find(self, queries: Sequence[Query], depth: int = 0) -> list[Found | QueryError]:
+        """Queries are encoded together, and each succeeds or fails by itself; results in their order.
+
+        ``depth`` is how many hits are found at least, shown or not. In a reply's timings ``encode`` is that of all the
+        queries, ``search`` begins with what is done for all of them, and ``total`` with their arrival.
+        """
+        arrived = time.perf_counter()
+        matching: dict[tuple[tuple[str, ...], tuple[str, ...]], Filter | None] = {}
+        filters = [self._checked(query, matching) for query in queries]
+        sound = {at: filter for at, filter in enumerate(filters) if not isinstance(filter, QueryError)}
+        to_encode = [at for at in sound if queries[at].mode != "lexical"]
+        encoding = time.perf_counter()
+        vectors = self._encoder.encode_questions([queries[at].question for at in to_encode])
+        encoded = time.perf_counter()
+        nearest = self._nearest(queries, sound, dict(zip(to_encode, vectors, strict=True)))
+        near = time.perf_counter()
+        before = {
+            "encode": 1000 * (encoded - encoding),
+            "search": 1000 * (near - encoded),
+            "total": 1000 * (near - arrived),
+        }
+        return [
+            filter if isinstance(filter, QueryError) else self._search(query, nearest.get(at), filter, before, depth)
+            for at, (query, filter) in enumerate(zip(queries, filters, strict=True))
+        ]
+
+    def _nearest(
+        self, queries: Sequence[Query], filters: Mapping[int, Filter | None], vectors: Mapping[int, Vectors]
+    ) -> dict[int, Nearest]:
+        """By the place of a query; those that search as deep, and the same part, are searched together."""
+        together: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+        for at in vectors:
+            together[depth_of(queries[at]), id(filters[at])].append(at)
+        nearest: dict[int, Nearest] = {}
+        for (depth, _), places in together.items():
+            found = self._ranker.nearest(np.array([vectors[at] for at in places]), depth, filters[places[0]])
+            nearest |= zip(places, found, strict=True)
+        return nearest
+
+    def _checked(
+        self, query: Query, matching: dict[tuple[tuple[str, ...], tuple[str, ...]], Filter | None]
+    ) -> Filter | QueryError | None:
+        """The query's filter, or what is wrong with the query; ``matching`` keeps what globs came to."""
+        try:
+            check(query, self._limits)
+            if query.rerank and self._reranker is None:
+                raise QueryError("rerank", "there is no re-ranker; leave rerank out, or serve with QA_RERANKER")
+            if query.mode != "lexical":
+                (tokens,) = self._encoder.count_question_tokens([query.question])
+                if tokens > self._encoder.window:
+                    raise QuestionTooLong(tokens, self._encoder.window)
+            globs = (query.documents, query.sections)
+            if globs not in matching:
+                parts = [part for part in (self._documents(query.documents), self._sections(query.sections)) if part]
+                matching[globs] = parts[0] if len(parts) == 1 else And(tuple(parts)) if parts else None
+        except QueryError as error:
+            return error
+        return matching[globs]
+
+    def _documents(self, globs: tuple[str, ...]) -> Filter | None:
+        if not globs:
+            return None
+        ids = self.index.store.document_ids
+        matching = tuple(filter(_pattern(globs).match, ids))
+        if not matching:
+            raise QueryError("documents", f"no indexed document matches {' or '.join(map(repr, globs))}")
+        return In(DOCUMENT_COLUMN, matching) if len(matching) < len(ids) else None
+
+    def _sections(self, globs: tuple[str, ...]) -> Filter | None:
+        if not globs:
+            return None
+        pattern = _pattern(globs)
+        matching = [path for path in self.index.store.paths if any(map(pattern.match, path))]
+        if not matching:
+            raise QueryError("sections", f"no heading matches {' or '.join(map(repr, globs))}")
+        return below(matching)
+
+    def _search(
+        self, query: Query, nearest: Nearest | None, filter: Filter | None, before: Mapping[str, float], depth: int
+    ) -> Found:
+        started = time.perf_counter()
+        ranked = self._ranker.rank(query, nearest, filter)
+        searched = time.perf_counter()
+        if query.rerank and self._reranker is not None:
+            ranked = self._reranked(self._reranker, query.question, ranked)
+        reranking = 1000 * (time.perf_counter() - searched)
+        wanted = max(query.top_k, depth)
+        read: list[tuple[Passage, str]] = []
+
+        def passages() -> Iterator[Passage]:
+            for passage, title in self._passages.each(ranked.keys.tolist()):
+                read.append((passage, title))
+                yield passage
+
+        order = distinct_first(passages(), min(_DISTINCT, wanted), wanted)[:wanted]
+        hits = tuple(Hit(rank, *read[at], ranked.scores_of(at)) for rank, at in enumerate(order, start=1))
+        spent = 1000 * (time.perf_counter() - started)
+        timings = {
+            "encode": before["encode"],
+            "search": before["search"] + spent - reranking,
+            "total": before["total"] + spent,
+        }
+        if query.rerank:
+            timings["rerank"] = reranking
+        shown = hits[: query.top_k]
+        reply = Reply(query.question, shown, self.index.manifest.id, timings, legs=ranked.legs)
+        vector = nearest.vector if nearest is not None and ranked.dense is not None else None
+        return Found(reply, hits, vector, ranked.terms, ranked.chance)
+
+    def _reranked(self, reranker: Reranker, question: str, ranked: Ranked) -> Ranked:
+        """The first candidates in the order of their logits, as many as the budget allows; the others after them."""
+        from qa.models.cross_encoder import score_within
+
+        texts = [passage.searched_text for passage, _ in self._passages.find(ranked.keys[:_RERANKED].tolist())]
+        logits = score_within(reranker, question, texts, self._budget_ms) if texts else np.empty(0, np.float32)
+        by_logit = np.argsort(-logits, kind="stable")
+        order = np.concatenate([by_logit, np.arange(len(logits), len(ranked.keys))])
+        return replace(
+            ranked,
+            keys=ranked.keys[order],
+            dense=None if ranked.dense is None else ranked.dense[order],
+            lexical=None if ranked.lexical is None else ranked.lexical[order],
+            scores=ranked.scores[order],
+            logits=logits[by_logit],
+        )
+
+
+def _pattern(globs: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(translate, globs)))

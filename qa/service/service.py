@@ -1,0 +1,273 @@
+"""One index, served: holds the snapshot and the model that are in use, and changes them without anybody noticing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+
+from qa.answers.answerer import Answerer, Guess
+from qa.answers.calibration import CALIBRATION_FILE, Calibrations, load_calibrations
+from qa.answers.citing import Citer, Citers
+from qa.answers.sentence_scoring import DEPTH
+from qa.answers.source_files import Original
+from qa.errors import NotReady, QueryError
+from qa.index.snapshots import Snapshots
+from qa.models.models import EncoderFactory, Models, make_encoder
+from qa.protocols import Encoder
+from qa.search.retriever import Retriever
+from qa.service.example_questions import Examples, example_questions
+from qa.service.following import follow, log_failure
+from qa.service.serving_states import public_reason
+from qa.settings import Settings
+from qa.types import (
+    CheckedCitation,
+    CitationClaim,
+    CitationStatus,
+    Collection,
+    Limits,
+    Query,
+    Reply,
+    SnapshotDocument,
+    State,
+)
+
+log = structlog.get_logger(__name__)
+
+
+class Service:
+    """One index, served. Thread-safe: a request works on the snapshot that was active when it came in.
+
+    Constructing it costs nothing; :meth:`reload` makes it ready.
+
+    Args:
+        snapshot: serve this one, whichever is the active one.
+        is_calibrated: read the calibration; without it answers have no confidence. What fits one does without, because
+            the one that there is may be what cannot be read.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        make: EncoderFactory = make_encoder,
+        *,
+        snapshot: str | None = None,
+        is_calibrated: bool = True,
+    ) -> None:
+        self.limits = Limits(settings.max_question_chars, settings.max_top_k, settings.max_batch)
+        self._settings = settings
+        self._snapshots = Snapshots(settings.indexes, settings.name)
+        self._models = Models(settings, make)
+        self._pinned = snapshot
+        self._is_calibrated = is_calibrated
+        self._reloading = threading.Lock()
+        self._retriever: Retriever | None = None
+        self._calibrations = Calibrations((), {})
+        self._calibrated: tuple[int, ...] = ()
+        self._revision = 0
+        self._examples = Examples()
+        self._citers = Citers(self._snapshots)
+        self._problem: tuple[str, str] | None = ("loading", "the snapshot and its model are being loaded")
+        self._logged = ""
+
+    def reload(self) -> bool:
+        """Serve the snapshot that is current, with the calibration that there is; returns whether the snapshot changed.
+
+        Raises:
+            QAError: the snapshot, the calibration or the model cannot be used. What was served before is served on.
+        """
+        with self._reloading:
+            current = self._pinned or self._snapshots.current()
+            calibrated = _version_of(self._snapshots.folder / CALIBRATION_FILE)
+            if self._retriever is not None and self._retriever.index.manifest.id == current:
+                if calibrated != self._calibrated:
+                    self._calibrations = self._read_calibrations(self.encoder())
+                    self._calibrated = calibrated
+                    self._revision += 1
+                    log.info("calibration loaded", index=self._settings.name)
+                self._problem = None
+                return False
+            encoder = self.encoder()
+            index = self._snapshots.open(current)
+            try:
+                # Refuses a snapshot of another model before seconds are spent on loading this one.
+                reranker = self._models.reranker()
+                retriever = Retriever(index, encoder, self.limits, reranker, self._settings.rerank_budget_ms)
+                calibrations = self._read_calibrations(encoder)
+                encoder.load()
+                self._models.answer_reader()
+            except BaseException:
+                index.close()
+                raise
+            self._retriever, self._problem, self._calibrations = retriever, None, calibrations
+            self._calibrated = calibrated
+            self._revision += 1
+            return True
+
+    def _read_calibrations(self, encoder: Encoder) -> Calibrations:
+        if not self._is_calibrated:
+            return Calibrations((), {})
+        return load_calibrations(self._snapshots.folder, encoder.fingerprint)
+
+    def encoder(self) -> Encoder:
+        """The one encoder of this process; its weights are loaded when they are needed. Raises EncoderError."""
+        return self._models.encoder()
+
+    @contextmanager
+    def pinned(self, snapshot: str) -> Iterator[Service]:
+        """A service of one snapshot, whichever becomes current, with the models of this one.
+
+        Raises:
+            SnapshotError: the snapshot is not there any more, or cannot be used.
+            EncoderError: the model cannot be used.
+        """
+        other = Service(self._settings, snapshot=snapshot, is_calibrated=self._is_calibrated)
+        other._models = self._models
+        served = self._retriever
+        if served is not None and served.index.manifest.id == snapshot:
+            other._retriever, other._problem, other._calibrations = served, None, self._calibrations
+            yield other
+            return
+        other.reload()
+        try:
+            yield other
+        finally:
+            other.close()
+
+    def close(self) -> None:
+        """Free the snapshot, once nobody is asking; it is not used again."""
+        with self._reloading:
+            retriever, self._retriever = self._retriever, None
+            if retriever is not None:
+                retriever.index.close()
+
+    def follow(self, stopped: threading.Event, on_ready: Callable[[State], None]) -> None:
+        """Serve what is current, now and whenever it changes, until ``stopped``. Runs in a thread of its own."""
+
+        def load() -> None:
+            if self.reload():
+                on_ready(self.state())
+
+        follow(self._snapshots, load, self._failed, stopped)
+
+    def _failed(self, error: Exception) -> None:
+        if str(error) != self._logged:
+            self._logged = str(error)
+            log_failure(self._settings.name, error)
+        self._problem = public_reason(error)
+
+    def state(self) -> State:
+        retriever, problem = self._retriever, self._problem
+        if retriever is None:
+            status, detail = problem or ("loading", "")
+            return State(False, status, detail, index=self._settings.name)
+        manifest = retriever.index.manifest
+        detail = f"serving snapshot {manifest.id}"
+        return State(
+            ready=True,
+            status="ready",
+            detail=f"{detail}; the current one is {problem[0]}: {problem[1]}" if problem else detail,
+            index=self._settings.name,
+            snapshot=manifest.id,
+            documents=manifest.documents,
+            passages=manifest.passages,
+            created=manifest.created,
+            revision=self._revision,
+        )
+
+    def ask(self, query: Query) -> Reply:
+        """Raises QueryError, or NotReady."""
+        (reply,) = self.ask_many([query])
+        if isinstance(reply, QueryError):
+            raise reply
+        return reply
+
+    def ask_many(self, queries: Sequence[Query]) -> list[Reply | QueryError]:
+        """In the order given; each query succeeds or fails by itself. Raises NotReady."""
+        retriever = self._ready()
+        answerer = self._answerer(retriever)
+        return [
+            found if isinstance(found, QueryError) else answerer.answer(query, found)
+            for query, found in zip(queries, retriever.find(queries, DEPTH), strict=True)
+        ]
+
+    def guess_many(self, queries: Sequence[Query]) -> list[Guess | QueryError]:
+        """The best guesses, none of them judged; for calibrating. Raises NotReady."""
+        retriever = self._ready()
+        answerer = self._answerer(retriever)
+        found = retriever.find(queries, DEPTH)
+        return [each if isinstance(each, QueryError) else answerer.guess(each) for each in found]
+
+    def _answerer(self, retriever: Retriever) -> Answerer:
+        cite = self._citer_of(retriever).cite
+        reader = self._models.answer_reader()
+        return Answerer(retriever.index, cite, self._calibrations, self._settings.max_error, reader)
+
+    def examples(self) -> tuple[str, ...]:
+        """A few questions that are answered; found once for whatever is served, and none until they are.
+
+        Raises:
+            NotReady: nothing is served.
+        """
+        retriever, revision = self._ready(), self._revision
+
+        def find() -> tuple[str, ...]:
+            sources = self._citer_of(retriever).sources
+            return example_questions(retriever.index, sources, self.limits, self.ask_many)
+
+        return self._examples.of(revision, find)
+
+    def collection(self) -> Collection:
+        """Raises NotReady."""
+        index = self._ready().index
+        return Collection(index.manifest.id, tuple(index.store.summaries()), tuple(index.store.report()))
+
+    def document(self, id: str) -> SnapshotDocument:
+        """Raises DocumentNotFound, or NotReady."""
+        index = self._ready().index
+        return SnapshotDocument(index.manifest.id, index.store.document(id))
+
+    def original(self, id: str) -> Original:
+        """Raises DocumentNotFound, OriginalUnavailable, or NotReady."""
+        return self._citer().original(id)
+
+    def source_status(self, id: str) -> CitationStatus:
+        """Raises DocumentNotFound, or NotReady."""
+        return self._citer().status(id)
+
+    def check_citation(self, claim: CitationClaim, snapshot: str | None = None) -> CheckedCitation:
+        """What has become of a citation, by the snapshot that is served or any other that exists.
+
+        Raises:
+            SnapshotNotFound: there is no such snapshot.
+            DocumentNotFound: the snapshot holds no such document.
+            QueryError: the span is empty or not within the document.
+            NotReady: no snapshot was named, and none is loaded.
+        """
+        return (self._citer() if snapshot is None else self._citers.at(snapshot)).check(claim)
+
+    def _citer(self) -> Citer:
+        """Of the snapshot that is served. Raises NotReady."""
+        return self._citer_of(self._ready())
+
+    def _citer_of(self, retriever: Retriever) -> Citer:
+        return self._citers.of(retriever.index.manifest, retriever.index.store)
+
+    def _ready(self) -> Retriever:
+        retriever = self._retriever
+        if retriever is None:
+            state = self.state()
+            raise NotReady(state.detail, state.status)
+        return retriever
+
+
+def _version_of(path: Path) -> tuple[int, ...]:
+    """Another one for every file that is put at ``path``; empty where there is none. Raises OSError."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return ()
+    return found.st_ino, found.st_mtime_ns, found.st_size

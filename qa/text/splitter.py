@@ -1,0 +1,289 @@
+"""A document to passages: whole sentences, packed to a budget of the encoder's own tokens.
+
+The text goes through as a stream. Headings, and spans to be left out, cut it into segments, a segment is a row of units
+(a heading, a sentence, or a piece of one that is over the budget), ``qa.text.packing`` makes drafts of them, and a draft
+becomes a passage once its encoded text has been counted. The sum of its units' counts only plans; the count of the
+whole decides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import chain, groupby, islice
+from math import ceil
+from typing import TypeVar
+
+from semantic_text_splitter import TextSplitter
+
+from qa.errors import SettingsError, WindowTooSmall
+from qa.text.packing import Draft, Unit, packed
+from qa.text.segments import Segment, context_of, segments, shortened
+from qa.text.sentences import sentences
+from qa.types import Document, Passage, Span, Window
+
+SPLITTER_VERSION = "3"
+
+CountTokens = Callable[[Sequence[str]], list[int]]
+
+_BATCH = 256
+_LEAST_ROOM = 12
+# A run of a thousand letters may be one unknown token; no passage is to be that long for its tokens.
+_CHARACTERS_PER_TOKEN = 16
+_COUNTED_GAP = 16
+# Pieces of one sentence differ in how many tokens their characters take; this much of the room is planned.
+_FILLED = 0.9
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class SplitterParameters:
+    """``size`` and ``overlap`` of passages, and the size of the ``window`` that is embedded, in the encoder's tokens.
+
+    Raises:
+        SettingsError: a value that makes no passages.
+    """
+
+    size: int = 192
+    overlap: int = 32
+    window: int = 64
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise SettingsError(f"size is {self.size}; it must be a positive number of tokens")
+        if not 0 <= self.overlap <= self.size // 2:
+            raise SettingsError(f"overlap is {self.overlap}; it must be from 0 to half of the size, {self.size // 2}")
+        if self.window < 1:
+            raise SettingsError(f"window is {self.window}; it must be a positive number of tokens")
+
+
+def split(
+    document: Document, parameters: SplitterParameters, count_tokens: CountTokens, window: int
+) -> Iterator[Passage]:
+    """The document's passages in order of their ends.
+
+    Every character but white space and what the document excludes is in at least one of them, and nothing excluded
+    is in any.
+
+    Args:
+        count_tokens: the encoder's; prompt and special tokens included.
+        window: the encoder's, in tokens. Neither ``searched_text`` nor the ``encoded_text`` of a window ever takes
+            more than this, nor more than the size.
+
+    Raises:
+        WindowTooSmall: at once, where prompt and special tokens leave no room for text.
+    """
+    limit = min(parameters.size, window)
+    overhead = count_tokens([""])[0]
+    if limit - overhead < _LEAST_ROOM:
+        raise WindowTooSmall(
+            f"passages of {limit} tokens leave no room for text; the size must be at least {overhead + _LEAST_ROOM}"
+        )
+    return _Splitter(document, parameters, count_tokens, limit, overhead).passages()
+
+
+def passage_id(document_id: str, start: int, end: int, text: str) -> str:
+    """16 hexadecimal digits of 63 bits, so that it is also a signed 64-bit integer: a hash of all four."""
+    digest = hashlib.blake2b(digest_size=8)
+    for part in (document_id, str(start), str(end), text):
+        encoded = part.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(8, "big"))
+        digest.update(encoded)
+    return f"{int.from_bytes(digest.digest(), 'big') >> 1:016x}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A passage to be, if its count allows."""
+
+    segment: Segment
+    draft: Draft
+    with_context: bool = True
+
+
+class _Splitter:
+    """One run over one document."""
+
+    def __init__(
+        self, document: Document, parameters: SplitterParameters, count_tokens: CountTokens, limit: int, overhead: int
+    ) -> None:
+        self._document = document
+        self._overlap = parameters.overlap
+        self._window = parameters.window
+        self._count_tokens = count_tokens
+        self._limit = limit
+        self._overhead = overhead
+        self._pages = [page.start for page in document.pages]
+        # Of a batch: headings are asked for when its passages are planned, and again when they are made.
+        self._context = lru_cache(maxsize=2 * _BATCH)(self._shortened)
+        self._taken = lru_cache(maxsize=2 * _BATCH)(self._tokens_of)
+
+    def passages(self) -> Iterator[Passage]:
+        for plans in _batches(self._plans()):
+            yield from self._fitted(plans)
+
+    def _plans(self) -> Iterator[_Plan]:
+        for _, units in groupby(self._measured(), key=lambda found: found[0].start):
+            first = next(units)
+            segment = first[0]
+            first_room, later_room = self._room(segment, segment.start), self._room(segment, segment.body)
+            pieces = self._pieces((unit for _, unit in chain([first], units)), first_room, later_room)
+            for draft in packed(pieces, first_room, later_room, self._overlap):
+                yield _Plan(segment, draft)
+
+    def _measured(self) -> Iterator[tuple[Segment, Unit]]:
+        """All units of the document, with their cost."""
+        for found in _batches(self._units()):
+            costs = self._costs(unit.span for _, unit in found)
+            yield from ((segment, replace(unit, cost=cost)) for (segment, unit), cost in zip(found, costs, strict=True))
+
+    def _units(self) -> Iterator[tuple[Segment, Unit]]:
+        text = self._document.text
+        for segment in segments(self._document):
+            for heading in segment.headings:
+                for span in sentences(text, heading.start, heading.end):
+                    yield segment, Unit(span, is_heading=True)
+            for span in sentences(text, segment.body, segment.end):
+                yield segment, Unit(span)
+
+    def _costs(self, spans: Iterable[Span]) -> list[int]:
+        """Tokens of each span and of the white space between it and the one before."""
+        texts, least = [], []
+        previous: int | None = None
+        for span in spans:
+            gap = 0 if previous is None else min(span.start - previous, _COUNTED_GAP)
+            texts.append(self._document.text[span.start - gap : span.end])
+            least.append(ceil((span.end - span.start) / _CHARACTERS_PER_TOKEN))
+            previous = span.end
+        return [max(count - self._overhead, cost) for count, cost in zip(self._count_tokens(texts), least, strict=True)]
+
+    def _room(self, segment: Segment, start: int) -> int:
+        """Tokens left for the text of a passage that starts at ``start``, at the segment's headings or below them."""
+        context = self._context(context_of(segment, self._document.text, start, segment.body))
+        return self._limit - self._overhead - self._taken(context)
+
+    def _pieces(self, units: Iterable[Unit], first_room: int, later_room: int) -> Iterator[Unit]:
+        """The units, those over the budget cut. The first under a heading is to leave room for it."""
+        headings = 0
+        for unit in units:
+            space = later_room
+            if unit.is_heading:
+                headings += unit.cost
+            elif first_room - headings >= later_room // 4:
+                space = min(first_room - headings, later_room)
+            if not unit.is_heading:
+                headings = 0
+            if unit.cost <= space:
+                yield unit
+            else:
+                yield from self._cut(unit, space)
+
+    def _cut(self, unit: Unit, capacity: int) -> list[Unit]:
+        """Pieces of at most ``capacity`` tokens and of about the same length, at the best boundaries there are."""
+        start, length = unit.span.start, unit.span.end - unit.span.start
+        pieces = ceil(unit.cost / (capacity * _FILLED))
+        # In characters, and then counted all at once: to count at every step of a search takes ten times as long.
+        splitter = TextSplitter(max(ceil(length / pieces), 1), trim=False)
+        chunks = splitter.chunk_indices(self._document.text[start : unit.span.end])
+        # Not trimmed by the library: its idea of white space is not Python's.
+        spans = [span for offset, chunk in chunks if (span := _stripped(chunk, start + offset))]
+        cut = []
+        for span, cost in zip(spans, self._costs(spans), strict=True):
+            piece = replace(unit, span=span, cost=cost, is_whole=False)
+            too_long = cost > capacity and span.end - span.start > 1
+            cut += self._cut(piece, capacity) if too_long else [piece]
+        return cut
+
+    def _fitted(self, plans: Sequence[_Plan]) -> Iterator[Passage]:
+        """Plans as passages; one that turns out over the limit as several smaller ones."""
+        drafted = [(plan, self._passage(plan)) for plan in plans]
+        texts = [passage.searched_text for _, passage in drafted]
+        counts = dict(zip(texts, self._count_tokens(texts), strict=True))
+        fits = {passage.id for _, passage in drafted if counts[passage.searched_text] <= self._limit}
+        windows = self._windows([(plan, passage) for plan, passage in drafted if passage.id in fits], counts)
+        for plan, passage in drafted:
+            if passage.id in fits:
+                yield replace(passage, windows=next(windows))
+            else:
+                yield from self._fitted(self._smaller(plan))
+
+    def _windows(
+        self, drafted: Sequence[tuple[_Plan, Passage]], counts: dict[str, int]
+    ) -> Iterator[tuple[Window, ...]]:
+        """Each passage's sentences in groups, each with the headings above that it does not hold.
+
+        ``counts`` are tokens of texts, to which those of the windows are added: all at once, and most windows are a
+        whole passage, for counting is most of the work of splitting.
+        """
+        grouped = [(passage, self._grouped(plan, passage)) for plan, passage in drafted]
+        texts = [passage.encoded_text(window) for passage, windows in grouped for window in windows]
+        new = [text for text in texts if text not in counts]
+        counts.update(zip(new, self._count_tokens(new), strict=True))
+        for passage, windows in grouped:
+            # A heading that the passage holds itself is context to its windows, and was not counted with the passage.
+            fits = (counts[passage.encoded_text(window)] <= self._limit for window in windows)
+            yield tuple(w if fit else replace(w, context="") for w, fit in zip(windows, fits, strict=True))
+
+    def _grouped(self, plan: _Plan, passage: Passage) -> list[Window]:
+        inner = self._context(passage.path) if plan.with_context else ""
+        room = max(self._window - self._overhead - self._taken(inner), 1)
+        groups = [draft.units for draft in packed(plan.draft.units, room, room, 0)]
+        return [
+            Window(units[0].span.start, units[-1].span.end, passage.context if at == 0 else inner)
+            for at, units in enumerate(groups)
+        ]
+
+    def _smaller(self, plan: _Plan) -> list[_Plan]:
+        units = plan.draft.units
+        if plan.draft.repeated:
+            return [replace(plan, draft=Draft(units[plan.draft.repeated :]))]
+        if len(units) > 1:
+            middle = len(units) // 2
+            parts = [units[:middle], units[middle:]]
+        elif units[0].span.end - units[0].span.start > 1:
+            parts = [[piece] for piece in self._cut(units[0], max(units[0].cost // 2, 1))]
+        elif plan.with_context:
+            return [replace(plan, with_context=False)]
+        else:
+            raise WindowTooSmall(f"one character of {self._document.id} takes more than {self._limit} tokens")
+        return [replace(plan, draft=Draft(part)) for part in parts]
+
+    def _passage(self, plan: _Plan) -> Passage:
+        units = plan.draft.units
+        start, end = units[0].span.start, units[-1].span.end
+        text = self._document.text[start:end]
+        titles = context_of(plan.segment, self._document.text, start, end) if plan.with_context else ()
+        page = bisect_right(self._pages, start)
+        return Passage(
+            id=passage_id(self._document.id, start, end, text),
+            document=self._document.id,
+            start=start,
+            end=end,
+            text=text,
+            context=self._context(titles),
+            path=tuple(section.title for section in plan.segment.path),
+            page=self._document.pages[page - 1].number if page else None,
+        )
+
+    def _tokens_of(self, context: str) -> int:
+        return self._count_tokens([f"{context}\n"])[0] - self._overhead if context else 0
+
+    def _shortened(self, titles: tuple[str, ...]) -> str:
+        return shortened(
+            titles, (self._limit - self._overhead) // 4, lambda text: self._count_tokens([text])[0] - self._overhead
+        )
+
+
+def _stripped(chunk: str, start: int) -> Span | None:
+    ink = chunk.lstrip()
+    return Span(start + len(chunk) - len(ink), start + len(chunk.rstrip())) if ink else None
+
+
+def _batches(items: Iterable[_T]) -> Iterator[list[_T]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, _BATCH)):
+        yield batch

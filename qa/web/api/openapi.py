@@ -1,0 +1,135 @@
+"""The OpenAPI document: what the framework derives, the problems, and the limits of this service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+
+from qa.types import Limits
+from qa.web.middleware.access import required_scope
+from qa.web.middleware.keys import Scope as KeyScope
+from qa.web.problems import MEDIA_TYPE
+
+DESCRIPTION = """\
+Questions over a folder of documents. Each passage that is returned is a span of a document's canonical text, which
+`GET /v1/documents/{id}` gives, so that it can be checked: `text[start:end]`, in Unicode code points.
+
+Every error is a problem detail (RFC 9457, `application/problem+json`). Each response has an `X-Request-ID`.
+"""
+
+TAGS = [
+    {"name": "questions", "description": "Ask, and get the passages that match best."},
+    {"name": "documents", "description": "What is indexed, with its canonical text."},
+    {"name": "evaluations", "description": "A question file in; progress, measures and a report out."},
+    {"name": "operation", "description": "For load balancers and people on call."},
+]
+
+_REASONS = {
+    400: "The body is not JSON.",
+    401: "A key is needed, or the one that was sent is not known.",
+    403: "The key, or the place that the request comes from, does not allow this.",
+    404: "There is none of this id.",
+    408: "The body took too long to arrive.",
+    409: "The index is being written, or the snapshot cannot be used.",
+    413: "The body is too large.",
+    415: "The body is not sent as JSON.",
+    429: "Too many requests, or too many evaluations are waiting; try again later.",
+    422: "A field is missing, unknown, of the wrong type or out of bounds; `errors` says which.",
+    503: "No snapshot and model are loaded yet, or too many questions wait.",
+}
+_ID = {"id": "$response.body#/id"}
+
+
+def _asked(reply: str) -> dict[str, Any]:
+    """Where an answer leads to: what it cites, whether that still holds, and the document of the best passage."""
+    citation = f"{reply}/answer/citation"
+    claim = {name: f"{citation}/{name}" for name in ("start", "end", "sha256")}
+    return {
+        "GetDocument": {"operationId": "getDocument", "parameters": {"id": f"{reply}/passages/0/document/id"}},
+        "VerifyCitation": {"operationId": "verifyCitation", "parameters": {"id": f"{citation}/document", **claim}},
+    }
+
+
+# What of a response the next request takes (OpenAPI's Link Object).
+_LINKS: Mapping[tuple[str, str, str], dict[str, Any]] = {
+    ("/v1/ask", "post", "200"): _asked("$response.body#"),
+    ("/v1/ask", "get", "200"): _asked("$response.body#"),
+    ("/v1/ask/batch", "post", "200"): _asked("$response.body#/results/0/response"),
+    ("/v1/documents", "get", "200"): {
+        "GetDocument": {"operationId": "getDocument", "parameters": {"id": "$response.body#/documents/0/id"}}
+    },
+    ("/v1/evaluations", "post", "202"): {
+        "GetEvaluation": {"operationId": "getEvaluation", "parameters": _ID},
+        "GetReport": {"operationId": "getEvaluationReport", "parameters": _ID},
+        "CancelEvaluation": {"operationId": "cancelEvaluation", "parameters": _ID},
+    },
+    ("/v1/snapshots", "get", "200"): {
+        "ActivateSnapshot": {
+            "operationId": "activateSnapshot",
+            "parameters": {"id": "$response.body#/snapshots/0/id"},
+        }
+    },
+    ("/v1/snapshots/{id}/activate", "post", "200"): {"Ready": {"operationId": "ready"}},
+    ("/v1/index", "post", "202"): {"GetIndexing": {"operationId": "getIndexing"}},
+}
+_SCHEMES = {
+    "key": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A key of the scope `ask` or `admin`. Without any keys, what needs `admin` is answered on the "
+        "server's own machine only.",
+    }
+}
+_CONTENT = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The responses of an operation that can end in these problems, or in one that nobody foresaw."""
+    documented: dict[int | str, dict[str, Any]] = {
+        status: {"description": _REASONS[status], "content": _CONTENT} for status in statuses
+    }
+    if 503 in documented:
+        documented[503]["headers"] = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
+    documented["default"] = {"description": HTTPStatus.INTERNAL_SERVER_ERROR.phrase + ".", "content": _CONTENT}
+    return documented
+
+
+def complete(document: dict[str, Any], limits: Limits, scopes: Set[KeyScope]) -> dict[str, Any]:
+    """Add what the framework cannot know: the limits of this service, and of which ``scopes`` it has keys."""
+    schemas = document["components"]["schemas"]
+    request = schemas["AskRequest"]["properties"]
+    parameters = {p["name"]: p["schema"] for p in document["paths"]["/v1/ask"]["get"]["parameters"]}
+    for question in (request["question"], parameters["q"]):
+        question.update(minLength=1, maxLength=limits.question_chars)
+    counts = [request["top_k"], parameters["top_k"]]
+    evaluating = document["paths"].get("/v1/evaluations", {}).get("post", {}).get("parameters", [])
+    counts += [p["schema"] for p in evaluating if p["name"] == "top_k"]
+    for top_k in counts:
+        top_k.update(minimum=1, maximum=limits.top_k)
+    schemas["BatchRequest"]["properties"]["questions"].update(minItems=1, maxItems=limits.batch)
+    document["components"]["securitySchemes"] = _SCHEMES
+    for (path, method, status), links in _LINKS.items():
+        if (operation := document["paths"].get(path, {}).get(method)) is not None:
+            operation["responses"][status]["links"] = links
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if (scope := required_scope(method.upper(), path)) is not None:
+                # An empty requirement: no key of this scope is set, and without one it is answered too.
+                needs_key = "ask" in scopes if scope == "ask" else bool(scopes)
+                operation["security"] = [{"key": [scope]}, *([] if needs_key else [{}])]
+    return document
+
+
+def install(app: FastAPI, limits: Limits, scopes: Set[KeyScope]) -> None:
+    """Have ``app`` serve the completed document."""
+    derive = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = complete(derive(), limits, scopes)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]

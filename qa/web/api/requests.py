@@ -1,0 +1,122 @@
+"""The shapes of requests, at the edge only. Limits are of the running service, and checked in ``qa.web.validation``."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic.config import JsonDict
+from pydantic_core import PydanticCustomError
+
+from qa.types import CitationClaim, Mode, Query
+from qa.web.api import examples
+
+# For clients to see; the sentences for people are made in ``qa.web.validation``.
+NO_NUL: JsonDict = {"pattern": r"^[^\u0000]*$"}
+NOT_BLANK: JsonDict = {"pattern": r"^[^\u0000]*\S[^\u0000]*$"}
+
+Glob = Annotated[str, Field(min_length=1, max_length=1024, json_schema_extra=NO_NUL)]
+
+
+def _whole(value: object) -> object:
+    # To JSON 5.0 is a whole number, and some languages write 5 like that.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+TopK = Annotated[int, BeforeValidator(_whole), Field(description="How many passages to return, best first.")]
+SearchMode = Annotated[
+    Mode,
+    Field(
+        description="How to search. `dense` compares embeddings by cosine, `lexical` words by BM25, `hybrid` does both."
+    ),
+]
+Rerank = Annotated[
+    bool,
+    Field(description="Whether a cross-encoder orders the first passages anew. Refused where the service has none."),
+]
+Sections = Annotated[
+    list[Glob],
+    Field(max_length=100, description="Search only below headings that match one of these patterns. None means all."),
+]
+Globs = Annotated[
+    list[Glob],
+    Field(
+        max_length=100,
+        description="Search only documents whose id matches one of these patterns, such as `reports/*.txt`. "
+        "None means all.",
+    ),
+]
+
+
+class AskRequest(BaseModel):
+    """One question and how to search for it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [examples.ASK]})
+
+    question: str = Field(description="The question, in plain language.", json_schema_extra=NOT_BLANK)
+    top_k: TopK = 5
+    mode: SearchMode = "hybrid"
+    rerank: Rerank = False
+    documents: Globs = []
+    sections: Sections = []
+
+    def query(self) -> Query:
+        return Query(self.question, self.top_k, tuple(self.documents), tuple(self.sections), self.mode, self.rerank)
+
+
+class AskParameters(BaseModel):
+    """The same as the parameters of an address."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    q: str = Field(
+        description="The question, in plain language.", examples=[examples.ASK["question"]], json_schema_extra=NOT_BLANK
+    )
+    top_k: TopK = 5
+    mode: SearchMode = "hybrid"
+    rerank: Rerank = False
+    documents: Globs = []
+    sections: Sections = []
+
+    def query(self) -> Query:
+        return Query(self.q, self.top_k, tuple(self.documents), tuple(self.sections), self.mode, self.rerank)
+
+
+def _sum(value: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", value):
+        raise PydanticCustomError("no_sha256", "not 64 hexadecimal digits")
+    return value.lower()
+
+
+Sum = Annotated[str, AfterValidator(_sum), Field(json_schema_extra={"pattern": "^[0-9a-fA-F]{64}$"})]
+
+
+class VerifyParameters(BaseModel):
+    """A citation, as an answer gave it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    start: int = Field(description="Where the span starts, in Unicode code points of the canonical text, from 0.")
+    end: int = Field(description="Where it ends, exclusive.")
+    sha256: Sum = Field(description="The citation's `sha256`: of the source's bytes as they were indexed.")
+    text_sha256: Sum | None = Field(
+        default=None, description="The citation's `text_sha256`. With it, a source that was read differently is told."
+    )
+    snapshot: str | None = Field(
+        default=None, max_length=100, description="Check against this snapshot, and not the one that is served."
+    )
+
+    def claim(self, document: str) -> CitationClaim:
+        return CitationClaim(document, self.start, self.end, self.sha256, self.text_sha256)
+
+
+class BatchRequest(BaseModel):
+    """Many questions. Each is a request of its own, or a plain string that takes all the defaults."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [examples.BATCH]})
+
+    # Each item is validated by itself, so that a wrong one is its own problem and not everybody's.
+    questions: list[
+        Annotated[object, WithJsonSchema({"anyOf": [{"type": "string"}, {"$ref": "#/components/schemas/AskRequest"}]})]
+    ]

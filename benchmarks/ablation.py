@@ -20,14 +20,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.question_sets import JudgedQuestion, load_corpus, load_questions
-from qa.index.lexical import LexicalIndex
-from qa.index.lexical_writer import LexicalRow, LexicalWriter
-from qa.models.models import make_encoder
+from qa.index.lexical import LexicalIndex, LexicalRow, LexicalWriter
+from qa.models.loading import make_encoder
 from qa.protocols import Encoder
-from qa.search.fusion import LEXICAL_WEIGHT, is_blind
+from qa.search.ranking import LEXICAL_WEIGHT, is_blind
 from qa.settings import Settings
-from qa.text.languages import detect_language
 from qa.text.splitter import SplitterParameters, split
+from qa.text.words import detect_language
 from qa.types import Document, Passage, Section
 
 if TYPE_CHECKING:

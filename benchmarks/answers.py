@@ -17,16 +17,14 @@ import numpy as np
 
 from benchmarks.question_sets import QUESTION_SETS, Part
 from benchmarks.withheld import document_id, index_withheld, load_withheld
-from qa.answers.calibration import SHIPPED, FittedOn, Model, load_calibrations
-from qa.answers.signals import Signals
+from qa.answers.calibration import SHIPPED, FittedOn, Model, Signals, load_calibrations
 from qa.errors import QueryError
-from qa.evaluation.answer_measures import exact_match, f1, holds, is_right
-from qa.evaluation.calibrating import MODES, Example, calibrate, fit
-from qa.questions.judgments import JudgedQuestion
+from qa.evaluation.calibrate import MODES, Example, calibrate, fit
+from qa.evaluation.measures import exact_match, f1, holds, is_right
+from qa.questions.questions import JudgedQuestion
 from qa.service.service import Service
 from qa.settings import load_settings
-from qa.statistics.risk import auroc, calibration_error, risk_coverage
-from qa.statistics.risk_control import clopper_pearson
+from qa.statistics.risk import auroc, calibration_error, clopper_pearson, risk_coverage
 from qa.types import Mode, Query, Span
 
 SETS = ("xquad-en", "nq_open_oracle")

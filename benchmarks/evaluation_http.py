@@ -23,7 +23,7 @@ from pathlib import Path
 
 import httpx2
 
-from qa.questions.question_files import load_questions
+from qa.questions.formats import load_questions
 
 ROUNDS = 4
 WINDOW = 5.0  # seconds

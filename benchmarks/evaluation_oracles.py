@@ -20,13 +20,13 @@ from pathlib import Path
 import ir_measures
 
 from benchmarks.evaluation_sets import write_set
-from qa.build.indexing import SilentListener as SilentBuild
-from qa.build.indexing import update
-from qa.evaluation.evaluating import SilentListener, evaluate, judge
-from qa.evaluation.evaluation import Options
+from qa.build.update import SilentListener as SilentBuild
+from qa.build.update import update
+from qa.evaluation.evaluate import SilentListener, evaluate, judge
 from qa.evaluation.measures import RANKING
+from qa.evaluation.outcomes import Options
 from qa.evaluation.summary import values_of
-from qa.questions.question_files import load_questions
+from qa.questions.formats import load_questions
 from qa.settings import load_settings
 
 SETS = ("nq_open_oracle", "pubmedqa", "xquad-en")

@@ -19,7 +19,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
-from qa.build.indexing import SilentListener, update
+from qa.build.update import SilentListener, update
 from qa.readers.discovery import discover
 from qa.readers.registry import read_source
 from qa.settings import Settings

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.question_sets import load_corpus, load_questions
-from qa.text.terms import distinct, passage_terms, words
+from qa.text.words import distinct, passage_terms, words
 
 SETS = ["nq_open_oracle", "pubmedqa", "xquad-en"]
 QUESTIONS = 300

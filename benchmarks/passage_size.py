@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from benchmarks.question_sets import JudgedQuestion, Part, load_corpus, load_questions
-from qa.models.model_files import locate
-from qa.models.sentence_transformer import SentenceTransformerEncoder
+from qa.models.files import locate
+from qa.models.sentence_transformers import SentenceTransformerEncoder
 from qa.protocols import Encoder
 from qa.settings import DEFAULT_MODEL
 from qa.text.splitter import SplitterParameters, split

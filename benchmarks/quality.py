@@ -2,9 +2,9 @@
 
     make bench-quality
 
-Each set is written out as files and indexed by ``qa.build.indexing.update``; the questions go through ``Service.ask``. Only
-the reporting half of the questions is asked (``benchmarks/question_sets.py``). Passages roll up to their documents by
-the first of each. Peers index the same passages with the same weights (``benchmarks/peers.py``, in an environment of
+Each set is written out as files and indexed by ``qa.build.update.update``; the questions go through ``Service.ask``.
+Only the reporting half of the questions is asked (``benchmarks/question_sets.py``). Passages roll up to their documents
+by the first of each. Peers index the same passages with the same weights (``benchmarks/peers.py``, in an environment of
 its own). Prints tables, and one JSON line last.
 """
 
@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.question_sets import JudgedQuestion, Part, load_questions, write_corpus
-from qa.build.indexing import SilentListener, update
+from qa.build.update import SilentListener, update
 from qa.index.snapshots import Snapshots
 from qa.service.service import Service
 from qa.settings import Settings

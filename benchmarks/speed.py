@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.question_sets import load_corpus, load_questions
-from qa.build.indexing import SilentListener, update
+from qa.build.update import SilentListener, update
 from qa.models.choice import Runtime, choose_encoder
 from qa.models.compiled import CompiledEncoder
-from qa.models.inference import Precision
-from qa.models.model_files import locate
-from qa.models.models import make_encoder
+from qa.models.files import locate
+from qa.models.loading import make_encoder
+from qa.models.openvino import Precision
 from qa.protocols import Encoder
 from qa.settings import DEFAULT_MODEL, Settings
 

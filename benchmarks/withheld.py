@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.question_sets import QUESTION_SETS, JudgedQuestion, Part, load_questions, write_corpus
-from qa.build.indexing import SilentListener, update
+from qa.build.update import SilentListener, update
 from qa.readers.registry import read_source
 from qa.settings import Settings
 

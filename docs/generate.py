@@ -9,7 +9,7 @@ from typing import Any
 import typer.main
 from pydantic_core import PydanticUndefined
 
-from qa.cli.cli import app
+from qa.cli.main import app
 from qa.settings import Settings
 
 DOCS = Path(__file__).parent
@@ -45,7 +45,7 @@ def commands_page() -> str:
     lines = [
         "# Commands",
         "",
-        "Made by `make docs` from `qa/cli.py`. Exit codes: 0 done, 1 an error, told in one line,",
+        "Made by `make docs` from `qa/cli/main.py`. Exit codes: 0 done, 1 an error, told in one line,",
     ]
     lines += ["2 wrong usage, 130 interrupted. `qa gate` has its own, see there.", ""]
     command = typer.main.get_command(app)

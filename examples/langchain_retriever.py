@@ -14,7 +14,7 @@ from langchain_core.retrievers import BaseRetriever
 
 from qa.client import AsyncClient, Client
 from qa.types import Mode
-from qa.web.api.schemas import AskResponse
+from qa.web.api.responses import AskResponse
 
 
 class QARetriever(BaseRetriever):

@@ -13,7 +13,7 @@ from llama_index.core.schema import NodeRelationship, NodeWithScore, QueryBundle
 
 from qa.client import AsyncClient, Client
 from qa.types import Mode
-from qa.web.api.schemas import AskResponse, PassageBody
+from qa.web.api.responses import AskResponse, PassageBody
 
 
 class QARetriever(BaseRetriever):

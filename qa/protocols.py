@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from qa.filters import Filter
-from qa.types import Span
+from qa.types import Filter, Span
 
 if TYPE_CHECKING:
     from qa.types import Citation, Ids, Vectors

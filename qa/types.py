@@ -1,6 +1,8 @@
 """The vocabulary of the project: frozen values.
 
 Every span is a half-open interval ``[start, end)`` of Unicode code points of a document's canonical text.
+
+Which rows of a vector index may be found: closed nodes over string columns that the index declares.
 """
 
 from __future__ import annotations
@@ -358,3 +360,38 @@ class State:
     passages: int = 0
     created: str | None = None
     revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Eq:
+    """Rows whose ``column`` equals ``value``."""
+
+    column: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class In:
+    """Rows whose ``column`` is one of ``values``."""
+
+    column: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Rows with ``low <= column <= high``, compared as strings by code point; ``None`` leaves an end open."""
+
+    column: str
+    low: str | None = None
+    high: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """Rows that pass every one of ``filters``; all rows where there are none."""
+
+    filters: tuple[Filter, ...]
+
+
+Filter = Eq | In | Range | And

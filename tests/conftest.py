@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from qa.build.indexing import Update, update
+from qa.build.update import Update, update
 from qa.models.hashing import HashingEncoder
 from qa.protocols import Encoder
 from qa.readers.registry import read_source

@@ -16,11 +16,14 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
-from qa.text.languages import detect_language
+from qa.text.words import detect_language
 
 STEPS = {"open", "os.chmod", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "sqlite3.connect"}
 # Imported late by the program, and here once for all who do the work.
-_HEAVY = "faiss ir_measures markdown_it pytrec_eval scipy.stats tantivy qa.build.builder qa.index.lexical_writer qa.evaluation.report".split()
+_HEAVY = (
+    "faiss ir_measures markdown_it pytrec_eval scipy.stats tantivy"
+    " qa.build.builder qa.index.lexical qa.evaluation.report"
+).split()
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 

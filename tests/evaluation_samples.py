@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from qa.errors import QAError
-from qa.evaluation.evaluation import Found, Given, Inputs, Options, Outcome
-from qa.questions.judgments import Evidence, JudgedQuestion
+from qa.evaluation.outcomes import Found, Given, Inputs, Options, Outcome
+from qa.questions.questions import Evidence, JudgedQuestion
 from qa.types import Answer, Citation, Hit, Passage, Query, Reply, Scores, Span
 
 SNAPSHOT = "20260401T120000.000Z-5a7b4a42"

@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qa.answers.answer_types import answer_types
-from qa.answers.disagreement import differs, value
-from qa.answers.phrases import PHRASES, phrases
-from qa.build.indexing import SilentListener, update
-from qa.evaluation.calibrating import MODES
+from qa.answers.phrases import PHRASES, answer_types, phrases
+from qa.answers.sentences import differs, value
+from qa.build.update import SilentListener, update
+from qa.evaluation.calibrate import MODES
 from qa.protocols import Reading
 from qa.readers.registry import read_source
 from qa.service.service import Service
@@ -121,7 +120,7 @@ def reading(seeded: Service, settings: Settings, monkeypatch: pytest.MonkeyPatch
     """A service of the same index with a reader that looks for some words."""
 
     def make(wanted: str) -> Service:
-        monkeypatch.setattr("qa.models.models.make_answer_reader", lambda settings, *, threads: Finder(wanted))
+        monkeypatch.setattr("qa.models.loading.make_answer_reader", lambda settings, *, threads: Finder(wanted))
         service = Service(settings, make=hashing_encoder)
         service.reload()
         return service

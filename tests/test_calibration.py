@@ -12,14 +12,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from qa.answers.calibration import CALIBRATION_FILE, SHIPPED, Calibration, Calibrations, FittedOn, regime_of
-from qa.answers.signals import SIGNALS, Signals
+from qa.answers.calibration import (
+    CALIBRATION_FILE,
+    SHIPPED,
+    SIGNALS,
+    Calibration,
+    Calibrations,
+    FittedOn,
+    Signals,
+    regime_of,
+)
 from qa.errors import CalibrationError
-from qa.evaluation.calibrating import Example, alternating, calibrate, fit
-from qa.models.model_files import locate
+from qa.evaluation.calibrate import Example, alternating, calibrate, fit
+from qa.models.files import locate
 from qa.service.service import Service
 from qa.settings import DEFAULT_MODEL, Settings
-from qa.statistics.risk_control import clopper_pearson, learn_threshold, least_error, needed, upper_bound
+from qa.statistics.risk import clopper_pearson, learn_threshold, least_error, needed, upper_bound
 from qa.types import Leg, Query
 from tests.conftest import Build, hashing_encoder
 
@@ -196,9 +204,9 @@ def test_signals_are_numbers_in_the_order_of_their_names() -> None:
 
 
 def test_the_command_writes_it_beside_the_index(settings: Settings, build: Build, tmp_path: Path) -> None:
-    from qa.cli.calibration_commands import told
-    from qa.evaluation.calibrating import calibrate_index
-    from qa.questions.question_files import load_questions
+    from qa.cli.evaluate import told
+    from qa.evaluation.calibrate import calibrate_index
+    from qa.questions.formats import load_questions
 
     build()
     path = tmp_path / "questions.jsonl"

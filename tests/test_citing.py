@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from qa.answers.citing import Citer, Citers
+from qa.answers.citations import Citer, Citers
 from qa.errors import DocumentNotFound, QueryError, SnapshotNotFound
 from qa.index.snapshots import Snapshots
 from qa.service.service import Service

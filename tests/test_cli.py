@@ -56,13 +56,13 @@ def test_every_command_has_help(command: list[str]) -> None:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    code = "import sys, qa.cli.cli; print({'numpy', 'pydantic', 'faiss', 'fastapi', 'torch'} & set(sys.modules))"
+    code = "import sys, qa.cli.main; print({'numpy', 'pydantic', 'faiss', 'fastapi', 'torch'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
 
 
 @pytest.mark.parametrize(
     "module",
-    ["qa.service.service", "qa.web.app", "qa.web.server", "qa.index.snapshots", "qa.models.sentence_transformer"],
+    ["qa.service.service", "qa.web.app", "qa.web.server", "qa.index.snapshots", "qa.models.sentence_transformers"],
 )
 def test_neither_torch_nor_faiss_is_imported_before_it_is_needed(module: str) -> None:
     code = f"import sys, {module}; print({{'faiss', 'torch', 'sentence_transformers', 'scipy'}} & set(sys.modules))"

@@ -13,7 +13,7 @@ import pytest
 
 from qa.client import AsyncClient, Client
 from qa.errors import RequestRefused, ServerUnreachable
-from qa.web.api.schemas import AskResponse
+from qa.web.api.responses import AskResponse
 from tests.served import serving
 from tests.web.conftest import FERRY, SNAPSHOT, FakeService
 
@@ -109,7 +109,7 @@ def busy(after: str | None, status: int = 503) -> httpx2.Response:
 
 @pytest.mark.parametrize("after", ["0", "Wed, 01 Jan 2020 00:00:00 GMT", "soon"])
 def test_a_service_that_is_busy_is_asked_again(after: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qa.client_calls._PAUSE", 0.0)
+    monkeypatch.setattr("qa.client._PAUSE", 0.0)
     transport, seen = answering(busy(after), busy(after, 429), httpx2.Response(200, json=ANSWERED))
     with Client("http://qa", transport=transport) as client:
         assert client.ask("Why?").snapshot == SNAPSHOT

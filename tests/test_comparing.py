@@ -9,10 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qa.errors import RunError
-from qa.evaluation.comparing import compare
-from qa.evaluation.evaluation import Evaluation
-from qa.evaluation.gating import EXIT_CODES, gate
-from qa.questions.judgments import JudgedQuestion
+from qa.evaluation.comparison import EXIT_CODES, compare, gate
+from qa.evaluation.outcomes import Evaluation
+from qa.questions.questions import JudgedQuestion
 from tests.evaluation_samples import inputs, outcome, question
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from qa.build.indexing import update
+from qa.build.update import update
 from qa.index.snapshots import Snapshots
 from qa.service.service import Service
 from qa.settings import Settings

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from qa.build.embedding import Embedding
-from qa.build.embedding_cache import CACHE_FILE, EmbeddingCache
+from qa.build.embeddings import CACHE_FILE, Embedding, EmbeddingCache
 from qa.models.hashing import HashingEncoder
 
 if TYPE_CHECKING:

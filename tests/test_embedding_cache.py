@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qa.build.embedding_cache import EmbeddingCache, cache_keys
+from qa.build.embeddings import EmbeddingCache, cache_keys
 from qa.errors import StorageError
 from qa.models.hashing import HashingEncoder
 from qa.settings import Settings

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from qa.build.indexing import update
+from qa.build.update import update
 from qa.errors import GateNotPassed, QueryError, QuestionFileError, RunError, SnapshotNotFound
-from qa.evaluation.evaluating import Judged, NewSnapshotGate, SilentListener, evaluate, judge
-from qa.evaluation.evaluation import Options
-from qa.evaluation.run_files import load_run
+from qa.evaluation.evaluate import Judged, NewSnapshotGate, SilentListener, evaluate, judge
+from qa.evaluation.outcomes import Options
+from qa.evaluation.runs import load_run
 from qa.index.snapshots import Snapshots
-from qa.questions.question_files import parse_questions
+from qa.questions.formats import parse_questions
 from qa.questions.questions import QuestionSet
 from qa.readers.registry import read_source
 from qa.settings import Settings

@@ -8,11 +8,10 @@ from dataclasses import replace
 import pytest
 
 from qa.errors import QAError, QueryError, RunError
-from qa.evaluation.evaluation import Evaluation, Given, Outcome, ask_all
+from qa.evaluation.outcomes import Evaluation, Given, Outcome, ask_all
 from qa.evaluation.summary import Summary, summarise
 from qa.questions.anchoring import anchor
-from qa.questions.judgments import JudgedQuestion
-from qa.questions.questions import Question, QuestionSet, Quote
+from qa.questions.questions import JudgedQuestion, Question, QuestionSet, Quote
 from qa.types import Query, Reply, Span
 from tests.evaluation_samples import Folder, WordSearch, inputs, outcome, question
 

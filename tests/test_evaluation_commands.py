@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from qa.evaluation.run_files import dump_run
+from qa.evaluation.runs import dump_run
 from tests.conftest import REPOSITORY
 from tests.test_cli import run
 from tests.test_comparing import run as run_of

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from qa.errors import EvaluationNotFound, NotReady, QAError, QueueFull, StorageError
-from qa.evaluation.jobs.evaluation_comparisons import Compared
-from qa.evaluation.jobs.evaluation_jobs import Job, Jobs, Request
-from qa.evaluation.jobs.evaluation_queue import EvaluationQueue
-from qa.evaluation.run_files import RunFolder, load_run
+from qa.evaluation.jobs.jobs import Job, Jobs, Request
+from qa.evaluation.jobs.queue import EvaluationQueue
+from qa.evaluation.jobs.worker import Compared
+from qa.evaluation.runs import RunFolder, load_run
 from qa.index.snapshots import Snapshots
 from qa.service.service import Service
 from qa.settings import Settings

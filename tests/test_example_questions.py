@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from qa.answers.source_files import FileSums, SourceFiles
+from qa.answers.citations import FileSums, SourceFiles
 from qa.errors import QueryError
 from qa.index.index import Index
 from qa.index.snapshots import Snapshots
-from qa.service.example_questions import example_questions
+from qa.service.examples import example_questions
 from qa.service.service import Service
 from qa.settings import Settings
 from qa.types import Answer, Limits, Query, Reply

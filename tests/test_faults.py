@@ -20,11 +20,11 @@ from structlog.testing import capture_logs
 
 from qa.answers.calibration import CALIBRATION_FILE, FittedOn
 from qa.errors import ModelNotFound, QAError
-from qa.evaluation.calibrating import calibrate
+from qa.evaluation.calibrate import calibrate
 from qa.index.snapshots import Snapshots
 from qa.models.hashing import HashingEncoder
 from qa.protocols import Encoder
-from qa.service.operating import Operator
+from qa.service.operator import Operator
 from qa.service.service import Service
 from qa.settings import Settings
 from qa.types import Query, Reply

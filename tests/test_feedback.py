@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from qa.errors import QueryError, QuestionFileError, StorageError
 from qa.questions.anchoring import anchor
 from qa.questions.feedback import FeedbackFile, quoted
-from qa.questions.question_files import load_questions
+from qa.questions.formats import load_questions
 from qa.questions.questions import Question, QuestionSet, Quote
 
 TEXT = "Noon. The ferry leaves at noon.\n\nThe last one leaves at midnight, never at noon."

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from qa.search.diversity import distinct_first
-from qa.search.fusion import fused, is_blind
+from qa.search.ranking import fused, is_blind
+from qa.search.retriever import distinct_first
 from qa.types import Passage
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from qa.build.indexing import Update, update
+from qa.build.update import Update, update
 from qa.index.snapshots import Snapshots
 from qa.models.hashing import HashingEncoder
 from qa.protocols import Encoder
@@ -59,7 +59,7 @@ class Indexer:
 @pytest.fixture
 def index(settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Indexer:
     # Files of this very moment are not relied on; a test cannot wait two seconds each time.
-    monkeypatch.setattr("qa.build.previous._SETTLED_NS", 0)
+    monkeypatch.setattr("qa.build.reuse._SETTLED_NS", 0)
     indexer = Indexer(settings, folder)
     indexer()
     assert set(indexer.read) == {"apples.txt", "below/plums.txt", "pears.md", "photo.xyz"}
@@ -194,7 +194,7 @@ def test_a_file_that_never_could_be_read_is_no_reason_for_a_new_snapshot(index: 
 @pytest.fixture
 def of_this_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files stay as if written just now, however long a busy machine takes."""
-    monkeypatch.setattr("qa.build.previous._SETTLED_NS", 10**18)
+    monkeypatch.setattr("qa.build.reuse._SETTLED_NS", 10**18)
 
 
 @pytest.mark.usefixtures("of_this_moment")
@@ -317,7 +317,7 @@ def test_a_link_whose_file_is_deleted_keeps_nothing(index: Indexer, folder: Path
 def test_two_roots_of_one_name_are_followed_and_keep_their_files(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qa.build.previous._SETTLED_NS", 0)
+    monkeypatch.setattr("qa.build.reuse._SETTLED_NS", 0)
     roots = [tmp_path / "mine/notes", tmp_path / "yours/notes"]
     for root in roots:
         root.mkdir(parents=True)
@@ -353,7 +353,7 @@ def test_another_folder_of_the_same_names_is_not_taken_for_this_one(
 def test_two_names_that_are_shown_alike_are_unchanged_too(
     settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qa.build.previous._SETTLED_NS", 0)
+    monkeypatch.setattr("qa.build.reuse._SETTLED_NS", 0)
     (folder / "a\nb.txt").write_text("A name of two lines.\n")
     (folder / "a\\nb.txt").write_text("A name that is shown like the other.\n")
     assert update(settings, [folder], Recorder(), make=hashing_encoder, read=read_source).counts.documents == 4

@@ -14,10 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qa.errors import LexicalIndexError, SnapshotCorrupt, StorageError
-from qa.filters import And, Eq, Filter, In, Range
-from qa.index.lexical import LexicalIndex
-from qa.index.lexical_writer import LexicalRow, LexicalWriter
-from qa.text.terms import passage_terms
+from qa.index.lexical import LexicalIndex, LexicalRow, LexicalWriter
+from qa.text.words import passage_terms
+from qa.types import And, Eq, Filter, In, Range
 
 COLUMNS = ("document", "path")
 TEXTS = [

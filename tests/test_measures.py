@@ -10,19 +10,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qa.evaluation.answer_measures import exact_match, f1, is_right
-from qa.evaluation.evaluation import Outcome
 from qa.evaluation.measures import (
     LEVELS,
     RANKING,
     calculate,
+    exact_match,
+    f1,
     first_ranks,
+    is_right,
     qrels_of,
     quote_topics,
     ranking_measures,
     run_of,
 )
-from qa.questions.judgments import JudgedQuestion
+from qa.evaluation.outcomes import Outcome
+from qa.questions.questions import JudgedQuestion
 from tests.evaluation_samples import outcome, question
 
 

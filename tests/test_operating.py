@@ -10,7 +10,7 @@ import pytest
 
 from qa.errors import SnapshotCorrupt, SnapshotError, SnapshotNotFound, WriterBusy
 from qa.index.snapshots import Snapshots
-from qa.service.operating import Indexing, Operator
+from qa.service.operator import Indexing, Operator
 from qa.service.service import Service
 from qa.settings import Settings
 from qa.types import Query
@@ -91,7 +91,7 @@ class Immediate:
 def test_what_is_begun_is_said_to_run_however_soon_it_is_over(
     operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qa.service.operating.threading", SimpleNamespace(Thread=Immediate))
+    monkeypatch.setattr("qa.service.operator.threading", SimpleNamespace(Thread=Immediate))
     assert operator.index().status == "running"
     assert operator.indexing().status == "unchanged"
 
@@ -102,7 +102,7 @@ def test_what_fails_is_told_and_nothing_else_happens(
     def fails(*args: object) -> None:
         raise OSError("no space left on /srv")
 
-    monkeypatch.setattr("qa.service.operating.follow", fails)
+    monkeypatch.setattr("qa.service.operator.follow", fails)
     operator.index()
     failed = ended(operator)
     assert failed.status == "failed"

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qa.errors import QuestionFileError
-from qa.questions.question_files import load_questions, parse_questions
+from qa.questions.formats import load_questions, parse_questions
 from qa.questions.questions import Question, Quote
 from tests.conftest import REPOSITORY
 

@@ -12,14 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qa.evaluation import plots
-from qa.evaluation.comparing import compare
-from qa.evaluation.comparison_report import comparison_page
-from qa.evaluation.evaluation import Evaluation, Outcome, Text, ask_all
-from qa.evaluation.report import moment, report_page
+from qa.evaluation.comparison import compare
+from qa.evaluation.outcomes import Evaluation, Outcome, Text, ask_all
+from qa.evaluation.report import comparison_page, moment, report_page
 from qa.evaluation.summary import summarise
-from qa.marking import Mark, pieces
+from qa.markup import Mark, pieces
 from qa.questions.anchoring import anchor
-from qa.questions.judgments import JudgedQuestion
+from qa.questions.questions import JudgedQuestion
 from qa.statistics.risk import Bin
 from tests.evaluation_samples import Folder, WordSearch, inputs
 from tests.test_evaluation import FILE

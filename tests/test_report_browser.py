@@ -8,8 +8,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from qa.evaluation.comparing import compare
-from qa.evaluation.comparison_report import comparison_page
+from qa.evaluation.comparison import compare
+from qa.evaluation.report import comparison_page
 from tests.browsing import Visiting
 from tests.test_report import evaluated, evil, page
 

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, ClassVar, get_args
 import numpy as np
 import pytest
 
-from qa.build.indexing import update
+from qa.build.update import update
 from qa.errors import QueryError, QuestionTooLong, SnapshotIncompatible
 from qa.index.snapshots import Snapshots
 from qa.models.hashing import HashingEncoder
 from qa.readers.registry import read_source
-from qa.search.passage_cache import PassageCache
-from qa.search.retriever import Retriever
+from qa.search.retriever import PassageCache, Retriever
 from qa.service.service import Service
 from qa.settings import Settings
 from qa.types import Limits, Mode, Query, Reply

@@ -14,11 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qa.errors import RunError
-from qa.evaluation.evaluation import Evaluation, Found, Given, Inputs, Outcome, Text, ask_all
-from qa.evaluation.run_files import RunFolder, dump_run, load_run
-from qa.evaluation.run_tables import tables
+from qa.evaluation.outcomes import Evaluation, Found, Given, Inputs, Outcome, Text, ask_all
+from qa.evaluation.runs import RunFolder, dump_run, load_run, tables
 from qa.evaluation.summary import values_of
-from qa.questions.judgments import Evidence, JudgedQuestion
+from qa.questions.questions import Evidence, JudgedQuestion
 from qa.types import Scores, Span
 from tests.evaluation_samples import Folder, WordSearch, inputs, outcome, question
 
@@ -65,7 +64,7 @@ def test_what_is_written_is_read(
 def ask(
     folder: Path, search: WordSearch, *, stop_after: int | None = None, given_inputs: Inputs | None = None
 ) -> list[Outcome]:
-    """Ask what is not asked yet, as ``qa.evaluation.evaluating`` does; ``stop_after`` so many, as if killed."""
+    """Ask what is not asked yet, as ``qa.evaluation.evaluate`` does; ``stop_after`` so many, as if killed."""
     run = RunFolder(folder, given_inputs or inputs())
     steps = run.done()
     done = {each.question.id for each, _ in steps}

@@ -18,8 +18,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from qa.build.indexing import update
-from qa.models.model_files import locate
+from qa.build.update import update
+from qa.models.files import locate
 from qa.settings import DEFAULT_MODEL, Settings
 from tests.conftest import REPOSITORY, SEED, Recorder
 from tests.waiting import AT_MOST, wait_for

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from qa.build.pruning import prune
+from qa.build.update import prune
 from qa.errors import (
     IndexNotFound,
     SettingsError,

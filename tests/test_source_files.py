@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qa.answers.source_files import FileSums, SourceFiles
-from qa.names import printable
+from qa.answers.citations import FileSums, SourceFiles
+from qa.files import printable
 from qa.readers.discovery import discover
 from qa.types import Source
 
@@ -104,7 +104,7 @@ class Reads(BufferedReader):
 def test_a_sum_is_remembered_until_the_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, sums = write(tmp_path / "a.txt", "before"), FileSums()
     # Three seconds later: the file's times are not of this moment any more.
-    monkeypatch.setattr("qa.answers.source_files.time.time_ns", lambda now=time.time_ns: now() + 3_000_000_000)
+    monkeypatch.setattr("qa.answers.citations.time.time_ns", lambda now=time.time_ns: now() + 3_000_000_000)
 
     def read() -> tuple[str, bool]:
         with Reads(path) as file:
@@ -120,7 +120,7 @@ def test_a_file_that_was_written_this_moment_is_read_again(tmp_path: Path, monke
     path, sums = write(tmp_path / "a.txt", "a"), FileSums()
     # However long ago that is by now on a busy machine.
     moment = path.stat().st_mtime_ns + 1_000_000_000
-    monkeypatch.setattr("qa.answers.source_files.time.time_ns", lambda: moment)
+    monkeypatch.setattr("qa.answers.citations.time.time_ns", lambda: moment)
     for _ in range(2):
         with Reads(path) as file:
             assert sums.of(file, path) == sha256("a")

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from qa.errors import SettingsError, WindowTooSmall
+from qa.readers.composition import Heading, nested
 from qa.readers.registry import read_source
-from qa.readers.sections import Heading, nested
 from qa.text.splitter import CountTokens, SplitterParameters, passage_id, split
 from qa.types import Document, Page, Passage, Source, Span
 from tests.conftest import SEED

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qa.text.languages import STEMMERS, detect_language
-from qa.text.terms import distinct, passage_terms, read_words, words
+from qa.text.words import STEMMERS, detect_language, distinct, passage_terms, read_words, words
 from tests.texts import SCRIPTS
 
 LATIN = st.characters(codec="latin-1") | st.sampled_from("as1,.0 _²½ǅªº…‘’ʼ\u024f\u2027")

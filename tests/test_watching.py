@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from qa.build.embedding_cache import CACHE_FILE
-from qa.build.indexing import follow, update
-from qa.build.watching import require_watchable, watch, watched_paths
+from qa.build.embeddings import CACHE_FILE
+from qa.build.update import follow, update
+from qa.build.watch import require_watchable, watch, watched_paths
 from qa.errors import SnapshotIncompatible, SourceNotFound, WriterBusy
 from qa.index.snapshots import Snapshots
 from qa.models.hashing import HashingEncoder

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from qa.build.indexing import update
-from qa.build.watching import watch
+from qa.build.update import update
+from qa.build.watch import watch
 from qa.index.snapshots import Snapshots
 from qa.models.hashing import HashingEncoder
 from qa.settings import Settings

@@ -1,8 +1,12 @@
-"""Raw signals to the probability that an answer is right, and the thresholds that keep an error promised.
+"""What tells an answer that is right from one that is not: raw scores only, never the one that ranks.
+
+Raw signals to the probability that an answer is right, and the thresholds that keep an error promised.
 
 A calibration is a JSON file: a logistic regression for each way of searching, what it was fitted on, how well it did
 on questions that it was not fitted to, and for each error that could be certified the threshold (``risk_control``).
 Applying it is plain arithmetic.
+
+An answer in lines of words, for a terminal.
 """
 
 from __future__ import annotations
@@ -12,15 +16,89 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from qa.answers.signals import SIGNALS, SIGNALS_VERSION, Signals
+from qa.answers.sentences import Asked, Candidate
 from qa.errors import CalibrationError, StorageError
-from qa.statistics.risk_control import Promise
-from qa.types import Leg, Query
+from qa.search.retriever import Found
+from qa.statistics.risk import Promise
+from qa.types import Answer, Citation, Leg, Query
+
+# Told in calibrations: one that was fitted to signals of another version fits no more.
+SIGNALS_VERSION = "1"
+
+# BM25 gives a word at most k1 + 1 times its inverse document frequency.
+_MOST = 2.2
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """Of one question and the sentence chosen for it. Cosines are 0 where no embeddings were compared.
+
+    ``top`` is the best cosine of the passages read, ``gap`` how far it is above the best of another document,
+    ``beyond`` how many standard deviations it is above the mean of windows chosen at random. ``words`` is the best BM25
+    score as a share of the most that the question's words could give. ``passage`` and ``sentence`` are shares of the
+    question's words, by inverse document frequency, that the chosen sentence's passage and it itself hold, ``near``
+    that of its neighbours; ``window`` is its cosine, ``margin`` how far it is above the second. ``agree`` is 1 where
+    meaning and words put the same passage first, ``first`` the reciprocal of the passage's rank. ``phrase`` is 1 where
+    it holds one clear phrase of the kind that is asked for, ``no_phrase`` where a kind is asked for and it holds none,
+    ``heading`` where it adds hardly a word. ``reader`` is the score of the reader's span; 0 without a reader.
+    """
+
+    top: float
+    gap: float
+    beyond: float
+    words: float
+    passage: float
+    sentence: float
+    near: float
+    window: float
+    margin: float
+    agree: float
+    first: float
+    phrase: float
+    no_phrase: float
+    heading: float
+    reader: float = 0.0
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """In the order of :data:`SIGNALS`."""
+        return astuple(self)
+
+
+SIGNALS = tuple(field.name for field in fields(Signals))
+
+
+def signals(found: Found, ranked: Sequence[Candidate], question: Asked, reader: float = 0.0) -> Signals:
+    """Of the best of ``ranked``, which is not empty."""
+    best = ranked[0]
+    dense = [(hit.scores.dense or 0.0, hit.passage.document) for hit in found.hits]
+    lexical = [hit.scores.lexical or 0.0 for hit in found.hits]
+    top, document = max(dense)
+    others = [cosine for cosine, other in dense if other != document]
+    mean, deviation = found.chance or (0.0, 0.0)
+    return Signals(
+        top=top,
+        gap=top - max(others, default=0.0),
+        beyond=(top - mean) / deviation if deviation and found.vector is not None else 0.0,
+        words=max(lexical) / (_MOST * question.most) if question.most else 0.0,
+        passage=best.passage_coverage,
+        sentence=best.coverage,
+        near=best.near,
+        window=best.window,
+        margin=best.score - ranked[1].score if len(ranked) > 1 else best.score,
+        agree=float(max(lexical) > 0 and lexical.index(max(lexical)) == dense.index((top, document))),
+        first=1 / best.hit.rank,
+        phrase=float(best.phrase is not None and best.phrase.is_clear),
+        no_phrase=float(bool(question.types) and best.phrase is None),
+        heading=float(best.new < 3),
+        reader=reader,
+    )
+
 
 FORMAT = 2
 CALIBRATION_FILE = "calibration.json"
@@ -205,3 +283,36 @@ def load_calibrations(folder: Path | None, encoder: Mapping[str, Any]) -> Calibr
     known = [Calibration.read(folder / CALIBRATION_FILE)] if folder and (folder / CALIBRATION_FILE).exists() else []
     shipped = [Calibration.read(SHIPPED)] if SHIPPED.exists() else []
     return Calibrations([*known, *shipped], encoder)
+
+
+_SURE = ((0.9, "very likely right"), (0.75, "probably right"), (0.5, "more likely right than not"), (0.0, "uncertain"))
+
+
+def told(answer: Answer) -> Iterator[str]:
+    """The answer first, then its citation, how sure it is, and what the documents say otherwise."""
+    if not answer.answerable or answer.citation is None:
+        yield "The documents do not answer this, as far as can be told."
+    else:
+        yield " ".join((answer.text or "").split())
+        yield f"  {_place(answer.citation)}"
+    yield f"  {sureness(answer)}"
+    for other in answer.alternatives if answer.answerable else ():
+        yield f"  Otherwise: {' '.join(other.text.split())} ({_place(other.citation)})"
+
+
+def sureness(answer: Answer) -> str:
+    """The confidence in words and as a number, and what is promised."""
+    if answer.confidence is None:
+        return f"How sure this is was not calibrated: {answer.note}."
+    words = next(words for least, words in _SURE if answer.confidence >= least)
+    said = f"{words} ({answer.confidence:.0%})" if answer.answerable else f"best guess {answer.confidence:.0%} sure"
+    if answer.promised_error is not None:
+        return f"{said}; what is answered is wrong at most {answer.promised_error:.0%} of the time"
+    return f"{said}; {answer.note}" if answer.note else said
+
+
+def _place(citation: Citation) -> str:
+    parts = [citation.document, f"characters {citation.start} to {citation.end}", citation.status]
+    parts += [f"page {citation.page}"] if citation.page else []
+    parts += [citation.section] if citation.section else []
+    return " \u00b7 ".join(parts)

@@ -1,15 +1,92 @@
-"""Phrases of a kind in a sentence: dates, numbers with their units, names. By language, as a table of patterns."""
+"""What kind of thing a question asks for, where its words tell: by language, as a table.
+
+Phrases of a kind in a sentence: dates, numbers with their units, names. By language, as a table of patterns.
+
+The phrase of a sentence that answers: of the kind that is asked for, and nearest to the words of the question.
+"""
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import regex
 
-from qa.answers.answer_types import AnswerType
+from qa.text.words import Words
 from qa.types import Span
+
+AnswerType = Literal[
+    "year", "date", "duration", "age", "measure", "percent", "money", "count", "person", "place", "name"
+]
+
+_UNITS_OF_TIME = r"(?:second|minute|hour|day|night|week|month|year|decade|centur(?:y|ie))s?"
+_KINDS_OF_PLACE = (
+    r"(?:city|cities|country|countries|state|town|village|place|county|continent|region|province|district|location|"
+    r"island|river|street|neighbou?rhood|stadium|venue|building|area|nation)"
+)
+_KINDS_OF_PERSON = (
+    r"(?:person|man|woman|actor|actress|singer|author|writer|king|queen|president|scientist|general|commander|leader|"
+    r"player|coach|director|composer|artist|physicist|mathematician|economist|philosopher|emperor|pope|monarch|"
+    r"quarterback|politician|minister|inventor|historian|engineer|architect|explorer|musician)"
+)
+_ASKED = r"\b(?:what|which)\b"
+# Further on, it begins a clause: the people who.
+_EARLY = r"^\W*(?:\w+\W+){0,2}"
+# Questions that no phrase answers, whatever words follow: reasons, and those after yes or no.
+_NO_PHRASE = (
+    r"^\W*(?:why|is|are|was|were|am|do|does|did|has|have|had|can|could|will|would|shall|should|may|might|must)\b"
+)
+
+# The first pattern that occurs in a question decides.
+_ENGLISH_QUESTIONS: Sequence[tuple[str, tuple[AnswerType, ...]]] = (
+    (_NO_PHRASE, ()),
+    (rf"{_ASKED}(?:\s+\w+)?\s+years?\b", ("year", "date")),
+    (rf"{_ASKED}(?:\s+\w+){{0,3}}\s+(?:percent|percentage|per\s+cent|proportion|share|fraction)\b", ("percent",)),
+    (r"\bhow\s+many\s+percent\b|\bhow\s+large\s+a\s+(?:share|part)\b", ("percent",)),
+    (r"\bhow\s+old\b|\b(?:what|which)\s+age\b|\bwhat\s+(?:is|was)\s+(?:the|his|her|their)\s+age\b", ("age",)),
+    (
+        r"\bhow\s+much\b.*\b(?:cost|pay|paid|spend|spent|earn\w*|worth|charged?|invest\w*|donat\w*|money|owe\w*)\b",
+        ("money",),
+    ),
+    (rf"{_ASKED}.*\b(?:price|cost|salary|budget|revenue|fee|fine|wage|gdp)\b", ("money",)),
+    (
+        rf"\bhow\s+(?:long|much\s+time|much\s+longer)\b|\bhow\s+many\s+(?:more\s+)?{_UNITS_OF_TIME}\b",
+        ("duration", "measure"),
+    ),
+    (
+        r"\bhow\s+(?:far|tall|high|deep|wide|large|big|heavy|fast|hot|cold|thick|close|near)\b|"
+        r"\bhow\s+many\s+(?:miles|kilomet(?:er|re)s|met(?:er|re)s|feet|acres|tons|tonnes|degrees|square)\b",
+        ("measure",),
+    ),
+    (
+        r"\bhow\s+many\b|\bhow\s+often\b|\bwhat\s+(?:is|was|were|are)\s+the\s+(?:total\s+)?(?:number|population)\b",
+        ("count",),
+    ),
+    (rf"\bhow\s+much\b|{_ASKED}\s+(?:number|population)\b", ("measure", "count")),
+    (rf"{_EARLY}when\b|{_ASKED}(?:\s+\w+)?\s+(?:day|date|month|decade|century)\b|\bsince\s+when\b", ("date",)),
+    (rf"{_EARLY}who(?:m|se)?\b|{_ASKED}(?:\s+\w+)?\s+{_KINDS_OF_PERSON}\b", ("person",)),
+    (rf"{_EARLY}where\b|{_ASKED}(?:\s+\w+)?\s+{_KINDS_OF_PLACE}\b", ("place",)),
+)
+
+# Languages by ISO 639-1 code. A question's own language is not told: the words of one are rarely those of another.
+QUESTIONS: Mapping[str, Sequence[tuple[regex.Pattern[str], tuple[AnswerType, ...]]]] = {
+    "en": tuple((regex.compile(pattern, regex.IGNORECASE), types) for pattern, types in _ENGLISH_QUESTIONS),
+}
+
+
+def answer_types(question: str) -> tuple[AnswerType, ...]:
+    """The kinds of phrase that would answer, the likeliest first; nothing where the question's words do not tell."""
+    for rules in QUESTIONS.values():
+        for pattern, types in rules:
+            if pattern.search(question):
+                return types
+    return ()
+
 
 _CARDINAL = (
     r"(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|"
@@ -130,3 +207,59 @@ def phrases(text: str, kind: AnswerType) -> tuple[Span, ...]:
         return ()
     pattern = _PLACE_ALONE if kind == "place" and not _DIRECTED.search(text) else PHRASES[kind]
     return tuple(Span(match.start(), match.end()) for match in pattern.finditer(text))
+
+
+# Words after which the weight of a neighbour has fallen to 1/e.
+_REACH = 4.0
+# What is counted, or measured, stands right behind its number.
+_BEHIND = 2.0
+# How far a phrase must be ahead of the next of its sentence to be given by itself.
+_LEAD = 1.3
+_LEAD_OF_NAMES = 2.0
+_NUMERIC = frozenset({"duration", "age", "measure", "percent", "money", "count"})
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """``span`` of the sentence's text, of a kind.
+
+    ``is_clear`` says whether no other phrase of the sentence could as well be meant: else the sentence is the answer.
+    """
+
+    span: Span
+    type: AnswerType
+    is_clear: bool = True
+
+
+def best_phrase(text: str, found: Words, types: Sequence[AnswerType], weights: Sequence[float]) -> Phrase | None:
+    """The phrase of a sentence that answers, of the first of the kinds that is in it.
+
+    A phrase of nothing but words of the question answers nothing.
+
+    Args:
+        text: the sentence.
+        found: its ``n`` words.
+        weights: ``(n,)``, of those that are words of the question their inverse document frequency; 0 of the others.
+    """
+    places = [(at, weight) for at, weight in enumerate(weights) if weight]
+    for kind in types:
+        scored = []
+        for span in phrases(text, kind):
+            first, last = bisect_left(found.starts, span.start), bisect_left(found.starts, span.end)
+            if not all(weights[first:last]):
+                scored.append((_nearness(first, last, kind, places), -span.start, span))
+        if scored:
+            scored.sort(key=lambda each: each[:2], reverse=True)
+            lead = _LEAD if kind in _NUMERIC else _LEAD_OF_NAMES
+            return Phrase(scored[0][2], kind, len(scored) == 1 or scored[0][0] > lead * scored[1][0])
+    return None
+
+
+def _nearness(first: int, last: int, kind: AnswerType, places: Sequence[tuple[int, float]]) -> float:
+    """Of the words ``[first, last)`` to those of the question, which come with their weights."""
+    total = 0.0
+    for at, weight in places:
+        gap = first - at if at < first else max(at - last + 1, 0)
+        behind = _BEHIND if kind in _NUMERIC and at >= last else 1.0
+        total += behind * weight * math.exp(-gap / _REACH)
+    return total

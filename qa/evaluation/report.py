@@ -1,28 +1,31 @@
 """An evaluation as one HTML file that needs no server and no network, and nothing of what a document holds can break.
 
 Everything is in the page without a script; the one small script filters and sorts what is there.
+
+A comparison as numbers, and as one HTML file: for each question that changed both rankings side by side.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
 from qa.evaluation import plots
-from qa.evaluation.evaluation import FAILURES, SEEN, Evaluation, Found, Outcome, Text
+from qa.evaluation.comparison import Change, Comparison
 from qa.evaluation.measures import first_ranks
+from qa.evaluation.outcomes import FAILURES, SEEN, Evaluation, Found, Outcome, Text
 from qa.evaluation.summary import Answering, Summary
-from qa.marking import Mark, Piece, pieces
+from qa.markup import Mark, Piece, pieces, visible
 from qa.statistics.significance import Estimate
-from qa.visible_text import visible
 
 _FOLDER = Path(__file__).parent / "report_files"
 # Up to so many questions every ranking is shown at length; of more, so much that a browser still takes the page.
@@ -240,3 +243,62 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters.update(bar=bar, moment=moment, visible=visible)
     return environment
+
+
+# The greatest changes of each kind: a browser must take the page, and a person the list.
+_MOST = 200
+_CHARS = 700
+
+
+@dataclass(frozen=True, slots=True)
+class ShownChange:
+    """``state`` is "better" or "worse"."""
+
+    change: Change
+    state: str
+    before: tuple[ShownPassage, ...]
+    after: tuple[ShownPassage, ...]
+
+
+def comparison_page(comparison: Comparison) -> str:
+    """The whole page: losses first, the greatest of them on top."""
+    rows = [*_rows(comparison, comparison.worse, "worse"), *reversed(_rows(comparison, comparison.better, "better"))]
+    left_out = len(comparison.worse) + len(comparison.better) - len(rows)
+    return render("comparison.html", comparison=comparison, rows=rows, left_out=left_out)
+
+
+def comparison_values(comparison: Comparison) -> dict[str, Any]:
+    """The numbers, as JSON values."""
+    return {
+        "verdict": comparison.verdict,
+        "better": len(comparison.better),
+        "worse": len(comparison.worse),
+        "detectable": comparison.headline.difference.detectable,
+        "notes": list(comparison.notes),
+        "measures": [
+            {
+                "name": measure.name,
+                "baseline": measure.baseline,
+                "candidate": measure.candidate,
+                "difference": measure.difference.estimate.value,
+                "low": measure.difference.estimate.low,
+                "high": measure.difference.estimate.high,
+                "n": measure.difference.estimate.n,
+                "p": measure.p,
+                "verdict": measure.verdict,
+            }
+            for measure in comparison.measures
+        ],
+    }
+
+
+def _rows(comparison: Comparison, changes: Sequence[Change], state: str) -> list[ShownChange]:
+    return [
+        ShownChange(
+            change,
+            state,
+            passages_of(change.before, comparison.baseline.texts, SEEN, _CHARS),
+            passages_of(change.after, comparison.candidate.texts, SEEN, _CHARS),
+        )
+        for change in changes[:_MOST]
+    ]

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from qa.evaluation.evaluation import FAILURES, Evaluation, Failure, Outcome
 from qa.evaluation.measures import first_ranks, ranking_measures, recall_at
+from qa.evaluation.outcomes import FAILURES, Evaluation, Failure, Outcome
 from qa.statistics.risk import Bin, aurc, auroc, brier, calibration_error, risk_coverage
 from qa.statistics.risk import bins as bins_of
 from qa.statistics.significance import Estimate, detectable, estimate, estimate_mean

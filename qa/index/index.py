@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qa.errors import SnapshotCorrupt, VectorIndexError
-from qa.filters import Filter, In
 from qa.index.lexical import LexicalIndex
 from qa.index.manifest import Manifest, file_sums
-from qa.index.store import Store
-from qa.index.store_schema import DOCUMENTS_FILE, text_sha256
+from qa.index.store import DOCUMENTS_FILE, Store, text_sha256
 from qa.index.vectors import open_vectors
 from qa.protocols import VectorIndex
-from qa.types import Passage
+from qa.types import Filter, In, Passage
 
 if TYPE_CHECKING:
     from qa.types import Ids

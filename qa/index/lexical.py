@@ -1,4 +1,12 @@
-"""BM25 over the passages of a snapshot, in tantivy: read, never written."""
+"""What writing and reading a lexical index agree on: its folder, its fields, and the tantivy behind them.
+
+Okapi BM25 as Lucene counts it (Robertson & Zaragoza, 2009, "The Probabilistic Relevance Framework"), k1 1.2, b 0.75.
+The terms are ours (``qa.text.words``); tantivy is given them parted by blanks.
+
+BM25 over the passages of a snapshot, in tantivy: read, never written.
+
+BM25 over passages, in tantivy: written once, into a snapshot's folder.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +14,49 @@ import json
 import math
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from qa.errors import LexicalIndexError, SnapshotCorrupt, StorageError
-from qa.filters import And, Eq, Filter, In, Range
-from qa.index.lexical_format import FORMAT, LEXICAL_FOLDER, META, sound, tantivy
-from qa.text.terms import distinct, words
+from qa.text.words import TERMS_VERSION, distinct, passage_terms, words
+from qa.types import And, Eq, Filter, In, Range
 
 if TYPE_CHECKING:
     from qa.types import Ids, Vectors
+
+LEXICAL_FOLDER = "lexical"
+LEXICAL_FINGERPRINT = {"terms": TERMS_VERSION, "k1": 1.2, "b": 0.75}
+META = "terms.json"
+FORMAT = "1"
+
+
+def schema(columns: Iterable[str]) -> Any:
+    """Of a passage: its key, its terms, and the values that filters look at."""
+    builder = tantivy().SchemaBuilder()
+    builder.add_integer_field("key", indexed=True, fast=True)
+    builder.add_text_field("text", tokenizer_name="whitespace", index_option="freq")
+    for name in columns:
+        builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
+    return builder.build()
+
+
+def sound(value: str) -> str:
+    """Halves of surrogate pairs, which file names and damaged texts hold, cannot be written."""
+    return value.encode("utf-8", "replace").decode()
+
+
+def tantivy() -> Any:
+    """The library, imported late."""
+    import tantivy as library
+
+    return library
+
 
 # Scores are sums of 32-bit numbers; what differs after this many decimals does not differ.
 _DECIMALS = 5
@@ -28,7 +65,7 @@ _REMOVALS = 5
 
 
 class LexicalIndex:
-    """Reads what :class:`qa.index.lexical_writer.LexicalWriter` wrote. Thread-safe.
+    """Reads what :class:`qa.index.lexical.LexicalWriter` wrote. Thread-safe.
 
     tantivy makes lock files where it opens an index, and a snapshot never changes and may lie on a disk that cannot be
     written: it is opened through links in a folder of its own, which is gone once the files are mapped.
@@ -175,3 +212,83 @@ def _links(source: Path) -> Iterator[Path]:
             shutil.rmtree(view, ignore_errors=True)
             if not view.exists():
                 break
+
+
+# What tantivy holds in memory before it writes a segment: a build's memory does not grow with the collection.
+_HEAP_BYTES = 64_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class LexicalRow:
+    """A passage for the index: ``columns`` are what filters look at, as in :class:`qa.types.VectorRows`."""
+
+    key: int
+    text: str
+    language: str
+    columns: dict[str, str]
+
+
+class LexicalWriter:
+    """Writes ``folder/lexical``. Left without :meth:`finish` it writes nothing more: the folder can be removed.
+
+    Raises:
+        StorageError: from every method, where the disk is full or cannot be written.
+    """
+
+    def __init__(self, folder: Path, columns: Sequence[str]) -> None:
+        self._folder = folder / LEXICAL_FOLDER
+        self._languages: Counter[str] = Counter()
+        self._columns = tuple(columns)
+        self._is_finished = False
+        try:
+            self._folder.mkdir()
+            self._index = tantivy().Index(schema(self._columns), str(self._folder))
+            self._index.config_reader(reload_policy="manual")
+            # One thread: the same passages in the same order make the same segments.
+            self._writer = self._index.writer(heap_size=_HEAP_BYTES, num_threads=1)
+        except (OSError, ValueError) as error:
+            raise self._unwritten(error) from error
+
+    def __enter__(self) -> LexicalWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._is_finished:
+            # Its threads would go on writing into a folder that is being removed.
+            # RuntimeError: they ended already, in a commit that failed.
+            with suppress(OSError, ValueError, RuntimeError):
+                self._writer.rollback()
+            with suppress(OSError, ValueError, RuntimeError):
+                self._writer.wait_merging_threads()
+
+    def add(self, rows: Iterable[LexicalRow]) -> None:
+        library = tantivy()
+        try:
+            for row in rows:
+                self._languages[row.language] += 1
+                document = library.Document()
+                document.add_integer("key", row.key)
+                document.add_text("text", " ".join(passage_terms(row.text, row.language)))
+                for name in self._columns:
+                    document.add_text(name, sound(row.columns[name]))
+                self._writer.add_document(document)
+        except ValueError as error:
+            raise self._unwritten(error) from error
+
+    def finish(self) -> None:
+        meta = {"format": FORMAT, "columns": self._columns, "languages": dict(sorted(self._languages.items()))}
+        try:
+            self._writer.commit()
+            self._writer.wait_merging_threads()
+            self._is_finished = True
+            (self._folder / META).write_text(json.dumps(meta), encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise self._unwritten(error) from error
+        # Locks of the writer, which is done: a reader makes its own, elsewhere.
+        for lock in self._folder.glob(".tantivy-*.lock"):
+            lock.unlink()
+
+    def _unwritten(self, error: Exception) -> StorageError:
+        return StorageError(
+            f"cannot write {self._folder} ({error}); check the folder's permissions and the disk's free space"
+        )

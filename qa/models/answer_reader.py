@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qa.errors import ModelNotFound
-from qa.models.model_files import AnswerReaderFiles
+from qa.models.files import AnswerReaderFiles
 from qa.protocols import Reading
 from qa.types import Span
 

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 import structlog
 
 from qa.errors import ModelDisagrees, ModelNotFound, StorageError
-from qa.models.compiled import LEAST_COSINE, CompiledEncoder
-from qa.models.compiled_files import (
+from qa.models.compilation import PASSAGES, QUESTIONS
+from qa.models.compiled import (
+    LEAST_COSINE,
     PROBES_FILE,
+    CompiledEncoder,
     CompiledManifest,
     compiler_versions,
     key_of,
@@ -28,11 +30,10 @@ from qa.models.compiled_files import (
     write_manifest,
     write_refusal,
 )
-from qa.models.inference import Precision
-from qa.models.probes import PASSAGES, QUESTIONS
+from qa.models.openvino import Precision
 
 if TYPE_CHECKING:
-    from qa.models.model_files import ModelFiles
+    from qa.models.files import ModelFiles
     from qa.protocols import Encoder
 
 log = structlog.get_logger(__name__)
@@ -77,7 +78,7 @@ def choose_encoder(files: ModelFiles, runtime: Runtime, stage: Stage) -> Encoder
         )
     except (NotCompilable, ModelNotFound) as error:
         # Not loadable is found again when it is loaded, unless its fingerprint is refused before.
-        from qa.models.sentence_transformer import SentenceTransformerEncoder
+        from qa.models.sentence_transformers import SentenceTransformerEncoder
 
         log.warning("model not compiled; sentence-transformers runs it", model=files.name, reason=str(error))
         return SentenceTransformerEncoder(files, threads=runtime.threads, batch_size=runtime.batch_size)
@@ -171,7 +172,7 @@ def _note(refusal: Path, reason: str) -> None:
 
 def _compile(files: ModelFiles, precision: Precision, folder: Path) -> CompiledManifest:
     from qa.models.compilation import NotCompilable, TorchModel, agreement_of_rows, write_model
-    from qa.models.sentence_transformer import SentenceTransformerEncoder
+    from qa.models.sentence_transformers import SentenceTransformerEncoder
 
     reference = SentenceTransformerEncoder(files, threads=os.cpu_count() or 1)
     torch_model = TorchModel(reference.module(), "sentence_embedding", files.window)

@@ -1,22 +1,173 @@
-"""The compiled encoder: a sentence-transformers model in OpenVINO, with ``tokenizers`` and without torch."""
+"""A compiled model on disk: found by its fingerprint, published whole, and trusted only when its sums are right.
+
+::
+
+    <indexes>/.models/<key>/           key: a hash of the model's fingerprint, and the precision
+        model.xml, model.bin           OpenVINO's intermediate representation
+        tokenizer.json
+        probes.json                    what the reference makes of the probes
+        manifest.json                  SHA-256 of the others, versions, agreement; written last
+    <indexes>/.models/<key>.refused    why this model is not compiled, and by which versions that was found
+    <indexes>/.models/<key>.lock
+
+A compiled model in its folder, open: its tokenizer, its runtime, and the probes that it is checked by.
+
+The compiled encoder: a sentence-transformers model in OpenVINO, with ``tokenizers`` and without torch.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+import shutil
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from qa.errors import ModelDisagrees, QuestionTooLong
-from qa.models.compiled_model import CompiledModel
-from qa.models.inference import Inference, Precision
-from qa.models.tokens import Tokens
+from qa.files import sync
+from qa.models.openvino import Inference, Precision, Tokens
 
 if TYPE_CHECKING:
-    from qa.models.model_files import ModelFiles
+    from qa.models.files import ModelFiles
     from qa.types import Vectors
+
+MODELS_FOLDER = ".models"
+MODEL_FILE = "model.xml"
+TOKENIZER_FILE = "tokenizer.json"
+PROBES_FILE = "probes.json"
+_MANIFEST_FILE = "manifest.json"
+# To be raised whenever what is compiled, or the probes, change.
+FORMAT = 1
+_COMPILERS = ("openvino", "torch", "transformers", "sentence-transformers", "nncf")
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledManifest:
+    """``agreement`` is the least likeness to the reference over the probes; ``versions`` compiled it."""
+
+    name: str
+    precision: str
+    window: int
+    pad: int
+    width: int
+    agreement: float
+    versions: Mapping[str, str]
+    files: Mapping[str, str]
+    format: int = FORMAT
+
+
+def key_of(fingerprint: Mapping[str, object], precision: str) -> str:
+    """The name of a compiled model's folder."""
+    content = json.dumps([FORMAT, fingerprint], sort_keys=True).encode()
+    return f"{hashlib.sha256(content).hexdigest()[:16]}-{precision}"
+
+
+def compiler_versions() -> dict[str, str]:
+    """Of what decides how a model is compiled, as far as it is installed. Imports none of it."""
+    versions = {}
+    for package in _COMPILERS:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def write_manifest(folder: Path, manifest: CompiledManifest) -> None:
+    """Also makes the folder's files durable. Raises OSError."""
+    (folder / _MANIFEST_FILE).write_text(json.dumps(asdict(manifest), indent=2) + "\n", encoding="utf-8")
+    for path in (*folder.iterdir(), folder):
+        sync(path)
+
+
+def publish(staged: Path, folder: Path) -> None:
+    """Put a whole folder in its place; what is damaged there goes away first. Raises OSError."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    staged.replace(folder)
+    sync(folder.parent)
+
+
+def sums(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file but the manifest."""
+    found = {}
+    for path in sorted(folder.iterdir()):
+        if path.name != _MANIFEST_FILE:
+            with path.open("rb") as file:
+                found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
+
+
+def read_manifest(folder: Path) -> CompiledManifest:
+    """Raises ValueError, saying what is wrong, unless every file is there as it was published."""
+    try:
+        content: dict[str, Any] = json.loads((folder / _MANIFEST_FILE).read_bytes())
+        manifest = CompiledManifest(**content)
+        found = sums(folder)
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"{folder / _MANIFEST_FILE} cannot be read ({error})") from error
+    if manifest.format != FORMAT:
+        raise ValueError(f"{folder} is of format {manifest.format}, not {FORMAT}")
+    if wrong := sorted(name for name, sum in manifest.files.items() if found.get(name) != sum):
+        raise ValueError(f"{', '.join(wrong)} in {folder} changed since it was compiled, or is missing")
+    return manifest
+
+
+def write_refusal(path: Path, reason: str) -> None:
+    """Remember why, for as long as the same versions are installed. Raises OSError."""
+    staged = path.with_name(f"{path.name}.{os.getpid()}")
+    staged.write_text(json.dumps({"reason": reason, "versions": compiler_versions(), "format": FORMAT}), "utf-8")
+    staged.replace(path)
+
+
+def read_refusal(path: Path) -> str | None:
+    """The reason; ``None`` where there is none, or other versions found it."""
+    try:
+        content = json.loads(path.read_bytes())
+        if (content["versions"], content["format"]) != (compiler_versions(), FORMAT):
+            return None
+        return str(content["reason"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledModel:
+    """``folder``: see :mod:`qa.models.compiled`; its sums are checked already.
+
+    ``pad`` is the id of the padding token, ``window`` counts tokens; each of ``threads`` runs a batch of its own.
+    """
+
+    folder: Path
+    precision: Precision
+    pad: int
+    threads: int
+    window: int
+
+    def tokens(self) -> Tokens:
+        return Tokens((self.folder / TOKENIZER_FILE).read_text(encoding="utf-8"), self.window)
+
+    def inference(self) -> Inference:
+        return Inference(
+            self.folder / MODEL_FILE,
+            precision=self.precision,
+            threads=self.threads,
+            window=self.window,
+            pad=self.pad,
+        )
+
+    def probes(self) -> dict[str, Any]:
+        """What the reference made of the probes when the model was compiled."""
+        probes: dict[str, Any] = json.loads((self.folder / PROBES_FILE).read_bytes())
+        return probes
+
 
 # The least cosine to the reference, over all probes, that is let through. Measured: docs/decisions/0005.
 LEAST_COSINE: Mapping[Precision, float] = {"fp32": 0.9999, "bf16": 0.999, "int8": 0.99, "int8-static": 0.97}

@@ -10,8 +10,7 @@ from pathlib import PurePosixPath
 from typing import Protocol
 
 from qa.errors import Fault
-from qa.questions.judgments import Evidence, JudgedQuestion
-from qa.questions.questions import Question, QuestionSet, Quote
+from qa.questions.questions import Evidence, JudgedQuestion, Question, QuestionSet, Quote
 
 # Places of a quote that occurs more than once that are named, and faults whose nearest match is searched for: that
 # takes a fraction of a second in a long document, and a file that is wrong throughout has one cause.

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from qa.durability import sync
 from qa.errors import QueryError, StorageError
+from qa.files import sync
 from qa.questions.anchoring import squeezed
 from qa.questions.questions import Quote
 
@@ -42,7 +42,7 @@ def quoted(document: str, text: str, start: int, end: int, *, relevant: bool) ->
 
 
 def _is_once(quote: str, text: str) -> bool:
-    """As :func:`qa.questions.anchoring.occurrences` counts, in a time that grows with the text alone: a client chose the span."""
+    """As :func:`qa.questions.anchoring.occurrences` counts, linear in the text: a client chose the span."""
     at = text.find(quote)
     return at >= 0 and text.find(quote, at + 1) < 0
 

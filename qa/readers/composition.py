@@ -1,4 +1,6 @@
-"""Blocks in, canonical text out: what the readers of formats with structure write with.
+"""From headings to sections.
+
+Blocks in, canonical text out: what the readers of formats with structure write with.
 
 Blocks are separated by a blank line, lines of one list or table by a newline. Every span is known as it is written.
 """
@@ -8,11 +10,37 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from qa.readers.sections import Heading, nested
-from qa.types import Document, Page, Source
+from qa.types import Document, Page, Section, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A heading where it stands: ``start`` is where it begins and ``body`` where its line ends; level from 1."""
+
+    title: str
+    level: int
+    start: int
+    body: int
+
+
+def nested(headings: Iterable[Heading], length: int) -> tuple[Section, ...]:
+    """Sections of a text of ``length`` characters: each lasts to the next heading that is not deeper than its own.
+
+    ``headings`` are in order of their start.
+    """
+    found = list(headings)
+    nearest = [length] * (max((heading.level for heading in found), default=0) + 1)
+    sections = []
+    for heading in reversed(found):
+        end = min(nearest[: heading.level + 1])
+        nearest[heading.level] = heading.start
+        sections.append(Section(heading.title, heading.level, heading.start, heading.body, end))
+    return tuple(reversed(sections))
+
 
 _SPACES = re.compile(r"[^\S\n]+")
 _NEWLINES = re.compile(r" ?\n[ \n]*")

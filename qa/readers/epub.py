@@ -10,8 +10,7 @@ from urllib.parse import unquote
 from qa.errors import UnreadableDocument
 from qa.readers.archive import Archive, attribute, local, parse_xml
 from qa.readers.composition import Composition
-from qa.readers.html.html import decode_page
-from qa.readers.html.html_text import write_page
+from qa.readers.html.page import decode_page, write_page
 from qa.types import Document, Source
 
 _CONTAINER = "META-INF/container.xml"

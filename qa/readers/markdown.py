@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from qa.readers.composition import Heading, nested
 from qa.readers.decoding import decode
-from qa.readers.sections import Heading, nested
 from qa.types import Document, Source
 
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@ from typing import Protocol
 
 from qa.errors import UnreadableDocument
 from qa.readers.delimited import DelimitedReader
-from qa.readers.docx.docx import DocxReader
+from qa.readers.docx.document import DocxReader
 from qa.readers.epub import EpubReader
-from qa.readers.html.html import HtmlReader
+from qa.readers.html.page import HtmlReader
 from qa.readers.kinds import kind_of_file
 from qa.readers.markdown import MarkdownReader
 from qa.readers.odt import OdtReader
-from qa.readers.pdf.pdf import PdfReader
+from qa.readers.pdf.document import PdfReader
 from qa.readers.pptx import PptxReader
 from qa.readers.text import TextReader
 from qa.readers.xlsx import XlsxReader

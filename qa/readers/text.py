@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from qa.readers.composition import Heading, nested
 from qa.readers.decoding import decode
-from qa.readers.sections import Heading, nested
 from qa.types import Document, Source
 
 _LONGEST_HEADING = 80

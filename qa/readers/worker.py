@@ -1,7 +1,7 @@
 """The process that reads files, one after another, on behalf of another: ``qa.readers.isolation`` starts and ends it.
 
 It takes a configuration and then sources from standard input, and gives an answer to each on standard output, all as
-frames (``qa.readers.wire``). It bounds its own memory, and it ends when its parent does.
+frames (``qa.readers.isolation``). It bounds its own memory, and it ends when its parent does.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from qa.readers.wire import answer_values, receive, send, source_of
+from qa.readers.isolation import answer_values, receive, send, source_of
 from qa.types import Document, FileReport, Source
 
 _LARGEST_REQUEST = 1_000_000

@@ -1,29 +1,108 @@
-"""A query to a reply: checked, searched for, made distinct, and the passages read."""
+"""The passages of a snapshot that were read last, kept: they never change, and much that is asked finds the same.
+
+Passages that say the same again come after those that do not.
+
+A query to a reply: checked, searched for, made distinct, and the passages read.
+"""
 
 from __future__ import annotations
 
 import re
+import threading
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import translate
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qa.errors import QueryError, QuestionTooLong
-from qa.filters import And, Filter, In
 from qa.index.index import DOCUMENT_COLUMN, Index, below
+from qa.index.store import Store
 from qa.protocols import Encoder, Reranker
-from qa.search.diversity import distinct_first
-from qa.search.passage_cache import PassageCache
-from qa.search.queries import check
+from qa.search.query import check
 from qa.search.ranking import Nearest, Ranked, Ranker, depth_of
-from qa.types import Hit, Limits, Passage, Query, Reply
+from qa.text.words import passage_terms
+from qa.types import And, Filter, Hit, In, Limits, Passage, Query, Reply
 
 if TYPE_CHECKING:
     from qa.types import Vectors
+
+# About 3 kB each.
+_MOST = 4096
+_READ_AT_ONCE = 16
+
+
+class PassageCache:
+    """Reads passages with their documents' titles. Thread-safe."""
+
+    def __init__(self, store: Store, most: int = _MOST) -> None:
+        self._store = store
+        self._most = most
+        self._kept: OrderedDict[int, tuple[Passage, str]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def find(self, keys: Sequence[int]) -> list[tuple[Passage, str]]:
+        """In the order of ``keys``, all of which are in the store."""
+        with self._lock:
+            found = {key: self._kept[key] for key in keys if key in self._kept}
+        missing = [key for key in keys if key not in found]
+        if missing:
+            found |= self._store.find_passages(missing)
+        with self._lock:
+            for key in keys:
+                self._kept[key] = found[key]
+                self._kept.move_to_end(key)
+            while len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+        return [found[key] for key in keys]
+
+    def each(self, keys: Sequence[int]) -> Iterator[tuple[Passage, str]]:
+        """The same, read as far as they are asked for."""
+        for start in range(0, len(keys), _READ_AT_ONCE):
+            yield from self.find(keys[start : start + _READ_AT_ONCE])
+
+
+# Shared words over all words (Jaccard, 1901). Copies with another date or name stay above, passages that overlap by
+# their last sentences stay far below.
+_SAME = 0.8
+
+
+def distinct_first(passages: Iterable[Passage], places: int, wanted: int) -> list[int]:
+    """An order of ``passages``, which come best first: the first ``places`` are no near-copies of each other.
+
+    A near-copy of an earlier one moves behind the others and keeps its order there. No more passages are taken than
+    it takes to have ``wanted`` of them and to fill the places; of those, none is lost.
+    """
+    kept: list[int] = []
+    copies: list[int] = []
+    kept_words: list[frozenset[str]] = []
+    for at, passage in enumerate(passages):
+        found = _words(passage.text) if len(kept) < places else frozenset()
+        if len(kept) < places and any(_likeness(found, other) >= _SAME for other in kept_words):
+            copies.append(at)
+        else:
+            kept.append(at)
+            kept_words.append(found)
+        if len(kept) >= places and at + 1 >= wanted:
+            break
+    return kept + copies
+
+
+@lru_cache(maxsize=2048)
+def _words(text: str) -> frozenset[str]:
+    return frozenset(passage_terms(text, ""))
+
+
+def _likeness(one: frozenset[str], other: frozenset[str]) -> float:
+    return len(one & other) / len(one | other) if one or other else 1.0
+
 
 # The first places, in which no passage repeats another.
 _DISTINCT = 10
@@ -186,7 +265,7 @@ class Retriever:
 
     def _reranked(self, reranker: Reranker, question: str, ranked: Ranked) -> Ranked:
         """The first candidates in the order of their logits, as many as the budget allows; the others after them."""
-        from qa.models.cross_encoder import score_within
+        from qa.models.reranker import score_within
 
         texts = [passage.searched_text for passage, _ in self._passages.find(ranked.keys[:_RERANKED].tolist())]
         logits = score_within(reranker, question, texts, self._budget_ms) if texts else np.empty(0, np.float32)

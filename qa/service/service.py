@@ -1,4 +1,9 @@
-"""One index, served: holds the snapshot and the model that are in use, and changes them without anybody noticing."""
+"""Why a server does not serve what is current: a word for programs, a clause for clients, what to do about it.
+
+A server that serves whatever snapshot is current: when it looks, and what it does about one that it cannot serve.
+
+One index, served: holds the snapshot and the model that are in use, and changes them without anybody noticing.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +16,24 @@ import structlog
 
 from qa.answers.answerer import Answerer, Guess
 from qa.answers.calibration import CALIBRATION_FILE, Calibrations, load_calibrations
-from qa.answers.citing import Citer, Citers
-from qa.answers.sentence_scoring import DEPTH
-from qa.answers.source_files import Original
-from qa.errors import NotReady, QueryError
+from qa.answers.citations import Citer, Citers, Original
+from qa.answers.sentences import DEPTH
+from qa.errors import (
+    CalibrationError,
+    EncoderError,
+    IndexNotFound,
+    NotReady,
+    QAError,
+    QueryError,
+    SnapshotError,
+    SnapshotIncompatible,
+    StorageError,
+)
 from qa.index.snapshots import Snapshots
-from qa.models.models import EncoderFactory, Models, make_encoder
+from qa.models.loading import EncoderFactory, Models, make_encoder
 from qa.protocols import Encoder
 from qa.search.retriever import Retriever
-from qa.service.example_questions import Examples, example_questions
-from qa.service.following import follow, log_failure
-from qa.service.serving_states import public_reason
+from qa.service.examples import Examples, example_questions
 from qa.settings import Settings
 from qa.types import (
     CheckedCitation,
@@ -35,7 +47,85 @@ from qa.types import (
     State,
 )
 
+# By the state that /readyz names; docs/operating.md has more words.
+_TO_DO = {
+    "refused": "set QA_MODEL and QA_PRECISION to those of the snapshot, or build the index again",
+    "no-index": "build the index with qa index, or activate a snapshot with qa snapshots activate",
+    "damaged": "activate another snapshot with qa snapshots activate, or build the index again",
+    "calibration": "run qa calibrate again, or remove calibration.json from the index's folder",
+    "no-model": "put the model where QA_MODEL says, or install the package that brings it",
+    "storage": "free space, or give the server's user the right to read the index and write its temporary folder",
+    "failed": "it is tried again; report it with the lines above if it stays",
+}
+
+
+def public_reason(error: Exception) -> tuple[str, str]:
+    """A word and a clause for clients, who learn no path of this machine; the log has the message itself."""
+    match error:
+        case SnapshotIncompatible():
+            return "refused", str(error)
+        case IndexNotFound():
+            return "no-index", "the index is not there; it has to be built again"
+        case SnapshotError() | CalibrationError():
+            what = "snapshot" if isinstance(error, SnapshotError) else "calibration"
+            return "damaged", f"the current {what} cannot be used; the server's log says why and what to do"
+        case EncoderError():
+            return "no-model", "the model cannot be loaded; the server's log says why and what to do"
+        case StorageError() | OSError():
+            return "storage", "the disk is full, or cannot be read or written; the server's log says where"
+        case _:
+            return "failed", "the snapshot could not be loaded; the server's log says why"
+
+
+def to_do(error: Exception) -> str:
+    """For the operator. A calibration is damaged as a snapshot is, and mended otherwise."""
+    return _TO_DO["calibration" if isinstance(error, CalibrationError) else public_reason(error)[0]]
+
+
 log = structlog.get_logger(__name__)
+
+# Seconds between two looks at which snapshot is current, and before a failure that may pass is met again.
+_LOOK_EVERY = 1.0
+_RETRY_EVERY = 10.0
+
+
+def follow(
+    snapshots: Snapshots,
+    load: Callable[[], None],
+    failed: Callable[[Exception], None],
+    stopped: threading.Event,
+) -> None:
+    """Call ``load`` now and ever again, until ``stopped``; ``failed`` gets whatever it raises.
+
+    A snapshot that is refused or damaged is not tried again before another is current; whatever else goes wrong may
+    pass, and is tried again.
+    """
+    refused: str | None = None
+    while not stopped.is_set():
+        wait = _LOOK_EVERY
+        try:
+            if snapshots.current() != refused:
+                refused = None
+                load()
+        except SnapshotError as error:
+            refused = snapshots.current_or_none()
+            failed(error)
+        except Exception as error:  # whatever it is: what was served before is served on, and this goes on too
+            wait = _RETRY_EVERY
+            failed(error)
+        stopped.wait(wait)
+
+
+def log_failure(index: str, error: Exception) -> None:
+    """What is not served and what to do about it, with the trace of an error that nobody foresaw."""
+    log.error(
+        "snapshot not loaded",
+        index=index,
+        state=public_reason(error)[0],
+        reason=str(error),
+        to_do=to_do(error),
+        exc_info=None if isinstance(error, QAError | OSError) else error,
+    )
 
 
 class Service:

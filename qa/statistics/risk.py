@@ -1,10 +1,16 @@
 """How far a confidence can be trusted: whether it separates, what is risked at each coverage, whether it is calibrated.
 
 ``confidence`` is an answer's probability of being right, ``right`` whether it was, both by question.
+
+What error can be promised of answers, from questions whose answers were judged: exact bounds, and thresholds.
+
+A promise is of questions like those that it was learned from (exchangeable with them), and of no others.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -99,3 +105,99 @@ def brier(confidence: Any, right: Any) -> Any:
 
 def _bin_of(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+
+
+# A promise may be broken with this probability, over the questions that it was learned from.
+DELTA = 0.05
+# The coverages whose thresholds are tried.
+_STEPS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """Answers whose confidence is at least ``threshold`` are wrong at most ``error`` of the time.
+
+    Of ``n`` questions that nothing was fitted to, ``answered`` reached the threshold and ``wrong`` of those were wrong.
+    """
+
+    error: float
+    threshold: float
+    answered: int
+    wrong: int
+    n: int
+
+
+def clopper_pearson(errors: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """The exact two-sided interval of a rate of which ``errors`` of ``n`` were seen. Clopper and Pearson 1934."""
+    from scipy.stats import beta
+
+    tail = (1 - level) / 2
+    low = float(beta.ppf(tail, errors, n - errors + 1)) if errors else 0.0
+    high = float(beta.ppf(1 - tail, errors + 1, n - errors)) if errors < n else 1.0
+    return low, high
+
+
+def upper_bound(errors: int, n: int, delta: float = DELTA) -> float:
+    """The exact one-sided bound: the rate is below it but for a probability of ``delta``."""
+    return clopper_pearson(errors, n, 1 - 2 * delta)[1]
+
+
+def least_error(n: int, delta: float = DELTA) -> float:
+    """No error below this can be certified from ``n`` answers, even if all of them are right."""
+    return 1 - delta ** (1 / n) if n else 1.0
+
+
+def learn_threshold(
+    error: float, fitted: tuple[Any, Any], held_out: tuple[Any, Any], delta: float = DELTA
+) -> Promise | None:
+    """The lowest threshold at which an error can be promised; ``None`` where none can.
+
+    Learn then Test (Angelopoulos et al. 2021) by split fixed sequences: the questions that the confidence was fitted to
+    decide at which threshold to begin, those that were held out test it and then ever lower ones, until one fails. Each
+    test is exact (binomial), at ``delta``, so that the chance of promising too much is at most ``delta`` in all.
+
+    Args:
+        fitted: confidences ``(m,)`` and whether each answer was right ``(m,)``; they cost nothing of the promise.
+        held_out: the same ``(n,)`` of the others.
+    """
+    confidence, right = _arrays(held_out)
+    sequence = _sequence(error, fitted)
+    promised = None
+    for threshold in sequence:
+        answered = confidence >= threshold
+        n, wrong = int(answered.sum()), int((answered & ~right).sum())
+        if _p_value(wrong, n, error) > delta:
+            break
+        promised = Promise(error, float(threshold), n, wrong, len(confidence))
+    return promised
+
+
+def _sequence(error: float, fitted: tuple[Any, Any]) -> Sequence[float]:
+    """Thresholds to try, from the one that the fitted questions speak most for down to the lowest."""
+    confidence, right = _arrays(fitted)
+    if not len(confidence):
+        return ()
+    grid = np.unique(np.quantile(confidence, np.linspace(0, 1, _STEPS + 1), method="lower"))[::-1]
+    p_values = []
+    for threshold in grid:
+        answered = confidence >= threshold
+        p_values.append(_p_value(int((answered & ~right).sum()), int(answered.sum()), error))
+    # Those to which the wrong answers were fitted, too, are a little too kind: that costs power and no validity.
+    return [float(threshold) for threshold in grid[int(np.argmin(p_values)) :]]
+
+
+def _p_value(wrong: int, n: int, error: float) -> float:
+    """The probability of so few wrong ones, or fewer, if the rate were ``error``."""
+    from scipy.stats import binom
+
+    return float(binom.cdf(wrong, n, error)) if n else 1.0
+
+
+def _arrays(judged: tuple[Any, Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    confidence, right = judged
+    return np.asarray(confidence, float), np.asarray(right, bool)
+
+
+def needed(error: float, delta: float = DELTA) -> int:
+    """Answers that it takes, all of them right, to certify an error."""
+    return math.ceil(math.log(delta) / math.log(1 - error))

@@ -14,29 +14,21 @@ from starlette.staticfiles import StaticFiles
 
 from qa.questions.feedback import FeedbackFile
 from qa.types import Limits
-from qa.web import handlers, mcp_server
-from qa.web.api import api, evaluating, openapi, operating
-from qa.web.asking import Asking
+from qa.web import handlers
+from qa.web import mcp as mcp_server
+from qa.web.api import evaluations as evaluation_routes
+from qa.web.api import openapi, operating, routes
+from qa.web.asking import Asking, ReplyCache
 from qa.web.batching import Batcher
-from qa.web.caching import ReplyCache
 from qa.web.middleware.access import Access
-from qa.web.middleware.bodies import BodyLimit, HeadAsGet
 from qa.web.middleware.headers import ResponseHeaders
-from qa.web.middleware.hosts import Hosts
+from qa.web.middleware.limits import BodyLimit, HeadAsGet, Hosts, Rates
 from qa.web.middleware.observing import Observing
-from qa.web.middleware.rates import Rates
-from qa.web.middleware.shedding import Refusals, Shedding
+from qa.web.middleware.overload import Refusals, Shedding
 from qa.web.monitoring import Monitoring
 from qa.web.options import Options
-from qa.web.pages import (
-    comparison_pages,
-    document_pages,
-    evaluation_pages,
-    feedback_pages,
-    originals,
-    pages,
-    reading_pages,
-)
+from qa.web.pages import ask, document, documents
+from qa.web.pages import evaluations as evaluation_pages
 from qa.web.ports import AskService, Evaluations, Operations
 
 STATIC = Path(__file__).parent / "static"
@@ -84,31 +76,31 @@ def create_app(
     app.state.asking = asking
     # The server's protocol asks it too, and saves a full queue all that comes after.
     app.state.refusals = Refusals(batcher, monitoring)
-    app.include_router(api.router)
+    app.include_router(routes.router)
     app.state.evaluations = evaluations
     if evaluations is not None:
         app.state.needs_key = bool(options.keys)
-        app.include_router(evaluating.router)
+        app.include_router(evaluation_routes.router)
         # Before the page of one evaluation, whose address it would be.
-        app.include_router(comparison_pages.router)
+        app.include_router(evaluation_pages.comparison_router)
         app.include_router(evaluation_pages.router)
     if operations is not None:
         app.state.operations = operations
         app.include_router(operating.router)
-    app.include_router(pages.router)
-    app.include_router(document_pages.router)
-    app.include_router(reading_pages.router)
+    app.include_router(ask.router)
+    app.include_router(documents.router)
+    app.include_router(document.router)
     app.state.feedback = FeedbackFile(options.feedback) if options.feedback is not None else None
     if options.feedback is not None:
-        app.include_router(feedback_pages.router)
+        app.include_router(ask.feedback_router)
     app.state.originals = options.originals
     if options.originals:
-        app.include_router(originals.router)
+        app.include_router(document.originals_router)
     # Without sessions there is nothing that a stream opened by GET could carry, and it would never end.
     app.router.routes.append(Route(mcp_server.PATH, mcp, methods=["POST"], include_in_schema=False))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     openapi.install(app, service.limits, {key.scope for key in options.keys})
-    handlers.install(app, pages.problem)
+    handlers.install(app, ask.problem)
     _protect(app, service.limits, options, monitoring)
     return app
 
@@ -120,7 +112,7 @@ def _protect(app: FastAPI, limits: Limits, options: Options, monitoring: Monitor
         limit=options.max_body_bytes or _largest_body(limits),
         # A form's file comes between boundaries.
         by_path={
-            evaluating.PATH: options.max_upload_bytes,
+            evaluation_routes.PATH: options.max_upload_bytes,
             evaluation_pages.PATH: options.max_upload_bytes + 4096,
         },
         seconds=options.body_seconds,
@@ -128,7 +120,7 @@ def _protect(app: FastAPI, limits: Limits, options: Options, monitoring: Monitor
     app.add_middleware(Shedding, refusals=app.state.refusals)
     if options.rate is not None:
         app.add_middleware(Rates, rate=options.rate, monitoring=monitoring)
-    app.add_middleware(Access, keys=options.keys, origins=options.origins, render=pages.problem)
+    app.add_middleware(Access, keys=options.keys, origins=options.origins, render=ask.problem)
     if options.origins:
         app.add_middleware(
             CORSMiddleware,
@@ -138,7 +130,7 @@ def _protect(app: FastAPI, limits: Limits, options: Options, monitoring: Monitor
             expose_headers=["Location", "Retry-After", "X-Request-ID"],
         )
     app.add_middleware(Hosts, names=options.allowed_hosts)
-    app.add_middleware(handlers.UnexpectedErrors, render=pages.problem)
+    app.add_middleware(handlers.UnexpectedErrors, render=ask.problem)
     app.add_middleware(HeadAsGet)
     app.add_middleware(
         Observing,

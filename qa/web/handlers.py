@@ -20,8 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from qa.errors import QAError
 from qa.web.asking import HungUp
 from qa.web.middleware.headers import request_id
-from qa.web.problems import Problem, ProblemError, Render, internal, invalid, of_error
-from qa.web.validation import explain, shown
+from qa.web.problems import Problem, ProblemError, Render, explain, internal, invalid, of_error, shown
 
 log = structlog.get_logger(__name__)
 

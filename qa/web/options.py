@@ -11,9 +11,9 @@ from limits import RateLimitItem, parse
 
 from qa.errors import SettingsError
 from qa.settings import Settings
-from qa.web.middleware.hosts import own_names
-from qa.web.middleware.keys import Key, parse_keys
-from qa.web.middleware.tracing import Tracer, exporting_tracer
+from qa.web.middleware.access import Key, parse_keys
+from qa.web.middleware.limits import own_names
+from qa.web.middleware.observing import Tracer, exporting_tracer
 
 
 @dataclass(frozen=True, slots=True)

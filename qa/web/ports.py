@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import IO, Any, Protocol
 
-from qa.answers.source_files import Original
+from qa.answers.citations import Original
 from qa.errors import QAError
-from qa.evaluation.jobs.evaluation_comparisons import Compared
-from qa.evaluation.jobs.evaluation_jobs import Job
+from qa.evaluation.jobs.jobs import Job
+from qa.evaluation.jobs.worker import Compared
 from qa.index.snapshots import SnapshotInfo
-from qa.service.operating import Indexing
+from qa.service.operator import Indexing
 from qa.types import (
     CheckedCitation,
     CitationClaim,

@@ -10,14 +10,14 @@ import threading
 import structlog
 import uvicorn
 
-from qa.build.watching import watch
-from qa.evaluation.jobs.evaluation_queue import EvaluationQueue
-from qa.service.operating import Operator
+from qa.build.watch import watch
+from qa.evaluation.jobs.queue import EvaluationQueue
+from qa.service.operator import Operator
 from qa.service.service import Service
 from qa.settings import Settings
 from qa.types import State
 from qa.web.app import create_app
-from qa.web.middleware.protocol import BoundedProtocol
+from qa.web.middleware.overload import BoundedProtocol
 from qa.web.options import Options
 
 # For requests that are under way when the server is told to stop.

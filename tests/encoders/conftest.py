@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from qa.models.model_files import locate
+from qa.models.files import locate
 from qa.settings import DEFAULT_MODEL
 
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")

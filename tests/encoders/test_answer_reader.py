@@ -8,8 +8,8 @@ import pytest
 
 from qa.errors import ModelNotFound
 from qa.models.answer_reader import TransformersAnswerReader
-from qa.models.model_files import locate_answer_reader
-from qa.models.models import make_answer_reader
+from qa.models.files import locate_answer_reader
+from qa.models.loading import make_answer_reader
 from qa.settings import Settings
 from tests.encoders.conftest import TinyModel
 

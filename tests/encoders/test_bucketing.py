@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qa.models.bucketing import STEP, batches
+from qa.models.openvino import STEP, batches
 
 LENGTHS = st.lists(st.integers(min_value=1, max_value=250), max_size=400)
 

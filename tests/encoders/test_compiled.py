@@ -19,9 +19,9 @@ import structlog
 from qa.errors import ModelDisagrees, QuestionTooLong, StorageError
 from qa.models.choice import Runtime, choose_encoder
 from qa.models.compiled import LEAST_COSINE, CompiledEncoder
-from qa.models.inference import Precision
-from qa.models.model_files import locate
-from qa.models.sentence_transformer import SentenceTransformerEncoder
+from qa.models.files import locate
+from qa.models.openvino import Precision
+from qa.models.sentence_transformers import SentenceTransformerEncoder
 from qa.protocols import Encoder
 from tests.encoders.conftest import TinyModel
 

@@ -13,9 +13,9 @@ import pytest
 
 from qa.errors import ModelNotFound
 from qa.models.choice import Runtime
-from qa.models.cross_encoder import CompiledReranker, SentenceTransformerReranker, choose_reranker, score_within
-from qa.models.model_files import locate_reranker
-from qa.models.models import make_reranker
+from qa.models.files import locate_reranker
+from qa.models.loading import make_reranker
+from qa.models.reranker import CompiledReranker, SentenceTransformerReranker, choose_reranker, score_within
 from qa.settings import Settings
 from tests.encoders.conftest import TinyModel
 
@@ -64,7 +64,7 @@ def test_compiled_it_scores_as_the_reference_does(model: Path, tmp_path: Path) -
 def test_what_does_not_agree_runs_in_sentence_transformers(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qa.models.cross_encoder.LEAST_AGREEMENT", {"fp32": 1.1})
+    monkeypatch.setattr("qa.models.reranker.LEAST_AGREEMENT", {"fp32": 1.1})
     reranker = choose_reranker(locate_reranker(str(model)), Runtime(tmp_path, "fp32", 1), lambda message: None)
     assert isinstance(reranker, SentenceTransformerReranker)
     assert reranker.score("Where?", ["here"]).shape == (1,)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from qa.errors import ModelCorrupt, ModelNotFound
-from qa.models.model_files import DEFAULT_WEIGHTS_SHA256, locate
+from qa.models.files import DEFAULT_WEIGHTS_SHA256, locate
 from qa.settings import DEFAULT_MODEL
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from qa.build.indexing import update
+from qa.build.update import update
 from qa.readers.registry import read_source
 from qa.settings import Settings
 from tests.conftest import Recorder

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from qa.errors import ModelNotFound, QuestionTooLong
-from qa.models.model_files import locate
-from qa.models.sentence_transformer import SentenceTransformerEncoder
+from qa.models.files import locate
+from qa.models.sentence_transformers import SentenceTransformerEncoder
 from qa.settings import DEFAULT_MODEL
 
 pytestmark = pytest.mark.model

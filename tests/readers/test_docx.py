@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from qa.errors import UnreadableDocument
-from qa.readers.docx.docx import DocxReader
-from qa.readers.docx.docx_numbering import Numbering
+from qa.readers.docx.document import DocxReader
+from qa.readers.docx.styles import Numbering
 from qa.types import Document, Source
 from tests.readers import samples
 

@@ -5,7 +5,7 @@ from time import thread_time
 
 import pytest
 
-from qa.readers.html.html import HtmlReader
+from qa.readers.html.page import HtmlReader
 from qa.types import Document, Source
 
 _WORDS = "Words and words and words. " * 8

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from qa.errors import BadIgnoreFile
-from qa.readers.discovery import discover
-from qa.readers.ignoring import IgnoreRules, read_rules
+from qa.readers.discovery import IgnoreRules, discover, read_rules
 from qa.types import FileReport, Source
 
 

@@ -7,7 +7,7 @@ from time import thread_time
 import pytest
 
 from qa.errors import UnreadableDocument
-from qa.readers.pdf.pdf import PdfReader
+from qa.readers.pdf.document import PdfReader
 from qa.text.sentences import sentences
 from qa.types import Document, Source
 from tests.readers.pdfs import Text, lines, pdf

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from qa.errors import StorageError, VectorIndexError
-from qa.filters import And, Eq, Filter, In, Range
-from qa.index.faiss_flat import FaissFlat
+from qa.index.vectors import FaissFlat
 from qa.protocols import VectorIndex, VectorRows
+from qa.types import And, Eq, Filter, In, Range
 
 DIMENSION = 8
 

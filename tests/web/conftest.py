@@ -12,7 +12,7 @@ from io import BufferedReader, BytesIO
 import pytest
 from starlette.testclient import TestClient
 
-from qa.answers.source_files import Original
+from qa.answers.citations import Original
 from qa.errors import DocumentNotFound, NotReady, OriginalUnavailable, QAError, QueryError
 from qa.types import (
     Answer,

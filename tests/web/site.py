@@ -11,9 +11,9 @@ from urllib.parse import quote
 import pytest
 
 from qa.errors import Fault
-from qa.evaluation.jobs.evaluation_comparisons import Compared
-from qa.evaluation.jobs.evaluation_jobs import Job
-from qa.index.store_schema import text_sha256
+from qa.evaluation.jobs.jobs import Job
+from qa.evaluation.jobs.worker import Compared
+from qa.index.store import text_sha256
 from qa.types import Answer, Collection, DocumentSummary, FileReport
 from qa.web.app import create_app
 from qa.web.options import Options

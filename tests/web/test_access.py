@@ -18,12 +18,11 @@ from qa.errors import (
     WriterBusy,
 )
 from qa.index.snapshots import SnapshotInfo
-from qa.service.operating import Indexing
+from qa.service.operator import Indexing
 from qa.types import State
 from qa.web.app import create_app
-from qa.web.middleware.access import required_scope
-from qa.web.middleware.hosts import own_names
-from qa.web.middleware.keys import Key, find, new_key, parse_keys
+from qa.web.middleware.access import Key, find, new_key, parse_keys, required_scope
+from qa.web.middleware.limits import own_names
 from qa.web.options import Options
 from tests.web.conftest import READY, SNAPSHOT, FakeService
 

@@ -14,9 +14,8 @@ from starlette.testclient import TestClient
 from qa.errors import QAError
 from qa.types import Query, Reply
 from qa.web.app import create_app
-from qa.web.asking import Asking, HungUp
+from qa.web.asking import Asking, HungUp, ReplyCache
 from qa.web.batching import Batcher
-from qa.web.caching import ReplyCache
 from qa.web.monitoring import Monitoring
 from qa.web.options import Options
 from tests.waiting import AT_MOST, wait_for

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from qa.errors import QAError
 from qa.types import Hit, Passage, Query, Reply, Scores, Window
 from qa.web.app import create_app
-from qa.web.caching import ReplyCache
+from qa.web.asking import ReplyCache
 from qa.web.options import Options
 from tests.web.conftest import READY, FakeService
 

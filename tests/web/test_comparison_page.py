@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from qa.evaluation.jobs.evaluation_comparisons import Compared
-from qa.evaluation.jobs.evaluation_jobs import Job
+from qa.evaluation.jobs.jobs import Job
+from qa.evaluation.jobs.worker import Compared
 from tests.web.test_evaluation_pages import KEYS, client_of, upload
 from tests.web.test_evaluations import ID, QUESTION, FakeEvaluations
 from tests.web.test_page import page

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from qa.types import Collection, DocumentSummary, FileReport
 from qa.web.app import create_app
-from qa.web.pages.document_pages import COLUMNS, STATUSES, Row, View, ordered, parse
+from qa.web.pages.documents import COLUMNS, STATUSES, Row, View, ordered, parse
 from tests.web.conftest import LOADING, SNAPSHOT, FakeService
 from tests.web.test_page import BROWSER, Page, page
 

@@ -9,9 +9,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from qa.errors import Fault
-from qa.web.api import evaluation_schemas
+from qa.web.api import evaluations as evaluation_schemas
 from qa.web.app import create_app
-from qa.web.middleware.keys import Key, parse_keys
+from qa.web.middleware.access import Key, parse_keys
 from qa.web.options import Options
 from tests.web.conftest import FakeService
 from tests.web.test_evaluations import ID, QUESTION, FakeEvaluations

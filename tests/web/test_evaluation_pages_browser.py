@@ -61,7 +61,7 @@ def test_what_is_wrong_with_the_file_is_told_and_another_is_taken_and_cancelled(
     visit: Visit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The page does not load anew in the moment in which its button is pressed.
-    monkeypatch.setattr("qa.web.pages.evaluation_pages.REFRESH_SECONDS", 600)
+    monkeypatch.setattr("qa.web.pages.evaluations.REFRESH_SECONDS", 600)
     visit.statuses.add(422)
     page = visit.page
     submit(visit, {**FILE, "buffer": b"{"})

@@ -12,8 +12,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from qa.errors import EvaluationNotFound, Fault, NotReady, QueueFull, StorageError
-from qa.evaluation.jobs.evaluation_comparisons import Compared
-from qa.evaluation.jobs.evaluation_jobs import Job
+from qa.evaluation.jobs.jobs import Job
+from qa.evaluation.jobs.worker import Compared
 from qa.web.app import create_app
 from qa.web.options import Options
 from tests.test_report import evaluated, page

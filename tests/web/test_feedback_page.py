@@ -15,7 +15,7 @@ from qa.errors import SettingsError
 from qa.settings import Settings
 from qa.types import Answer, Citation
 from qa.web.app import create_app
-from qa.web.middleware.keys import parse_keys
+from qa.web.middleware.access import parse_keys
 from qa.web.options import Options
 from tests.web.conftest import FERRY, SCRIPT, FakeService
 from tests.web.test_page import Page, page

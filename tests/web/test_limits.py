@@ -14,7 +14,7 @@ from limits import parse
 
 from qa.types import SnapshotDocument
 from qa.web.app import create_app
-from qa.web.middleware import protocol
+from qa.web.middleware import overload as protocol
 from qa.web.options import Options
 from tests.waiting import AT_MOST, wait_for
 from tests.web.conftest import FERRY, SNAPSHOT, FakeService
@@ -31,7 +31,7 @@ MOMENT = 1_700_000_010.0
 
 @pytest.fixture
 def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
-    for module in ("limits.storage.memory", "limits.strategies", "qa.web.middleware.rates"):
+    for module in ("limits.storage.memory", "limits.strategies", "qa.web.middleware.limits"):
         monkeypatch.setattr(f"{module}.time", SimpleNamespace(time=lambda: MOMENT))
     with serving(create_app(FakeService(), options=Options(rate=parse("3/minute")))) as bound:
         yield bound

@@ -17,8 +17,8 @@ import pytest
 from qa.client import Client
 from qa.errors import RequestRefused
 from qa.settings import Settings
-from qa.web import mcp_server
-from qa.web.middleware.keys import new_key, parse_keys
+from qa.web import mcp as mcp_server
+from qa.web.middleware.access import new_key, parse_keys
 from qa.web.options import Options
 from tests.conftest import REPOSITORY
 from tests.served import serving
@@ -160,7 +160,7 @@ def test_over_http_beside_everything_else(service: FakeService) -> None:
 def test_over_standard_input_as_a_desktop_client_starts_it(tmp_path: Path) -> None:
     from mcp import StdioServerParameters
 
-    from qa.build.indexing import SilentListener, update
+    from qa.build.update import SilentListener, update
 
     settings = Settings(indexes=tmp_path / "indexes", name="seeds")
     update(settings, [REPOSITORY / "seeds"], SilentListener())

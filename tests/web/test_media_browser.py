@@ -25,7 +25,7 @@ def test_nothing_moves_for_whoever_wants_less_motion(
     visiting: Visiting, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The page does not load anew while it is looked at.
-    monkeypatch.setattr("qa.web.pages.pages.RETRY_SECONDS", 600)
+    monkeypatch.setattr("qa.web.pages.ask.RETRY_SECONDS", 600)
     site.service.current = LOADING
     moving = "element => getComputedStyle(element, '::before').animationName"
     for wish, name in (("reduce", "none"), ("no-preference", "slide")):

@@ -130,7 +130,7 @@ def test_a_request_is_a_span_of_the_client_s_trace() -> None:
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-    from qa.web.middleware.tracing import Tracer
+    from qa.web.middleware.observing import Tracer
 
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))

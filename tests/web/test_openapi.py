@@ -9,9 +9,11 @@ import pytest
 from pydantic import BaseModel
 from starlette.testclient import TestClient
 
-from qa.web.api import document_schemas, examples, requests, schemas
+from qa.web.api import examples, requests
+from qa.web.api import responses as document_schemas
+from qa.web.api import responses as schemas
 from qa.web.app import create_app
-from qa.web.middleware.keys import Key
+from qa.web.middleware.access import Key
 from qa.web.options import Options
 from tests.web.conftest import FakeService
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from qa.answers.source_files import FileSums, SourceFiles
+from qa.answers.citations import FileSums, SourceFiles
 from qa.errors import DocumentNotFound, OriginalUnavailable
 from qa.service.service import Service
 from qa.web.app import create_app

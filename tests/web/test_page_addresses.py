@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from qa.errors import QueryError
 from qa.types import Limits, Query
-from qa.web.pages.addresses import asking_address, read_query, reading_address
+from qa.web.pages.rendering import asking_address, read_query, reading_address
 from tests.web.conftest import LOADING, FakeService
 from tests.web.test_page import page
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from qa.types import Alternative, Answer, Citation, Document, Page, Section, Span
-from qa.web.pages.reading_pages import WINDOW, blocks, window
+from qa.web.pages.document import WINDOW, blocks, window
 from tests.web.conftest import DOCUMENTS, SCRIPT, FakeService
 from tests.web.test_page import page
 

@@ -20,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from qa.evaluation.jobs.evaluation_jobs import Job
+from qa.evaluation.jobs.jobs import Job
 from qa.types import Answer, Citation
 from qa.web.app import create_app
 from qa.web.options import Options

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from qa.web.middleware.protocol import BoundedProtocol
+from qa.web.middleware.overload import BoundedProtocol
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from qa.readers.html.html_tree import Element, End
+from qa.readers.html.tree import Element, End
 
 _ROLES = frozenset(
     "navigation banner contentinfo search complementary menu menubar toolbar dialog alertdialog directory".split()

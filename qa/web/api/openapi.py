@@ -9,8 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from qa.types import Limits
-from qa.web.middleware.access import required_scope
-from qa.web.middleware.keys import Scope as KeyScope
+from qa.web.middleware.access import KeyScope, required_scope
 from qa.web.problems import MEDIA_TYPE
 
 DESCRIPTION = """\

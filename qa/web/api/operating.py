@@ -10,12 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from qa.errors import SnapshotCorrupt
 from qa.index.snapshots import SnapshotInfo
-from qa.service.operating import Indexing
-from qa.web.api import examples, schemas
+from qa.service.operator import Indexing
+from qa.web.api import examples
+from qa.web.api import responses as schemas
 from qa.web.api.openapi import problems
 from qa.web.ports import Operations
-from qa.web.problems import Problem, ProblemError
-from qa.web.validation import shown
+from qa.web.problems import Problem, ProblemError, shown
 
 log = structlog.get_logger(__name__)
 router = APIRouter(tags=["operation"])

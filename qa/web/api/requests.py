@@ -1,4 +1,4 @@
-"""The shapes of requests, at the edge only. Limits are of the running service, and checked in ``qa.web.validation``."""
+"""The shapes of requests, at the edge only. Limits are of the running service, and checked in ``qa.web.problems``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 from qa.types import CitationClaim, Mode, Query
 from qa.web.api import examples
 
-# For clients to see; the sentences for people are made in ``qa.web.validation``.
+# For clients to see; the sentences for people are made in ``qa.web.problems``.
 NO_NUL: JsonDict = {"pattern": r"^[^\u0000]*$"}
 NOT_BLANK: JsonDict = {"pattern": r"^[^\u0000]*\S[^\u0000]*$"}
 

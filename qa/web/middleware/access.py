@@ -1,19 +1,86 @@
-"""Who may do what: keys and scopes, and without keys the operator's own machine; nothing from another site's page."""
+"""API keys: made at random, kept as SHA-256, compared in constant time.
+
+A key is 256 random bits, which nobody finds by trying: no slow hash is needed.
+
+Who may do what: keys and scopes, and without keys the operator's own machine; nothing from another site's page.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from qa.web.middleware.keys import Key, find
-from qa.web.middleware.keys import Scope as KeyScope
+from qa.errors import SettingsError
 from qa.web.problems import Problem, Render
+
+KeyScope = Literal["ask", "admin"]
+SCOPES: tuple[KeyScope, ...] = get_args(KeyScope)
+
+_ENTRY = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,64}):(?P<scope>ask|admin):(?P<sha256>[0-9a-f]{64})")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """``name`` is told in logs; ``admin`` may all that ``ask`` may."""
+
+    name: str
+    scope: KeyScope
+    sha256: str
+
+    def allows(self, scope: KeyScope) -> bool:
+        return self.scope in ("admin", scope)
+
+
+def parse_keys(text: str) -> tuple[Key, ...]:
+    """``QA_API_KEYS``: ``NAME:SCOPE:SHA256``, several with commas or spaces between.
+
+    Raises:
+        SettingsError: an entry is wrong; by its place, as a key that was put there in clear must not be printed.
+    """
+    keys = []
+    for place, entry in enumerate(re.split(r"[,\s]+", text.strip()) if text.strip() else [], start=1):
+        if not (match := _ENTRY.fullmatch(entry)):
+            raise SettingsError(
+                f"entry {place} of QA_API_KEYS is not NAME:SCOPE:SHA256, scope ask or admin; make one with: qa keys"
+            )
+        keys.append(Key(match["name"], match["scope"], match["sha256"]))  # type: ignore[arg-type]
+    return tuple(keys)
+
+
+def new_key(name: str, scope: KeyScope) -> tuple[str, str]:
+    """A new key, and its entry of ``QA_API_KEYS``.
+
+    Raises:
+        SettingsError: the name has other characters than an entry may have.
+    """
+    secret = f"qa-{scope}-{secrets.token_urlsafe(32)}"
+    entry = f"{name}:{scope}:{hashlib.sha256(secret.encode()).hexdigest()}"
+    if not _ENTRY.fullmatch(entry):
+        raise SettingsError(f"{name!r} is no name for a key: use letters, digits, '.', '_' and '-'")
+    return secret, entry
+
+
+def find(keys: tuple[Key, ...], secret: str) -> Key | None:
+    """The key that ``secret`` is. Every entry is compared, whichever it is."""
+    digest = hashlib.sha256(secret.encode(errors="surrogateescape")).hexdigest()
+    found = None
+    for key in keys:
+        if hmac.compare_digest(key.sha256, digest):
+            found = key
+    return found
+
 
 # Nobody needs a key to see whether the service is up, or how the page looks.
 _OPEN = ("/healthz", "/readyz", "/favicon.ico", "/openapi.json")

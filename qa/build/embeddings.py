@@ -1,0 +1,182 @@
+"""Embeddings kept across builds, so that only text that is new is ever encoded, and a killed build is resumed.
+
+Derived data: losing it costs time only, so a file that is damaged is thrown away and begun again.
+
+Vectors of texts: known ones from the cache, new ones from the encoder, which works while the next are prepared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from qa.errors import StorageError
+from qa.protocols import Encoder
+
+if TYPE_CHECKING:
+    from qa.types import Vectors
+
+CACHE_FILE = "embeddings.sqlite"
+
+# The number of parameters that every build of SQLite takes in one statement.
+_CHUNK = 500
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+_T = TypeVar("_T")
+
+
+def cache_keys(fingerprint: Mapping[str, object], texts: Iterable[str]) -> Iterator[bytes]:
+    """16 bytes for each text: a hash of the encoder's fingerprint and of what the encoder is given."""
+    encoder = hashlib.blake2b(json.dumps(fingerprint, sort_keys=True).encode(), digest_size=32).digest()
+    for text in texts:
+        yield hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=encoder, digest_size=16).digest()
+
+
+class EmbeddingCache:
+    """Vectors by key, in one SQLite file. One writer at a time: the index's lock is held by whoever opens it.
+
+    Args:
+        timeout: seconds to wait for somebody else's lock.
+
+    Raises:
+        StorageError: from every method, where the disk is full or cannot be read or written.
+    """
+
+    def __init__(self, path: Path, timeout: float = 5.0) -> None:
+        self._path = path
+        self._timeout = timeout
+        self._connection: sqlite3.Connection | None = None
+        self._run(lambda connection: None)
+
+    def get(self, keys: Sequence[bytes], dimension: int) -> dict[bytes, Vectors]:
+        """The vectors ``(dimension,)`` that are known and whole."""
+        return self._run(lambda connection: dict(_known(connection, keys, dimension)))
+
+    def put(self, keys: Sequence[bytes], vectors: Vectors) -> None:
+        """``(n,)`` keys and ``(n, dimension)`` rows of unit length; kept for good when it returns."""
+        rows = [(key, row.astype("<f4").tobytes()) for key, row in zip(keys, vectors, strict=True)]
+
+        def insert(connection: sqlite3.Connection) -> None:
+            with connection:
+                connection.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?)", rows)
+
+        self._run(insert)
+
+    def keep_only(self, keys: Iterable[bytes]) -> int:
+        """Forget all other keys; returns how many were forgotten. What ``keys`` raises, it raises, and forgets none."""
+
+        def keep(connection: sqlite3.Connection) -> int:
+            connection.execute("CREATE TEMP TABLE kept (key BLOB PRIMARY KEY) WITHOUT ROWID")
+            with connection:
+                connection.executemany("INSERT OR IGNORE INTO kept VALUES (?)", ((key,) for key in keys))
+                unused = connection.execute("DELETE FROM embeddings WHERE key NOT IN (SELECT key FROM kept)").rowcount
+            connection.execute("VACUUM")
+            return unused
+
+        return self._run(keep)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _run(self, work: Callable[[sqlite3.Connection], _T], again: bool = True) -> _T:
+        try:
+            if self._connection is None:
+                self._connection = _connect(self._path, self._timeout)
+            return work(self._connection)
+        except sqlite3.Error as error:
+            self.close()
+            # Only the primary code, the low byte: SQLite refines it above. A lock or a full disk is no damage.
+            if again and getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+                for leftover in self._path.parent.glob(f"{self._path.name}*"):
+                    leftover.unlink()
+                return self._run(work, again=False)
+            raise StorageError(
+                f"cannot use {self._path} ({error}); check the folder's permissions and the disk's free space"
+            ) from error
+
+
+def _known(connection: sqlite3.Connection, keys: Sequence[bytes], dimension: int) -> Iterator[tuple[bytes, Vectors]]:
+    for at in range(0, len(keys), _CHUNK):
+        chunk = keys[at : at + _CHUNK]
+        marks = ",".join("?" * len(chunk))
+        for key, stored in connection.execute(
+            f"SELECT key, vector FROM embeddings WHERE key IN ({marks}) AND length(vector) = ?", [*chunk, 4 * dimension]
+        ):
+            vector = np.frombuffer(stored, dtype="<f4")
+            # A bit that flipped on disk would otherwise fail the verification of every build to come.
+            if abs(float(np.linalg.norm(vector)) - 1.0) < 1e-3:
+                yield key, vector
+
+
+def _connect(path: Path, timeout: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("CREATE TABLE IF NOT EXISTS embeddings (key BLOB PRIMARY KEY, vector BLOB NOT NULL)")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+class Embedding:
+    """Encodes in one thread beside the caller's, and keeps what it encoded. For one caller.
+
+    A runtime leaves the interpreter's lock alone while it computes, so that reading and splitting cost a build nothing.
+
+    Args:
+        load: loads the encoder; called before the first text that is new.
+    """
+
+    def __init__(self, encoder: Encoder, cache: EmbeddingCache, load: Callable[[], None]) -> None:
+        self._encoder = encoder
+        self._cache = cache
+        self._load = load
+        self._is_loaded = False
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="encode")
+        self._in_flight: set[bytes] = set()
+        self.encoded = 0
+
+    def begin(self, texts: Sequence[str]) -> Callable[[], Vectors]:
+        """Begin to encode what is not known; what is returned waits for it and gives the rows ``(n, d)``.
+
+        They are to be asked for in the order in which they were begun.
+        """
+        keys = list(cache_keys(self._encoder.fingerprint, texts))
+        known = self._cache.get(keys, self._encoder.dimension)
+        coming_or_known = self._in_flight | known.keys()
+        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in coming_or_known}
+        self._in_flight |= new.keys()
+        coming: Future[Vectors] | None = None
+        if new:
+            if not self._is_loaded:
+                self._load()
+                self._is_loaded = True
+            coming = self._beside.submit(self._encoder.encode_passages, list(new.values()))
+
+        def rows() -> Vectors:
+            if coming is not None:
+                encoded = coming.result()
+                self._cache.put(list(new), encoded)
+                known.update(zip(new, encoded, strict=True))
+                self._in_flight -= new.keys()
+                self.encoded += len(new)
+            # What another call encoded meanwhile.
+            known.update(self._cache.get([key for key in keys if key not in known], self._encoder.dimension))
+            return np.stack([known[key] for key in keys])
+
+        return rows
+
+    def close(self) -> None:
+        """What was begun and not waited for is given up."""
+        self._beside.shutdown(cancel_futures=True)

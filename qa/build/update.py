@@ -1,0 +1,288 @@
+"""Making an index and keeping it current: wires readers, encoder, cache and snapshots as the settings say.
+
+Keeping an index small: old snapshots go, and the embeddings that no other uses.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, fields, replace
+from functools import cache
+from pathlib import Path
+from typing import Protocol
+
+from qa.build.builder import BuildCounts, Builder, BuildListener, require_sources
+from qa.build.embeddings import CACHE_FILE, EmbeddingCache, cache_keys
+from qa.build.reuse import Previous
+from qa.errors import SnapshotError, SnapshotIncompatible
+from qa.files import printable
+from qa.index.index import Index
+from qa.index.manifest import Manifest
+from qa.index.snapshots import Provenance, Snapshots, SnapshotWriter
+from qa.index.store import DOCUMENTS_FILE, Store
+from qa.models.loading import EncoderFactory, make_encoder
+from qa.protocols import Encoder
+from qa.readers.discovery import discover
+from qa.readers.isolation import IsolatedReader, ReadingLimits, ReadSource
+from qa.settings import Settings
+from qa.text.splitter import SplitterParameters
+from qa.types import FileReport, Source
+
+
+class UpdateGate(Protocol):
+    def __call__(self, candidate: str, encoder: Encoder) -> None:
+        """Raises an error of the qa tree where the snapshot ``candidate`` must not become the active one."""
+
+
+class UpdateListener(BuildListener, Protocol):
+    def stage(self, message: str) -> None:
+        """A step that may take seconds begins."""
+
+
+class SilentListener:
+    """For where nobody looks on, such as behind a server: what could not be read is in the snapshot's report."""
+
+    def stage(self, message: str) -> None:
+        pass
+
+    def started(self, total_bytes: int, files: int) -> None:
+        pass
+
+    def advanced(self, size: float) -> None:
+        pass
+
+    def finished_file(self, report: FileReport) -> None:
+        pass
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """``manifest`` is of the snapshot that is active now: the old one where ``counts`` say that nothing changed.
+
+    ``seconds`` of wall clock, the loading of the model included.
+    """
+
+    manifest: Manifest
+    counts: BuildCounts
+    seconds: float
+
+
+def update(  # noqa: PLR0913 - the last four are what a build may do without
+    settings: Settings,
+    paths: Sequence[Path],
+    listener: UpdateListener,
+    *,
+    make: EncoderFactory | None = None,
+    read: ReadSource | None = None,
+    rebuild: bool = False,
+    gate: UpdateGate | None = None,
+) -> Update:
+    """Make an index what its paths hold now, and the new snapshot the active one.
+
+    Files that have not changed since the active snapshot are taken over from it, if it was made of the same paths in
+    the same way; where nothing has changed there is no new snapshot. A file that cannot be read keeps its last good
+    version, whatever has changed. The model is loaded where there is new text to encode.
+
+    Args:
+        make: gives the encoder; by default the one that the settings name.
+        read: reads one file; by default in a process of its own, within the limits of the settings.
+        rebuild: read and split every file again, and publish in any case.
+        gate: is asked whether the new snapshot may become the active one; where it may not, it stays beside it.
+
+    Raises:
+        SourceError: the paths are wrong, or nothing in them could be read.
+        EncoderError: the model cannot be used.
+        WriterBusy: another build of this index is running.
+        StorageError: the disk is full, or cannot be written.
+        QAError: what ``gate`` raises; the new snapshot is there, and the old one is active.
+    """
+    started = time.perf_counter()
+    paths = list(dict.fromkeys(path.absolute() for path in paths))
+    found = _found(settings, paths)
+    snapshots = Snapshots(settings.indexes, settings.name)
+    with snapshots.writing() as writer:
+        threads = os.cpu_count() or 1
+        encoder = (
+            make(settings, threads=threads) if make else make_encoder(settings, threads=threads, stage=listener.stage)
+        )
+        parameters = SplitterParameters(settings.passage_tokens, settings.overlap_tokens, settings.window_tokens)
+        sources = tuple(printable(str(path)) for path in paths)
+        inputs = _Inputs(settings, listener, sources, found, encoder, parameters, gate)
+        manifest, counts = _update(snapshots, writer, inputs, read, rebuild)
+    return Update(manifest, counts, time.perf_counter() - started)
+
+
+def follow(settings: Settings, listener: UpdateListener, encoder: Encoder) -> Update:
+    """:func:`update` with the paths and the splitter's parameters of the active snapshot, whatever the settings say.
+
+    Raises:
+        SnapshotError: there is no active snapshot, or it was made with another model.
+        SourceError, EncoderError, WriterBusy, StorageError: as :func:`update`.
+    """
+    started = time.perf_counter()
+    snapshots = Snapshots(settings.indexes, settings.name)
+    with snapshots.writing() as writer:
+        manifest = snapshots.manifest()
+        parameters = _parameters_of(manifest, encoder)
+        found = _found(settings, [Path(source) for source in manifest.sources])
+        inputs = _Inputs(settings, listener, manifest.sources, found, encoder, parameters)
+        manifest, counts = _update(snapshots, writer, inputs)
+    return Update(manifest, counts, time.perf_counter() - started)
+
+
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """What an update goes by; ``sources`` are the paths in which ``found`` was found."""
+
+    settings: Settings
+    listener: UpdateListener
+    sources: tuple[str, ...]
+    found: Sequence[Source | FileReport]
+    encoder: Encoder
+    parameters: SplitterParameters
+    gate: UpdateGate | None = None
+
+
+def _update(
+    snapshots: Snapshots,
+    writer: SnapshotWriter,
+    inputs: _Inputs,
+    read: ReadSource | None = None,
+    rebuild: bool = False,
+) -> tuple[Manifest, BuildCounts]:
+    """By the one writer. Returns what :class:`Update` holds."""
+    encoder, found, listener = inputs.encoder, inputs.found, inputs.listener
+    with ExitStack() as stack:
+        cache = stack.enter_context(closing(EmbeddingCache(snapshots.folder / CACHE_FILE)))
+        staged = stack.enter_context(writer.staging())
+        if read is None:
+            read = stack.enter_context(IsolatedReader(_limits(inputs.settings))).read
+
+        def load() -> None:
+            listener.stage(f"Loading the model {encoder.name}")
+            encoder.load()
+
+        builder = Builder(encoder, inputs.parameters, cache, listener, read, load)
+        fingerprint = builder.fingerprint()
+        active = _active(snapshots, inputs.sources)
+        if active is not None:
+            stack.callback(active.close)
+            is_followed = not rebuild and active.manifest.fingerprint == json.loads(json.dumps(fingerprint))
+            previous = Previous(active.store, active.manifest.created, is_followed=is_followed)
+            if previous.is_as_found(found):
+                return active.manifest, BuildCounts(
+                    active.manifest.documents, active.manifest.passages, encoded=0, changed=False
+                )
+            builder = replace(builder, previous=previous)
+        counts = builder.build(staged, found)
+        if active is not None and not counts.changed:
+            return active.manifest, counts
+        listener.stage("Verifying and publishing")
+        provenance = Provenance(encoder.name, fingerprint, inputs.sources)
+        if inputs.gate is None:
+            return writer.publish(staged, provenance, counts.documents, counts.passages), counts
+        manifest = writer.add(staged, provenance, counts.documents, counts.passages)
+        inputs.gate(manifest.id, encoder)
+        return writer.activate(manifest.id), counts
+
+
+def _found(settings: Settings, paths: Sequence[Path]) -> list[Source | FileReport]:
+    """Raises SourceError where a path is wrong, or there is no file to read."""
+    found = _without_indexes(list(discover(paths)), settings.indexes)
+    require_sources(found)
+    return found
+
+
+def _limits(settings: Settings) -> ReadingLimits:
+    return ReadingLimits(
+        max_bytes=settings.max_file_mb * 10**6,
+        seconds=settings.max_file_seconds,
+        memory_bytes=settings.reader_memory_mb * 10**6,
+    )
+
+
+def _parameters_of(manifest: Manifest, encoder: Encoder) -> SplitterParameters:
+    """Raises SnapshotIncompatible where the snapshot was made with another model, or split in ways unknown here."""
+    manifest.require_encoder(encoder.name, encoder.fingerprint)
+    try:
+        known = {field.name: manifest.fingerprint["splitter"][field.name] for field in fields(SplitterParameters)}
+    except (KeyError, TypeError) as error:
+        raise SnapshotIncompatible(
+            f"snapshot {manifest.id} does not say how its documents were split ({error}); build the index again"
+        ) from error
+    return SplitterParameters(**known)
+
+
+def _active(snapshots: Snapshots, sources: tuple[str, ...]) -> Index | None:
+    """The active snapshot, if an id means the same file in it as now."""
+    try:
+        index = snapshots.open()
+    except SnapshotError:
+        return None
+    if index.manifest.sources == sources:
+        return index
+    index.close()
+    return None
+
+
+def _without_indexes(found: list[Source | FileReport], indexes: Path) -> list[Source | FileReport]:
+    """An index is no document of itself: ``qa index .`` would find its own files, and others at every run."""
+    root = indexes.resolve()
+
+    @cache
+    def is_within(folder: Path) -> bool:
+        return folder.resolve().is_relative_to(root)
+
+    def belongs(path: Path) -> bool:
+        return is_within(path.parent) or (path.is_symlink() and path.resolve().is_relative_to(root))
+
+    kept: list[Source | FileReport] = []
+    for item in found:
+        if isinstance(item, Source) and belongs(item.path):
+            kept.append(FileReport(item.id, "skipped", "it belongs to an index", size=item.size))
+        else:
+            kept.append(item)
+    return kept
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """``forgotten`` is ``None`` where a snapshot that stays cannot be read, and so no embedding was given up."""
+
+    removed: tuple[str, ...]
+    forgotten: int | None
+
+
+def prune(settings: Settings) -> Pruned:
+    """Remove old snapshots, and the embeddings that no remaining one uses.
+
+    Raises:
+        IndexNotFound, WriterBusy: nothing was removed.
+    """
+    snapshots = Snapshots(settings.indexes, settings.name)
+    snapshots.current()
+    with snapshots.writing() as writer:
+        removed = tuple(writer.prune(settings.keep_snapshots))
+        cache = EmbeddingCache(snapshots.folder / CACHE_FILE)
+        try:
+            return Pruned(removed, cache.keep_only(_keys_in_use(snapshots)))
+        except SnapshotError:
+            return Pruned(removed, None)
+        finally:
+            cache.close()
+
+
+def _keys_in_use(snapshots: Snapshots) -> Iterator[bytes]:
+    for id in snapshots.ids():
+        folder = snapshots.path(id)
+        encoder = Manifest.read(folder).fingerprint["encoder"]
+        store = Store(folder / DOCUMENTS_FILE)
+        try:
+            texts = (p.encoded_text(window) for p in store.all_passages() for window in p.windows)
+            yield from cache_keys(encoder, texts)
+        finally:
+            store.close()

@@ -1,0 +1,165 @@
+"""`qa serve --watch`: the index follows its folder, and a file that is half written is read again when it is whole."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import structlog
+
+from qa.build.update import SilentListener, follow, prune
+from qa.errors import QAError, ReadingUnavailable, SourceNotFound, StorageError, WriterBusy
+from qa.index.snapshots import Snapshots
+from qa.models.loading import make_encoder
+from qa.protocols import Encoder
+from qa.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+# Milliseconds: changes are gathered until none came for the first, and no longer than the second.
+_QUIET = 300
+_LONGEST = 1500
+# Seconds before an update is tried again that somebody else's build, or a passing fault, kept from happening.
+_AGAIN = 5.0
+# Milliseconds between two looks at whether anything is due.
+_TICK = 500
+# Of the time, at most, in which embeddings that nothing uses any more are looked for.
+_PRUNING_SHARE = 0.02
+
+
+def watched_paths(snapshots: Snapshots) -> tuple[Path, ...]:
+    """What the active snapshot was made of.
+
+    Raises:
+        SourceNotFound: a path is not there any more.
+        SnapshotError: there is no active snapshot.
+    """
+    paths = tuple(Path(source) for source in snapshots.manifest().sources)
+    for path in paths:
+        if not path.exists():
+            raise SourceNotFound(
+                f"{path}, which this index was made of, is not there; index what is, or serve without --watch"
+            )
+    return paths
+
+
+def require_watchable(settings: Settings) -> None:
+    """What keeps ``--watch`` from ever doing anything, said at the start.
+
+    Raises:
+        SourceNotFound, SnapshotError: as :func:`watched_paths`.
+        EncoderError: the model that the settings name is not there.
+        SnapshotIncompatible: it is not the active snapshot's.
+    """
+    snapshots = Snapshots(settings.indexes, settings.name)
+    watched_paths(snapshots)
+    encoder = make_encoder(settings, threads=1)
+    snapshots.manifest().require_encoder(encoder.name, encoder.fingerprint)
+
+
+def watch(settings: Settings, encoder: Callable[[], Encoder], stopped: threading.Event) -> None:
+    """Update the index now and after every change of its files, until ``stopped``. Runs in a thread of its own.
+
+    What is indexed, and how it is split, is the active snapshot's, whatever the settings say; another model than the
+    snapshot's changes nothing. Whoever follows the index sees each update as a new snapshot; old ones beyond the
+    setting are removed, and with them the embeddings that only they used.
+    """
+    pruning = _Pruning()
+    while not stopped.is_set():
+        try:
+            _watch(settings, encoder, stopped, pruning)
+        except Exception as error:  # a path that is gone, or a limit of the system: it may be mended
+            log.error("not watching; trying again", reason=str(error))
+            stopped.wait(_AGAIN)
+
+
+def _watch(settings: Settings, encoder: Callable[[], Encoder], stopped: threading.Event, pruning: _Pruning) -> None:
+    """Until ``stopped``, or somebody indexed other paths, or a path is another folder than it was: the system watches
+    folders, not their names.
+    """
+    from watchfiles import watch as changes_of
+
+    snapshots = Snapshots(settings.indexes, settings.name)
+    paths = watched_paths(snapshots)
+    identities = _identities(paths)
+    # An editor replaces a file by renaming, which only the folder around it sees.
+    folders = {path.parent if path.is_file() else path for path in paths}
+    # What changed while nobody watched is looked for at once, but with the watch already on.
+    due = 0.0
+    for changes in changes_of(
+        *folders,
+        watch_filter=None,
+        debounce=_LONGEST,
+        step=_QUIET,
+        rust_timeout=_TICK,
+        yield_on_timeout=True,
+        stop_event=stopped,
+        raise_interrupt=False,
+    ):
+        if any(not _belongs_to(settings.indexes, Path(path)) for _, path in changes):
+            due = 0.0
+        if watched_paths(snapshots) != paths:
+            return
+        if due <= time.monotonic():
+            due = math.inf if _update(settings, encoder, pruning) else time.monotonic() + _AGAIN
+        if _identities(paths) != identities:
+            return
+
+
+def _identities(paths: Sequence[Path]) -> list[tuple[int, int] | None]:
+    """Device and inode of each folder; of a file, which its folder is watched for, nothing."""
+    statuses = ((path, path.stat()) for path in paths)
+    return [(status.st_dev, status.st_ino) if path.is_dir() else None for path, status in statuses]
+
+
+def _belongs_to(indexes: Path, path: Path) -> bool:
+    """An update writes files of its own; where they lie below what is watched, they are no change."""
+    return path.is_relative_to(indexes.absolute()) or path.resolve().is_relative_to(indexes.resolve())
+
+
+class _Pruning:
+    """Removes old snapshots after every update, and the embeddings that only they used now and then.
+
+    To find those, every passage that stays is read: it is given a small share of the time.
+    """
+
+    def __init__(self) -> None:
+        self._due = 0.0
+
+    def run(self, settings: Settings) -> None:
+        started = time.monotonic()
+        if started < self._due:
+            with Snapshots(settings.indexes, settings.name).writing() as writer:
+                writer.prune(settings.keep_snapshots)
+            return
+        prune(settings)
+        now = time.monotonic()
+        self._due = now + (now - started) / _PRUNING_SHARE
+
+
+def _update(settings: Settings, encoder: Callable[[], Encoder], pruning: _Pruning) -> bool:
+    """Whether it is done, with whatever result; if not, it is to be tried again."""
+    try:
+        done = follow(settings, SilentListener(), encoder())
+        if done.counts.changed:
+            log.info("index updated", snapshot=done.manifest.id, encoded=done.counts.encoded, seconds=done.seconds)
+            _prune(settings, pruning)
+    except WriterBusy:
+        return False
+    except (StorageError, ReadingUnavailable) as error:
+        log.error("index not updated; trying again", reason=str(error))
+        return False
+    except QAError as error:
+        log.error("index not updated; what is served stays until the next change", reason=str(error))
+    return True
+
+
+def _prune(settings: Settings, pruning: _Pruning) -> None:
+    """What keeps old snapshots from being removed is no failure of the update, and may have passed by the next one."""
+    try:
+        pruning.run(settings)
+    except (WriterBusy, StorageError) as error:
+        log.warning("old snapshots not removed", reason=str(error))

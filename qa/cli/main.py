@@ -1,0 +1,248 @@
+"""The command line ``qa``. Every command imports what it needs when it runs: ``qa --help`` must answer at once.
+
+A listening socket, opened before anything heavy is imported.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated, Literal, NoReturn
+
+import typer
+
+from qa.cli import evaluate as evaluation_commands
+from qa.cli import snapshots as snapshot_commands
+from qa.cli.flags import Indexes, Model, Name, settings_of
+from qa.errors import QAError, SettingsError
+
+app = typer.Typer(
+    name="qa",
+    help="Ask questions of a folder of documents. Settings are QA_* environment variables; flags win over them.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+evaluation_commands.register_evaluation(app)
+evaluation_commands.register_calibration(app)
+app.add_typer(snapshot_commands.app, name="snapshots")
+
+SearchMode = Literal["hybrid", "dense", "lexical"]
+
+
+@app.command()
+def index(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders and files to index, together.")],
+    name: Name = None,
+    indexes: Indexes = None,
+    model: Model = None,
+    passage_tokens: Annotated[int | None, typer.Option(help="The most tokens in a passage.")] = None,
+    overlap_tokens: Annotated[int | None, typer.Option(help="The most tokens repeated of the passage before.")] = None,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Read every file again, changed or not.")] = False,
+    if_missing: Annotated[bool, typer.Option("--if-missing", help="Do nothing where the index exists.")] = False,
+    gate: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Activate only if these questions are answered no worse.")
+    ] = None,
+    margin: Annotated[float, typer.Option(help="With --gate: how much worse is still no worse.")] = 0.02,
+) -> None:
+    """Bring an index up to date with its documents: what has changed is read, what is new is encoded."""
+    from qa.errors import IndexNotFound
+    from qa.index.snapshots import Snapshots
+
+    settings = settings_of(
+        name=name, indexes=indexes, model=model, passage_tokens=passage_tokens, overlap_tokens=overlap_tokens
+    )
+    if if_missing:
+        try:
+            current = Snapshots(settings.indexes, settings.name).current()
+        except IndexNotFound:
+            pass
+        else:
+            typer.echo(f"The index {settings.name} exists already (snapshot {current}).")
+            return
+    from qa.build.update import update
+    from qa.cli.progress import IndexingProgress
+
+    questions = evaluation_commands.load_gate_questions(gate) if gate else None
+    snapshots = Snapshots(settings.indexes, settings.name)
+    before = snapshots.current_or_none()
+    try:
+        with IndexingProgress() as progress:
+            gating = evaluation_commands.new_snapshot_gate(settings, questions, progress, margin)
+            result = update(settings, paths, progress, rebuild=rebuild, gate=gating)
+    except KeyboardInterrupt:
+        if snapshots.current_or_none() == before:
+            typer.echo("Interrupted: nothing was published. Run it again to go on from what was encoded.", err=True)
+        raise
+    progress.summarise(result, settings.name)
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="A question in plain words.")],
+    name: Name = None,
+    indexes: Indexes = None,
+    model: Model = None,
+    top_k: Annotated[int, typer.Option(help="How many passages to show.")] = 5,
+    documents: Annotated[
+        list[str] | None, typer.Option("--document", help="Only documents whose id matches this glob; repeatable.")
+    ] = None,
+    sections: Annotated[
+        list[str] | None, typer.Option("--section", help="Only below headings that match this glob; repeatable.")
+    ] = None,
+    mode: Annotated[SearchMode, typer.Option(help="How to search: by meaning, by words, or both.")] = "hybrid",
+    rerank: Annotated[bool, typer.Option("--rerank", help="Let the cross-encoder of QA_RERANKER order them.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print what POST /v1/ask answers.")] = False,
+) -> None:
+    """Ask one question and show what answers it, where that stands, and the passages that match best."""
+    settings = settings_of(name=name, indexes=indexes, model=model)
+    from qa.search.query import check
+    from qa.service.service import Service
+    from qa.types import Query
+
+    service, query = (
+        Service(settings),
+        Query(question, top_k, tuple(documents or ()), tuple(sections or ()), mode, rerank),
+    )
+    check(query, service.limits)
+    service.reload()
+    reply = service.ask(query)
+    if json:
+        from qa.web.api.responses import AskResponse
+
+        typer.echo(AskResponse.of(reply).model_dump_json(indent=2, ensure_ascii=True))
+        return
+    from qa.files import printable
+
+    for leg in reply.legs:
+        if not leg.used:
+            typer.echo(f"Not searched by {'words' if leg.name == 'lexical' else 'meaning'}: {leg.reason}.", err=True)
+    if reply.answer is not None:
+        from qa.answers.calibration import told
+
+        for number, line in enumerate(told(reply.answer)):
+            typer.secho(_printable(line), bold=number == 0)
+        typer.echo("")
+    for hit in reply.hits:
+        passage = hit.passage
+        place = [passage.document if hit.title == passage.document else f"{hit.title} ({passage.document})"]
+        place += [passage.section] if passage.section else []
+        place += [f"page {passage.page}"] if passage.page else []
+        typer.secho(f"{hit.rank}. {printable(' · '.join(place))}", bold=True)
+        scores = [("cosine", hit.scores.dense), ("BM25", hit.scores.lexical), ("cross-encoder", hit.scores.rerank)]
+        shown = " · ".join(f"{name} {score:.3f}" for name, score in scores if score is not None)
+        typer.echo(f"   {shown} · characters {passage.start} to {passage.end}")
+        typer.echo(_printable(passage.text) + "\n")
+
+
+@app.command()
+def serve(
+    name: Name = None,
+    indexes: Indexes = None,
+    model: Model = None,
+    host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="The port to listen on; 0 takes a free one.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Index again whenever a file of the folder changes.")] = False,
+) -> None:
+    """Serve an index over HTTP, with a page for people at /. A new snapshot is picked up within seconds."""
+    settings = settings_of(name=name, indexes=indexes, model=model, host=host, port=port)
+    from qa.index.snapshots import Snapshots
+
+    snapshots = Snapshots(settings.indexes, settings.name)
+    snapshots.current()
+    if watch:
+        from qa.build.watch import require_watchable
+
+        require_watchable(settings)
+    # The port opens before FastAPI, and long before torch, is imported.
+    socket = listen(settings.host, settings.port)
+    from qa.web.server import run
+
+    run(settings, socket, watch)
+
+
+@app.command()
+def keys(
+    key_name: Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is; told in logs.")],
+    admin: Annotated[bool, typer.Option("--admin", help="For operating as well, not only for asking.")] = False,
+) -> None:
+    """Make a key for clients. It is shown once; QA_API_KEYS takes its hash."""
+    from qa.web.middleware.access import new_key
+
+    secret, entry = new_key(key_name, "admin" if admin else "ask")
+    typer.echo(f"key:    {secret}\nentry:  {entry}")
+    typer.echo("Give the key to the client, and add the entry to QA_API_KEYS.", err=True)
+
+
+@app.command()
+def mcp(name: Name = None, indexes: Indexes = None, model: Model = None) -> None:
+    """Give an index's tools to a language model's client over standard input and output (Model Context Protocol)."""
+    settings = settings_of(name=name, indexes=indexes, model=model)
+    from qa.index.snapshots import Snapshots
+
+    Snapshots(settings.indexes, settings.name).current()
+    from qa.web.app import version_of_qa
+    from qa.web.mcp import run
+
+    run(settings, version_of_qa())
+
+
+def _printable(text: str) -> str:
+    """Documents must not steer the terminal: control characters but line ends and tabs are shown as �."""
+    return "".join(c if c in "\n\t" or not (ord(c) < 32 or 127 <= ord(c) < 160) else "\ufffd" for c in text)
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 done, 1 an error, told in one line, 2 wrong usage, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character shows another one; it is no reason to fail.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        app()
+    except QAError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"qa: error: {_printable(message)}", err=True)
+    sys.exit(1)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind and listen; connections wait in the backlog until somebody accepts them.
+
+    Raises:
+        SettingsError: the port is in use or not allowed, or the address is not this machine's.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, protocol)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(2048)
+        except OSError:
+            listening.close()
+            raise
+    except (OSError, UnicodeError) as error:
+        raise SettingsError(_reason(host, port, error)) from error
+    return listening
+
+
+def _reason(host: str, port: int, error: OSError | UnicodeError) -> str:
+    if isinstance(error, UnicodeError):
+        return f"{host!r} is no host name; check --host or QA_HOST"
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} on {host} is in use; stop what uses it, or choose another with --port or QA_PORT"
+    if error.errno == errno.EACCES:
+        return f"port {port} needs rights that this user does not have; choose one above 1023 with --port or QA_PORT"
+    return f"cannot listen on {host}, port {port} ({error.strerror}); check --host or QA_HOST"

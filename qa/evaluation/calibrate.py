@@ -1,0 +1,205 @@
+"""The wiring of a calibration: judged questions to guesses, a regression and promises, written beside the index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qa.answers.calibration import (
+    CALIBRATION_FILE,
+    LEVELS,
+    SIGNALS,
+    Calibration,
+    Feature,
+    FittedOn,
+    Measured,
+    Model,
+    Signals,
+    encoder_key,
+    load_calibrations,
+)
+from qa.errors import CalibrationError, QueryError
+from qa.evaluation.evaluate import Judged, judge
+from qa.evaluation.measures import is_right
+from qa.evaluation.outcomes import Options
+from qa.index.snapshots import Snapshots
+from qa.models.loading import EncoderFactory, make_encoder
+from qa.questions.questions import QuestionSet
+from qa.service.service import Service
+from qa.settings import Settings
+from qa.statistics.risk import auroc, brier, calibration_error, learn_threshold
+from qa.types import Mode, Query, Span
+
+MODES: tuple[Mode, ...] = ("hybrid", "dense", "lexical")
+# Right and wrong answers that a regression takes at least, and for each of its features.
+_LEAST = 10
+_LEAST_EACH = 5
+# Of the range of a signal that was fitted to, how far on either side it counts: a collection of one document lies a
+# little outside, and one of near-copies far (decision 0010).
+_FURTHER = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """The signals of one guess, and whether it was right. ``held_out`` ones are fitted to by nothing."""
+
+    signals: Signals
+    right: bool
+    held_out: bool
+
+
+def examples(
+    service: Service, judged: Judged, mode: Mode, held_out: Callable[[str], bool], asked: Callable[[], None]
+) -> list[Example]:
+    """Guesses of the questions that anybody can judge, asked one after the other."""
+    found = []
+    for question in judged.questions:
+        (guess,) = service.guess_many([Query(question.text, mode=mode)])
+        asked()
+        if isinstance(guess, QueryError) or guess.signals is None:
+            continue
+        answer = guess.reply.answer
+        cited = answer.citation if answer else None
+        if answer is None or cited is None:
+            continue
+        right = is_right(question, answer.text, cited.document, Span(cited.start, cited.end))
+        if right is not None:
+            found.append(Example(guess.signals, right, held_out(question.id)))
+    return found
+
+
+def alternating(ids: Sequence[str]) -> Callable[[str], bool]:
+    """Every second question of a file is held out."""
+    out = frozenset(ids[1::2])
+    return out.__contains__
+
+
+def fit(regime: str, found: Sequence[Example], base: Model | None = None) -> Model:
+    """A model of one regime, measured and promised on what was held out.
+
+    With few questions to fit to, only slope and intercept of ``base`` are fitted (Platt 1999).
+
+    Raises:
+        CalibrationError: there are too few questions, or all are right, or wrong.
+    """
+    fitted = [each for each in found if not each.held_out]
+    held = [each for each in found if each.held_out]
+    rights = sum(each.right for each in fitted)
+    fewer = min(rights, len(fitted) - rights)
+    if fewer < _LEAST or not held:
+        raise CalibrationError(
+            f"too few questions to calibrate {regime} from: of {len(fitted):,} to fit to, {rights:,} are answered "
+            f"right and {len(fitted) - rights:,} wrong, and it takes {_LEAST} of each; add questions, with and without "
+            "answer"
+        )
+    model = _regression(regime, fitted) if base is None or fewer >= _LEAST_EACH * len(SIGNALS) else _platt(base, fitted)
+    of_fitted, of_held = ([model.confidence(e.signals) for e in part] for part in (fitted, held))
+    right_fitted, right_held = ([e.right for e in part] for part in (fitted, held))
+    promises = [learn_threshold(level, (of_fitted, right_fitted), (of_held, right_held)) for level in LEVELS]
+    return replace(
+        model,
+        promises=tuple(promise for promise in promises if promise is not None),
+        measured=_measured(of_held, right_held),
+    )
+
+
+def _regression(regime: str, fitted: Sequence[Example]) -> Model:
+    values = np.array([each.signals.values for each in fitted])
+    least, most = values.min(axis=0), values.max(axis=0)
+    further = _FURTHER * (most - least)
+    means, scales = values.mean(axis=0), values.std(axis=0)
+    # What never varies tells nothing, such as a cosine where no embeddings were compared.
+    columns = [column for column, scale in enumerate(scales) if scale > 1e-9]
+    scaled = (values[:, columns] - means[columns]) / scales[columns]
+    weights, intercept = _logistic(scaled, [each.right for each in fitted])
+    features = tuple(
+        Feature(
+            SIGNALS[column],
+            low=float(least[column] - further[column]),
+            high=float(most[column] + further[column]),
+            mean=float(means[column]),
+            scale=float(scales[column]),
+            weight=weight,
+        )
+        for column, weight in zip(columns, weights, strict=True)
+    )
+    return Model(regime, len(fitted), intercept, features, (), _NOT_MEASURED)
+
+
+def _platt(base: Model, fitted: Sequence[Example]) -> Model:
+    confidence = np.clip([base.confidence(each.signals) for each in fitted], 1e-9, 1 - 1e-9)
+    logits = np.log(confidence / (1 - confidence))
+    (slope,), intercept = _logistic(logits[:, None], [each.right for each in fitted])
+    features = tuple(replace(feature, weight=slope * feature.weight) for feature in base.features)
+    return Model(base.regime, len(fitted), slope * base.intercept + intercept, features, (), _NOT_MEASURED)
+
+
+def _logistic(values: Any, right: Sequence[bool]) -> tuple[list[float], float]:
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=1.0, max_iter=1000).fit(values, np.array(right))
+    return [float(weight) for weight in model.coef_[0]], float(model.intercept_[0])
+
+
+_NOT_MEASURED = Measured(0, 0.0, None, 0.0, 0.0)
+
+
+def _measured(confidence: Sequence[float], right: Sequence[bool]) -> Measured:
+    is_mixed = 0 < sum(right) < len(right)
+    return Measured(
+        n=len(right),
+        accuracy=float(np.mean(right)),
+        auroc=float(auroc(confidence, right)) if is_mixed else None,
+        calibration_error=float(calibration_error(confidence, right)),
+        brier=float(np.mean(brier(confidence, right))),
+    )
+
+
+def calibrate(
+    parts: Mapping[str, Sequence[Example]],
+    fitted_on: Sequence[FittedOn],
+    encoder: Mapping[str, Any],
+    base: Callable[[str], Model | None] = lambda regime: None,
+) -> Calibration:
+    """A calibration of the regimes in ``parts`` that have questions enough.
+
+    Raises:
+        CalibrationError: none has.
+    """
+    models, errors = [], []
+    for regime, found in parts.items():
+        try:
+            models.append(fit(regime, found, base(regime)))
+        except CalibrationError as error:
+            errors.append(error)
+    if not models:
+        raise errors[0]
+    return Calibration(encoder_key(encoder), tuple(fitted_on), tuple(models))
+
+
+def calibrate_index(
+    settings: Settings, questions: QuestionSet, make: EncoderFactory = make_encoder
+) -> tuple[Path, Calibration]:
+    """Calibrate an index by a question file, and write the result beside it, atomically.
+
+    Raises:
+        CalibrationError: there are too few questions.
+        QuestionFileError, IndexNotFound: as an evaluation does.
+    """
+    judged = judge(settings, questions, Options())
+    service = Service(settings, make, snapshot=judged.inputs.snapshot, is_calibrated=False)
+    service.reload()
+    held_out = alternating([question.id for question in judged.questions])
+    reads = "+reader" if settings.reader else ""
+    parts = {f"{mode}{reads}": examples(service, judged, mode, held_out, lambda: None) for mode in MODES}
+    encoder = service.encoder().fingerprint
+    shipped = load_calibrations(None, encoder)
+    on = FittedOn(questions.name, questions.sha256, len(judged.questions))
+    calibration = calibrate(parts, [on], encoder, shipped.model)
+    path = Snapshots(settings.indexes, settings.name).folder / CALIBRATION_FILE
+    calibration.write(path)
+    return path, calibration

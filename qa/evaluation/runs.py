@@ -1,0 +1,353 @@
+"""What a run is made of, as values of JSON and back.
+
+An evaluation on disk, whole or half done.
+
+``run.json`` is all of it. ``progress.jsonl`` grows by a line for each question and is gone when that stands, which is
+written last.
+
+A run for other tools: TREC files for trec_eval and its kin, and a table of questions for a spreadsheet.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import quote
+
+from qa.errors import RunError, StorageError
+from qa.evaluation.measures import LEVELS, Level, Qrels, first_ranks, qrels_of, quote_topics, run_of
+from qa.evaluation.outcomes import Evaluation, Found, Given, Inputs, Options, Outcome, Text
+from qa.evaluation.summary import Summary
+from qa.questions.questions import Evidence, JudgedQuestion
+from qa.types import Scores, Span
+
+Step = tuple[Outcome, Mapping[str, Text]]
+
+
+def inputs_values(inputs: Inputs) -> dict[str, Any]:
+    return asdict(inputs)
+
+
+def outcome_values(outcome: Outcome) -> dict[str, Any]:
+    values = asdict(outcome)
+    for found in values["found"]:
+        found["scores"] = {leg: score for leg, score in found["scores"].items() if score is not None}
+    return values
+
+
+def inputs_of(values: dict[str, Any]) -> Inputs:
+    return Inputs(**{**values, "options": options_of(values["options"])})
+
+
+def options_of(values: Mapping[str, Any]) -> Options:
+    """Options as they were written."""
+    return Options(**values)
+
+
+def step_of(values: dict[str, Any]) -> Step:
+    return outcome_of(values["outcome"]), {id: Text(**text) for id, text in values["texts"].items()}
+
+
+def outcome_of(values: dict[str, Any]) -> Outcome:
+    answer = values["answer"]
+    return Outcome(
+        question=judged_question(values["question"]),
+        found=tuple(Found(**{**found, "scores": Scores(**found["scores"])}) for found in values["found"]),
+        answer=None if answer is None else Given(**{**answer, "span": answer["span"] and Span(**answer["span"])}),
+        timings_ms=values["timings_ms"],
+        error=values["error"],
+    )
+
+
+def judged_question(values: dict[str, Any]) -> JudgedQuestion:
+    """A question as it was written."""
+    evidence: Sequence[dict[str, Any]] = values["evidence"]
+    return JudgedQuestion(
+        **{
+            **values,
+            "evidence": tuple(Evidence(**{**one, "passages": tuple(one["passages"])}) for one in evidence),
+            "answers": tuple(values["answers"]),
+            "tags": tuple(values["tags"]),
+        }
+    )
+
+
+FORMAT = 1
+RUN_FILE = "run.json"
+SUMMARY_FILE = "summary.json"
+REPORT_FILE = "report.html"
+_PROGRESS = "progress.jsonl"
+_OTHER = "a run of other questions, another snapshot or other options"
+_OF_ANOTHER = "take another folder, or give --force to replace it"
+
+
+class RunFolder:
+    """The folder of one evaluation, new, half done or finished.
+
+    Args:
+        force: give up what is in the folder, if that is a run of other inputs or a finished one.
+
+    Raises:
+        RunError: the folder holds another run; nothing was changed.
+        StorageError: it cannot be written.
+    """
+
+    def __init__(self, folder: Path, inputs: Inputs, *, force: bool = False) -> None:
+        self.folder = folder
+        self._inputs = inputs
+        self._appending: IO[str] | None = None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"cannot make the folder {folder}: {error.strerror}") from error
+        if force:
+            (folder / RUN_FILE).unlink(missing_ok=True)
+            (folder / _PROGRESS).unlink(missing_ok=True)
+        elif (folder / RUN_FILE).exists() and _header(folder / RUN_FILE) != inputs_values(inputs):
+            raise RunError(f"{folder} holds {_OTHER}; {_OF_ANOTHER}")
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the folder holds the whole run of these inputs."""
+        return (self.folder / RUN_FILE).exists()
+
+    def done(self) -> list[Step]:
+        """What was asked before this process, in the order asked. A line that was cut off is asked again.
+
+        Raises:
+            RunError: it was asked with other inputs.
+        """
+        path = self.folder / _PROGRESS
+        try:
+            lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+        except FileNotFoundError:
+            return []
+        steps: list[Step] = []
+        whole: list[str] = []
+        for line in lines:
+            try:
+                value = json.loads(line)
+                if whole:
+                    steps.append(step_of(value))
+                elif value != inputs_values(self._inputs):
+                    raise RunError(f"{self.folder} holds half {_OTHER}; {_OF_ANOTHER}")
+            except (ValueError, KeyError, TypeError):
+                break
+            whole.append(line)
+        write_atomically(path, "".join(f"{line}\n" for line in whole))
+        return steps
+
+    def append(self, step: Step) -> None:
+        """Keep one outcome, in case this process does not live to write the run."""
+        if self._appending is None:
+            path = self.folder / _PROGRESS
+            is_new = not path.exists() or path.stat().st_size == 0
+            self._appending = path.open("a", encoding="utf-8")
+            if is_new:
+                self._appending.write(f"{_dumps(inputs_values(self._inputs))}\n")
+        outcome, texts = step
+        texts_of = {id: asdict(text) for id, text in texts.items()}
+        self._appending.write(f"{_dumps({'outcome': outcome_values(outcome), 'texts': texts_of})}\n")
+        self._appending.flush()
+
+    def close(self) -> None:
+        if self._appending is not None:
+            self._appending.close()
+            self._appending = None
+
+    def finish(self, evaluation: Evaluation, files: Mapping[str, str]) -> None:
+        """Write ``files`` by name, and ``run.json`` last."""
+        self.close()
+        for name, content in files.items():
+            write_atomically(self.folder / name, content)
+        write_atomically(self.folder / RUN_FILE, dump_run(evaluation))
+        (self.folder / _PROGRESS).unlink(missing_ok=True)
+
+
+def dump_summary(summary: Summary) -> str:
+    """``summary.json``: the numbers, for whoever wants no more. NaN, which JSON has not, is null."""
+    values = asdict(summary)
+    del values["values"]
+    return json.dumps(_finite(values), ensure_ascii=False, indent=1)
+
+
+def dump_run(evaluation: Evaluation) -> str:
+    """``run.json``: all that a report, a comparison or a gate needs."""
+    return _dumps(
+        {
+            "format": FORMAT,
+            "inputs": inputs_values(evaluation.inputs),
+            "created": evaluation.created,
+            "seconds": evaluation.seconds,
+            "left_out": list(evaluation.left_out),
+            "outcomes": [outcome_values(outcome) for outcome in evaluation.outcomes],
+            "texts": {id: asdict(text) for id, text in evaluation.texts.items()},
+        }
+    )
+
+
+def load_run(folder: Path) -> Evaluation:
+    """The run of a folder, or of a ``run.json`` itself.
+
+    Raises:
+        RunError: there is none, or it is damaged or of another version.
+    """
+    path = folder if folder.is_file() else folder / RUN_FILE
+    values = _read_run(path)
+    try:
+        return Evaluation(
+            inputs=inputs_of(values["inputs"]),
+            outcomes=tuple(map(outcome_of, values["outcomes"])),
+            texts={id: Text(**text) for id, text in values["texts"].items()},
+            left_out=tuple(values["left_out"]),
+            created=values["created"],
+            seconds=values["seconds"],
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{path} is damaged ({error}); evaluate again") from error
+
+
+def write_atomically(path: Path, content: str) -> None:
+    """Replace a file by ``content``, whole or not at all.
+
+    Raises:
+        StorageError: the disk is full, or cannot be written.
+    """
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace", newline="") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror}; check permissions and free space") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A file that holds a JSON object. Raises RunError."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"there is no run in {path.parent}; make one with: qa evaluate FILE -o {path.parent}") from None
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise RunError(f"{path} is damaged ({error}); evaluate again") from error
+    if not isinstance(values, dict):
+        raise RunError(f"{path} is damaged: it holds no JSON object; evaluate again")
+    return values
+
+
+def _read_run(path: Path) -> dict[str, Any]:
+    values = read_json(path)
+    if values.get("format") != FORMAT:
+        raise RunError(f"{path} was written by another version; evaluate again")
+    return values
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _finite(one) for name, one in value.items()}
+    return [_finite(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _header(path: Path) -> object:
+    return _read_run(path).get("inputs")
+
+
+def _dumps(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+# A spreadsheet takes a cell that begins so for a formula, whoever wrote the document that it comes from.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_SUFFIX: Mapping[Level, str] = {"passages": "", "documents": "-documents"}
+
+
+def tables(evaluation: Evaluation, values: Sequence[Mapping[str, float]]) -> dict[str, str]:
+    """Contents by file name.
+
+    ``run.trec`` ranks passages and ``run-documents.trec`` documents, each with its qrels; ``qrels-quotes.trec`` has a
+    topic for each quote. Scores are places counted from the end, for trec_eval orders by them alone.
+    """
+    files = {"questions.csv": _questions(evaluation, values)}
+    for level in LEVELS:
+        run = run_of(evaluation.outcomes, level)
+        files[f"run{_SUFFIX[level]}.trec"] = "".join(
+            f"{_token(question)} Q0 {_token(id)} {rank} {score:.0f} qa\n"
+            for question, ranked in run.items()
+            for rank, (id, score) in enumerate(ranked.items(), start=1)
+        )
+        files[f"qrels{_SUFFIX[level]}.trec"] = _qrels(qrels_of(evaluation.outcomes, level))
+    files["qrels-quotes.trec"] = _qrels(quote_topics(evaluation.outcomes)[0])
+    return files
+
+
+def _qrels(qrels: Qrels) -> str:
+    return "".join(
+        f"{_token(question)} 0 {_token(id)} {grade}\n"
+        for question, grades in qrels.items()
+        for id, grade in sorted(grades.items())
+    )
+
+
+def _token(id: str) -> str:
+    """White space separates the columns: it is written as in an address, and so is the sign that marks it."""
+    return "".join(quote(c, errors="replace") if c.isspace() or c == "%" else c for c in id)
+
+
+def _questions(evaluation: Evaluation, values: Sequence[Mapping[str, float]]) -> str:
+    names = list(dict.fromkeys(name for each in values for name in each))
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(
+        [
+            "id",
+            "question",
+            "tags",
+            "answerable",
+            "failures",
+            "first_rank",
+            "answered",
+            "confidence",
+            "answer",
+            "ms",
+            *names,
+        ]
+    )
+    for outcome, each in zip(evaluation.outcomes, values, strict=True):
+        writer.writerow([*_cells(outcome), *(f"{each[name]:.6g}" if name in each else "" for name in names)])
+    return out.getvalue()
+
+
+def _cells(outcome: Outcome) -> Iterator[str]:
+    question, answer = outcome.question, outcome.answer
+    ranks = [rank for rank in first_ranks(outcome) if rank is not None]
+    yield from map(_safe, (question.id, question.text, " ".join(question.tags)))
+    yield "" if question.answerable is None else str(question.answerable).lower()
+    yield "; ".join(outcome.failures)
+    yield str(min(ranks)) if ranks else ""
+    yield "" if answer is None else str(answer.answerable).lower()
+    yield "" if answer is None or answer.confidence is None else f"{answer.confidence:.4f}"
+    yield "" if answer is None else _safe(answer.text or "")
+    yield f"{outcome.timings_ms['total']:.2f}" if "total" in outcome.timings_ms else ""
+
+
+def _safe(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -1,0 +1,115 @@
+"""The wiring of models: encoder, re-ranker and answer reader as the settings name them. Imports no indexing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from qa.models.compiled import MODELS_FOLDER
+from qa.models.files import locate, locate_answer_reader, locate_reranker
+from qa.protocols import AnswerReader, Encoder, Reranker
+from qa.settings import Settings
+
+if TYPE_CHECKING:
+    from qa.models.choice import Runtime
+
+
+_Loadable = TypeVar("_Loadable", Reranker, AnswerReader)
+
+
+class EncoderFactory(Protocol):
+    def __call__(self, settings: Settings, *, threads: int) -> Encoder: ...
+
+
+def make_encoder(settings: Settings, *, threads: int, stage: Callable[[str], None] = lambda message: None) -> Encoder:
+    """The encoder that the settings name, not loaded yet; its model is compiled first where that was not done before.
+
+    Raises:
+        ModelNotFound, ModelCorrupt: there is no such model.
+        StorageError: there is no space to compile it.
+    """
+    from qa.models.choice import choose_encoder
+
+    return choose_encoder(locate(settings.model), _runtime(settings, threads), stage)
+
+
+def make_reranker(
+    settings: Settings, *, threads: int, stage: Callable[[str], None] = lambda message: None
+) -> Reranker | None:
+    """The cross-encoder that the settings name, not loaded yet; ``None`` where they name none.
+
+    Raises:
+        ModelNotFound: there is no such model.
+        StorageError: there is no space to compile it.
+    """
+    if not settings.reranker:
+        return None
+    from qa.models.reranker import choose_reranker
+
+    return choose_reranker(locate_reranker(settings.reranker), _runtime(settings, threads), stage)
+
+
+def make_answer_reader(settings: Settings, *, threads: int) -> AnswerReader | None:
+    """The question-answering model that the settings name, not loaded yet; ``None`` where they name none.
+
+    Raises:
+        ModelNotFound: there is no such model.
+    """
+    if not settings.reader:
+        return None
+    from qa.models.answer_reader import TransformersAnswerReader
+
+    return TransformersAnswerReader(locate_answer_reader(settings.reader), threads=settings.threads or threads)
+
+
+class Models:
+    """The models of one process, each made once, at the first call. Thread-safe."""
+
+    def __init__(self, settings: Settings, make: EncoderFactory = make_encoder) -> None:
+        self._settings = settings
+        self._make_encoder = make
+        self._making = threading.Lock()
+        self._encoder: Encoder | None = None
+        # Once they were made, which may have been to nothing.
+        self._reranker: tuple[()] | tuple[Reranker | None] = ()
+        self._answer_reader: tuple[()] | tuple[AnswerReader | None] = ()
+
+    def encoder(self) -> Encoder:
+        """Not loaded: its weights are when they are needed.
+
+        Raises:
+            EncoderError: the model is not there.
+        """
+        with self._making:
+            if self._encoder is None:
+                self._encoder = self._make_encoder(self._settings, threads=1)
+            return self._encoder
+
+    def reranker(self) -> Reranker | None:
+        """Loaded; ``None`` where the settings name none. Raises EncoderError."""
+        with self._making:
+            if not self._reranker:
+                self._reranker = (_loaded(make_reranker(self._settings, threads=1)),)
+            return self._reranker[0]
+
+    def answer_reader(self) -> AnswerReader | None:
+        """Loaded; ``None`` where the settings name none. Raises EncoderError."""
+        with self._making:
+            if not self._answer_reader:
+                self._answer_reader = (_loaded(make_answer_reader(self._settings, threads=1)),)
+            return self._answer_reader[0]
+
+
+def _loaded(model: _Loadable | None) -> _Loadable | None:
+    if model is not None:
+        model.load()
+    return model
+
+
+def _runtime(settings: Settings, threads: int) -> Runtime:
+    from qa.models.choice import Runtime
+
+    return Runtime(
+        settings.indexes / MODELS_FOLDER, settings.precision, settings.threads or threads, settings.batch_size
+    )

@@ -1,0 +1,212 @@
+"""Counting and reading tokens with the ``tokenizers`` library alone: no weights, no torch.
+
+Texts of like length together, in few shapes: a runtime keeps memory for every shape that it has met.
+
+A compiled model, run by OpenVINO: token ids in, rows of numbers out.
+"""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from qa.types import Vectors
+
+    Text = str | tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A text's, or a pair's, token ids and which of the two each belongs to."""
+
+    ids: Sequence[int]
+    types: Sequence[int]
+
+
+class Tokens:
+    """A model's tokenizer. Thread-safe: neither of its two copies ever changes.
+
+    Args:
+        definition: the content of a ``tokenizer.json``. Published ones carry a truncation and a padding of their own;
+            both are turned off.
+        window: tokens that :meth:`read` cuts at, special ones included.
+    """
+
+    def __init__(self, definition: str, window: int) -> None:
+        from tokenizers import Tokenizer
+
+        self._definition = definition
+        self._window = window
+        self._counter = Tokenizer.from_str(definition)
+        self._counter.no_truncation()
+        self._counter.no_padding()
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, special ones included, uncut."""
+        return [len(encoding.ids) for encoding in self._counter.encode_batch_fast(list(texts))]
+
+    def read(self, texts: Sequence[Text]) -> list[Encoded]:
+        """Texts, or pairs of texts, cut at the window: of a pair, the longer of the two is cut."""
+        encodings = self._counter.encode_batch_fast(list(texts))
+        if any(len(encoding.ids) > self._window for encoding in encodings):
+            encodings = self._cutting.encode_batch_fast(list(texts))
+        return [Encoded(encoding.ids, encoding.type_ids) for encoding in encodings]
+
+    @cached_property
+    def _cutting(self) -> Any:
+        # Late: passages and questions fit, and to parse a vocabulary takes a tenth of a second.
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_str(self._definition)
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(self._window)
+        return tokenizer
+
+
+def padded(rows: Sequence[Encoded], length: int, pad: int) -> Mapping[str, NDArray[np.int64]]:
+    """Arrays ``(rows, length)`` by the names that transformers gives them, padded on the right."""
+    ids = np.full((len(rows), length), pad, dtype=np.int64)
+    mask = np.zeros((len(rows), length), dtype=np.int64)
+    types = np.zeros((len(rows), length), dtype=np.int64)
+    for at, row in enumerate(rows):
+        count = len(row.ids)
+        ids[at, :count] = row.ids
+        mask[at, :count] = 1
+        types[at, :count] = row.types
+    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+
+
+# Lengths are rounded up to a multiple of this many tokens.
+STEP = 16
+# Tokens in one batch, padding included: more is no faster on two cores and takes memory (docs/decisions/0005).
+TOKENS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Texts by their place in the input, and the ``length`` in tokens that each of them is padded to."""
+
+    rows: tuple[int, ...]
+    length: int
+
+
+def batches(lengths: Sequence[int], window: int, tokens: int = TOKENS) -> list[Batch]:
+    """Every text in exactly one batch, the longest first.
+
+    Args:
+        lengths: tokens of each text, at most ``window``.
+        tokens: the most in one batch, unless one text alone has more.
+
+    Returns:
+        batches whose length is a multiple of :data:`STEP` or the window. How many rows one has is decided by its
+        length, unless fewer are left that are at least about half as long, and then it is a power of two: the shapes
+        are few, whatever the texts.
+    """
+    order = sorted(range(len(lengths)), key=lambda at: (-lengths[at], at))
+    made = []
+    start = 0
+    while start < len(order):
+        length = min(-(-max(lengths[order[start]], 1) // STEP) * STEP, max(window, 1))
+        count = max(tokens // length, 1)
+        alike = 0
+        while alike < count and start + alike < len(order) and 2 * lengths[order[start + alike]] >= length - STEP:
+            alike += 1
+        if alike < count:
+            count = 1 << (alike.bit_length() - 1)
+        made.append(Batch(tuple(order[start : start + count]), length))
+        start += count
+    return made
+
+
+Precision = Literal["fp32", "bf16", "int8", "int8-static"]
+
+# What matrices are multiplied in where their weights are not integers. Named outright: the runtime's own choice depends
+# on the machine.
+_HINTS: dict[str, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32", "int8-static": "f32"}
+
+
+_importing = threading.Lock()
+
+
+def import_openvino() -> Any:
+    """OpenVINO, ready for several threads, without the package that reports its use to its makers over the network."""
+    # Importing it would start the sending; None makes the import fail, and OpenVINO has a stub for that.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    with _importing:
+        import openvino
+
+        # Its first look at an array sets something up that two threads at once wait for each other in, for ever: one
+        # holds the lock of it and waits for the interpreter's, the other the reverse (seen in 2026.4).
+        openvino.Tensor(np.zeros(1, dtype=np.float32)).data  # noqa: B018
+    return openvino
+
+
+class Inference:
+    """Thread-safe; a call waits for at most one batch of another one.
+
+    Args:
+        model: ``model.xml``, its weights beside it.
+        threads: each runs a batch of its own, so that none waits for another within one.
+        pad: the id that fills a batch's shorter rows.
+    """
+
+    def __init__(self, model: Path, *, precision: Precision, threads: int, window: int, pad: int) -> None:
+        openvino = import_openvino()
+        options = {
+            "NUM_STREAMS": threads,
+            "INFERENCE_NUM_THREADS": threads,
+            "INFERENCE_PRECISION_HINT": _HINTS[precision],
+        }
+        compiled = openvino.Core().compile_model(str(model), "CPU", options)
+        self._inputs = [port.any_name for port in compiled.inputs]
+        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for _ in range(threads):
+            self._requests.put(compiled.create_infer_request())
+        self._threads = threads
+        self._window = window
+        self._pad = pad
+
+    def run(self, encoded: Sequence[Encoded], width: int) -> Vectors:
+        """``(n,)`` tokenised texts to ``(n, width)`` float32, in their order."""
+        rows = np.empty((len(encoded), width), dtype=np.float32)
+
+        def fill(batch: Batch) -> None:
+            rows[list(batch.rows)] = self._infer([encoded[at] for at in batch.rows], batch.length)
+
+        todo = batches([len(text.ids) for text in encoded], self._window)
+        if self._threads == 1 or len(todo) == 1:
+            for batch in todo:
+                fill(batch)
+        else:
+            with ThreadPoolExecutor(self._threads) as pool:
+                list(pool.map(fill, todo))
+        return rows
+
+    def _infer(self, rows: Sequence[Encoded], length: int) -> Vectors:
+        arrays = padded(rows, length, self._pad)
+        with self._request() as request:
+            request.infer({name: arrays[name] for name in self._inputs})
+            # A copy: the tensor belongs to the request.
+            result: Vectors = np.array(request.get_output_tensor(0).data, dtype=np.float32)
+        return result
+
+    @contextmanager
+    def _request(self) -> Iterator[Any]:
+        request = self._requests.get()
+        try:
+            yield request
+        finally:
+            self._requests.put(request)

@@ -1,0 +1,311 @@
+"""Question files of every format to questions: which format a path is in, and JSONL, CSV and TSV read.
+
+The formats of other people's collections: BEIR folders, TREC topics with qrels, SQuAD.
+
+References: Thakur et al. 2021 (BEIR); trec_eval's qrels (topic, iteration, document, grade); Rajpurkar et al. 2016 and
+2018 (SQuAD 1.1 and 2.0).
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import html
+import io
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from qa.errors import Fault, QuestionFileError
+from qa.questions.questions import FIELDS, QuestionSet, Quote, Record, collect, require_sound
+
+Format = Literal["jsonl", "csv", "tsv", "squad", "beir", "trec"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+_SUFFIXES: Mapping[str, Format] = {
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".json": "squad",
+    ".trec": "trec", ".topics": "trec", ".xml": "trec", ".txt": "trec",
+}  # fmt: skip
+# The two that stand for a list of one in a table, where most evidence is one quote of one document.
+_SINGLE = ("document", "quote")
+_MAX_CELL = 10_000_000
+
+
+def load_questions(
+    path: Path, format: Format | None = None, *, qrels: Path | None = None, keep_going: bool = False
+) -> QuestionSet:
+    """Read a question file, or a folder that is a BEIR or TREC collection.
+
+    Args:
+        format: by default told by the suffix, or by what lies in the folder.
+        qrels: judgments of TREC topics, where they do not lie in the same folder.
+        keep_going: leave out what is wrong instead of raising.
+
+    Raises:
+        QuestionFileError: naming file, line and field.
+    """
+    format = format or _format_of(path)
+    if format in ("beir", "trec"):
+        files = beir_files(path) if format == "beir" else trec_files(path, qrels)
+        contents = {file.name: _bytes(file) for file in files}
+        records = READERS[format]({name: _text(name, data) for name, data in contents.items()})
+        return _collected(path.name, b"".join(contents.values()), records, keep_going=keep_going)
+    return parse_questions(path.name, _bytes(path), format, keep_going=keep_going)
+
+
+def parse_questions(name: str, data: bytes, format: Format | None = None, *, keep_going: bool = False) -> QuestionSet:
+    """The same of a single file's bytes, such as an upload; ``name`` is what errors call it. BEIR is no single file."""
+    format = format or _format_of(Path(name))
+    if format == "beir":
+        raise QuestionFileError([Fault(name, None, "", "a BEIR collection is a folder with queries.jsonl and qrels/")])
+    text = _text(name, data)
+    if format in READERS:
+        records = READERS[format]({name: text})
+    else:
+        records = _jsonl(name, text) if format == "jsonl" else _table(name, text, "\t" if format == "tsv" else ",")
+    return _collected(name, data, records, keep_going=keep_going)
+
+
+def _collected(name: str, data: bytes, records: Iterator[Record | Fault], *, keep_going: bool) -> QuestionSet:
+    questions, faults = collect(name, records)
+    require_sound(questions, faults, keep_going=keep_going)
+    if not questions:
+        raise QuestionFileError([Fault(name, None, "", "there is no question in it")])
+    return QuestionSet(name, hashlib.sha256(data).hexdigest(), questions, faults)
+
+
+def _format_of(path: Path) -> Format:
+    if path.is_dir():
+        if (path / "queries.jsonl").is_file():
+            return "beir"
+        if any(path.glob("*topics*")):
+            return "trec"
+        message = "the folder is no collection: BEIR has queries.jsonl and qrels/, TREC has topics and qrels files"
+        raise QuestionFileError([Fault(str(path), None, "", message)])
+    format = _SUFFIXES.get(path.suffix.lower())
+    if format is None:
+        message = f"its name does not say its format; give --format, one of {', '.join(FORMATS)}"
+        raise QuestionFileError([Fault(path.name, None, "", message)])
+    return format
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise QuestionFileError([Fault(str(path), None, "", f"cannot be read: {error.strerror}")]) from error
+
+
+def _text(name: str, data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise QuestionFileError([Fault(name, line, "", f"is not UTF-8, at byte {error.start}")]) from error
+
+
+def _jsonl(name: str, text: str) -> Iterator[Record | Fault]:
+    # Not splitlines(): a text in JSON may hold U+2028 as it is, and that ends no line.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            values = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            reason = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
+            yield Fault(name, number, "", f"is not JSON: {reason}")
+            continue
+        if isinstance(values, dict):
+            yield Record(number, values)
+        else:
+            yield Fault(name, number, "", 'must be a JSON object, such as {"question": "…"}')
+
+
+def _table(name: str, text: str, delimiter: str) -> Iterator[Record | Fault]:
+    csv.field_size_limit(_MAX_CELL)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        columns = [column.strip().lower() for column in next(reader, [])]
+        if "question" not in columns:
+            yield Fault(name, 1, "question", f"the first line must name the columns, from {', '.join(FIELDS)}")
+            return
+        line = reader.line_num + 1
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                yield _row(name, line, columns, row)
+            line = reader.line_num + 1
+    except csv.Error as error:
+        yield Fault(name, reader.line_num, "", f"is no row of a table: {error}")
+
+
+def _row(name: str, line: int, columns: list[str], row: list[str]) -> Record | Fault:
+    if len(row) > len(columns):
+        return Fault(name, line, "", f"has {len(row)} cells, and the first line names {len(columns)} columns")
+    values: dict[str, Any] = {column: cell for column, cell in zip(columns, row, strict=False) if cell.strip()}
+    for column, read in _CELLS.items():
+        if column in values:
+            try:
+                values[column] = read(values[column])
+            except ValueError as error:
+                return Fault(name, line, column, f"is not JSON: {error}")
+    single = {key: values.pop(key) for key in _SINGLE if key in values}
+    if single:
+        if "evidence" in values:
+            return Fault(name, line, "evidence", "give either evidence or document and quote")
+        if "quote" in single:
+            values["evidence"] = [single]
+        else:
+            values["documents"] = [*values.get("documents", []), single["document"]]
+    return Record(line, values)
+
+
+def _list_cell(cell: str) -> object:
+    """A JSON list or object as it is; else texts with ``|`` between them."""
+    if cell.lstrip()[:1] in ("[", "{"):
+        return json.loads(cell)
+    return [part for part in cell.split("|") if part.strip()]
+
+
+_CELLS: Mapping[str, Callable[[str], object]] = {
+    "evidence": json.loads,
+    "answers": _list_cell,
+    "documents": _list_cell,
+    "tags": _list_cell,
+}
+
+
+Texts = Mapping[str, str]
+_TOP = re.compile(r"<(top(?:ic)?)\b(?P<attributes>[^>]*)>(?P<body>.*?)</\1\s*>", re.DOTALL | re.IGNORECASE)
+_NUMBER = re.compile(r"<num(?:ber)?>\s*(?:number:)?\s*(?P<id>[^\s<]+)", re.IGNORECASE)
+_ATTRIBUTE = re.compile(r"""\b(?:number|id)\s*=\s*["']?(?P<id>[^\s"'>]+)""", re.IGNORECASE)
+_TITLE = re.compile(r"<(?:title|query|question)>\s*(?:(?:topic|title):)?(?P<text>[^<]*)", re.IGNORECASE)
+
+
+def beir_files(folder: Path) -> list[Path]:
+    """``queries.jsonl`` and its judgments: ``qrels/test.tsv``, or all of ``qrels/``, or ``qrels.tsv``."""
+    test = folder / "qrels" / "test.tsv"
+    qrels = [test] if test.is_file() else sorted(folder.glob("qrels/*.tsv")) or sorted(folder.glob("qrels.tsv"))
+    if not qrels:
+        message = "there are no judgments: a BEIR folder has qrels/test.tsv"
+        raise QuestionFileError([Fault(str(folder), None, "", message)])
+    return [folder / "queries.jsonl", *qrels]
+
+
+def trec_files(path: Path, qrels: Path | None) -> list[Path]:
+    """Topics, then judgments; in a folder they are told by their names."""
+    topics = sorted(path.glob("*topics*"))[:1] if path.is_dir() else [path]
+    judged = [qrels] if qrels else sorted((path if path.is_dir() else path.parent).glob("*qrels*"))
+    if len(judged) > 1:
+        message = f"there are several files of judgments ({', '.join(p.name for p in judged)}); choose one with --qrels"
+        raise QuestionFileError([Fault(str(path), None, "", message)])
+    return [*topics, *judged]
+
+
+def _beir(texts: Texts) -> Iterator[Record | Fault]:
+    (name, queries), *judged = texts.items()
+    grades, faults = _qrels(judged)
+    yield from faults
+    for number, line in enumerate(queries.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            query = json.loads(line)
+            id, question = str(query["_id"]), query["text"]
+        except (ValueError, TypeError, KeyError) as error:
+            yield Fault(name, number, "", f"is no query with _id and text: {error}")
+            continue
+        # A collection's queries are those of all its splits; the judgments say which are of this one.
+        if id in grades or query.get("answerable") is False:
+            more = {key: query[key] for key in ("answers", "answerable", "tags") if key in query}
+            yield Record(number, {"id": id, "question": question, "documents": grades.get(id, {}), **more})
+
+
+def _trec(texts: Texts) -> Iterator[Record | Fault]:
+    (name, topics), *judged = texts.items()
+    grades, faults = _qrels(judged)
+    yield from faults
+    if "<top" not in topics.lower():
+        yield from _topic_lines(name, topics, grades)
+        return
+    for match in _TOP.finditer(topics):
+        line = topics.count("\n", 0, match.start()) + 1
+        id = _NUMBER.search(match["body"]) or _ATTRIBUTE.search(match["attributes"])
+        title = _TITLE.search(match["body"])
+        if id is None or title is None:
+            yield Fault(name, line, "" if id else "num", "the topic has no number or no title")
+            continue
+        question = " ".join(html.unescape(title["text"]).split())
+        yield Record(line, {"id": id["id"], "question": question, "documents": grades.get(id["id"], {})})
+
+
+def _topic_lines(name: str, topics: str, grades: Mapping[str, Mapping[str, int]]) -> Iterator[Record | Fault]:
+    for number, line in enumerate(topics.split("\n"), start=1):
+        if line.strip():
+            id, tab, question = line.partition("\t")
+            if tab:
+                yield Record(number, {"id": id, "question": question, "documents": grades.get(id, {})})
+            else:
+                yield Fault(name, number, "", "is no topic: an id, a tab and the question, or <top> … </top>")
+
+
+def _qrels(files: list[tuple[str, str]]) -> tuple[dict[str, dict[str, int]], list[Fault]]:
+    """Grades of documents by question: three columns as in BEIR, or four as in TREC, with or without a header."""
+    grades: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    faults = []
+    for name, text in files:
+        for number, line in enumerate(text.split("\n"), start=1):
+            cells = line.split("\t") if "\t" in line else line.split()
+            if not line.strip() or (number == 1 and not _is_grade(cells[-1])):
+                continue
+            if len(cells) not in (3, 4) or not _is_grade(cells[-1]):
+                faults.append(Fault(name, number, "", "is no judgment: a question, a document and a whole number"))
+                continue
+            # Judged, and not relevant, is -1 or less in some collections.
+            grades[cells[0].strip()][cells[-2].strip()] = max(0, int(cells[-1]))
+    return grades, faults
+
+
+def _is_grade(cell: str) -> bool:
+    return re.fullmatch(r"\s*-?\d{1,3}\s*", cell) is not None
+
+
+def _squad(texts: Texts) -> Iterator[Record | Fault]:
+    ((name, text),) = texts.items()
+    try:
+        data = json.loads(text)
+        paragraphs = [
+            (f"data[{a}].paragraphs[{p}]", paragraph)
+            for a, article in enumerate(data["data"])
+            for p, paragraph in enumerate(article["paragraphs"])
+        ]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        message = f'is no SQuAD file, an object with "data", "paragraphs" and "qas": {error}'
+        yield Fault(name, getattr(error, "lineno", None), "", message)
+        return
+    for field, paragraph in paragraphs:
+        try:
+            yield from [_squad_record(paragraph["context"], question) for question in paragraph["qas"]]
+        except (TypeError, KeyError, ValueError) as error:
+            yield Fault(name, None, field, f"has no context, or a question with no id or no answers: {error}")
+
+
+def _squad_record(context: str, question: Any) -> Record:
+    values = {"id": str(question["id"]), "question": question["question"]}
+    if question.get("is_impossible"):
+        return Record(None, {**values, "answerable": False})
+    spans = [(answer["answer_start"], answer["text"]) for answer in question["answers"]]
+    for start, text in spans:
+        if context[start : start + len(text)] != text:
+            raise ValueError(f"question {question['id']}: its answer is not in the context at {start}")
+    if not spans:
+        return Record(None, values)
+    # Annotators differ; where most of them point is the evidence, and what each of them wrote is an answer.
+    (start, text), _ = Counter(spans).most_common(1)[0]
+    quote = Quote(None, context, (start, start + len(text)))
+    return Record(None, {**values, "evidence": [quote], "answers": [text for _, text in spans]})
+
+
+READERS: Mapping[str, Callable[[Texts], Iterator[Record | Fault]]] = {"beir": _beir, "trec": _trec, "squad": _squad}

@@ -1,0 +1,311 @@
+"""The text of a page: paragraphs, headings, lists and tables as a reader would write them down.
+
+HTML: the main text of a page, its headings as sections.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qa.readers.composition import Composition, row_line
+from qa.readers.decoding import Decoded, decode
+from qa.readers.html.boilerplate import main_text
+from qa.readers.html.tree import HEADINGS, Element, End, parse
+from qa.readers.tables import Cell, Grid
+from qa.types import Document, Source
+
+_BLOCKS = frozenset(
+    "address article aside blockquote body caption center dd details dialog dir div dl dt fieldset figcaption figure "
+    "footer form frameset header hgroup hr html legend li main menu nav ol optgroup option p pre search section "
+    "summary table tbody td tfoot th thead tr ul".split()
+) | frozenset(HEADINGS)
+_LISTS = frozenset({"ul", "ol", "dir"})
+_ROW_GROUPS = frozenset({"thead", "tbody", "tfoot"})
+_SPACE = re.compile(r"[ \t\n\r\f]+")
+_BLANK_LINE = re.compile(r"\n\s*\n")
+_POWERS = str.maketrans("0123456789+-−n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻ⁿ")
+_POWER = re.compile(r"\s*[+\-−]?(?:\d{1,3}|n)\s*")
+_MATHS = frozenset({"mwe-math-fallback-image-inline", "mwe-math-fallback-image-display", "tex", "latex", "math"})
+_DEEPEST_INDENT = 12
+_ALL_ROWS = 65_534
+
+
+def write_page(markup: str, composition: Composition, *, is_whole: bool = False) -> str:
+    """Write the text of a page of HTML; returns its ``<title>``.
+
+    Args:
+        is_whole: nothing is boilerplate, as in a book.
+    """
+    tree = parse(markup)
+    parts, dropped = ([range(len(tree.tokens))], frozenset[int]()) if is_whole else main_text(tree.tokens)
+    for part in parts:
+        _write(tree.tokens, part, dropped, _Writer(composition))
+    return tree.title
+
+
+def _write(tokens: Sequence[str | Element | End], part: range, dropped: frozenset[int], writer: _Writer) -> None:
+    place = part.start
+    while place < part.stop:
+        token = tokens[place]
+        if isinstance(token, str):
+            writer.text(token)
+        elif isinstance(token, End):
+            writer.close(token.element)
+        elif place in dropped:
+            place = token.end
+        else:
+            writer.open(token)
+        place += 1
+    writer.flush()
+
+
+@dataclass(slots=True)
+class _List:
+    """A list that is open; ``number`` is that of its next item, ``None`` where items have bullets."""
+
+    number: int | None
+    step: int = 1
+
+
+class _Writer:
+    """Gathers inline text, and writes it as a block wherever one begins or ends."""
+
+    def __init__(self, composition: Composition) -> None:
+        self._composition = composition
+        self._inline: list[str] = []
+        self._heading = 0
+        self._lists: list[_List] = []
+        self._marker = ""
+        self._tables: list[Element] = []
+        self._row: list[Cell] = []
+        self._grid = Grid()
+        self._terms = 0
+        self._is_term = False
+        self._pre = 0
+        self._superscript = 0
+
+    def text(self, text: str) -> None:
+        if self._pre:
+            self._inline.append(text)
+        elif self._superscript and _POWER.fullmatch(text):
+            self._inline.append(text.strip().translate(_POWERS))
+        else:
+            self._inline.append(_SPACE.sub(" ", text))
+
+    def open(self, element: Element) -> None:
+        tag = element.tag
+        if tag in _BLOCKS:
+            self._boundary(tag)
+        if tag in HEADINGS and not self._in_cell:
+            self._heading = HEADINGS[tag]
+        elif tag in _LISTS:
+            self._lists.append(_list(element))
+        elif tag == "li":
+            self._begin_item(element)
+        elif tag == "table":
+            self._composition.gap()
+            self._tables.append(element)
+            self._grid = Grid()
+        elif tag == "tr":
+            self._row = []
+        elif tag == "caption":
+            self._drop_space()
+        else:
+            self._open_other(element)
+
+    def close(self, element: Element) -> None:
+        tag = element.tag
+        if self._in_cell and tag in {"td", "th", "tr", "caption"}:
+            self._close_in_table(element)
+        elif tag in _BLOCKS:
+            self._boundary("")
+        if tag in _ROW_GROUPS:
+            self._grid = Grid()
+        elif tag in HEADINGS:
+            self._heading = 0
+        elif tag == "li":
+            self._marker = ""
+        elif tag in _LISTS | {"table", "dl"}:
+            self._close_group(tag)
+        elif tag == "pre":
+            self._pre -= 1
+        elif tag == "sup":
+            self._superscript -= 1
+        elif tag == "q":
+            self._inline.append("”")
+
+    def _close_in_table(self, element: Element) -> None:
+        """A cell is gathered, a row or caption of a table of data written."""
+        text = "".join(self._inline)
+        self._inline.clear()
+        if element.tag == "caption":
+            self._composition.paragraph(text)
+        elif element.tag == "tr":
+            cells = [*self._row, Cell(text)] if text.strip() else self._row
+            self._composition.line(row_line(self._grid.row(cells)), "table")
+        else:
+            self._row.append(_cell(element, text))
+
+    def flush(self) -> None:
+        """Write the inline text that was gathered."""
+        text = "".join(self._inline)
+        self._inline.clear()
+        if not text.strip():
+            return
+        if self._heading:
+            self._composition.heading(text, self._heading)
+        elif self._pre:
+            self._composition.verbatim(text)
+        elif self._lists or self._marker:
+            indent = min(max(len(self._lists) - 1, 0), _DEEPEST_INDENT)
+            self._composition.line(f"{self._marker}{text.strip()}", "list", indent + (not self._marker))
+            self._marker = ""
+        elif self._terms:
+            self._composition.line(text, "terms", 0 if self._is_term else 1)
+        else:
+            for paragraph in _BLANK_LINE.split(text):
+                self._composition.paragraph(paragraph)
+
+    @property
+    def _in_cell(self) -> bool:
+        """Whether text belongs to a row of a table of data."""
+        return bool(self._tables) and not self._tables[-1].is_layout
+
+    def _boundary(self, opened: str) -> None:
+        """A block begins or ends: a new one in the text, only a space in the cell of a table."""
+        if not self._in_cell:
+            self.flush()
+        elif opened == "li":
+            self._drop_space()
+            self._inline.append("; " if self._inline else "")
+        else:
+            self._inline.append(" ")
+
+    def _drop_space(self) -> None:
+        while self._inline and self._inline[-1].isspace():
+            self._inline.pop()
+
+    def _begin_item(self, element: Element) -> None:
+        if self._in_cell:
+            return
+        # An item without a list has a bullet too.
+        current = self._lists[-1] if self._lists else _List(None)
+        if current.number is None:
+            self._marker = "• "
+        else:
+            number = _integer(element.get("value"), current.number)
+            self._marker = f"{number}. "
+            current.number = number + current.step
+
+    def _close_group(self, tag: str) -> None:
+        """A list or table ends: what comes next is apart from it."""
+        if tag == "table":
+            self._tables.pop()
+        elif tag == "dl":
+            self._terms -= 1
+        else:
+            self._lists.pop()
+        if not self._lists and not self._in_cell:
+            self._composition.gap()
+
+    def _open_other(self, element: Element) -> None:
+        match element.tag:
+            case "dl":
+                self._terms += 1
+            case "dt" | "dd":
+                self._is_term = element.tag == "dt"
+            case "pre":
+                self._pre += 1
+            case "sup":
+                self._superscript += 1
+            case "br":
+                self._inline.append(" " if self._in_cell else "\n")
+            case "q":
+                self._inline.append("“")
+            case "hr":
+                self._composition.gap()
+            case "img" if element.classes & _MATHS:
+                self._inline.append(f" {element.get('alt')} ")
+
+
+def _list(element: Element) -> _List:
+    if element.tag != "ol":
+        return _List(None)
+    is_reversed = "reversed" in element.attributes
+    return _List(_integer(element.get("start"), 1), -1 if is_reversed else 1)
+
+
+def _cell(element: Element, text: str) -> Cell:
+    """Of a ``td`` or ``th``; zero rows are all that follow in its group."""
+    rows = _integer(element.get("rowspan"), 1)
+    return Cell(text, max(_integer(element.get("colspan"), 1), 1), rows or _ALL_ROWS)
+
+
+def _integer(value: str, default: int) -> int:
+    return int(value) if re.fullmatch(r"-?[0-9]{1,9}", value.strip()) else default
+
+
+# Where the standard makes browsers look; some pages have long comments before it.
+_PRESCAN = 4_096
+_META = re.compile(
+    rb"""<meta\s[^>]*?charset\s*=\s*["']?\s*([\w.:-]+)|<\?xml\s[^>]*?encoding\s*=\s*["']([\w.:-]+)""", re.IGNORECASE
+)
+# What the Encoding standard means by these names, as far as it is not what Python means.
+_MEANT = {
+    "ascii": "cp1252",
+    "iso8859-1": "cp1252",
+    "iso8859-9": "cp1254",
+    "tis-620": "cp874",
+    "iso8859-11": "cp874",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "shift_jis": "cp932",
+    "euc_kr": "cp949",
+    "big5": "big5hkscs",
+}
+_UNICODE = ("utf-16", "utf-32", "utf-7")
+
+
+class HtmlReader:
+    """Reads ``text/html``. The canonical text is what the page says, without scripts, navigation and boilerplate.
+
+    Paragraphs are apart by a blank line, items of lists have bullets or numbers, a row of a table is a line with its
+    cells apart by " | ".
+    """
+
+    name = "html"
+    version = "2"
+    media_type = "text/html"
+
+    def read(self, source: Source) -> Document:
+        """Raises UnreadableDocument or OSError."""
+        data = source.path.read_bytes()
+        decoded = decode_page(data, source.id)
+        composition = Composition()
+        title = write_page(decoded.text, composition)
+        return composition.document(source, data, self, [title], decoded.problems)
+
+
+def decode_page(data: bytes, name: str) -> Decoded:
+    """The markup of ``data``, in the encoding that its mark, its bytes or its own declaration tell.
+
+    Raises:
+        UnreadableDocument: it is not text.
+    """
+    return decode(data, name, _declared(data[:_PRESCAN]))
+
+
+def _declared(head: bytes) -> str:
+    """Python's name of the encoding that a page declares; empty where there is none that can be meant."""
+    for found in _META.finditer(head):
+        try:
+            name = codecs.lookup((found[1] or found[2]).decode("ascii")).name
+        except (LookupError, UnicodeDecodeError):
+            continue
+        # A declaration that can be read as ASCII is not in these.
+        if not name.startswith(_UNICODE):
+            return _MEANT.get(name, name)
+    return ""

@@ -1,0 +1,288 @@
+"""What people wrote into a PDF: form fields, text put on a page, and comments (ISO 32000-1, 12.5 and 12.7).
+
+PDF: text in reading order, its pages as spans, its outline as sections.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from qa.errors import UnreadableDocument
+from qa.readers.composition import nested, one_line
+from qa.readers.pdf.glyphs import page_runs
+from qa.readers.pdf.layout import Line, lines_in_order
+from qa.readers.pdf.outline import headings, outline, title_of
+from qa.readers.pdf.text import Vocabulary, page_text, running_lines
+from qa.types import Document, Page, Source, Span
+
+if TYPE_CHECKING:
+    from pypdfium2 import PdfDocument, PdfPage
+
+_MOST = 2_000
+_LONGEST = 10_000
+
+
+def open_forms(document: PdfDocument) -> None:
+    """Make the values of fields readable; before the first page is opened. A damaged form has none."""
+    from pypdfium2 import PdfiumError
+
+    with suppress(PdfiumError):
+        document.init_forms()
+
+
+def written_on(document: PdfDocument, page: PdfPage) -> list[str]:
+    """A line for each on the page, in order: "label: value", or the text; a comment says that it is one."""
+    import pypdfium2.raw as pdfium
+
+    lines: list[str] = []
+    seen: set[str] = set()
+    for index in range(min(pdfium.FPDFPage_GetAnnotCount(page), _MOST)):
+        annotation = pdfium.FPDFPage_GetAnnot(page, index)
+        if not annotation:
+            continue
+        try:
+            line = _line(document, annotation)
+        finally:
+            pdfium.FPDFPage_CloseAnnot(annotation)
+        # One field may be on a page many times.
+        if line and line not in seen:
+            seen.add(line)
+            lines.append(line)
+    return lines
+
+
+def _line(document: PdfDocument, annotation: Any) -> str:
+    import pypdfium2.raw as pdfium
+
+    if pdfium.FPDFAnnot_GetFlags(annotation) & pdfium.FPDF_ANNOT_FLAG_HIDDEN:
+        return ""
+    kind = pdfium.FPDFAnnot_GetSubtype(annotation)
+    if kind == pdfium.FPDF_ANNOT_WIDGET:
+        return _field(document, annotation)
+    contents = _string(lambda *buffer: pdfium.FPDFAnnot_GetStringValue(annotation, b"Contents", *buffer))
+    if kind == pdfium.FPDF_ANNOT_FREETEXT:
+        return contents
+    comments = {
+        *(pdfium.FPDF_ANNOT_TEXT, pdfium.FPDF_ANNOT_HIGHLIGHT, pdfium.FPDF_ANNOT_UNDERLINE),
+        *(pdfium.FPDF_ANNOT_SQUIGGLY, pdfium.FPDF_ANNOT_STRIKEOUT, pdfium.FPDF_ANNOT_CARET),
+    }
+    return f"Comment: {contents}" if contents and kind in comments else ""
+
+
+def _field(document: PdfDocument, annotation: Any) -> str:
+    """Of a field that holds words: boxes and buttons have names in the file only that say nothing to a reader."""
+    import pypdfium2.raw as pdfium
+
+    form = document.formenv
+    if form is None or pdfium.FPDFAnnot_GetFormFieldType(form, annotation) not in {
+        pdfium.FPDF_FORMFIELD_TEXTFIELD,
+        pdfium.FPDF_FORMFIELD_COMBOBOX,
+        pdfium.FPDF_FORMFIELD_LISTBOX,
+    }:
+        return ""
+    if pdfium.FPDFAnnot_GetFormFieldFlags(form, annotation) & pdfium.FPDF_FORMFLAG_TEXT_PASSWORD:
+        return ""
+    value = _string(lambda *buffer: pdfium.FPDFAnnot_GetFormFieldValue(form, annotation, *buffer))
+    label = _string(lambda *buffer: pdfium.FPDFAnnot_GetFormFieldAlternateName(form, annotation, *buffer)) or _string(
+        lambda *buffer: pdfium.FPDFAnnot_GetFormFieldName(form, annotation, *buffer)
+    )
+    return f"{label}: {value}" if value and label else value
+
+
+def _string(read: Callable[..., int]) -> str:
+    """What one of PDFium's functions writes into a buffer: UTF-16, ending with NUL."""
+    size = min(read(None, 0), 1 << 24)
+    if size <= 2:
+        return ""
+    buffer = (ctypes.c_ushort * (size // 2 + 1))()
+    read(buffer, size)
+    return one_line(bytes(buffer).decode("utf-16-le", "replace").partition("\0")[0][:_LONGEST])
+
+
+_BETWEEN_PAGES = "\n\n"
+_MOST_DAMAGED = 100
+# PDFium is not thread-safe, not even over different documents.
+_PDFIUM = Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What was got out of a page. ``lines`` is ``None`` where it is damaged, ``cut`` whether it had too many.
+
+    ``written`` are the lines that people wrote on it: fields, comments.
+    """
+
+    lines: list[Line] | None
+    height: float = 1.0
+    cut: bool = False
+    written: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """The canonical text and the spans in it."""
+
+    text: str
+    pages: tuple[Page, ...]
+    excluded: tuple[Span, ...]
+
+
+class PdfReader:
+    """Reads ``application/pdf`` with PDFium.
+
+    Pages stand in the text in order, a blank line between them; every page that was tried is there, with an
+    empty span where it has no text or is damaged. What was written into forms, and comments, stand at the end of their
+    page. Running headers and footers are in the text and in ``excluded``.
+
+    Args:
+        most_pages: the pages read of one file; ``problems`` says so where it has more, or declares more.
+        most_characters: read of one page, likewise.
+    """
+
+    name = "pdf"
+    version = "2"
+    media_type = "application/pdf"
+
+    def __init__(self, most_pages: int = 10_000, most_characters: int = 200_000) -> None:
+        self._most_pages = most_pages
+        self._most_characters = most_characters
+
+    def read(self, source: Source) -> Document:
+        """Raises UnreadableDocument or OSError."""
+        data = source.path.read_bytes()
+        with _PDFIUM, _opened(data) as document:
+            open_forms(document)
+            declared = len(document)
+            pages = self._pages(document, declared)
+            entries = list(outline(document))
+            title = title_of(document, (pages[0].lines or []) if pages else [], entries)
+        problems = [*self._unread(pages, declared), *_without_text(pages)]
+        if not any(page.lines or page.written for page in pages):
+            raise UnreadableDocument(_refusal(pages))
+        found = _assembled(pages)
+        return Document(
+            id=source.id,
+            title=title or PurePosixPath(source.id).name,
+            text=found.text,
+            source_sha256=hashlib.sha256(data).hexdigest(),
+            media_type=self.media_type,
+            reader=f"{self.name}/{self.version}",
+            sections=nested(headings(entries, found.text, found.pages, found.excluded), len(found.text)),
+            pages=found.pages,
+            problems=tuple(problems),
+            excluded=found.excluded,
+        )
+
+    def _pages(self, document: PdfDocument, declared: int) -> list[_Read]:
+        pages: list[_Read] = []
+        damaged = 0
+        for index in range(min(declared, self._most_pages)):
+            pages.append(self._page(document, index))
+            damaged = damaged + 1 if pages[-1].lines is None else 0
+            if damaged == _MOST_DAMAGED:
+                # Declared, but not there: to try a million more would only take time.
+                return pages[:-damaged]
+        return pages
+
+    def _page(self, document: PdfDocument, index: int) -> _Read:
+        from pypdfium2 import PdfiumError
+
+        try:
+            page = document[index]
+        except PdfiumError:
+            return _Read(None)
+        try:
+            text_page = page.get_textpage()
+            upright, turned, height = page_runs(page, text_page, self._most_characters)
+            written = written_on(document, page)
+            cut = text_page.count_chars() > self._most_characters
+        except PdfiumError:
+            return _Read(None)
+        finally:
+            page.close()
+        return _Read([*lines_in_order(upright), *lines_in_order(turned)], height, cut, written)
+
+    def _unread(self, pages: Sequence[_Read], declared: int) -> Iterator[str]:
+        if len(pages) < declared:
+            reason = "" if len(pages) == self._most_pages else "; those after them are damaged"
+            yield f"only the first {len(pages):,} of {declared:,} pages were read{reason}"
+        if damaged := [number for number, page in enumerate(pages, 1) if page.lines is None]:
+            yield f"{_numbers(damaged)} could not be read"
+        if cut := [number for number, page in enumerate(pages, 1) if page.cut]:
+            yield f"of {_numbers(cut)} only the first {self._most_characters:,} characters were read"
+
+
+def _opened(data: bytes) -> PdfDocument:
+    """Raises UnreadableDocument."""
+    import pypdfium2.raw as pdfium
+    from pypdfium2 import PdfDocument, PdfiumError
+
+    if not data:
+        raise UnreadableDocument("it is empty; copy it here again")
+    try:
+        return PdfDocument(data, password="")
+    except PdfiumError as error:
+        if error.err_code == pdfium.FPDF_ERR_PASSWORD:
+            raise UnreadableDocument("it is protected by a password; save it without one") from error
+        if error.err_code == pdfium.FPDF_ERR_SECURITY:
+            raise UnreadableDocument("it is encrypted in a way that is not supported; save it without") from error
+        raise UnreadableDocument("it is not a PDF, or too damaged to be opened; get an intact copy") from error
+
+
+def _assembled(pages: Sequence[_Read]) -> _Text:
+    lines = [page.lines or [] for page in pages]
+    heights = [page.height for page in pages]
+    running = running_lines(lines, heights)
+    vocabulary = Vocabulary(lines)
+    parts: list[str] = []
+    placed, excluded = [], []
+    start = 0
+    for number, (on_page, apart, height) in enumerate(zip(lines, running, heights, strict=True), 1):
+        page = page_text(on_page, apart, height, vocabulary)
+        parts.append("\n\n".join(filter(None, [page.text, "\n".join(pages[number - 1].written)])))
+        placed.append(Page(number, start, start + len(parts[-1])))
+        spans = sorted(page.spans[at] for at in apart)
+        excluded += [Span(start + first, start + last) for first, last in spans]
+        start += len(parts[-1]) + len(_BETWEEN_PAGES)
+    return _Text(_BETWEEN_PAGES.join(parts), tuple(placed), tuple(excluded))
+
+
+def _refusal(pages: Sequence[_Read]) -> str:
+    if not pages:
+        return "it has no pages; get an intact copy"
+    if all(page.lines is None for page in pages):
+        return "none of its pages could be read; get an intact copy"
+    return "no page has text; it may be scanned: run OCR first"
+
+
+def _without_text(pages: Sequence[_Read]) -> Iterator[str]:
+    empty = [number for number, page in enumerate(pages, 1) if page.lines == []]
+    if empty:
+        have, they, images = ("has", "it", "a scanned image") if len(empty) == 1 else ("have", "they", "scanned images")
+        yield f"{_numbers(empty)} {have} no text; {they} may be {images}"
+
+
+def _numbers(pages: Sequence[int]) -> str:
+    """ "page 3", or "pages 3 and 5 to 7"."""
+    rows: list[list[int]] = []
+    for page in pages:
+        if rows and page == rows[-1][-1] + 1:
+            rows[-1][1:] = [page]
+        else:
+            rows.append([page])
+    if len(pages) == 1:
+        return f"page {pages[0]:,}"
+    parts = [part for row in rows for part in _row(row)]
+    return f"pages {', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else f"pages {parts[0]}"
+
+
+def _row(row: Sequence[int]) -> list[str]:
+    first, last = row[0], row[-1]
+    return [f"{first:,} to {last:,}"] if last > first + 1 else [f"{page:,}" for page in sorted({first, last})]

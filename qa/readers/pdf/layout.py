@@ -1,0 +1,194 @@
+"""Runs of a page to its lines in reading order.
+
+The order in which a page's text was written is kept where it can be, for most programs write in reading order, and
+tables cell by cell. It is mended in two cases. Columns of prose whose lines were written across the page in turn are
+found by the white gutter between them and read one after the other; full-width lines end them, as in a recursive X-Y
+cut (Nagy and Seth, 1984). And a block that stands above another that it shares columns with comes before it, the
+first of the two rules of Breuel's reading order (2003).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+
+from qa.readers.pdf.glyphs import Run, is_broken
+
+_SAME_LINE_GAP = 0.12
+_CELL_GAP = 1.5
+_LEAST_PROSE_LINES = 5
+_LEAST_COLUMN = 10.0
+_MOST_COLUMNS = 4
+# More than these are no page of prose, and looking at all pairs of them would take long.
+_MOST_RUNS = 5_000
+_MOST_BLOCKS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of text in points from the page's top left corner.
+
+    Cells of a table are set apart by a tab. ``broken`` says that the line ends in a hyphen which may be there only
+    for the line's end.
+    """
+
+    text: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+    size: float
+    broken: bool = False
+
+
+def lines_in_order(runs: Sequence[Run]) -> list[Line]:
+    """The lines that the runs make, in reading order."""
+    return [line for region in _regions(list(runs), _MOST_COLUMNS) for line in _in_order(_lines(region))]
+
+
+def overlap(a: Run | Line, b: Run | Line) -> float:
+    """How much of the narrower one's width stands over or under the other, 0 to 1."""
+    shared = min(a.right, b.right) - max(a.left, b.left)
+    return shared / max(min(a.right - a.left, b.right - b.left), 1.0)
+
+
+def _regions(runs: list[Run], columns: int) -> list[list[Run]]:
+    """Parts of the page that are read one after the other, each in its own order."""
+    gutter = _gutter(runs) if columns > 1 else None
+    if gutter is None:
+        return [runs]
+    across = sorted(_middle(run) for run in runs if run.left < gutter < run.right)
+    bands: list[tuple[list[Run], list[Run], list[Run]]] = [([], [], []) for _ in range(2 * len(across) + 1)]
+    for run in runs:
+        above = bisect_left(across, _middle(run))
+        if run.left < gutter < run.right:
+            bands[2 * above + 1][0].append(run)
+        else:
+            bands[2 * above][1 if run.right <= gutter else 2].append(run)
+    found: list[list[Run]] = []
+    for wide, left, right in bands:
+        found += [wide] if wide else []
+        for side in (left, right):
+            found += _regions(side, columns - 1) if side else []
+    return found
+
+
+def _middle(run: Run) -> float:
+    return (run.top + run.bottom) / 2
+
+
+def _gutter(runs: Sequence[Run]) -> float | None:
+    """The middle of the white strip between two columns of prose that were written line by line across the page."""
+    if not 2 * _LEAST_PROSE_LINES <= len(runs) <= _MOST_RUNS:
+        return None
+    left, right = min(run.left for run in runs), max(run.right for run in runs)
+    if not 0 < right - left < 20_000:
+        return None
+    cover = _cover(runs, left, right)
+    crossed = max(len(runs) // 10, 1)
+    best: tuple[int, float] | None = None
+    start: int | None = None
+    for at, over in enumerate([*cover, len(runs)]):
+        if over <= crossed:
+            start = at if start is None else start
+            continue
+        if start is not None:
+            middle = left + (start + at) / 2
+            if (best is None or at - start > best[0]) and _divides(runs, middle):
+                best = (at - start, middle)
+            start = None
+    return best[1] if best else None
+
+
+def _cover(runs: Sequence[Run], left: float, right: float) -> list[int]:
+    """How many runs stand over each point of the width."""
+    changes = [0] * (int(right - left) + 2)
+    for run in runs:
+        changes[int(run.left - left)] += 1
+        changes[int(run.right - left) + 1] -= 1
+    cover, over = [], 0
+    for change in changes[:-1]:
+        over += change
+        cover.append(over)
+    return cover
+
+
+def _divides(runs: Sequence[Run], gutter: float) -> bool:
+    sides = [run.right <= gutter for run in runs if not run.left < gutter < run.right]
+    turns = sum(before != after for before, after in pairwise(sides))
+    fewer = min(sides.count(True), sides.count(False))
+    # Fewer turns than this: columns, or cells of a table, were written one after the other and are in order.
+    if fewer < _LEAST_PROSE_LINES or turns < fewer:
+        return False
+    return _is_prose([run for run in runs if run.right <= gutter]) and _is_prose(
+        [run for run in runs if run.left >= gutter]
+    )
+
+
+def _is_prose(runs: Sequence[Run]) -> bool:
+    """Whether most lines fill their column, as those of a table do not."""
+    widths = sorted(run.right - run.left for run in runs)
+    column = widths[len(widths) * 4 // 5]
+    return column >= _LEAST_COLUMN * median(run.size for run in runs) and median(widths) >= 0.75 * column
+
+
+def _lines(runs: Sequence[Run]) -> list[Line]:
+    """Runs that follow one another on one line, as one."""
+    lines: list[Line] = []
+    for run in runs:
+        if not run.text:
+            continue
+        last = lines[-1] if lines else None
+        if last is not None and _continues(last, run):
+            gap = run.left - last.right
+            joint = "\t" if gap > _CELL_GAP * last.size else " " if gap > _SAME_LINE_GAP * last.size else ""
+            # The longer part decides on the height.
+            main = run if len(run.text) > len(last.text) else last
+            text = f"{last.text}{joint}{run.text}"
+            right = max(last.right, run.right)
+            lines[-1] = Line(text, last.left, main.top, right, main.bottom, main.size, is_broken(run))
+        else:
+            lines.append(Line(run.text, run.left, run.top, run.right, run.bottom, run.size, is_broken(run)))
+    return lines
+
+
+def _continues(line: Line, run: Run) -> bool:
+    shared = min(line.bottom, run.bottom) - max(line.top, run.top)
+    return shared > 0.5 * min(line.bottom - line.top, run.bottom - run.top) and run.left > line.right - 0.3 * run.size
+
+
+def _in_order(lines: Sequence[Line]) -> list[Line]:
+    """The lines in the order they were written in, but what stands above comes first."""
+    blocks: list[list[Line]] = []
+    for line in lines:
+        last = blocks[-1][-1] if blocks else None
+        if last and line.top > last.top and line.top - last.bottom < 1.5 * line.size and overlap(last, line) > 0.2:
+            blocks[-1].append(line)
+        else:
+            blocks.append([line])
+    if len(blocks) > _MOST_BLOCKS:
+        return sorted(lines, key=lambda line: (round(line.top / line.size), line.left))
+    boxes = [_box(block) for block in blocks]
+    order: list[int] = []
+    for number, box in enumerate(boxes):
+        at = next((at for at, other in enumerate(order) if _is_above(box, boxes[other])), len(order))
+        order.insert(at, number)
+    return [line for number in order for line in blocks[number]]
+
+
+def _box(block: Sequence[Line]) -> Line:
+    return Line(
+        "",
+        min(line.left for line in block),
+        min(line.top for line in block),
+        max(line.right for line in block),
+        max(line.bottom for line in block),
+        block[0].size,
+    )
+
+
+def _is_above(a: Line, b: Line) -> bool:
+    return a.bottom <= b.top + 0.3 * min(a.size, b.size) and overlap(a, b) > 0.2

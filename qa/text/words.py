@@ -1,0 +1,226 @@
+"""The language of a document, among those whose words can be stemmed. Nothing here is loaded before it is needed.
+
+Text to the terms that BM25 counts: words folded and stemmed by language, n-grams where words have no spaces.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any
+
+import regex
+
+from qa.types import Span
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+# Snowball's stemmers by ISO 639-1 code (Porter, 2001, "Snowball: A language for stemming algorithms").
+STEMMERS = {
+    "ar": "arabic", "ca": "catalan", "cs": "czech", "da": "danish", "de": "german", "el": "greek", "en": "english",
+    "es": "spanish", "et": "estonian", "eu": "basque", "fa": "persian", "fi": "finnish", "fr": "french", "ga": "irish",
+    "hi": "hindi", "hu": "hungarian", "hy": "armenian", "id": "indonesian", "it": "italian", "lt": "lithuanian",
+    "ne": "nepali", "nl": "dutch", "nn": "norwegian", "no": "norwegian", "pl": "polish",
+    "pt": "portuguese", "ro": "romanian", "ru": "russian", "sr": "serbian", "sv": "swedish", "ta": "tamil",
+    "tr": "turkish",
+}  # fmt: skip
+
+# Enough to tell, and little enough that a book costs no more than a page.
+_SAMPLE = 4000
+_LEAST_LETTERS = 8
+# Written without spaces between words: there is nothing to stem.
+_UNSTEMMED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
+_LETTER = regex.compile(r"\p{L}")
+
+_loading = threading.Lock()
+
+
+@cache
+def prepare_detection() -> None:
+    """Begin, once, to load the classifier, which takes most of a second, beside what the caller does next."""
+    threading.Thread(target=_classifier, name="languages", daemon=True).start()
+
+
+def detect_language(text: str) -> str:
+    """The ISO 639-1 code of a text's language, by the naive Bayes classifier of langid.py (Lui & Baldwin, 2012).
+
+    Empty where none of :data:`STEMMERS` is its stemmer: too few letters to tell, or a script without spaces.
+    """
+    sample = text[:_SAMPLE]
+    letters = len(_LETTER.findall(sample))
+    if letters < _LEAST_LETTERS or 2 * len(_UNSTEMMED.findall(sample)) > letters:
+        return ""
+    code = _classifier()(sample)
+    return code if code in STEMMERS else ""
+
+
+def _classifier() -> Callable[[str], str]:
+    with _loading:
+        return _loaded()
+
+
+@cache
+def _loaded() -> Callable[[str], str]:
+    import py3langid
+
+    py3langid.set_languages(sorted({*STEMMERS, "ja", "ko", "th", "vi", "zh"}))
+
+    def classify(text: str) -> str:
+        return str(py3langid.classify(text)[0])
+
+    return classify
+
+
+TERMS_VERSION = "1"
+
+_NO_SPACES = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}ー々〇"
+# Thousands first: 5,000 and 5.000 and 5000 are one number. A word takes its marks with it, as Indic scripts need.
+_WORD = regex.compile(
+    rf"(?V1)(?P<number>\p{{Nd}}{{1,3}}(?:[.,’]\p{{Nd}}{{3}})+(?!\p{{N}}))"
+    rf"|(?P<run>[{_NO_SPACES}][{_NO_SPACES}\p{{M}}]*)"
+    rf"|(?P<word>[[\p{{L}}\p{{M}}\p{{N}}]--[{_NO_SPACES}]]+)"
+)
+# What ``_WORD`` finds and a single letter beside an apostrophe is not, in text of Latin letters without marks of their
+# own: a build finds the words of every passage, and this is four times as fast.
+_LATIN = re.compile(r"[\x00-\u024f\u2010-\u2027]*")
+_LATIN_WORD = re.compile(
+    r"[0-9]{1,3}(?:[.,’][0-9]{3})+(?![0-9²³¹¼½¾])|[^\W_]{2,}|(?<!['’])[^\W_](?!['’])",
+)
+# Arabic: the stroke that only lengthens a word. Latin: the soft hyphen, and what joins or parts letters unseen.
+_UNSEEN = regex.compile(r"[\u0640\u00ad\u200b-\u200d\u2060\ufeff]")
+_THOUSANDS = frozenset(".,’")
+_APOSTROPHES = "'’ʼ"
+_LONGEST_TERM = 64
+
+# A stemmer works in a buffer of its own, which two threads must not share.
+_stemming = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word of a text and where it stands. ``forms`` are the terms that it may be indexed under; any one counts."""
+
+    span: Span
+    forms: tuple[str, ...]
+
+
+def passage_terms(text: str, language: str) -> list[str]:
+    """Every term of a passage, in order, repeated as often as it occurs; ``language`` as detected, or empty."""
+    if _LATIN.fullmatch(text):
+        return [term for found in _LATIN_WORD.findall(text) for term in _term(found, language)]
+    terms: list[str] = []
+    # What :func:`words` finds, without the spans that nobody asks for: a build does this for every passage.
+    for match in _WORD.finditer(text):
+        found = match.group()
+        if match.lastgroup != "word":
+            terms += [form for word in words(found, ()) for form in word.forms]
+        elif len(found) > 1 or not _is_elided(text, Span(match.start(), match.end())):
+            terms += _term(found, language)
+    return terms
+
+
+@lru_cache(maxsize=1 << 16)
+def _term(word: str, language: str) -> tuple[str, ...]:
+    """The one term of a word or a number as it is written; none where nothing is left of it."""
+    form = _stem(_normal(word), language) if _THOUSANDS.isdisjoint(word) else _digits(word)
+    return (form,) if form else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The words of a text, in order: where each begins, and its forms."""
+
+    starts: Sequence[int]
+    forms: Sequence[tuple[str, ...]]
+
+
+def read_words(text: str, languages: tuple[str, ...]) -> Words:
+    """What :func:`words` finds, several times as fast: answering looks at every word of the passages found."""
+    if not _LATIN.fullmatch(text):
+        found = list(words(text, languages))
+        return Words([word.span.start for word in found], [word.forms for word in found])
+    places = [(match.start(), _latin_forms(match.group(), languages)) for match in _LATIN_WORD.finditer(text)]
+    return Words([start for start, forms in places if forms], [forms for _, forms in places if forms])
+
+
+@lru_cache(maxsize=1 << 16)
+def _latin_forms(word: str, languages: tuple[str, ...]) -> tuple[str, ...]:
+    return _forms(word, languages) if _THOUSANDS.isdisjoint(word) else (_digits(word),)
+
+
+def words(text: str, languages: Sequence[str]) -> Iterator[Word]:
+    """The words of a text in order, each with one form for every language; of a run without spaces, its n-grams."""
+    languages = tuple(languages)
+    for match in _WORD.finditer(text):
+        found, span = match.group(), Span(match.start(), match.end())
+        if match.lastgroup == "run":
+            yield from _grams(found, span.start)
+        elif match.lastgroup == "number":
+            yield Word(span, (_digits(found),))
+        elif not _is_elided(text, span) and (forms := _forms(found, languages)):
+            yield Word(span, forms)
+
+
+@lru_cache(maxsize=1 << 16)
+def _forms(word: str, languages: tuple[str, ...]) -> tuple[str, ...]:
+    """What a word as it is written may be indexed under."""
+    normal = _normal(word)
+    return tuple(dict.fromkeys(form for code in languages if (form := _stem(normal, code))))
+
+
+def _grams(run: str, start: int) -> Iterator[Word]:
+    """Characters and pairs of them: pairs stand for words, and single ones find the words of one character."""
+    for at, character in enumerate(run):
+        if form := _folded(_normal(character)):
+            yield Word(Span(start + at, start + at + 1), (form,))
+        if len(pair := run[at : at + 2]) == 2 and (form := _folded(_normal(pair))):
+            yield Word(Span(start + at, start + at + 2), (form,))
+
+
+def _is_elided(text: str, span: Span) -> bool:
+    """The single letter beside an apostrophe: the s of Iraq's, the l of l'eau."""
+    return span.end - span.start == 1 and (
+        (span.start > 0 and text[span.start - 1] in _APOSTROPHES)
+        or (span.end < len(text) and text[span.end] in _APOSTROPHES)
+    )
+
+
+def _digits(number: str) -> str:
+    return _folded(regex.sub(r"\P{Nd}", "", number))
+
+
+def _normal(word: str) -> str:
+    return str(_UNSEEN.sub("", unicodedata.normalize("NFKC", word).casefold()))
+
+
+@lru_cache(maxsize=1 << 16)
+def _stem(word: str, language: str) -> str:
+    if language not in STEMMERS:
+        return _folded(word)
+    with _stemming:
+        stem = _stemmer(STEMMERS[language]).stemWord(word)
+    return _folded(stem)
+
+
+def _folded(word: str) -> str:
+    """Without the marks above and below letters, which questions are often written without."""
+    if not word.isascii():
+        word = "".join(c for c in unicodedata.normalize("NFKD", word) if not unicodedata.combining(c))
+    return word[:_LONGEST_TERM]
+
+
+@cache
+def _stemmer(algorithm: str) -> Any:
+    import Stemmer
+
+    return Stemmer.Stemmer(algorithm)
+
+
+def distinct(found: Iterable[Word]) -> list[tuple[str, ...]]:
+    """The forms of each different word, in the order of their first occurrence."""
+    return list(dict.fromkeys(word.forms for word in found))

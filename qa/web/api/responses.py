@@ -1,0 +1,347 @@
+"""The shapes of responses, at the edge only. Inside, the values of ``qa.types`` are used.
+
+The shapes of responses about the collection: its documents, and what became of every file.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from qa.types import (
+    Answer,
+    CheckedCitation,
+    Citation,
+    CitationStatus,
+    Collection,
+    FileStatus,
+    Hit,
+    Reply,
+    SnapshotDocument,
+    State,
+)
+from qa.web.api import examples
+
+SPAN_START = "Where it starts in the document's canonical text, in Unicode code points, counted from 0."
+SPAN_END = "Where it ends, exclusive, in Unicode code points: `text[start:end]` of the document is the passage."
+
+
+class SpanBody(BaseModel):
+    start: int = Field(description=SPAN_START)
+    end: int = Field(description=SPAN_END)
+
+
+class DocumentReference(BaseModel):
+    id: str = Field(description="Path of the source within the indexed folder, with `/`.")
+    title: str
+
+
+class ScoresBody(BaseModel):
+    """Each leg's raw score; null where a leg took no part."""
+
+    dense: float | None = Field(description="Cosine of the question and the passage's nearest window of sentences.")
+    lexical: float | None = Field(description="BM25; 0 where the passage has no word of the question.")
+    fused: float | None = Field(description="Only ranks; null where one leg alone ranked.")
+    rerank: float | None = Field(description="Logit of the cross-encoder.")
+
+
+class PassageBody(BaseModel):
+    """A passage that was found: `text` is exactly `text[start:end]` of its document."""
+
+    rank: int = Field(description="Counted from 1, best first.")
+    id: str
+    text: str
+    document: DocumentReference
+    start: int = Field(description=SPAN_START)
+    end: int = Field(description=SPAN_END)
+    page: int | None = Field(description="Counted from 1; null where the document has no pages.")
+    section: str | None = Field(description="The nearest heading above; null where there is none.")
+    scores: ScoresBody
+    highlights: list[SpanBody] = Field(description="Spans of the document, within the passage.")
+
+    @classmethod
+    def of(cls, hit: Hit) -> PassageBody:
+        passage, scores = hit.passage, hit.scores
+        return cls(
+            rank=hit.rank,
+            id=passage.id,
+            text=passage.text,
+            document=DocumentReference(id=passage.document, title=hit.title),
+            start=passage.start,
+            end=passage.end,
+            page=passage.page,
+            section=passage.section,
+            scores=ScoresBody(dense=scores.dense, lexical=scores.lexical, fused=scores.fused, rerank=scores.rerank),
+            highlights=[SpanBody(start=span.start, end=span.end) for span in hit.highlights],
+        )
+
+
+class CitationBody(SpanBody):
+    """Where a text stands, and whether its source still is what was indexed."""
+
+    document: str = Field(description="The document's id.")
+    page: int | None = Field(description="That the span starts on, from 1; null where the document has no pages.")
+    section: str | None = Field(description="The nearest heading above; null where there is none.")
+    sha256: str = Field(description="Of the source's bytes as they were indexed, in hexadecimal.")
+    text_sha256: str | None = Field(description="Of the canonical text in UTF-8; null where it is not known.")
+    status: CitationStatus = Field(
+        description="Found when this was given: `verified`, the source is byte for byte what was indexed; `drifted`, "
+        "it has changed since; `missing`, it is not there or cannot be read."
+    )
+
+    @classmethod
+    def of(cls, citation: Citation) -> CitationBody:
+        return cls(
+            document=citation.document,
+            start=citation.start,
+            end=citation.end,
+            page=citation.page,
+            section=citation.section,
+            sha256=citation.source_sha256,
+            text_sha256=citation.text_sha256 or None,
+            status=citation.status,
+        )
+
+
+class AlternativeBody(BaseModel):
+    """Another value that the documents give: `text` is what its citation's span holds."""
+
+    text: str
+    citation: CitationBody
+
+
+class AnswerBody(BaseModel):
+    """What answers, or that the documents do not; `text` is exactly `text[start:end]` of the cited document."""
+
+    answerable: bool = Field(
+        description="False where no answer is sure enough for `QA_MAX_ERROR`; there are passages still, and no text."
+    )
+    confidence: float | None = Field(
+        description="The calibrated probability that the text answers; null where nothing was calibrated."
+    )
+    promised_error: float | None = Field(
+        description="Answers as sure as this are wrong at most so often, certified on held-out questions; null where "
+        "nothing was certified."
+    )
+    note: str = Field(description="Why there is no confidence or no promise, in words; else empty.")
+    text: str | None
+    citation: CitationBody | None
+    sentence: SpanBody | None = Field(description="The span of the sentence that holds it, in the same document.")
+    alternatives: list[AlternativeBody] = Field(description="Where the documents give other values, these.")
+
+    @classmethod
+    def of(cls, answer: Answer) -> AnswerBody:
+        shown = answer.citation if answer.answerable else None
+        return cls(
+            answerable=answer.answerable,
+            confidence=answer.confidence,
+            promised_error=answer.promised_error,
+            note=answer.note,
+            # What is not answered is not shown: the best guess is for measurements.
+            text=answer.text if shown else None,
+            citation=CitationBody.of(shown) if shown else None,
+            sentence=SpanBody(start=answer.sentence.start, end=answer.sentence.end)
+            if shown and answer.sentence
+            else None,
+            alternatives=[
+                AlternativeBody(text=other.text, citation=CitationBody.of(other.citation))
+                for other in (answer.alternatives if shown else ())
+            ],
+        )
+
+
+class VerifyResponse(BaseModel):
+    """What has become of a citation."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.VERIFIED]})
+
+    snapshot: str = Field(description="The snapshot by which it was checked.")
+    citation: CitationBody
+    text: str | None = Field(
+        description="What the span holds in the snapshot; null where that holds another version of the document than "
+        "the one cited."
+    )
+    detail: str = Field(description="The status in words.")
+
+    @classmethod
+    def of(cls, checked: CheckedCitation) -> VerifyResponse:
+        return cls(
+            snapshot=checked.snapshot,
+            citation=CitationBody.of(checked.citation),
+            text=checked.text,
+            detail=checked.detail,
+        )
+
+
+class LegBody(BaseModel):
+    """Whether a leg of the search took part."""
+
+    name: Literal["dense", "lexical"]
+    used: bool
+    reason: str = Field(description="Why it took no part, in words; empty where it did.")
+
+
+class AskResponse(BaseModel):
+    """What was found, and in which snapshot of the index."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.RESPONSE]})
+
+    question: str
+    answer: AnswerBody | None
+    passages: list[PassageBody]
+    legs: list[LegBody] = Field(description="The legs that the mode names.")
+    snapshot: str
+    timings_ms: dict[str, float] = Field(description="Measured wall-clock milliseconds by stage, and in `total`.")
+
+    @classmethod
+    def of(cls, reply: Reply) -> AskResponse:
+        return cls(
+            question=reply.question,
+            answer=AnswerBody.of(reply.answer) if reply.answer else None,
+            passages=[PassageBody.of(hit) for hit in reply.hits],
+            legs=[LegBody.model_validate(leg, from_attributes=True) for leg in reply.legs],
+            snapshot=reply.snapshot,
+            timings_ms={stage: round(value, 3) for stage, value in reply.timings_ms.items()},
+        )
+
+
+class FieldProblem(BaseModel):
+    field: str
+    message: str
+
+
+class ProblemDetails(BaseModel):
+    """A problem detail (RFC 9457)."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.PROBLEM]})
+
+    type: str = Field(description="A URN for the kind of problem; decide by this, not by the words.")
+    title: str = Field(description="The kind of problem in words.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="What is wrong this time, and what to do.")
+    errors: list[FieldProblem] = Field(default=[], description="What is wrong, field by field.")
+    state: str = Field(default="", description="Where the service is not ready: what it is doing, in one word.")
+
+
+class BatchSuccess(BaseModel):
+    ok: Literal[True]
+    response: AskResponse
+
+
+class BatchFailure(BaseModel):
+    ok: Literal[False]
+    problem: ProblemDetails
+
+
+class BatchResponse(BaseModel):
+    """One result for each question, in the order asked. `ok` says which of the two it is."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.BATCH_RESPONSE]})
+
+    results: list[Annotated[BatchSuccess | BatchFailure, Field(discriminator="ok")]]
+
+
+class HealthResponse(BaseModel):
+    status: Literal["up"] = "up"
+
+
+class ReadyResponse(BaseModel):
+    """What is being served."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.READY]})
+
+    status: str
+    detail: str
+    index: str
+    snapshot: str | None
+    documents: int
+    passages: int
+    created: str | None = Field(description="When the snapshot was built, in ISO 8601.")
+
+    @classmethod
+    def of(cls, state: State) -> ReadyResponse:
+        return cls.model_validate(state, from_attributes=True)
+
+
+class SummaryBody(BaseModel):
+    id: str
+    title: str
+    media_type: str
+    source_sha256: str
+    characters: int = Field(description="Unicode code points of the canonical text.")
+    pages: int
+    passages: int
+
+
+class ReportBody(BaseModel):
+    """What became of one file."""
+
+    id: str
+    status: FileStatus
+    reason: str = Field(description="In words; empty only where the file was read whole.")
+    size: int = Field(description="Bytes.")
+    characters: int
+    pages: int
+    empty_pages: int
+    passages: int
+    seconds: float
+
+
+class DocumentsResponse(BaseModel):
+    """What is indexed, and what became of every file when it was."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.DOCUMENTS]})
+
+    snapshot: str
+    documents: list[SummaryBody]
+    report: list[ReportBody]
+
+    @classmethod
+    def of(cls, collection: Collection) -> DocumentsResponse:
+        return cls.model_validate(collection, from_attributes=True)
+
+
+class SectionBody(SpanBody):
+    """A heading and all that stands under it, deeper headings included."""
+
+    title: str
+    level: int = Field(description="Counted from 1, outermost.")
+    body: int = Field(description="Where the heading's own line ends, in Unicode code points.")
+
+
+class PageBody(SpanBody):
+    number: int = Field(description="Counted from 1.")
+
+
+class DocumentResponse(BaseModel):
+    """A document with its canonical text, which every span is a span of."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.DOCUMENT]})
+
+    snapshot: str = Field(description="The snapshot that holds it: its spans are those of answers from the same one.")
+    id: str
+    title: str
+    media_type: str
+    source_sha256: str = Field(description="Of the bytes of the source.")
+    reader: str = Field(description="The reader and its version that made the canonical text.")
+    text: str = Field(description="The canonical text. Spans count its Unicode code points, not bytes or UTF-16 units.")
+    sections: list[SectionBody]
+    pages: list[PageBody]
+    problems: list[str] = Field(description="What could not be read, in words.")
+
+    @classmethod
+    def of(cls, stored: SnapshotDocument) -> DocumentResponse:
+        document = stored.document
+        return cls(
+            snapshot=stored.snapshot,
+            id=document.id,
+            title=document.title,
+            media_type=document.media_type,
+            source_sha256=document.source_sha256,
+            reader=document.reader,
+            text=document.text,
+            sections=[SectionBody.model_validate(section, from_attributes=True) for section in document.sections],
+            pages=[PageBody.model_validate(page, from_attributes=True) for page in document.pages],
+            problems=list(document.problems),
+        )

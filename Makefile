@@ -11,9 +11,9 @@ serve: $(INSTALLED)
 	@$(BIN)/qa serve --name seeds || [ $$? -eq 130 ] # Ctrl-C is how it ends
 
 test: $(INSTALLED)-dev
-	$(BIN)/pytest -n auto --dist loadfile --ignore tests/test_watching_killed.py
+	$(BIN)/pytest -n auto --dist loadfile --ignore tests/build/test_watch_killed.py
 	@# By itself: it kills processes, and once left the workers of the line above waiting for each other.
-	$(BIN)/pytest tests/test_watching_killed.py
+	$(BIN)/pytest tests/build/test_watch_killed.py
 
 check: $(INSTALLED)-dev
 	$(BIN)/ruff check .
@@ -53,7 +53,7 @@ image-test:
 
 # schemathesis over the whole API of a server with its model: docs/operating.md.
 api-test: $(INSTALLED)-dev
-	@tests/api-test
+	@tests/support/api-test
 
 # What serving costs under load, against a tutorial's service: benchmarks/README.md says what to index first.
 bench-serving: $(INSTALLED)-dev .venv-peers/.installed

@@ -12,14 +12,14 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from qa.build.update import Update, update
-from qa.models.hashing import HashingEncoder
 from qa.protocols import Encoder
 from qa.readers.registry import read_source
 from qa.service.service import Service
 from qa.settings import Settings
 from qa.types import FileReport
+from tests.support.hashing import HashingEncoder
 
-pytest_plugins = ["tests.browsing", "tests.web.site"]
+pytest_plugins = ["tests.support.browsing", "tests.support.site"]
 
 REPOSITORY = Path(__file__).parent.parent
 SEED = REPOSITORY / "seeds" / "000_ed61de6b1921e49a.txt"

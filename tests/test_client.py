@@ -14,7 +14,7 @@ import pytest
 from qa.client import AsyncClient, Client
 from qa.errors import RequestRefused, ServerUnreachable
 from qa.web.api.responses import AskResponse
-from tests.served import serving
+from tests.support.served import serving
 from tests.web.conftest import FERRY, SNAPSHOT, FakeService
 
 QUESTION = "When does the ferry leave?"

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.conftest import REPOSITORY
-from tests.served import serving
+from tests.support.served import serving
 from tests.web.conftest import FERRY, SCRIPT, FakeService
 
 QUESTION = "When does the ferry leave?"

@@ -9,7 +9,7 @@ from qa.errors import UnreadableDocument
 from qa.readers.archive import Archive, parse_xml
 from qa.readers.registry import read_source
 from qa.types import Source
-from tests.readers.samples import epub, zipped
+from tests.support.reader_samples import epub, zipped
 
 
 def test_members_are_read() -> None:

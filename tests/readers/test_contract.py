@@ -11,8 +11,8 @@ import pytest
 from qa.readers.discovery import discover
 from qa.readers.registry import read_source, reader_versions
 from qa.types import Document, FileReport, Source
-from tests.readers.samples import SAMPLES, SENTENCES
-from tests.texts import shared
+from tests.support.reader_samples import SAMPLES, SENTENCES
+from tests.support.texts import shared
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _TEXT_AS_IT_STANDS = ("text/", "markdown/")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from qa.errors import UnreadableDocument
 from qa.readers.decoding import decode
-from tests.texts import SCRIPTS, derived
+from tests.support.texts import SCRIPTS, derived
 
 LEGACY = {
     "cp1252": "L’été dernier, à Nîmes, les élèves français ont goûté des crêpes « maison » près du château.",

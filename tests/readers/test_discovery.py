@@ -10,7 +10,7 @@ import pytest
 from qa.errors import DuplicateDocument, SourceNotFound
 from qa.readers.discovery import discover
 from qa.types import FileReport, Source
-from tests.texts import a_name_of_any_bytes
+from tests.support.texts import a_name_of_any_bytes
 
 
 def _write(folder: Path, *names: str) -> None:

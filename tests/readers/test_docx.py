@@ -11,7 +11,7 @@ from qa.errors import UnreadableDocument
 from qa.readers.docx.document import DocxReader
 from qa.readers.docx.styles import Numbering
 from qa.types import Document, Source
-from tests.readers import samples
+from tests.support import reader_samples as samples
 
 _W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 

@@ -17,9 +17,9 @@ import pytest
 from qa.readers.discovery import discover
 from qa.readers.isolation import IsolatedReader, ReadingLimits
 from qa.types import Document, FileReport, Source
-from tests.readers import hostile_files
-from tests.texts import a_name_of_any_bytes
-from tests.waiting import AT_MOST
+from tests.support import hostile_files
+from tests.support.texts import a_name_of_any_bytes
+from tests.support.waiting import AT_MOST
 
 pytestmark = pytest.mark.slow
 

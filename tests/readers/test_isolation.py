@@ -18,9 +18,9 @@ from qa.readers.isolation import IsolatedReader, ReadingLimits
 from qa.readers.registry import read_source
 from qa.types import Document, FileReport, Source
 from tests.conftest import REPOSITORY
-from tests.readers.misbehaving import misbehave, unstartable
-from tests.texts import a_name_of_any_bytes
-from tests.waiting import AT_MOST, wait_for
+from tests.support.misbehaving import misbehave, unstartable
+from tests.support.texts import a_name_of_any_bytes
+from tests.support.waiting import AT_MOST, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -249,7 +249,7 @@ import sys
 from pathlib import Path
 from qa.readers.isolation import IsolatedReader
 from qa.types import Source
-from tests.readers.misbehaving import misbehave
+from tests.support.misbehaving import misbehave
 with IsolatedReader(read=misbehave) as reader:
     reader.read(Source("good.txt", Path(sys.argv[1]), 1))
     print(reader._process._popen.pid, flush=True)

@@ -6,8 +6,8 @@ import pytest
 
 from qa.errors import UnreadableDocument
 from qa.readers.kinds import Kind, kind_of, kind_of_file, suffix_of
-from tests.readers.samples import SAMPLES, zipped
-from tests.texts import derived
+from tests.support.reader_samples import SAMPLES, zipped
+from tests.support.texts import derived
 
 _OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504)
 

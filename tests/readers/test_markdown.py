@@ -6,7 +6,7 @@ import pytest
 
 from qa.readers.markdown import MarkdownReader
 from qa.types import Document, Source
-from tests.texts import shared
+from tests.support.texts import shared
 
 
 def _read(folder: Path, text: str) -> Document:

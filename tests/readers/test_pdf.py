@@ -10,8 +10,8 @@ from qa.errors import UnreadableDocument
 from qa.readers.pdf.document import PdfReader
 from qa.text.sentences import sentences
 from qa.types import Document, Source
-from tests.readers.pdfs import Text, lines, pdf
-from tests.texts import shared
+from tests.support.pdfs import Text, lines, pdf
+from tests.support.texts import shared
 
 SAMPLES = "pdfminer+pdfminer.six/samples"
 

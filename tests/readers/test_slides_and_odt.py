@@ -6,7 +6,7 @@ from pathlib import Path
 from qa.readers.odt import OdtReader
 from qa.readers.pptx import PptxReader
 from qa.types import Document, Source
-from tests.readers import samples
+from tests.support import reader_samples as samples
 
 
 def _write(folder: Path, data: bytes) -> Source:

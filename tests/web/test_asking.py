@@ -18,7 +18,7 @@ from qa.web.asking import Asking, HungUp, ReplyCache
 from qa.web.batching import Batcher
 from qa.web.monitoring import Monitoring
 from qa.web.options import Options
-from tests.waiting import AT_MOST, wait_for
+from tests.support.waiting import AT_MOST, wait_for
 from tests.web.conftest import FakeService
 
 

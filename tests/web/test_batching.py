@@ -12,7 +12,7 @@ from qa.errors import NotReady, Overloaded, QAError, QueryError
 from qa.types import Query, Reply
 from qa.web.batching import Batcher, Outcome
 from qa.web.monitoring import Monitoring
-from tests.waiting import AT_MOST
+from tests.support.waiting import AT_MOST
 
 
 class Answerer:

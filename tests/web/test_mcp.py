@@ -21,7 +21,7 @@ from qa.web import mcp as mcp_server
 from qa.web.middleware.access import new_key, parse_keys
 from qa.web.options import Options
 from tests.conftest import REPOSITORY
-from tests.served import serving
+from tests.support.served import serving
 from tests.web.conftest import FERRY, LOADING, SNAPSHOT, FakeService
 
 Use = Callable[[Any], Coroutine[Any, Any, None]]

@@ -1,0 +1,95 @@
+"""Embeddings survive from build to build, and never pass from one model to another."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qa.build.embeddings import EmbeddingCache, cache_keys
+from qa.errors import StorageError
+from qa.settings import Settings
+from tests.conftest import Build
+from tests.support.hashing import HashingEncoder
+
+
+def test_what_was_put_is_there_after_reopening(tmp_path: Path) -> None:
+    keys = list(cache_keys({"weights": "a"}, ["one", "two"]))
+    cache = EmbeddingCache(tmp_path / "cache")
+    cache.put(keys, np.eye(2, 4, dtype=np.float32))
+    cache.close()
+    found = EmbeddingCache(tmp_path / "cache").get([*keys, b"unknown"], 4)
+    assert {key: row.tolist() for key, row in found.items()} == {keys[0]: [1, 0, 0, 0], keys[1]: [0, 1, 0, 0]}
+
+
+def test_keys_differ_by_text_and_by_encoder() -> None:
+    keys = [*cache_keys({"weights": "a"}, ["x", "y"]), *cache_keys({"weights": "b"}, ["x", "y"])]
+    assert len(set(keys)) == 4
+
+
+def test_a_row_of_another_dimension_is_not_returned(tmp_path: Path) -> None:
+    cache = EmbeddingCache(tmp_path / "cache")
+    cache.put([b"k"], np.eye(1, 4, dtype=np.float32))
+    assert cache.get([b"k"], 8) == {}
+
+
+def test_more_keys_than_one_statement_takes(tmp_path: Path) -> None:
+    encoder = HashingEncoder()
+    texts = [f"text {number}" for number in range(1200)]
+    keys = list(cache_keys(encoder.fingerprint, texts))
+    cache = EmbeddingCache(tmp_path / "cache")
+    cache.put(keys, encoder.encode_passages(texts))
+    assert set(cache.get(keys, encoder.dimension)) == set(keys)
+    assert cache.keep_only(keys[:10]) == 1190
+
+
+def test_a_file_that_is_no_cache_is_begun_again(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_bytes(b"no database" * 100)
+    cache = EmbeddingCache(tmp_path / "cache")
+    assert cache.get([b"k"], 4) == {}
+
+
+def test_damaged_pages_are_begun_again_and_the_build_goes_on(build: Build, settings: Settings) -> None:
+    build()
+    path = settings.indexes / "test" / "embeddings.sqlite"
+    content = path.read_bytes()
+    path.write_bytes(content[:100] + b"\xff" * (len(content) - 100))
+    assert build().counts.encoded == 4
+    assert build().counts.encoded == 0
+
+
+def test_a_locked_cache_is_an_error_and_loses_nothing(tmp_path: Path) -> None:
+    cache = EmbeddingCache(tmp_path / "cache")
+    cache.put([b"k"], np.eye(1, 4, dtype=np.float32))
+    cache.close()
+    other = sqlite3.connect(tmp_path / "cache")
+    other.execute("BEGIN EXCLUSIVE")
+    waiting = EmbeddingCache(tmp_path / "cache", timeout=0.01)
+    with pytest.raises(StorageError, match="database is locked"):
+        waiting.put([b"l"], np.eye(1, 4, dtype=np.float32))
+    other.close()
+    assert set(EmbeddingCache(tmp_path / "cache").get([b"k"], 4)) == {b"k"}
+
+
+def test_a_vector_that_rotted_is_encoded_again(tmp_path: Path) -> None:
+    cache = EmbeddingCache(tmp_path / "cache")
+    cache.put([b"k", b"l"], np.array([[1, 0], [3, 4]], dtype=np.float32))
+    assert set(cache.get([b"k", b"l"], 2)) == {b"k"}
+
+
+def test_only_new_text_is_encoded(build: Build, folder: Path) -> None:
+    first = build()
+    assert first.counts.encoded == first.counts.passages == 4
+    (folder / "apples.txt").rename(folder / "renamed.txt")
+    (folder / "new.txt").write_text("Quinces are yellow.\n")
+    second = build()
+    assert (second.counts.encoded, second.counts.passages) == (1, 5)
+
+
+@pytest.mark.parametrize("copies", [3, 700])
+def test_equal_text_is_encoded_once(build: Build, folder: Path, copies: int) -> None:
+    for number in range(copies):
+        (folder / f"copy{number}.txt").write_text("The same sentence, over and over.\n")
+    assert build().counts.encoded == 5

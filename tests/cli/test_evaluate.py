@@ -1,0 +1,113 @@
+"""`qa evaluate`, `qa compare`, `qa gate` and `qa index --gate` as a shell sees them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qa.evaluation.runs import dump_run
+from tests.cli.test_main import run
+from tests.conftest import REPOSITORY
+from tests.evaluation.test_comparison import run as run_of
+
+
+def write(folder: Path, *ranks: int | None) -> str:
+    folder.mkdir()
+    (folder / "run.json").write_text(dump_run(run_of(*ranks)), encoding="utf-8")
+    return str(folder)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "compare", "gate"])
+def test_every_command_has_help(command: str) -> None:
+    shown = run(command, "--help")
+    assert shown.returncode == 0
+    assert f"Usage: qa {command}" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "code", "said"),
+    [
+        ([1, 2] * 20, [1, 2] * 20, 0, "Gate: passed."),
+        ([1] * 40, [1] * 20 + [None] * 20, 1, "Gate: worse."),
+        ([1, 2], [1, 2], 2, "Gate: cannot be told."),
+    ],
+    ids=["passes", "fails", "cannot tell"],
+)
+def test_exit_codes_of_the_gate(
+    tmp_path: Path, before: list[int | None], after: list[int | None], code: int, said: str
+) -> None:
+    ended = run("gate", write(tmp_path / "a", *before), write(tmp_path / "b", *after), "--margin", "0.02")
+    assert (ended.returncode, ended.stderr) == (code, "")
+    assert ended.stdout.splitlines()[-1] == said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["a"], "Missing argument"),
+        (["a", "b", "--margin", "much"], "Invalid value for '--margin'"),
+        (["a", "b", "--nope"], "No such option"),
+        (["a", "nowhere"], "there is no run in nowhere"),
+        (["a", "a", "--margin", "2"], "the margin is 2.0"),
+        (["a", "a", "--measure", "nDCG"], "'nDCG' is not measured in both runs"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_gate_that_could_not_be_tried_has_an_exit_code_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+) -> None:
+    write(tmp_path / "a", *[1] * 12)
+    monkeypatch.chdir(tmp_path)
+    ended = run("gate", *arguments)
+    assert ended.returncode == 3
+    assert said in ended.stderr
+
+
+def test_comparing_prints_a_verdict_and_writes_a_page(tmp_path: Path) -> None:
+    before, after = write(tmp_path / "a", *[2] * 20), write(tmp_path / "b", *[1] * 20)
+    ended = run("compare", before, after)
+    assert ended.returncode == 0, ended.stderr
+    # In 80 columns nothing is cut.
+    assert "passages.nDCG@10" in ended.stdout.splitlines()[3]
+    assert not any(line.rstrip().endswith("…") for line in ended.stdout.splitlines())
+    assert "passages.nDCG@10 of 20 questions: 20 better, 0 worse. Verdict: better." in ended.stdout
+    assert "<h1>Better</h1>" in (tmp_path / "b" / "compared.html").read_text(encoding="utf-8")
+    elsewhere = run("compare", before, after, "-o", str(tmp_path / "c.html"), "--measure", "passages.R@5")
+    assert "Verdict: no difference found." in elsewhere.stdout
+    assert (tmp_path / "c.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"question": ""}', "q.jsonl, line 1, question: the question is missing or blank"),
+        ("", "there is no question in it"),
+        (None, "cannot be read: No such file or directory"),
+    ],
+)
+def test_a_question_file_that_is_wrong_is_one_line(tmp_path: Path, content: str | None, said: str) -> None:
+    file = tmp_path / "q.jsonl"
+    if content is not None:
+        file.write_text(content)
+    ended = run("evaluate", str(file), "-o", str(tmp_path / "run"))
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert said in line
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.model
+def test_the_seed_questions_from_index_to_gate(tmp_path: Path) -> None:
+    indexes = {"QA_INDEXES": str(tmp_path / "indexes")}
+    questions = REPOSITORY / "seeds" / "questions.jsonl"
+    built = run("index", str(REPOSITORY / "seeds"), "--gate", str(questions), **indexes)
+    assert built.returncode == 0, built.stderr
+    made = run("evaluate", str(questions), "-o", str(tmp_path / "a"), "--mode", "dense", **indexes)
+    assert made.returncode == 0, made.stderr
+    assert "passages.nDCG@10" in made.stdout
+    assert "96 questions in" in made.stdout
+    assert run("gate", str(tmp_path / "a"), str(tmp_path / "a")).returncode == 0
+    again = run("evaluate", str(questions), "-o", str(tmp_path / "a"), "--mode", "dense", "--top-k", "7", **indexes)
+    assert again.returncode == 1
+    assert "holds a run of other questions, another snapshot or other options" in again.stderr

@@ -1,0 +1,333 @@
+"""The service as the web and the command line use it: loading, switching snapshots, and what it says of itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from qa.build.update import update
+from qa.errors import (
+    DocumentNotFound,
+    DuplicateDocument,
+    ModelNotFound,
+    NothingToIndex,
+    NotReady,
+    SnapshotCorrupt,
+    SnapshotIncompatible,
+    SourceNotFound,
+)
+from qa.index.snapshots import Snapshots
+from qa.protocols import Encoder
+from qa.service.service import Service
+from qa.settings import Settings
+from qa.types import FileReport, Query, State
+from tests.conftest import REPOSITORY, SEED, Build, Recorder, hashing_encoder
+from tests.support.hashing import HashingEncoder
+from tests.support.waiting import wait_for
+
+
+def other_encoder(settings: Settings, *, threads: int) -> Encoder:
+    return HashingEncoder(dimension=64)
+
+
+def test_before_it_has_loaded_it_says_so(settings: Settings) -> None:
+    service = Service(settings, make=hashing_encoder)
+    state = service.state()
+    assert (state.ready, state.status, state.index, state.snapshot) == (False, "loading", "test", None)
+    for call in (lambda: service.ask(Query("x")), service.collection, lambda: service.document("x")):
+        with pytest.raises(NotReady, match="being loaded"):
+            call()
+
+
+def test_ready_it_names_what_it_serves(service: Service, settings: Settings) -> None:
+    state = service.state()
+    assert (state.ready, state.status, state.documents, state.passages) == (True, "ready", 3, 4)
+    assert state.snapshot == Snapshots(settings.indexes, settings.name).current()
+
+
+def test_reload_switches_only_when_the_snapshot_did(service: Service, build: Build, folder: Path) -> None:
+    assert not service.reload()
+    (folder / "quinces.txt").write_text("Quinces are yellow.\n")
+    id = build().manifest.id
+    assert service.reload()
+    reply = service.ask(Query("What colour are quinces?"))
+    assert (reply.snapshot, reply.hits[0].passage.document) == (id, "quinces.txt")
+
+
+def test_a_document_that_is_gone_no_longer_answers(service: Service, build: Build, folder: Path) -> None:
+    (folder / "apples.txt").unlink()
+    build()
+    service.reload()
+    assert "apples.txt" not in {hit.passage.document for hit in service.ask(Query("apples")).hits}
+
+
+def test_a_broken_new_snapshot_leaves_the_old_one_serving(service: Service, build: Build, settings: Settings) -> None:
+    before = service.state()
+    broken = build().manifest.id
+    (settings.indexes / "test" / "snapshots" / broken / "vectors.faiss").write_bytes(b"")
+    with pytest.raises(SnapshotCorrupt, match=r"vectors\.faiss"):
+        service.reload()
+    assert service.state() == before
+    assert service.ask(Query("apples")).snapshot == before.snapshot
+
+
+def test_a_snapshot_of_another_model_is_refused_before_that_model_is_loaded(build: Build, settings: Settings) -> None:
+    build()
+
+    class Unloadable(HashingEncoder):
+        def load(self) -> None:
+            raise AssertionError("loaded")
+
+    with pytest.raises(SnapshotIncompatible):
+        Service(settings, make=lambda settings, *, threads: Unloadable(dimension=64)).reload()
+
+
+class Precise(HashingEncoder):
+    @property
+    def fingerprint(self) -> Mapping[str, object]:
+        return {**super().fingerprint, "precision": "bf16", "runtime": "openvino"}
+
+
+def test_where_only_the_precision_differs_that_is_what_is_named(build: Build, settings: Settings) -> None:
+    build()
+    with pytest.raises(SnapshotIncompatible, match=r"at precision fp32, and bf16 is in use; set QA_PRECISION=fp32"):
+        Service(settings, make=lambda settings, *, threads: Precise()).reload()
+
+
+def test_a_pinned_service_keeps_to_its_snapshot_and_is_closed(build: Build, settings: Settings) -> None:
+    first = build().manifest.id
+    service = Service(settings, make=hashing_encoder)
+    service.reload()
+    with service.pinned(first) as served:
+        build()
+        assert service.reload()
+        assert served.ask(Query("apples")).snapshot == first
+    with service.pinned(first) as opened:
+        assert opened.encoder() is service.encoder()
+        assert opened.ask(Query("apples")).snapshot == first
+    with pytest.raises(NotReady):
+        opened.ask(Query("apples"))
+    assert service.ask(Query("apples")).snapshot != first
+
+
+def test_following_loads_switches_and_outlives_a_refused_snapshot(build: Build, settings: Settings) -> None:
+    first = build().manifest.id
+    service, stopped = Service(settings, make=hashing_encoder), threading.Event()
+    heard: list[State] = []
+    thread = threading.Thread(target=service.follow, args=(stopped, heard.append))
+    thread.start()
+    try:
+        wait_for(lambda: service.state().snapshot == first)
+        update(settings, [SEED], Recorder(), make=other_encoder)
+        wait_for(lambda: "refused" in service.state().detail)
+        assert service.ask(Query("apples")).snapshot == first
+        with Snapshots(settings.indexes, settings.name).writing() as writer:
+            writer.activate(first)
+        wait_for(lambda: "refused" not in service.state().detail)
+        third = build().manifest.id
+        wait_for(lambda: service.state().snapshot == third)
+    finally:
+        stopped.set()
+        thread.join()
+    assert [state.snapshot for state in heard] == [first, third]
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"", b"../.."])
+def test_following_outlives_a_pointer_that_holds_no_id(
+    service: Service, build: Build, settings: Settings, content: bytes
+) -> None:
+    stopped = threading.Event()
+    thread = threading.Thread(target=service.follow, args=(stopped, lambda state: None))
+    thread.start()
+    try:
+        (settings.indexes / "test" / "CURRENT").write_bytes(content)
+        wait_for(lambda: "damaged" in service.state().detail)
+        assert service.ask(Query("apples")).hits
+        id = build().manifest.id
+        wait_for(lambda: service.state().snapshot == id)
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def test_following_tries_again_what_may_pass(build: Build, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    id = build().manifest.id
+    monkeypatch.setattr("qa.service.service._RETRY_EVERY", 0.05)
+    failures = iter([OSError("too many open files"), ModelNotFound("the hub is down")])
+
+    def make(settings: Settings, *, threads: int) -> Encoder:
+        for failure in failures:
+            raise failure
+        return HashingEncoder()
+
+    service, stopped = Service(settings, make=make), threading.Event()
+    thread = threading.Thread(target=service.follow, args=(stopped, lambda state: None))
+    thread.start()
+    try:
+        wait_for(lambda: service.state().snapshot == id)
+        assert next(failures, None) is None
+        assert service.ask(Query("apples")).hits
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def test_following_names_why_nothing_is_served(build: Build, settings: Settings) -> None:
+    build()
+    service, stopped = Service(settings, make=other_encoder), threading.Event()
+    thread = threading.Thread(target=service.follow, args=(stopped, lambda state: None))
+    thread.start()
+    try:
+        wait_for(lambda: service.state().status == "refused")
+        assert "they differ in dimension" in service.state().detail
+        with pytest.raises(NotReady, match="they differ in dimension"):
+            service.ask(Query("apples"))
+    finally:
+        stopped.set()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("damage", "status"),
+    [
+        (lambda folder: (folder / "vectors.faiss").write_bytes(b""), "damaged"),
+        (lambda folder: (folder / "manifest.json").unlink(), "damaged"),
+    ],
+)
+def test_what_clients_are_told_of_a_failure_holds_no_path(
+    build: Build, settings: Settings, damage: Callable[[Path], object], status: str
+) -> None:
+    damage(settings.indexes / "test" / "snapshots" / build().manifest.id)
+    state = followed_once(Service(settings, make=hashing_encoder))
+    assert (state.ready, state.status) == (False, status)
+    assert str(settings.indexes) not in state.detail
+    assert "log" in state.detail
+
+
+def test_a_missing_model_is_a_named_state(build: Build, settings: Settings, tmp_path: Path) -> None:
+    build()
+    state = followed_once(Service(settings.model_copy(update={"model": str(tmp_path)})))
+    assert (state.status, str(tmp_path) in state.detail) == ("no-model", False)
+
+
+def followed_once(service: Service) -> State:
+    """The state once following has tried to load what is current."""
+    stopped = threading.Event()
+    thread = threading.Thread(target=service.follow, args=(stopped, lambda state: None))
+    thread.start()
+    try:
+        wait_for(lambda: service.state().status != "loading")
+    finally:
+        stopped.set()
+        thread.join()
+    return service.state()
+
+
+def test_the_collection_lists_documents_and_every_file(service: Service) -> None:
+    collection = service.collection()
+    assert [document.id for document in collection.documents] == ["apples.txt", "below/plums.txt", "pears.md"]
+    assert [document.title for document in collection.documents] == ["apples.txt", "plums.txt", "Pears"]
+    report = {report.id: report for report in collection.report}
+    assert set(report) == {"apples.txt", "below/plums.txt", "pears.md", "photo.xyz"}
+    assert report["photo.xyz"].status == "skipped"
+    assert report["photo.xyz"].reason
+    assert report["apples.txt"].passages == 1
+
+
+def test_a_document_comes_whole_and_an_unknown_one_is_named(service: Service, folder: Path) -> None:
+    document = service.document("pears.md").document
+    assert document.text == (folder / "pears.md").read_text()
+    assert [section.title for section in document.sections] == ["Pears", "Storage"]
+    with pytest.raises(DocumentNotFound, match=r"no indexed document has the id '\.\./apples\.txt'"):
+        service.document("../apples.txt")
+
+
+def test_progress_adds_up_to_the_bytes_of_the_files(build: Build, folder: Path) -> None:
+    (folder / "long.txt").write_text("A sentence that is there to be long. " * 2000)
+    listener = Recorder()
+    build(listener=listener)
+    assert listener.total == sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    assert listener.done == pytest.approx(listener.total)
+    assert len(listener.reports) == 5
+
+
+def test_missing_and_empty_folders_are_errors_that_leave_no_snapshot(
+    build: Build, settings: Settings, tmp_path: Path
+) -> None:
+    with pytest.raises(SourceNotFound, match="absent"):
+        build(tmp_path / "absent")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(NothingToIndex, match="there is no file to index"):
+        build(tmp_path / "empty")
+    (tmp_path / "empty" / "x.bin").write_bytes(b"\x00")
+    with pytest.raises(NothingToIndex, match=r"nothing could be read: x\.bin: skipped"):
+        build(tmp_path / "empty")
+    assert Snapshots(settings.indexes, settings.name).ids() == []
+
+
+def test_one_folder_by_two_names_is_refused(build: Build, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").symlink_to(folder)
+    with pytest.raises(DuplicateDocument, match="are the same folder or file; give one of them"):
+        build(folder, tmp_path / "other")
+
+
+def test_an_index_is_no_document_of_itself(build: Build, settings: Settings, tmp_path: Path) -> None:
+    build()
+    report = {report.id: report for report in reports_of(build, tmp_path)}
+    assert report["indexes/test/CURRENT"].reason == "it belongs to an index"
+    assert report["documents/apples.txt"].status == "read"
+
+
+def test_a_link_to_an_index_is_none_either(build: Build, tmp_path: Path) -> None:
+    build()
+    (tmp_path / "documents/link.txt").symlink_to(tmp_path / "indexes/test/CURRENT")
+    report = {report.id: report for report in reports_of(build, tmp_path)}
+    assert report["documents/link.txt"].reason == "it belongs to an index"
+
+
+def reports_of(build: Build, path: Path) -> list[FileReport]:
+    listener = Recorder()
+    build(path, listener=listener)
+    return listener.reports
+
+
+def test_a_folder_whose_name_is_no_unicode_is_indexed(build: Build, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    (folder / "a.txt").write_text("Apples.\n")
+    assert build(folder).manifest.sources == (str(tmp_path / "caf\\udce9"),)
+
+
+BUILDING = """
+import resource, signal, sys
+from pathlib import Path
+from qa.indexing import SilentListener, update
+from qa.languages import detect_language
+from qa.readers.registry import read_source
+from qa.settings import Settings
+from tests.conftest import hashing_encoder
+
+detect_language("What tells languages apart is unpacked into a file of its own, once.")
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+settings = Settings(indexes=Path(sys.argv[1]), name=sys.argv[2])
+update(settings, [Path(sys.argv[3])], SilentListener(), make=hashing_encoder, read=read_source, rebuild=True)
+"""
+
+
+def test_a_full_disk_is_an_error_of_one_line(settings: Settings, folder: Path, build: Build) -> None:
+    """RLIMIT_FSIZE stands in for the disk: a write beyond it fails as one on a full disk does."""
+    before = build().manifest.id
+    (folder / "large.txt").write_text("".join(f"Sentence number {n} is here. " for n in range(20_000)))
+    command = [sys.executable, "-c", BUILDING, str(settings.indexes), settings.name, str(folder)]
+    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    error = ended.stderr.splitlines()[-1]
+    assert error.startswith("qa.errors.StorageError: ")
+    assert "the disk's free space" in error
+    assert Snapshots(settings.indexes, settings.name).current() == before

@@ -1,0 +1,168 @@
+"""The pages behind a real uvicorn, and every one of them by name: what is shown, and what brings it about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from qa.errors import Fault
+from qa.evaluation.jobs.jobs import Job
+from qa.evaluation.jobs.worker import Compared
+from qa.index.store import text_sha256
+from qa.types import Answer, Collection, DocumentSummary, FileReport
+from qa.web.app import create_app
+from qa.web.options import Options
+from tests.support.uvicorn_server import serving
+from tests.web.api.test_evaluations import ID, FakeEvaluations
+from tests.web.conftest import LOADING, REFUSED, SNAPSHOT, FakeService
+from tests.web.pages.test_comparison_page import DONE
+from tests.web.pages.test_document_pages import FILES
+from tests.web.pages.test_reading_page import ADDRESS, ANSWER, NOON
+
+QUESTION = "When does the ferry leave?"
+ASKED = f"/?q={quote(QUESTION)}"
+OTHERWISE = f"{ASKED}&mode=lexical&rerank=true&top_k=4&documents=notes/*&documents=*{'long' * 20}*&sections=Cross*"
+IN_PLACE = f"{ADDRESS}?start={NOON}&end={NOON + 4}&q={quote(QUESTION)}#span"
+OPTIONS = {"mode": "dense", "top_k": 20, "rerank": False}
+COMPARED = f"/evaluate/compare?a={ID}&b={ID}"
+WIDTHS = (320, 768, 1440)
+MANY = tuple(FileReport(f"folder/with/a/long/name/{n:03}.txt", "read", characters=n) for n in range(150))
+
+
+class SiteService(FakeService):
+    """With the files of a large collection, which a test may replace."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.files: tuple[FileReport, ...] = FILES + MANY
+
+    def collection(self) -> Collection:
+        own = super().collection()
+        indexed = [file for file in self.files if file.status in ("read", "partial")]
+        summaries = tuple(DocumentSummary(f.id, "", "text/plain", "0" * 64, f.characters, f.pages, 1) for f in indexed)
+        return replace(own, documents=own.documents + summaries, report=own.report + self.files)
+
+
+class Site:
+    """What tests set, and where it is served."""
+
+    def __init__(self, folder: Path) -> None:
+        self.service = SiteService()
+        self.evaluations = FakeEvaluations(folder)
+        self.feedback = folder / "feedback.jsonl"
+        self.app = create_app(self.service, self.evaluations, Options(feedback=self.feedback, originals=True))
+        self.address = ""
+
+    def reset(self) -> None:
+        vars(self.service).update(vars(SiteService()))
+        self.evaluations.job = None
+        self.evaluations.compared = Compared("computing")
+        self.feedback.unlink(missing_ok=True)
+
+    def answer(self, **changes: Any) -> None:
+        self.service.answer = replace(ANSWER, **changes)
+
+    def job(self, status: str, **changes: Any) -> None:
+        created = "2026-04-01T12:00:00+00:00"
+        self.evaluations.job = Job(ID, status, created, "mine.jsonl", SNAPSHOT, OPTIONS, **changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def served_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    site = Site(tmp_path_factory.mktemp("site"))
+    with serving(site.app) as (host, port):
+        site.address = f"http://{host}:{port}"
+        yield site
+
+
+@pytest.fixture
+def site(served_site: Site) -> Iterator[Site]:
+    yield served_site
+    served_site.reset()
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A page: where it is, its status, and what has to be so."""
+
+    path: str
+    prepare: Callable[[Site], object] = lambda site: None
+    status: int = 200
+    cookie: str = ""
+
+
+def _failing(site: Site) -> None:
+    site.service.failure = RuntimeError("not for anybody to see")
+
+
+def _without_passages(site: Site) -> None:
+    site.service.empty = True
+
+
+def _without_files(site: Site) -> None:
+    site.service.files = ()
+
+
+def _compared(site: Site) -> None:
+    site.job("done")
+    site.evaluations.compared = DONE
+
+
+def _not_compared(site: Site) -> None:
+    site.job("done")
+    site.evaluations.compared = Compared("failed", detail="the two runs have no question in common")
+
+
+def _is(state: Any) -> Callable[[Site], None]:
+    def prepare(site: Site) -> None:
+        site.service.current = state
+
+    return prepare
+
+
+assert ANSWER.citation is not None
+_DRIFTED = replace(ANSWER.citation, status="drifted")
+_UNSURE = Answer(answerable=False, confidence=0.1)
+_FAULTS = tuple(Fault("mine.jsonl", line, "question", "there is none") for line in (1, 2))
+
+PAGES = {
+    "ask": Shown("/"),
+    "answered": Shown(ASKED, lambda site: site.answer()),
+    "changed": Shown(ASKED, lambda site: site.answer(citation=_DRIFTED)),
+    "refused": Shown(ASKED, lambda site: setattr(site.service, "answer", _UNSURE)),
+    "unanswered": Shown(ASKED),
+    "right-to-left": Shown(f"/?q={quote('تفتح المكتبة')}"),
+    "thanked": Shown(ASKED, lambda site: site.answer(), cookie="qa-noted=yes-" + text_sha256(QUESTION)[:16]),
+    "asked-otherwise": Shown(OTHERWISE, lambda site: site.answer()),
+    "asked-wrongly": Shown(f"{ASKED}&top_k=0&mode=lexical", status=422),
+    "blank": Shown("/?q=%20", status=422),
+    "too-long": Shown(f"/?q={'x' * 201}", status=422),
+    "nothing-found": Shown(ASKED, _without_passages),
+    "documents": Shown("/documents"),
+    "documents-sorted": Shown("/documents?sort=status&page=2"),
+    "documents-failed": Shown("/documents?status=failed"),
+    "documents-none": Shown("/documents?status=partial", _without_files),
+    "reading": Shown(IN_PLACE),
+    "evaluate": Shown("/evaluate"),
+    "evaluate-past": Shown("/evaluate", lambda site: site.job("done", questions=5, asked=5)),
+    "evaluation-queued": Shown(f"/evaluate/{ID}", lambda site: site.job("queued")),
+    "evaluation-asking": Shown(f"/evaluate/{ID}", lambda site: site.job("asking", questions=5, asked=2)),
+    "evaluation-done": Shown(f"/evaluate/{ID}", lambda site: site.job("done", questions=5, asked=5)),
+    "evaluation-removing": Shown(f"/evaluate/{ID}/cancel", lambda site: site.job("done")),
+    "evaluation-failed": Shown(
+        f"/evaluate/{ID}", lambda site: site.job("failed", detail="a quote is nowhere", faults=_FAULTS)
+    ),
+    "report": Shown(f"/v1/evaluations/{ID}/report", lambda site: site.job("done", questions=5, asked=5)),
+    "comparing": Shown(COMPARED, lambda site: site.job("done")),
+    "compared": Shown(COMPARED, _compared),
+    "not-compared": Shown(COMPARED, _not_compared),
+    "missing": Shown("/nothing", status=404),
+    "failing": Shown(ASKED, _failing, 500),
+    "loading": Shown(ASKED, _is(LOADING), 503),
+    "not-ready": Shown("/", _is(REFUSED), 503),
+}

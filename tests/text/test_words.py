@@ -1,0 +1,88 @@
+"""Words as BM25 sees them: in any script, stemmed by language, and each where it stands in the text."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qa.text.words import STEMMERS, detect_language, distinct, passage_terms, read_words, words
+from tests.support.texts import SCRIPTS
+
+LATIN = st.characters(codec="latin-1") | st.sampled_from("as1,.0 _²½ǅªº…‘’ʼ\u024f\u2027")
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "terms"),
+    [
+        ("The brigades advanced", "en", ["the", "brigad", "advanc"]),
+        ("Iraq's leaders", "en", ["iraq", "leader"]),
+        ("5,000 and 5.000 and 5000", "en", ["5000", "and", "5000", "and", "5000"]),
+        ("3.5 km", "en", ["3", "5", "km"]),
+        ("den Häusern", "de", ["den", "haus"]),
+        ("l’eau d'été", "fr", ["eau", "ete"]),
+        ("Сливы растут", "ru", ["слив", "растут"]),
+        ("ＡＢＣ ﬁnance", "en", ["abc", "financ"]),
+        ("Cafe\u0301", "", ["cafe"]),
+        ("Straße STRASSE", "", ["strasse", "strasse"]),
+        ("黑豹队", "", ["黑", "黑豹", "豹", "豹队", "队"]),
+        ("सत्यमेव जयते", "", ["सतयमेव", "जयते"]),
+        ("!!! … ©", "en", []),
+    ],
+)
+def test_terms_of_a_passage(text: str, language: str, terms: list[str]) -> None:
+    assert passage_terms(text, language) == terms
+
+
+def test_a_word_of_a_question_counts_in_any_language_of_the_index() -> None:
+    assert distinct(words("running Häuser running", ("en", "de"))) == [("run", "running"), ("hauser", "haus")]
+
+
+@given(text=st.text() | st.sampled_from(list(SCRIPTS.values())), language=st.sampled_from(["", *STEMMERS]))
+def test_every_word_stands_where_it_says(text: str, language: str) -> None:
+    ends = 0
+    for word in words(text, (language,)):
+        assert 0 <= word.span.start < word.span.end <= len(text)
+        assert word.span.start >= ends - 1  # pairs of characters overlap by one
+        assert all(form and not form.isspace() and " " not in form for form in word.forms)
+        ends = word.span.end
+
+
+@given(
+    text=st.text() | st.text("a's1,000 黑 é\u00ad’") | st.text(LATIN) | st.sampled_from(list(SCRIPTS.values())),
+    language=st.sampled_from(["", *STEMMERS]),
+)
+def test_the_terms_of_a_passage_are_those_of_its_words(text: str, language: str) -> None:
+    assert passage_terms(text, language) == [form for word in words(text, (language,)) for form in word.forms]
+
+
+@given(
+    text=st.text() | st.text("a's1,000 黑 é\u00ad’") | st.text(LATIN) | st.sampled_from(list(SCRIPTS.values())),
+    languages=st.lists(st.sampled_from(["", *STEMMERS]), max_size=3, unique=True).map(tuple),
+)
+def test_the_fast_way_reads_the_same_words(text: str, languages: tuple[str, ...]) -> None:
+    read = read_words(text, languages)
+    found = list(words(text, languages))
+    assert list(zip(read.starts, read.forms, strict=True)) == [(word.span.start, word.forms) for word in found]
+
+
+@given(text=st.text(alphabet="abzäöéñçжЖ 1'-"))
+def test_letter_case_does_not_matter(text: str) -> None:
+    assert passage_terms(text.upper(), "en") == passage_terms(text.lower(), "en")
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("Apples grow on trees. They are red or green.", "en"),
+        ("Die Äpfel wachsen auf den Bäumen und sind rot oder grün.", "de"),
+        ("Сливы растут на деревьях, а груши созревают осенью.", "ru"),
+        ("تفتح المكتبة أبوابها في التاسعة صباحا، وتغلق في السادسة مساء.", "ar"),
+        (SCRIPTS["chinese"], ""),
+        (SCRIPTS["thai"], ""),
+        ("1, 2, 3; 4 %", ""),
+        ("", ""),
+    ],
+)
+def test_the_language_of_a_text(text: str, language: str) -> None:
+    assert detect_language(text) == language

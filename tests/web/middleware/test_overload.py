@@ -1,0 +1,182 @@
+"""A full queue behind a real server: who is refused, with what, and that the connection is good for the next one."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from fastapi import FastAPI
+
+from qa.web.app import create_app
+from qa.web.options import Options
+from tests.support.uvicorn_server import serving
+from tests.support.waiting import AT_MOST, wait_for
+from tests.web.test_asking import SlowService
+
+Address = tuple[str, int]
+# Seconds that a connection may rest.
+KEEP_ALIVE = 1
+
+
+@pytest.fixture
+def service() -> SlowService:
+    return SlowService()
+
+
+@pytest.fixture
+def app(service: SlowService) -> FastAPI:
+    return create_app(service, options=Options(max_waiting=1))
+
+
+@contextmanager
+def filled(app: FastAPI, service: SlowService) -> Iterator[Address]:
+    """A server whose two workers and whose queue are taken, until ``service.go`` is set."""
+    with serving(app, keep_alive=KEEP_ALIVE) as address:
+        askers = [threading.Thread(target=get, args=(address, "/v1/ask?q=ferry")) for _ in range(3)]
+        for number, asker in enumerate(askers):
+            asker.start()
+            if number < 2:
+                assert service.begun.acquire(timeout=AT_MOST)
+        wait_for(app.state.asking.batcher.is_full)
+        yield address
+        service.go.set()
+        for asker in askers:
+            asker.join()
+
+
+@pytest.fixture
+def full(app: FastAPI, service: SlowService) -> Iterator[Address]:
+    with filled(app, service) as address:
+        yield address
+
+
+def get(address: Address, target: str) -> list[tuple[int, dict[str, str], bytes]]:
+    return talk(address, f"GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+
+
+def talk(address: Address, request: bytes) -> list[tuple[int, dict[str, str], bytes]]:
+    """What comes back until the server closes: status, headers and body of each response."""
+    with socket.create_connection(address, timeout=AT_MOST) as connection:
+        connection.sendall(request)
+        received = b""
+        while block := connection.recv(65_536):
+            received += block
+    responses = []
+    while received:
+        head, _, rest = received.partition(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        length = int(headers["content-length"])
+        responses.append((int(first.split()[1]), headers, rest[:length]))
+        received = rest[length:]
+    return responses
+
+
+def test_a_refusal_is_whole_and_the_connection_stays(full: Address) -> None:
+    one = b"GET /v1/ask?q=ferry HTTP/1.1\r\nHost: a\r\nX-Request-ID: mine-1\r\n\r\n"
+    health = b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    refused, again, well = talk(full, one + one + health)
+    for status, headers, body in (refused, again):
+        assert status == 503
+        assert json.loads(body)["type"] == "urn:qa:problem:overloaded"
+        assert headers["content-type"] == "application/problem+json"
+        assert 1 <= int(headers["retry-after"]) <= 30
+        assert headers["x-request-id"] == "mine-1"
+        assert headers["date"]
+        assert headers["content-security-policy"] == well[1]["content-security-policy"]
+        assert "connection" not in headers
+    assert well[0] == 200
+
+
+def test_whoever_wants_the_connection_closed_has_it_closed(full: Address) -> None:
+    ((status, headers, _),) = get(full, "/v1/ask?q=ferry")
+    assert (status, headers["connection"]) == (503, "close")
+    old = b"GET /v1/ask?q=ferry HTTP/1.0\r\nHost: a\r\n\r\n"
+    assert [response[0] for response in talk(full, old)] == [503]
+
+
+@pytest.mark.parametrize("path", ["/v1/ask", "/v1/ask?q=a"])
+def test_one_with_a_body_is_refused_too(full: Address, path: str) -> None:
+    for method in (b"POST", b"GET"):
+        head = b"%s %s HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nConnection: close\r\n\r\n" % (method, path.encode())
+        assert [response[0] for response in talk(full, head + b"{}{}")] == [503]
+
+
+def test_responses_come_in_the_order_of_the_requests(full: Address, app: FastAPI, service: SlowService) -> None:
+    """One that is being answered is not overtaken by the refusal of the next."""
+    batch = json.dumps({"questions": ["ferry", "quay"]}).encode()
+    head = b"POST /v1/ask/batch HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    last = b"GET /v1/ask?q=ferry HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+
+    def answer() -> None:
+        # Both of the batch wait beside the one that waits already.
+        wait_for(lambda: app.state.asking.batcher.waiting == 3)
+        service.go.set()
+
+    opener = threading.Thread(target=answer)
+    opener.start()
+    first, second = talk(full, head % len(batch) + batch + last)
+    opener.join()
+    assert (first[0], b"results" in first[2]) == (200, True)
+    # By then there was room again.
+    assert (second[0], b"passages" in second[2]) == (200, True)
+
+
+def test_a_refusal_does_not_end_the_request_behind_it(full: Address, app: FastAPI, service: SlowService) -> None:
+    """Its connection rests in between no longer than the time after which one that rests is closed."""
+    shed = b"GET /v1/ask?q=ferry HTTP/1.1\r\nHost: a\r\n\r\n"
+    batch = json.dumps({"questions": ["ferry", "quay"]}).encode()
+    head = b"POST /v1/ask/batch HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
+    slow = (head + b"Connection: close\r\n\r\n") % len(batch) + batch
+
+    def answer() -> None:
+        wait_for(lambda: app.state.asking.batcher.waiting == 3)
+        time.sleep(2 * KEEP_ALIVE)
+        service.go.set()
+
+    opener = threading.Thread(target=answer)
+    opener.start()
+    assert [response[0] for response in talk(full, shed + slow)] == [503, 200]
+    opener.join()
+
+
+def test_one_that_sends_and_does_not_read_is_cut_off(full: Address) -> None:
+    # More than both ends' buffers hold; were it all answered, it would be gigabytes.
+    flood = b"GET /v1/ask?q=ferry HTTP/1.1\r\nHost: a\r\n\r\n" * 1_000_000
+    with socket.create_connection(full, timeout=AT_MOST) as connection, pytest.raises(ConnectionError):
+        connection.sendall(flood)
+
+
+def test_pages_of_allowed_origins_may_read_the_refusal(service: SlowService) -> None:
+    app = create_app(service, options=Options(max_waiting=1, origins=("https://a.example",)))
+    with filled(app, service) as address:
+        origin = b"Host: a\r\nOrigin: https://a.example\r\nConnection: close\r\n"
+        ((asked, headers, _),) = talk(address, b"GET /v1/ask?q=ferry HTTP/1.1\r\n" + origin + b"\r\n")
+        preflight = b"OPTIONS /v1/ask HTTP/1.1\r\n" + origin + b"Access-Control-Request-Method: POST\r\n\r\n"
+        ((allowed, _, _),) = talk(address, preflight)
+    assert (asked, headers["access-control-allow-origin"]) == (503, "https://a.example")
+    assert "Retry-After" in headers["access-control-expose-headers"]
+    assert allowed == 200
+
+
+def test_other_paths_have_room(full: Address) -> None:
+    assert [get(full, path)[0][0] for path in ("/healthz", "/documents", "/v1/documents")] == [200] * 3
+
+
+def test_refusals_are_counted(full: Address) -> None:
+    for _ in range(3):
+        get(full, "/v1/ask?q=ferry")
+    ((_, _, text),) = get(full, "/metrics")
+    assert b'qa_refused_total{reason="overloaded"} 3.0' in text
+
+
+def test_a_page_that_is_refused_is_counted_too(full: Address) -> None:
+    ((status, headers, _),) = get(full, "/?q=ferry")
+    assert (status, int(headers["retry-after"]) >= 1) == (503, True)
+    ((_, _, text),) = get(full, "/metrics")
+    assert b'qa_refused_total{reason="overloaded"} 1.0' in text

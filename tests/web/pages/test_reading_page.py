@@ -1,0 +1,145 @@
+"""The answer on the page, and a document's text with a span marked in its place."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+
+from qa.types import Alternative, Answer, Citation, Document, Page, Section, Span
+from qa.web.pages.document import WINDOW, blocks, window
+from tests.web.conftest import DOCUMENTS, SCRIPT, FakeService
+from tests.web.pages.test_page import page
+
+FERRY = "notes/ferry <i>.txt"
+NOON = SCRIPT.index("noon")
+START = SCRIPT.rindex("The ferry", 0, NOON)
+ADDRESS = "/documents/notes/ferry%20%3Ci%3E.txt"
+
+
+def citation(start: int, end: int) -> Citation:
+    return Citation(FERRY, start, end, 1, "Crossing the bay", "0" * 64, "0" * 64, "verified")
+
+
+ANSWER = Answer(
+    answerable=True,
+    confidence=0.8,
+    text="noon",
+    citation=citation(NOON, NOON + 4),
+    sentence=Span(START, NOON + 4),
+    alternatives=(Alternative("ferry", citation(START + 4, START + 9)),),
+    promised_error=0.3,
+)
+
+
+def test_the_answer_comes_first_with_its_place_and_how_sure_it_is(client: TestClient, service: FakeService) -> None:
+    service.answer = ANSWER
+    shown = page(client, "/?q=When+does+the+ferry+leave%3F")
+    answer = shown.text("section")
+    assert answer.startswith("Answer noon")
+    assert "Crossing the bay" in answer
+    assert "source unchanged" in answer
+    assert "Probably right (80%); what is answered is wrong at most 30% of the time." in answer
+    assert "Other passages say ferry" in answer
+    assert [mark.get("class") for mark in shown.all("mark")] == ["chosen", "chosen"]
+    assert f"{ADDRESS}?start={NOON}&end={NOON + 4}&q=When+does+the+ferry+leave%3F#span" in [
+        link["href"] for link in shown.all("a")
+    ]
+
+
+@pytest.mark.parametrize(("status", "said"), [("drifted", "source has changed since"), ("missing", "source is gone")])
+def test_a_source_that_changed_is_told(client: TestClient, service: FakeService, status: str, said: str) -> None:
+    service.answer = replace(ANSWER, citation=replace(citation(NOON, NOON + 4), status=status))  # type: ignore[arg-type]
+    assert said in page(client, "/?q=ferry").text("section")
+
+
+def test_what_is_not_there_is_told_plainly(client: TestClient, service: FakeService) -> None:
+    service.answer = replace(ANSWER, answerable=False, confidence=0.1)
+    shown = page(client, "/?q=ferry")
+    assert shown.text("section").startswith("Not in these documents")
+    assert "noon" not in shown.text("section")
+    assert shown.texts["h2"][1] == "5 passages, best match first"
+
+
+def test_a_doubt_is_told_as_a_doubt(client: TestClient, service: FakeService) -> None:
+    service.answer = replace(ANSWER, answerable=False, confidence=0.45)
+    section = page(client, "/?q=ferry").text("section")
+    assert section.startswith("No sure answer in these documents")
+    assert "not sure enough to be given as the answer. Best guess 45% sure" in section
+
+
+def test_a_document_is_shown_whole_with_the_span_marked(client: TestClient) -> None:
+    shown = page(client, f"{ADDRESS}?start={NOON}&end={NOON + 4}")
+    assert shown.texts["mark"] == ["noon"]
+    assert shown.all("mark")[0]["id"] == "span"
+    assert "".join(shown.texts["div"]) == SCRIPT
+    assert [e["aria-level"] for e in shown.all("div") if e.get("role") == "heading"] == ["2", "2"]
+    assert "page 1" in shown.text("article")
+    assert {"b", "em", "i"}.isdisjoint(tag for tag, _ in shown.elements)
+    assert shown.all("script") == []
+
+
+def test_the_passages_of_a_question_lead_to_each_other(client: TestClient) -> None:
+    shown = page(client, f"{ADDRESS}?start={NOON}&end={NOON + 4}&q=When+does+the+ferry+leave%3F")
+    steps = [text for text in shown.texts["a"] if "passage" in text]
+    assert "Next passage (2)" in steps
+    assert "Previous passage (0)" not in steps
+    assert shown.texts["q"] == ["When does the ferry leave?"]
+
+
+@pytest.mark.parametrize("query", ["", "?start=5&end=5", "?start=9&end=2", "?start=99999&end=999999", "?q=%20"])
+def test_a_span_that_is_none_marks_nothing(client: TestClient, query: str) -> None:
+    assert "mark" not in page(client, ADDRESS + query).texts
+
+
+@pytest.mark.parametrize(("query", "field"), [("?start=-1", "start"), ("?start=x", "start"), ("?end=1e9", "end")])
+def test_a_span_that_is_no_number_is_refused(client: TestClient, query: str, field: str) -> None:
+    assert field in page(client, ADDRESS + query, 422).text("main").lower().split()
+
+
+def test_a_document_that_is_not_there(client: TestClient) -> None:
+    assert page(client, "/documents/secret.txt", 404).text("h1") == "No such document"
+
+
+def test_a_large_document_is_shown_in_parts(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "".join(f"Line {n} of a long book.\n" for n in range(10_000))
+    book = replace(DOCUMENTS[FERRY], id="book.txt", text=text, sections=(), pages=())
+    monkeypatch.setitem(DOCUMENTS, "book.txt", book)
+    at = text.index("Line 5000 ")
+    shown = page(client, f"/documents/book.txt?start={at}&end={at + 9}")
+    assert shown.texts["mark"] == ["Line 5000"]
+    assert len("".join(shown.texts["div"])) <= WINDOW
+    links = dict(zip(shown.texts["a"], (a["href"] or "" for a in shown.all("a")), strict=True))
+    assert "Line 4700 " in page(client, links["Text before"]).text("article")
+    assert "Line 5700 " in page(client, links["Text after"]).text("article")
+
+
+@st.composite
+def laid_out(draw: st.DrawFn) -> Document:
+    text = draw(st.text(min_size=1, max_size=60))
+    at = st.integers(0, len(text))
+    starts = sorted(draw(st.sets(at, max_size=4)))
+    sections = tuple(Section("?", 1, s, min(s + draw(st.integers(0, 5)), len(text)), len(text)) for s in starts)
+    pages = tuple(Page(n, s, len(text)) for n, s in enumerate(sorted(draw(st.sets(at, max_size=4))), start=1))
+    return Document("d", "", text, "0" * 64, "text/plain", "text/1", sections=sections, pages=pages)
+
+
+@given(document=laid_out(), start=st.integers(0, 60), length=st.integers(0, 60))
+def test_nothing_of_what_is_shown_is_left_out_or_said_twice(document: Document, start: int, length: int) -> None:
+    span = Span(start, start + length) if length and start + length <= len(document.text) else None
+    found = [piece for block in blocks(document, Span(0, len(document.text)), span) for piece in block.pieces]
+    assert "".join(piece.text for piece in found) == document.text
+    marked = "".join(piece.text for piece in found if piece.marks)
+    assert marked == (document.text[span.start : span.end] if span else "")
+
+
+@given(lines=st.lists(st.integers(0, 3000), max_size=60), at=st.floats(0, 1))
+def test_what_is_asked_for_is_in_the_window(lines: list[int], at: float) -> None:
+    text = "\n".join("x" * length for length in lines) or "x"
+    position = int(at * (len(text) - 1))
+    shown = window(Document("d", "", text, "0" * 64, "text/plain", "text/1"), position)
+    assert shown.start <= position < shown.end
+    assert shown.end - shown.start <= WINDOW

@@ -181,7 +181,8 @@ class Query:
     """A question and how to search for it.
 
     ``documents`` are globs over document ids, ``sections`` over headings; none means all. ``mode`` says which legs
-    search, and ``rerank`` whether the cross-encoder orders what they found anew.
+    search, and ``rerank`` whether the cross-encoder orders what they found anew. ``answer`` is false where passages
+    alone are wanted. ``max_error`` is how often answers may be wrong; without it the service's setting holds.
     """
 
     question: str
@@ -190,6 +191,8 @@ class Query:
     sections: tuple[str, ...] = ()
     mode: Mode = "hybrid"
     rerank: bool = False
+    answer: bool = True
+    max_error: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,18 +292,24 @@ class Alternative:
     citation: Citation
 
 
+AnswerOutcome = Literal["answered", "unsure", "not_found"]
+AnswerForm = Literal["span", "sentence", "list", "row"]
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What answers a question, or that the documents do not.
+    """What answers a question, as far as the documents do.
 
-    ``text`` is what the citation's span holds. Where ``answerable`` is false it is the best guess, which measurements
-    need and nobody is shown. ``sentence`` is the span of the sentence that holds it, in the same document.
-    ``confidence`` is the calibrated probability that the text answers; ``None`` where nothing was calibrated, and
-    ``note`` says why. ``promised_error`` is how often at most answers as sure as this are wrong, certified on held-out
-    questions; ``None`` where nothing was.
+    ``outcome`` is ``answered`` where the answer is sure enough, ``unsure`` where it is only the best guess, and
+    ``not_found`` where nothing that was read is relevant. ``text`` is what the citation's span holds: of a guess too,
+    and where nothing was found what was least irrelevant, which measurements need and no person is shown.
+    ``sentence`` is the span of the sentence, or row, that holds it, in the same document; ``form`` says what ``text``
+    is. ``confidence`` is the calibrated probability that the text answers, and ``basis`` says in words what that figure
+    is of; ``None`` where nothing was calibrated, and ``note`` says why. ``promised_error`` is how often at most answers
+    as sure as this are wrong, certified on held-out questions; ``None`` where nothing was.
     """
 
-    answerable: bool
+    outcome: AnswerOutcome
     confidence: float | None
     text: str | None = None
     citation: Citation | None = None
@@ -308,6 +317,13 @@ class Answer:
     alternatives: tuple[Alternative, ...] = ()
     promised_error: float | None = None
     note: str = ""
+    form: AnswerForm = "span"
+    basis: str = ""
+
+    @property
+    def answerable(self) -> bool:
+        """Whether the answer is sure enough to be given as one."""
+        return self.outcome == "answered"
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,12 +86,11 @@ class Answerer:
         guess = self.guess(found)
         answer = guess.reply.answer
         if answer is not None and guess.signals is not None:
-            verdict = self._calibrations.judge(
-                regime_of(query, found.reply.legs, reads=self._reader is not None), guess.signals, self._max_error
-            )
+            regime = regime_of(query, found.reply.legs, reads=self._reader is not None)
+            verdict = self._calibrations.judge(regime, guess.signals, query.max_error or self._max_error)
             answer = replace(
                 answer,
-                answerable=verdict.answerable,
+                outcome="answered" if verdict.answerable else "unsure",
                 confidence=verdict.confidence,
                 promised_error=verdict.promised_error,
                 note=verdict.note,
@@ -108,7 +107,7 @@ class Answerer:
         reply = replace(found.reply, hits=tuple(_highlighted(hit, every) for hit in found.reply.hits))
         ranked = _distinct(sorted((c for c in every if c.hit.rank <= DEPTH), key=lambda each: -each.score))
         if not ranked:
-            return Guess(replace(reply, answer=Answer(answerable=False, confidence=None)), None)
+            return Guess(replace(reply, answer=Answer("not_found", confidence=None)), None)
         read = None
         if self._reader is not None and (read := read_span(self._reader, found, ranked)) is not None:
             ranked = [read.candidate, *(each for each in ranked if each.span != read.candidate.span)]
@@ -120,7 +119,7 @@ class Answerer:
             for other, place in alternatives(best, ranked, question)
         ]
         answer = Answer(
-            answerable=True,
+            outcome="answered",
             confidence=None,
             text=phrase_text(best),
             citation=self._cite(document, span.start, span.end),

@@ -17,6 +17,8 @@ def faults(query: Query, limits: Limits) -> list[QueryError]:
         # Without the value: a client may send one of more digits than Python prints.
         message = f"top_k must be from 1 to {limits.top_k:,}"
         found.append(QueryError("top_k", message, "top-k-out-of-range"))
+    if query.max_error is not None and not 0 < query.max_error < 1:
+        found.append(QueryError("max_error", "max_error must be above 0 and below 1, such as 0.2"))
     for field, globs in (("documents", query.documents), ("sections", query.sections)):
         for number, glob in enumerate(globs):
             if flaw := _flaw(glob):

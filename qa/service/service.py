@@ -280,7 +280,7 @@ class Service:
         retriever = self._ready()
         answerer = self._answerer(retriever)
         return [
-            found if isinstance(found, QueryError) else answerer.answer(query, found)
+            found if isinstance(found, QueryError) else answerer.answer(query, found) if query.answer else found.reply
             for query, found in zip(queries, retriever.find(queries, DEPTH), strict=True)
         ]
 

@@ -43,6 +43,12 @@ def test_a_hit_names_its_section(service: Service) -> None:
     assert (hit.passage.document, hit.passage.section, hit.title) == ("pears.md", "Storage", "Pears")
 
 
+def test_whoever_wants_passages_alone_gets_no_answer(service: Service) -> None:
+    asked, without = service.ask(Query("fruit")), service.ask(Query("fruit", answer=False))
+    assert without.answer is None
+    assert [hit.passage for hit in without.hits] == [hit.passage for hit in asked.hits]
+
+
 def test_top_k_bounds_the_passages(service: Service) -> None:
     assert len(service.ask(Query("fruit", top_k=2)).hits) == 2
 
@@ -75,6 +81,8 @@ def test_timings_are_of_the_stages_and_add_up(service: Service) -> None:
         (Query("a \ud800"), "question", "half of a surrogate pair"),
         (Query("x", top_k=0), "top_k", "top_k must be from 1 to 100"),
         (Query("x", top_k=10_000), "top_k", "top_k must be from 1 to 100"),
+        (Query("x", max_error=0.0), "max_error", "max_error must be above 0 and below 1, such as 0.2"),
+        (Query("x", max_error=1.0), "max_error", "max_error must be above 0 and below 1, such as 0.2"),
         (Query("x", documents=("*.pdf",)), "documents", r"no indexed document matches '\*.pdf'"),
         (Query("x", sections=("Index*",)), "sections", r"no heading matches 'Index\*'"),
         (Query("x", sections=("a\0",)), "sections[0]", r"sections\[0\] holds a NUL"),

@@ -43,7 +43,7 @@ class Answers:
     def _reply(self, question: str) -> Reply | QueryError:
         if question == "broken?":
             return QueryError("question", "no")
-        answer = Answer(answerable=question not in self.unanswered, confidence=None)
+        answer = Answer("unsure" if question in self.unanswered else "answered", confidence=None)
         return Reply(question, (), "s", answer=answer)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from qa.errors import QAError
 from qa.evaluation.outcomes import Found, Given, Inputs, Options, Outcome
 from qa.questions.questions import Evidence, JudgedQuestion
-from qa.types import Answer, Citation, Hit, Passage, Query, Reply, Scores, Span
+from qa.types import Answer, AnswerOutcome, Citation, Hit, Passage, Query, Reply, Scores, Span
 
 SNAPSHOT = "20260401T120000.000Z-5a7b4a42"
 FERRY = "Crossing the bay\n\nThe ferry leaves at noon, from the old\nquay.\n\nIt carries forty people. It is slow."
@@ -84,4 +84,5 @@ class WordSearch:
         p = best.passage
         cited = Citation(p.document, p.start, p.end, None, None, "0" * 64, "0" * 64, "verified")
         score = best.scores.dense or 0.0
-        return Answer(score >= 0.03, min(1.0, 10 * score), p.text, cited, Span(p.start, p.end))
+        outcome: AnswerOutcome = "answered" if score >= 0.03 else "unsure"
+        return Answer(outcome, min(1.0, 10 * score), p.text, cited, Span(p.start, p.end))

@@ -127,7 +127,7 @@ def _is(state: Any) -> Callable[[Site], None]:
 
 assert ANSWER.citation is not None
 _DRIFTED = replace(ANSWER.citation, status="drifted")
-_UNSURE = Answer(answerable=False, confidence=0.1)
+_UNSURE = Answer("unsure", confidence=0.1)
 _FAULTS = tuple(Fault("mine.jsonl", line, "question", "there is none") for line in (1, 2))
 
 PAGES = {

@@ -72,7 +72,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     service = FakeService()
     service.limits = replace(service.limits, top_k=50)  # An evaluation asks for 20 where nobody says.
     service.answer = Answer(
-        True,
+        "answered",
         0.9,
         FERRY.text[17:26],
         Citation(FERRY.id, 17, 26, 1, None, FERRY.source_sha256, FERRY.source_sha256, "verified"),

@@ -47,7 +47,7 @@ def test_nobody_is_asked_unless_it_is_set(service: FakeService) -> None:
 
 def test_answer_and_passages_are_judged_by_a_form(client: TestClient, service: FakeService, path: Path) -> None:
     citation = Citation(FERRY.id, START, START + 7, 1, None, FERRY.source_sha256, FERRY.source_sha256, "verified")
-    service.answer = Answer(answerable=True, confidence=0.8, text="at noon", citation=citation)
+    service.answer = Answer("answered", confidence=0.8, text="at noon", citation=citation)
     shown = page(client, f"/?q={QUESTION}")
     forms = [form for form in shown.all("form") if form["action"] == "/feedback"]
     assert len(forms) == 6

@@ -25,7 +25,7 @@ def citation(start: int, end: int) -> Citation:
 
 
 ANSWER = Answer(
-    answerable=True,
+    outcome="answered",
     confidence=0.8,
     text="noon",
     citation=citation(NOON, NOON + 4),
@@ -57,7 +57,7 @@ def test_a_source_that_changed_is_told(client: TestClient, service: FakeService,
 
 
 def test_what_is_not_there_is_told_plainly(client: TestClient, service: FakeService) -> None:
-    service.answer = replace(ANSWER, answerable=False, confidence=0.1)
+    service.answer = replace(ANSWER, outcome="unsure", confidence=0.1)
     shown = page(client, "/?q=ferry")
     assert shown.text("section").startswith("Not in these documents")
     assert "noon" not in shown.text("section")
@@ -65,7 +65,7 @@ def test_what_is_not_there_is_told_plainly(client: TestClient, service: FakeServ
 
 
 def test_a_doubt_is_told_as_a_doubt(client: TestClient, service: FakeService) -> None:
-    service.answer = replace(ANSWER, answerable=False, confidence=0.45)
+    service.answer = replace(ANSWER, outcome="unsure", confidence=0.45)
     section = page(client, "/?q=ferry").text("section")
     assert section.startswith("No sure answer in these documents")
     assert "not sure enough to be given as the answer. Best guess 45% sure" in section

@@ -89,7 +89,66 @@ class Reranker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The span of a text that a model takes for the answer to a question.
+    """What a reader makes of one text beside a question, for each of the ``n`` tokens of the text that it saw.
+
+    Question and special tokens are left out. Logits of one reader are comparable over texts and questions.
+
+    Args:
+        offsets: int64 ``(n, 2)``, the span of each token in code points of the text, in order.
+        starts: float32 ``(n,)``, logits that the answer starts at the token.
+        ends: float32 ``(n,)``, logits that it ends there.
+        null: start and end logit of [CLS] added up: "there is no answer here".
+        relevance: logit that the text holds the answer.
+    """
+
+    offsets: Ids
+    starts: Vectors
+    ends: Vectors
+    null: float
+    relevance: float
+
+
+class AnswerReader(Protocol):
+    """An extractive question-answering model. Thread-safe."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it; decides nothing."""
+
+    @property
+    def fingerprint(self) -> Mapping[str, object]:
+        """All that decides the logits, as JSON values.
+
+        Raises:
+            ModelNotFound: a file of the model is missing.
+        """
+
+    @property
+    def window(self) -> int:
+        """Tokens of question, text and special tokens together that it reads at most."""
+
+    def load(self) -> None:
+        """Load the weights now; otherwise the first use does.
+
+        Raises:
+            ModelNotFound, ModelCorrupt: the model cannot be loaded.
+            ModelDisagrees: it computes something else on this machine than it should.
+        """
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Count the tokens of each text alone, uncut, without special tokens."""
+
+    def read(self, pairs: Sequence[tuple[str, str]]) -> list[Reading]:
+        """Read ``(question, text)`` pairs, of any number of questions, and return their readings in order.
+
+        Pairs of like length are run together. A text that does not fit is cut at its end, which its offsets show; a
+        text may be empty.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class SpanReading:
+    """The best span of a text by the model that ``QA_READER`` names; goes away with that setting.
 
     ``score`` is the sum of the logits of its start and end, less that of "there is no answer here": above 0 the model
     holds it for one. Comparable over texts of one question.
@@ -99,8 +158,8 @@ class Reading:
     score: float
 
 
-class AnswerReader(Protocol):
-    """An extractive question-answering model. Thread-safe."""
+class SpanReader(Protocol):
+    """The model that ``QA_READER`` names; goes away with that setting. Thread-safe."""
 
     @property
     def name(self) -> str:
@@ -113,7 +172,7 @@ class AnswerReader(Protocol):
             ModelNotFound: the model cannot be loaded.
         """
 
-    def read(self, question: str, texts: Sequence[str]) -> Sequence[Reading | None]:
+    def read(self, question: str, texts: Sequence[str]) -> Sequence[SpanReading | None]:
         """The best span of each of ``n`` texts, ``None`` where a text has nothing to read."""
 
 

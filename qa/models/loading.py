@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from qa.models.compiled import MODELS_FOLDER
 from qa.models.files import locate, locate_answer_reader, locate_reranker
-from qa.protocols import AnswerReader, Encoder, Reranker
+from qa.protocols import Encoder, Reranker, SpanReader
 from qa.settings import Settings
 
 if TYPE_CHECKING:
     from qa.models.choice import Runtime
 
 
-_Loadable = TypeVar("_Loadable", Reranker, AnswerReader)
+_Loadable = TypeVar("_Loadable", Reranker, SpanReader)
 
 
 class EncoderFactory(Protocol):
@@ -50,7 +50,7 @@ def make_reranker(
     return choose_reranker(locate_reranker(settings.reranker), _runtime(settings, threads), stage)
 
 
-def make_answer_reader(settings: Settings, *, threads: int) -> AnswerReader | None:
+def make_answer_reader(settings: Settings, *, threads: int) -> SpanReader | None:
     """The question-answering model that the settings name, not loaded yet; ``None`` where they name none.
 
     Raises:
@@ -58,7 +58,7 @@ def make_answer_reader(settings: Settings, *, threads: int) -> AnswerReader | No
     """
     if not settings.reader:
         return None
-    from qa.models.answer_reader import TransformersAnswerReader
+    from qa.models.span_reader import TransformersAnswerReader
 
     return TransformersAnswerReader(locate_answer_reader(settings.reader), threads=settings.threads or threads)
 
@@ -73,7 +73,7 @@ class Models:
         self._encoder: Encoder | None = None
         # Once they were made, which may have been to nothing.
         self._reranker: tuple[()] | tuple[Reranker | None] = ()
-        self._answer_reader: tuple[()] | tuple[AnswerReader | None] = ()
+        self._answer_reader: tuple[()] | tuple[SpanReader | None] = ()
 
     def encoder(self) -> Encoder:
         """Not loaded: its weights are when they are needed.
@@ -93,7 +93,7 @@ class Models:
                 self._reranker = (_loaded(make_reranker(self._settings, threads=1)),)
             return self._reranker[0]
 
-    def answer_reader(self) -> AnswerReader | None:
+    def answer_reader(self) -> SpanReader | None:
         """Loaded; ``None`` where the settings name none. Raises EncoderError."""
         with self._making:
             if not self._answer_reader:

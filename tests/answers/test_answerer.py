@@ -14,7 +14,7 @@ from qa.answers.phrases import PHRASES, answer_types, phrases
 from qa.answers.sentences import differs, value
 from qa.build.update import SilentListener, update
 from qa.evaluation.calibrate import MODES
-from qa.protocols import Reading
+from qa.protocols import SpanReading
 from qa.readers.registry import read_source
 from qa.service.service import Service
 from qa.settings import Settings
@@ -104,12 +104,12 @@ class Finder:
     def load(self) -> None:
         pass
 
-    def read(self, question: str, texts: Sequence[str]) -> list[Reading | None]:
+    def read(self, question: str, texts: Sequence[str]) -> list[SpanReading | None]:
         return [self._in(text) for text in texts]
 
-    def _in(self, text: str) -> Reading | None:
+    def _in(self, text: str) -> SpanReading | None:
         found = [(text.find(each), each) for each in self._wanted if each in text]
-        return Reading(Span(found[0][0], found[0][0] + len(found[0][1])), 5.0) if found else None
+        return SpanReading(Span(found[0][0], found[0][0] + len(found[0][1])), 5.0) if found else None
 
 
 Reads = Callable[[str], Service]

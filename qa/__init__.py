@@ -1,1 +1,25 @@
-"""Question answering over a folder of documents. Nothing is imported here: name the module you need."""
+"""Question answering over a folder of documents, with citations that can be checked.
+
+Nothing is imported here: import the module that you need. In the order of the story:
+
+types        the frozen values that every part is written in: documents, passages, queries, answers, filters
+errors       every error that a user can cause, in one tree
+protocols    what encoders, re-rankers, answer readers and vector indexes can do
+settings     the QA_* variables, typed; the only reader of the environment
+files        durable files, and file names as text that can be shown
+markup       text of documents as HTML, with its marks
+statistics/  intervals, tests and bounds of error: numbers, no documents
+text/        text to sentences, words and passages: no files
+readers/     a file in any format to a document
+models/      models found, compiled and run: encoder, re-ranker, answer reader
+index/       what a snapshot is on disk: documents, vectors, words
+build/       documents to a snapshot
+search/      a question to ranked passages
+answers/     passages to an answer, its citation and its confidence
+service/     one process that serves snapshots
+questions/   question files, their judgments, and feedback
+evaluation/  questions to measures, and measures to a report
+web/         the service over HTTP: API, pages, and tools for language models
+cli/         the commands of `qa`
+client       a typed client of the HTTP API, blocking and for asyncio
+"""

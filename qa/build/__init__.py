@@ -1,0 +1,8 @@
+"""Documents to a snapshot.
+
+update      an index made and kept current, as the settings say; pruning
+builder     files in, a snapshot's folder out: read, split, encode, write
+reuse       what a build takes over from the active snapshot
+embeddings  vectors of texts: from the cache, or encoded while the next are read
+watch       `qa serve --watch`: the index follows its folder
+"""

@@ -1,0 +1,8 @@
+"""The commands of `qa`. Each imports what it needs when it runs, so that `qa --help` answers at once.
+
+main       index, ask, serve, keys and mcp
+snapshots  snapshots list, activate, verify and prune
+evaluate   evaluate, compare, gate and calibrate
+flags      the flags that several commands have
+progress   what a terminal shows of indexing and of evaluating
+"""

@@ -1,1 +1,12 @@
-"""Bi-encoders behind :class:`qa.types.Encoder`."""
+"""Models: found on disk, compiled, checked against their reference and run.
+
+files                  where a model lies, and the fingerprint that its files decide
+choice                 which runtime a model gets: compiled, or sentence-transformers
+compilation            torch modules to OpenVINO, compared with their reference
+compiled               a compiled model on disk, and the encoder that runs it
+openvino               tokens, batches and the OpenVINO runtime; no torch
+sentence_transformers  the reference encoder, run by torch
+reranker               cross-encoders: question and passage read together
+answer_reader          question-answering models, which choose a span
+loading                encoder, re-ranker and answer reader as the settings name them
+"""

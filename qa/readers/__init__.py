@@ -1,1 +1,30 @@
-"""From a path on disk to documents: what there is to read, and one reader for each kind of file."""
+"""A file in any format to a document: its canonical text with headings, pages and what is excluded.
+
+Finding files and reading them safely:
+
+discovery    the files of a folder that are to be read, and the rules of .qaignore
+kinds        what a file is: by its content first, by its name second
+registry     the reader of each kind, and reading one file whatever it holds
+isolation    reading in another process, with limits of time and memory
+worker       the process that reads, started by isolation
+
+Formats:
+
+html/        web pages
+pdf/         PDF
+docx/        Word documents
+pptx         slides
+xlsx         spreadsheets
+odt          OpenDocument text
+epub         books
+markdown     Markdown
+delimited    CSV and TSV
+text         plain text
+
+What readers share:
+
+decoding     bytes to text: byte order mark, UTF-8, declared and detected encodings
+archive      ZIP containers, opened so that a bomb cannot go off
+composition  blocks and headings to one text with exact spans
+tables       rows of cells to lines of text, merged cells included
+"""

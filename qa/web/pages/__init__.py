@@ -1,0 +1,9 @@
+"""The pages for people: whole without JavaScript, and safe whatever a document holds.
+
+rendering    templates to responses, and the addresses of pages
+ask          a question, its answer and its passages; feedback on a passage
+document     a document's text with a span marked in it, and its original to download
+documents    the collection and its ingestion report
+evaluations  evaluations started, followed, read and compared
+templates/   the HTML
+"""

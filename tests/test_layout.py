@@ -1,0 +1,43 @@
+"""The maps of the code are what the folders hold: package docstrings, the README's tree, and tests beside packages."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = sorted(path.parent for path in (ROOT / "qa").rglob("__init__.py"))
+# "name   what it is", or "name/  what it is" for a folder.
+ENTRY = re.compile(r"^ *(?P<name>\w+/?) {2,}\S", re.MULTILINE)
+
+
+def names_in(folder: Path) -> set[str]:
+    """Return the modules of a package, and its sub-packages with a slash."""
+    modules = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    return modules | {f"{path.parent.name}/" for path in folder.glob("*/__init__.py")}
+
+
+def data_in(folder: Path) -> set[str]:
+    """Return the folders of a package that hold no code: a map may name them."""
+    folders = {f"{path.name}/" for path in folder.iterdir() if path.is_dir()}
+    return folders - names_in(folder) - {"__pycache__/"}
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_package_s_docstring_names_each_of_its_files_once(package: Path) -> None:
+    docstring = ast.get_docstring(ast.parse((package / "__init__.py").read_text(encoding="utf-8")), clean=False) or ""
+    listed = [found["name"] for found in ENTRY.finditer(docstring)]
+    assert len(listed) == len(set(listed))
+    assert set(listed) - data_in(package) == names_in(package)
+
+
+def test_every_package_has_tests_in_a_folder_of_its_name() -> None:
+    mirrored = {path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py")}
+    packages = {path.relative_to(ROOT / "qa") for path in PACKAGES}
+    # The three large formats are tested beside the other readers: one contract suite holds them all.
+    formats = {Path("readers/docx"), Path("readers/html"), Path("readers/pdf")}
+    assert packages - formats <= mirrored
+    assert mirrored - packages == {Path("support")}

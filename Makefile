@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: serve test check format docs api-test bench-answers bench-quality bench-seeds bench-serving bench-speed constraints image-test clean
+.PHONY: serve test check train format docs api-test bench-answers bench-quality bench-seeds bench-serving bench-speed constraints image-test clean
 
 serve: $(INSTALLED)
 	@$(BIN)/qa index seeds --name seeds --if-missing
@@ -21,6 +21,11 @@ check: $(INSTALLED)-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
+
+# Make a reader: about ten minutes on a large GPU, days without one (docs/reader.md); needs ../shared/reader.
+train: $(INSTALLED)-dev
+	$(BIN)/python -m training train --data ../shared/reader/data \
+		--base ../shared/reader/weights/reader-12-layers.safetensors --out runs/reader
 
 # How often the seed questions find their evidence: benchmarks/README.md.
 bench-seeds: $(INSTALLED)

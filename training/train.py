@@ -97,7 +97,7 @@ def train(  # noqa: PLR0913
         optimizer.step()
         if step % every == 0 or step == schedule.steps:
             epoch = step * schedule.batch / len(corpus.examples)
-            tell(Progress(step, epoch, float(loss), time.perf_counter() - begun))
+            tell(Progress(step, epoch, loss.item(), time.perf_counter() - begun))
     reader.eval()
 
 

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import structlog
 
 from qa.errors import ModelCorrupt, ModelDisagrees, ModelNotFound
 from qa.models.bert import build_graph
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from qa.types import Ids, Vectors
-
-log = structlog.get_logger(__name__)
 
 WEIGHTS = Path(__file__).parent / "reader" / "reader.safetensors"
 FORMAT = 1
@@ -198,7 +195,6 @@ class OpenVinoReader:
                 f"{self.name} reads otherwise on this machine than in full precision (a logit differs by "
                 f"{difference:.0%} of their spread, at most {_TOLERANCE:.0%} is let through)"
             )
-        log.info("answer reader loaded", reader=self.name, difference=round(difference, 4))
         return inference
 
     def _difference(self, inference: _Inference, reference: Reference) -> float:

@@ -34,10 +34,19 @@ def test_a_package_s_docstring_names_each_of_its_files_once(package: Path) -> No
     assert set(listed) - data_in(package) == names_in(package)
 
 
+def test_the_readme_s_tree_names_each_package_and_each_file_beside_them_once() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    tree = re.search(r"^qa/\n((?:  .+\n)+)", readme, re.MULTILINE)
+    assert tree
+    files, *packages = (re.split(r" {3,}", line.strip())[0] for line in tree[1].splitlines())
+    assert {*files.split(), *packages} == names_in(ROOT / "qa")
+    assert len(files.split()) + len(packages) == len(names_in(ROOT / "qa"))
+
+
 def test_every_package_has_tests_in_a_folder_of_its_name() -> None:
     mirrored = {path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py")}
     packages = {path.relative_to(ROOT / "qa") for path in PACKAGES}
     # The three large formats are tested beside the other readers: one contract suite holds them all.
     formats = {Path("readers/docx"), Path("readers/html"), Path("readers/pdf")}
     assert packages - formats <= mirrored
-    assert mirrored - packages == {Path("support")}
+    assert mirrored - packages == {Path("support"), Path("training")}

@@ -14,15 +14,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from qa.answers.sentences import Asked, Candidate
-from qa.errors import CalibrationError, StorageError
+from qa.errors import CalibrationError
+from qa.files import write_atomically
 from qa.search.retriever import Found
 from qa.statistics.risk import Promise
 from qa.types import Answer, Citation, Leg, Query
@@ -192,18 +191,9 @@ class Calibration:
     models: tuple[Model, ...]
 
     def write(self, path: Path) -> None:
-        """Atomically. Raises StorageError."""
+        """Write the file whole or not at all. Raises StorageError."""
         content = {"format": FORMAT, "signals": SIGNALS_VERSION, **asdict(self)}
-        try:
-            with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
-                json.dump(content, file, indent=1, ensure_ascii=False)
-                file.write("\n")
-                file.flush()
-                os.fsync(file.fileno())
-            Path(file.name).chmod(0o644)
-            Path(file.name).replace(path)
-        except OSError as error:
-            raise StorageError(f"cannot write {path} ({error.strerror})") from error
+        write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> Calibration:

@@ -26,6 +26,7 @@ from qa.errors import (
     SnapshotError,
     SnapshotNotFound,
 )
+from qa.files import sha256_of_file
 from qa.index.manifest import Manifest
 from qa.index.snapshots import Snapshots
 from qa.index.store import Store
@@ -57,7 +58,7 @@ class FileSums:
             if (known := self._known.get(before)) is not None:
                 return known
         file.seek(0)
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = sha256_of_file(file)
         # What is being written now may change again without its times telling.
         if _identity(file, path) == before and time.time_ns() - max(before[2:4]) > _TICK_NS:
             with self._lock:

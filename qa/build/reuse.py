@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from qa.files import sha256_of_file
 from qa.index.store import Store
 from qa.types import Document, FileReport, Passage, Source
 
@@ -127,8 +127,7 @@ class Previous:
 def _sha256(source: Source) -> str:
     """Of its bytes; empty where they cannot be read."""
     try:
-        with source.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of_file(source.path)
     except OSError:
         return ""
 

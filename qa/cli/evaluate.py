@@ -107,7 +107,8 @@ def compare(
     from qa.cli.progress import show_comparison
     from qa.evaluation.comparison import compare as compared
     from qa.evaluation.report import comparison_page
-    from qa.evaluation.runs import load_run, write_atomically
+    from qa.evaluation.runs import load_run
+    from qa.files import write_atomically
 
     comparison = compared(load_run(baseline), load_run(candidate), measure)
     path = output or (candidate if candidate.is_dir() else candidate.parent) / "compared.html"

@@ -14,8 +14,6 @@ import csv
 import io
 import json
 import math
-import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -26,6 +24,7 @@ from qa.errors import RunError, StorageError
 from qa.evaluation.measures import LEVELS, Level, Qrels, first_ranks, qrels_of, quote_topics, run_of
 from qa.evaluation.outcomes import Evaluation, Found, Given, Inputs, Options, Outcome, Text
 from qa.evaluation.summary import Summary
+from qa.files import write_atomically
 from qa.questions.questions import Evidence, JudgedQuestion
 from qa.types import Scores, Span
 
@@ -213,28 +212,6 @@ def load_run(folder: Path) -> Evaluation:
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path} is damaged ({error}); evaluate again") from error
-
-
-def write_atomically(path: Path, content: str) -> None:
-    """Replace a file by ``content``, whole or not at all.
-
-    Raises:
-        StorageError: the disk is full, or cannot be written.
-    """
-    try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace", newline="") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}; check permissions and free space") from error
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from qa.errors import SnapshotCorrupt, SnapshotIncompatible
+from qa.files import sha256_of_file, write_atomically
 
 MANIFEST_FILE = "manifest.json"
 FORMAT_VERSION = 3
@@ -56,12 +55,8 @@ class Manifest:
         )
 
     def write(self, folder: Path) -> None:
-        """Written and fsynced."""
-        with (folder / MANIFEST_FILE).open("w", encoding="utf-8") as file:
-            json.dump(asdict(self), file, indent=2, ensure_ascii=False)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
+        """Write the file and return when it is on the disk. Raises StorageError."""
+        write_atomically(folder / MANIFEST_FILE, json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n")
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
@@ -96,6 +91,5 @@ def file_sums(folder: Path, names: Iterable[str]) -> dict[str, str]:
     sums = {}
     for name in names:
         if (folder / name).is_file():
-            with (folder / name).open("rb") as file:
-                sums[name] = hashlib.file_digest(file, "sha256").hexdigest()
+            sums[name] = sha256_of_file(folder / name)
     return sums

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -32,7 +31,7 @@ from qa.errors import (
     SnapshotNotFound,
     WriterBusy,
 )
-from qa.files import sync
+from qa.files import remove_leftovers, sync, write_atomically
 from qa.index.index import Index, open_index, open_store, verify_index
 from qa.index.manifest import Manifest, file_names, file_sums
 from qa.index.store import Store
@@ -151,13 +150,7 @@ class SnapshotWriter:
         return removed
 
     def _point_to(self, id: str) -> None:
-        replacement = self._pointer.with_name("CURRENT.new")
-        with replacement.open("w", encoding="utf-8") as file:
-            file.write(f"{id}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        replacement.replace(self._pointer)
-        sync(self._pointer.parent)
+        write_atomically(self._pointer, f"{id}\n")
 
 
 def remove(path: Path) -> None:
@@ -306,6 +299,7 @@ class Snapshots:
         try:
             for leftover in self._snapshots.glob(f"{ASIDE}*"):
                 remove(leftover)
+            remove_leftovers(self._pointer)
             yield SnapshotWriter(self, self._snapshots, self._pointer)
         finally:
             lock.release()

@@ -166,7 +166,7 @@ def _temporary(compile: Compile) -> tuple[Path, CompiledManifest]:
 def _note(refusal: Path, reason: str) -> None:
     try:
         write_refusal(refusal, reason)
-    except OSError as error:
+    except StorageError as error:
         log.warning("cannot remember that a model does not compile; it is tried at every start", reason=str(error))
 
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import threading
 from collections.abc import Mapping, Sequence
@@ -31,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qa.errors import ModelDisagrees, QuestionTooLong
-from qa.files import sync
+from qa.files import sha256_of_file, sync, write_atomically
 from qa.models.openvino import Inference, Precision, Tokens
 
 if TYPE_CHECKING:
@@ -97,12 +96,7 @@ def publish(staged: Path, folder: Path) -> None:
 
 def sums(folder: Path) -> dict[str, str]:
     """SHA-256 of every file but the manifest."""
-    found = {}
-    for path in sorted(folder.iterdir()):
-        if path.name != _MANIFEST_FILE:
-            with path.open("rb") as file:
-                found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
+    return {path.name: sha256_of_file(path) for path in sorted(folder.iterdir()) if path.name != _MANIFEST_FILE}
 
 
 def read_manifest(folder: Path) -> CompiledManifest:
@@ -121,10 +115,8 @@ def read_manifest(folder: Path) -> CompiledManifest:
 
 
 def write_refusal(path: Path, reason: str) -> None:
-    """Remember why, for as long as the same versions are installed. Raises OSError."""
-    staged = path.with_name(f"{path.name}.{os.getpid()}")
-    staged.write_text(json.dumps({"reason": reason, "versions": compiler_versions(), "format": FORMAT}), "utf-8")
-    staged.replace(path)
+    """Remember why, for as long as the same versions are installed. Raises StorageError."""
+    write_atomically(path, json.dumps({"reason": reason, "versions": compiler_versions(), "format": FORMAT}))
 
 
 def read_refusal(path: Path) -> str | None:

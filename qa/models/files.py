@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from qa.errors import ModelCorrupt, ModelNotFound
+from qa.files import sha256_of_file
 from qa.settings import DEFAULT_MODEL
 
 # Of model.safetensors as sentence-transformers/all-MiniLM-L6-v2 publishes it.
@@ -241,8 +242,5 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _sha256(paths: Sequence[Path]) -> str:
     """Of one file, its own sum, to be compared with the published one; of several, the sum of their sums."""
-    sums = []
-    for path in paths:
-        with path.open("rb") as file:
-            sums.append(hashlib.file_digest(file, "sha256").hexdigest())
+    sums = [sha256_of_file(path) for path in paths]
     return sums[0] if len(sums) == 1 else hashlib.sha256("\n".join(sums).encode()).hexdigest()

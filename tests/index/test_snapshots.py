@@ -211,7 +211,7 @@ def test_pruning_forgets_nothing_while_a_snapshot_that_stays_cannot_be_read(
 HOLDING = """
 import sys
 from pathlib import Path
-from qa.snapshots import Snapshots
+from qa.index.snapshots import Snapshots
 
 with Snapshots(Path(sys.argv[1]), sys.argv[2]).writing():
     print("held", flush=True)

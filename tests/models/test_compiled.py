@@ -108,8 +108,8 @@ def test_it_is_compiled_once_and_then_neither_torch_nor_telemetry_is_imported(mo
     program = f"""
 import sys
 from pathlib import Path
-from qa.encoders.choice import Runtime, choose_encoder
-from qa.encoders.model_files import locate
+from qa.models.choice import Runtime, choose_encoder
+from qa.models.files import locate
 stages = []
 encoder = choose_encoder(locate({str(model)!r}), Runtime(Path({str(compiled_root)!r}), "fp32", 1), stages.append)
 assert encoder.encode_questions(["apples"]).shape == (1, 32) and not stages

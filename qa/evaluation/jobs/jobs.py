@@ -7,7 +7,6 @@ the first to go. Whoever holds the lock runs a job, and removes what is of none.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import time
@@ -21,7 +20,8 @@ import structlog
 from filelock import FileLock
 
 from qa.errors import EvaluationNotFound, Fault, QAError, StorageError
-from qa.evaluation.runs import read_json, write_atomically
+from qa.evaluation.runs import read_json
+from qa.files import write_atomically
 
 log = structlog.get_logger(__name__)
 
@@ -95,10 +95,7 @@ class Jobs:
         staged = self._folder / f"{id}{_PARTIAL}"
         try:
             staged.mkdir(parents=True)
-            with (staged / QUESTIONS).open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+            write_atomically(staged / QUESTIONS, data)
             request.write(staged)
             staged.rename(self.path(id))
         except (OSError, StorageError) as error:

@@ -38,7 +38,8 @@ from qa.errors import (
     StorageError,
 )
 from qa.evaluation.jobs.jobs import QUESTIONS, Jobs, Request
-from qa.evaluation.runs import judged_question, options_of, read_json, write_atomically
+from qa.evaluation.runs import judged_question, options_of, read_json
+from qa.files import write_atomically
 
 JUDGED, RUN = "judged.json", "run"
 Task = Literal["prepare", "finish", "compare"]

@@ -1,0 +1,58 @@
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from qa.errors import StorageError
+from qa.files import remove_leftovers, sha256_of_file, write_atomically
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+
+
+def test_a_file_is_replaced_and_can_be_read_by_others(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_atomically(path, "old")
+    write_atomically(path, "new\n\ud800")
+    assert path.read_bytes() == b"new\n?"
+    write_atomically(path, b"\x00\xff")
+    assert path.read_bytes() == b"\x00\xff"
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    with pytest.raises(StorageError, match=r"cannot write .*a\.json: No space left on device; check"):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"missing/a\.json: No such file or directory"):
+        write_atomically(tmp_path / "missing" / "a.json", "x")
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    leftover, other = tmp_path / ".CURRENT-k3v8", tmp_path / ".CURRENTS"
+    leftover.touch()
+    other.touch()
+    remove_leftovers(tmp_path / "CURRENT")
+    assert list(tmp_path.iterdir()) == [other]
+
+
+def test_the_sum_of_a_file_is_the_same_by_its_path_and_open(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"abc")
+    assert sha256_of_file(path) == hashlib.sha256(b"abc").hexdigest()
+    with path.open("rb") as file:
+        assert sha256_of_file(file) == sha256_of_file(path)

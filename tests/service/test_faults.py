@@ -340,7 +340,7 @@ def test_sigterm_drains(tmp_path: Path) -> None:
 SWITCHING = """
 import os, signal, sys
 from pathlib import Path
-from qa.operating import Operator
+from qa.service.operator import Operator
 from qa.service import Service
 from qa.settings import Settings
 from tests.conftest import hashing_encoder

@@ -307,8 +307,8 @@ def test_a_folder_whose_name_is_no_unicode_is_indexed(build: Build, tmp_path: Pa
 BUILDING = """
 import resource, signal, sys
 from pathlib import Path
-from qa.indexing import SilentListener, update
-from qa.languages import detect_language
+from qa.build.update import SilentListener, update
+from qa.text.words import detect_language
 from qa.readers.registry import read_source
 from qa.settings import Settings
 from tests.conftest import hashing_encoder

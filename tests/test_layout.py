@@ -50,3 +50,40 @@ def test_every_package_has_tests_in_a_folder_of_its_name() -> None:
     formats = {Path("readers/docx"), Path("readers/html"), Path("readers/pdf")}
     assert packages - formats <= mirrored
     assert mirrored - packages == {Path("support"), Path("training")}
+
+
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+STOP = re.compile(r"^(?P<number>\d+)\. `(?P<file>qa/[\w/]+\.py)` `(?P<name>[\w.]+)`", re.MULTILINE)
+WALKS = ["A question", "A file", "A question file"]
+
+
+def stops_of(walk: str) -> list[re.Match[str]]:
+    """Return the numbered stops under a heading of docs/architecture.md."""
+    return list(STOP.finditer(ARCHITECTURE.split(f"\n## {walk}\n")[1].split("\n## ")[0]))
+
+
+def defines(file: str, name: str) -> bool:
+    """Tell whether a file defines a function or class, or ``Class.method``."""
+    body: list[ast.stmt] = ast.parse((ROOT / file).read_text(encoding="utf-8")).body
+    for part in name.split("."):
+        for node in body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name == part:
+                body = node.body
+                break
+        else:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("walk", WALKS)
+def test_a_walk_of_the_architecture_names_functions_that_are_there(walk: str) -> None:
+    stops = stops_of(walk)
+    assert [int(stop["number"]) for stop in stops] == list(range(1, len(stops) + 1))
+    assert 0 < len(stops) <= 12
+    for stop in stops:
+        assert defines(stop["file"], stop["name"]), stop[0]
+
+
+def test_the_architecture_s_picture_has_every_package() -> None:
+    picture = ARCHITECTURE.split("```")[1]
+    assert {name.strip("/") for name in names_in(ROOT / "qa")} <= set(re.findall(r"\w+", picture))

@@ -1,7 +1,4 @@
-"""Text of documents in a page, as itself: what would turn other text about, controls and tags are told by name.
-
-A passage's text cut where spans of its document begin and end, so that a page can mark what it shows.
-"""
+"""Text of documents and clients made safe to show: on a terminal, in a message, and in a page with its marks."""
 
 from __future__ import annotations
 
@@ -12,9 +9,11 @@ from itertools import pairwise
 
 from markupsafe import Markup, escape
 
-# What turns the text around it about (UAX 9), control characters, and tags, which say something unseen. The weak marks
-# LRM, RLM and ALM turn nothing about, and texts from right to left are full of them.
-_TURNING = {
+ELLIPSIS = "…"
+
+# What reorders the text around it (UAX 9). The marks LRM, RLM and ALM reorder nothing, and texts that are written from
+# right to left are full of them.
+_BIDI = {
     "\u202a": "LRE",
     "\u202b": "RLE",
     "\u202c": "PDF",
@@ -25,28 +24,49 @@ _TURNING = {
     "\u2068": "FSI",
     "\u2069": "PDI",
 }
-_UNSEEN = re.compile("[\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f\\x00-\\x08\\x0e-\\x1f\\x7f-\\x84\\x86-\\x9f]")
+# Bidi controls, tags (letters that no one sees), and control characters that are no white space.
+_ACTING = "\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f\\x00-\\x08\\x0e-\\x1f\\x7f-\\x84\\x86-\\x9f"
+_IN_PAGES = re.compile(f"[{_ACTING}]")
+# A terminal also acts on the other white space, and cannot be sent halves of surrogate pairs.
+_IN_LINES = re.compile(f"[{_ACTING}\\x0b\\x0c\\r\\x85\u2028\u2029\\ud800-\\udfff]")
+_ON_ONE_LINE = re.compile(f"[{_ACTING}\\x09-\\x0d\\x85\u2028\u2029\\ud800-\\udfff]")
+
+
+def safe_line(text: str, longest: int | None = None) -> str:
+    """Write text on one line that steers no terminal and is valid UTF-8.
+
+    Line breaks, tabs, control characters, bidi controls, tags and halves of surrogate pairs become escapes such as
+    ``\\x1b``. What is longer than ``longest`` characters is cut before that, and ends in "…".
+    """
+    cut = text if longest is None or len(text) <= longest else text[: longest - 1] + ELLIPSIS
+    return _ON_ONE_LINE.sub(_escaped, cut)
+
+
+def safe_lines(text: str) -> str:
+    """Do the same as :func:`safe_line`, and leave line ends and tabs as they are."""
+    return _IN_LINES.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode("ascii")
 
 
 def visible(text: object) -> Markup:
-    """Text as itself: what would turn it about, controls and tags show by their names and do nothing."""
-    return Markup(_UNSEEN.sub(_named, str(escape(text))))
+    """Escape text for a page; bidi controls, tags and control characters are shown by their names and do nothing."""
+    return Markup(_IN_PAGES.sub(_named, str(escape(text))))
 
 
 def _named(found: re.Match[str]) -> str:
     character = found[0]
-    name = _TURNING.get(character) or f"U+{ord(character):04X}"
+    name = _BIDI.get(character) or f"U+{ord(character):04X}"
     # Alone in an isolate it acts on nothing (UAX 9, X6a), and what is copied has it. Others no HTML may hold.
-    kept = character if character in _TURNING else ""
+    kept = character if character in _BIDI else ""
     return f'<bdi class="control" data-name="{name}">{kept}</bdi>'
 
 
 def plain(text: str) -> str:
-    """For a title, which holds no elements: without them."""
-    return _UNSEEN.sub("", text)
-
-
-ELLIPSIS = "…"
+    """Leave out bidi controls, tags and control characters, for a title, which cannot hold elements."""
+    return _IN_PAGES.sub("", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +87,7 @@ class Mark:
 
 
 def pieces(text: str, marks: Sequence[Mark], most: int) -> list[Piece]:
-    """The text in order, cut at every edge of a mark, and clipped to about ``most`` characters around the first one."""
+    """Cut a text at every edge of a mark, in order, and clip it to about ``most`` characters around the first mark."""
     start, end = _window(text, marks, most)
     edges = {start, end} | {edge for m in marks for edge in (m.start, m.end) if start < edge < end}
     ordered = sorted(edges)

@@ -130,14 +130,15 @@ def gate(
     from qa.evaluation.comparison import EXIT_CODES
     from qa.evaluation.comparison import gate as gated
     from qa.evaluation.runs import load_run
+    from qa.markup import safe_line
 
     try:
         result = gated(load_run(baseline), load_run(candidate), margin=margin, measures=measure or ())
     except QAError as error:
-        typer.echo(f"qa: error: {error}", err=True)
+        typer.echo(f"qa: error: {safe_line(str(error))}", err=True)
         raise typer.Exit(_EXIT_ERROR) from error
     for note in result.notes:
-        typer.echo(note)
+        typer.echo(safe_line(note))
     for check in result.checks:
         typer.echo(f"{check.outcome}: {check.name} of {check.difference.estimate.n:,} questions: {check.reason}")
     typer.echo(f"Gate: {result.outcome}.")

@@ -116,7 +116,7 @@ def ask(
 
         typer.echo(AskResponse.of(reply).model_dump_json(indent=2, ensure_ascii=True))
         return
-    from qa.files import printable
+    from qa.markup import safe_line, safe_lines
 
     for leg in reply.legs:
         if not leg.used:
@@ -125,18 +125,18 @@ def ask(
         from qa.answers.calibration import told
 
         for number, line in enumerate(told(reply.answer)):
-            typer.secho(_printable(line), bold=number == 0)
+            typer.secho(safe_lines(line), bold=number == 0)
         typer.echo("")
     for hit in reply.hits:
         passage = hit.passage
         place = [passage.document if hit.title == passage.document else f"{hit.title} ({passage.document})"]
         place += [passage.section] if passage.section else []
         place += [f"page {passage.page}"] if passage.page else []
-        typer.secho(f"{hit.rank}. {printable(' · '.join(place))}", bold=True)
+        typer.secho(f"{hit.rank}. {safe_line(' · '.join(place))}", bold=True)
         scores = [("cosine", hit.scores.dense), ("BM25", hit.scores.lexical), ("cross-encoder", hit.scores.rerank)]
         shown = " · ".join(f"{name} {score:.3f}" for name, score in scores if score is not None)
         typer.echo(f"   {shown} · characters {passage.start} to {passage.end}")
-        typer.echo(_printable(passage.text) + "\n")
+        typer.echo(safe_lines(passage.text) + "\n")
 
 
 @app.command()
@@ -191,11 +191,6 @@ def mcp(name: Name = None, indexes: Indexes = None, model: Model = None) -> None
     run(settings, version_of_qa())
 
 
-def _printable(text: str) -> str:
-    """Documents must not steer the terminal: control characters but line ends and tabs are shown as �."""
-    return "".join(c if c in "\n\t" or not (ord(c) < 32 or 127 <= ord(c) < 160) else "\ufffd" for c in text)
-
-
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 an error, told in one line, 2 wrong usage, 130 interrupted."""
     for stream in (sys.stdout, sys.stderr):
@@ -211,7 +206,9 @@ def main() -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    typer.echo(f"qa: error: {_printable(message)}", err=True)
+    from qa.markup import safe_lines
+
+    typer.echo(f"qa: error: {safe_lines(message)}", err=True)
     sys.exit(1)
 
 

@@ -30,7 +30,7 @@ from qa.build.update import Update
 from qa.evaluation.comparison import Comparison, Verdict
 from qa.evaluation.outcomes import Evaluation
 from qa.evaluation.summary import Summary
-from qa.files import printable
+from qa.markup import safe_line
 from qa.statistics.significance import Estimate
 from qa.types import FileReport, FileStatus
 
@@ -120,7 +120,7 @@ class IndexingProgress:
             self._console.print(f"{100 * self._done / max(self._total, 1.0):.0f} % of {self._total / 1e6:.1f} MB")
 
     def finished_file(self, report: FileReport) -> None:
-        self._kinds[PurePosixPath(printable(report.id)).suffix.lower() or "(none)"].add(report)
+        self._kinds[PurePosixPath(safe_line(report.id)).suffix.lower() or "(none)"].add(report)
         self._all.add(report)
         if report.status != "read" and len(self._unread) < _NAMED:
             self._unread.append(report)
@@ -134,7 +134,7 @@ class IndexingProgress:
         self._console.print(self._table())
         for report in self._unread:
             # Printable: a file's name must not steer the terminal.
-            self._console.print(f"{report.status}: {escape(printable(report.id))}: {escape(printable(report.reason))}")
+            self._console.print(f"{report.status}: {escape(safe_line(report.id))}: {escape(safe_line(report.reason))}")
         unread = self._all.statuses.total() - self._all.statuses["read"]
         if unread > len(self._unread):
             self._console.print(f"… and {unread - len(self._unread)} more files; GET /v1/documents lists them all")
@@ -194,7 +194,7 @@ class EvaluationProgress:
 
     def stage(self, message: str) -> None:
         self._bar.stop()
-        self._console.print(f"{escape(printable(message))} …", highlight=False)
+        self._console.print(f"{escape(safe_line(message))} …", highlight=False)
 
     def started(self, questions: int, done: int) -> None:
         self._total, self._done = questions, done
@@ -232,7 +232,7 @@ def show_summary(evaluation: Evaluation, summary: Summary, console: Console) -> 
     for note in summary.notes:
         console.print(escape(note), highlight=False)
     for line in evaluation.left_out[:_NAMED]:
-        console.print(f"left out: {escape(printable(line))}", highlight=False)
+        console.print(f"left out: {escape(safe_line(line))}", highlight=False)
     if len(evaluation.left_out) > _NAMED:
         console.print(f"… and {len(evaluation.left_out) - _NAMED:,} more; the report lists them all", highlight=False)
 
@@ -247,7 +247,7 @@ def show_comparison(comparison: Comparison, console: Console) -> None:
         )  # fmt: skip
     console.print(table)
     for note in comparison.notes:
-        console.print(escape(printable(note)), highlight=False)
+        console.print(escape(safe_line(note)), highlight=False)
     main = comparison.headline
     console.print(
         f"{main.name} of {main.difference.estimate.n:,} questions: {len(comparison.better):,} better, "
@@ -258,7 +258,7 @@ def show_comparison(comparison: Comparison, console: Console) -> None:
         console.print(f"A change of less than {seen:.3f} would probably go unseen (5 %, power 80 %).", highlight=False)
     for name, changes in (("worse", comparison.worse), ("better", comparison.better)):
         for change in changes[:_NAMED]:
-            asked = escape(printable(change.before.question.text))
+            asked = escape(safe_line(change.before.question.text))
             console.print(f"{name}: {change.was:.3f} → {change.became:.3f}  {asked}", highlight=False)
         if len(changes) > _NAMED:
             console.print(f"… and {len(changes) - _NAMED:,} more that got {name}", highlight=False)

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import Protocol
 
 from qa.errors import Fault
+from qa.markup import safe_line
 from qa.questions.questions import Evidence, JudgedQuestion, Question, QuestionSet, Quote
 
 # Places of a quote that occurs more than once that are named, and faults whose nearest match is searched for: that
@@ -235,5 +236,4 @@ def squeezed(text: str) -> str:
 
 
 def _shorten(text: str) -> str:
-    line = "".join(c if c.isprintable() else "�" for c in squeezed(text))
-    return f"“{line if len(line) <= _SHOWN else line[: _SHOWN - 1] + '…'}”"
+    return f"“{safe_line(squeezed(text), _SHOWN)}”"

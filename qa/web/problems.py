@@ -34,6 +34,7 @@ from qa.errors import (
     UpdateRunning,
     WriterBusy,
 )
+from qa.markup import safe_line
 from qa.search.query import faults
 from qa.types import Limits, Query
 
@@ -293,9 +294,8 @@ def check_batch(count: int, limits: Limits) -> tuple[FieldError, ...]:
 
 
 def shown(text: str) -> str:
-    """A client's text made safe to show: cut, on one line, and valid Unicode."""
-    cut = text if len(text) <= SHOWN_CHARS else text[: SHOWN_CHARS - 1] + "…"
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in cut)
+    """Make a client's text safe to show: cut, on one line, and valid Unicode."""
+    return safe_line(text, SHOWN_CHARS)
 
 
 # By the kind of pydantic's error: the code of the problem, and the sentence.

@@ -64,6 +64,15 @@ def test_a_gate_that_could_not_be_tried_has_an_exit_code_of_its_own(
     assert said in ended.stderr
 
 
+def test_the_gate_prints_nothing_that_steers_the_terminal(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    run_file = dump_run(run_of(*[1] * 40, snapshot="\x1b[31mnew"))
+    (tmp_path / "b" / "run.json").write_text(run_file, encoding="utf-8")
+    ended = run("gate", write(tmp_path / "a", *[1] * 40), str(tmp_path / "b"), "--margin", "0.02")
+    assert "and \\x1b[31mnew; evidence was looked up in each." in ended.stdout
+    assert "\x1b" not in ended.stdout
+
+
 def test_comparing_prints_a_verdict_and_writes_a_page(tmp_path: Path) -> None:
     before, after = write(tmp_path / "a", *[2] * 20), write(tmp_path / "b", *[1] * 20)
     ended = run("compare", before, after)

@@ -169,7 +169,7 @@ def test_indexing_and_asking_from_the_shell(tmp_path: Path) -> None:
     asked = run("ask", "What is on the mat?", "--name", "pets", QA_INDEXES=str(tmp_path / "indexes"))
     assert asked.returncode == 0
     assert asked.stdout.startswith(
-        "The cat\ufffd[31m sat on the mat.\n  a.txt \u00b7 characters 0 to 28 \u00b7 verified\n"
+        "The cat\\x1b[31m sat on the mat.\n  a.txt \u00b7 characters 0 to 28 \u00b7 verified\n"
     )
     assert "\n1. a.txt\n   cosine 0." in asked.stdout
     assert "\x1b" not in asked.stdout

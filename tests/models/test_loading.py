@@ -29,7 +29,7 @@ def test_the_first_build_compiles_and_asking_imports_no_torch(
     program = f"""
 import sys
 from pathlib import Path
-from qa.service import Service
+from qa.service.service import Service
 from qa.settings import Settings
 from qa.types import Query
 service = Service(Settings(indexes=Path({str(settings.indexes)!r}), name="test", model={settings.model!r}))

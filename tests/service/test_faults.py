@@ -341,7 +341,7 @@ SWITCHING = """
 import os, signal, sys
 from pathlib import Path
 from qa.service.operator import Operator
-from qa.service import Service
+from qa.service.service import Service
 from qa.settings import Settings
 from tests.conftest import hashing_encoder
 

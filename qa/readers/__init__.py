@@ -2,29 +2,30 @@
 
 Finding files and reading them safely:
 
-discovery    the files of a folder that are to be read, and the rules of .qaignore
-kinds        what a file is: by its content first, by its name second
-registry     the reader of each kind, and reading one file whatever it holds
-isolation    reading in another process, with limits of time and memory
-worker       the process that reads, started by isolation
+discovery       the files of a folder that are to be read, and the rules of .qaignore
+kinds           what a file is: by its content first, by its name second
+registry        the reader of each kind, and reading one file whatever it holds
+isolation       reading in another process, with limits of time and memory
+worker          the process that reads, started by isolation
 
 Formats:
 
-html/        web pages
-pdf/         PDF
-docx/        Word documents
-pptx         slides
-xlsx         spreadsheets
-odt          OpenDocument text
-epub         books
-markdown     Markdown
-delimited    CSV and TSV
-text         plain text
+html/           web pages
+pdf/            PDF
+docx/           Word documents
+pptx            slides
+xlsx            spreadsheets
+odt             OpenDocument text
+epub            books
+markdown        Markdown
+delimited       CSV and TSV
+text            plain text
 
 What readers share:
 
-decoding     bytes to text: byte order mark, UTF-8, declared and detected encodings
-archive      ZIP containers, opened so that a bomb cannot go off
-composition  blocks and headings to one text with exact spans
-tables       rows of cells to lines of text, merged cells included
+decoding        bytes to text: byte order mark, UTF-8, declared and detected encodings
+archive         ZIP containers, within limits that no bomb passes
+composition     blocks and headings to one text with exact spans
+tables          rows of cells to lines of text, merged cells included
+number_formats  numbers as the cell of a spreadsheet shows them
 """

@@ -1,4 +1,4 @@
-"""ZIP containers of documents (OOXML, OpenDocument, EPUB), opened so that a bomb cannot go off."""
+"""ZIP containers of documents (OOXML, OpenDocument, EPUB), within limits that no ZIP bomb passes."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Archive:
         return name in self._members
 
     def read(self, name: str) -> bytes:
-        """The whole member.
+        """Read a whole member.
 
         Raises:
             UnreadableDocument: it is missing, damaged, encrypted or too large.
@@ -74,7 +74,7 @@ class Archive:
             raise UnreadableDocument(BROKEN) from error
 
     def xml(self, name: str) -> Any:
-        """The root element of a member, parsed without entities, network or unlimited depth.
+        """Parse a member, without entities, network or unlimited depth, and return its root element.
 
         Raises:
             UnreadableDocument: as ``read``, and where it is not well-formed.
@@ -82,7 +82,7 @@ class Archive:
         return parse_xml(self.read(name))
 
     def refuse_entities(self) -> None:
-        """Vet all XML members, for libraries that parse them with parsers of their own.
+        """Check all XML members, for libraries that parse them with parsers of their own.
 
         Raises:
             UnreadableDocument: one declares a document type or entities, which no program that writes these does.
@@ -93,7 +93,7 @@ class Archive:
 
 
 def parse_xml(data: bytes) -> Any:
-    """The root of an XML document.
+    """Parse an XML document, and return its root element.
 
     Raises:
         UnreadableDocument: it is not well-formed, or declares entities.
@@ -116,13 +116,13 @@ def _refuse_declarations(data: bytes) -> None:
 
 
 def local(element: Any) -> str:
-    """An element's name without its namespace; empty for comments and processing instructions."""
+    """Return an element's name without its namespace; it is empty for comments and processing instructions."""
     tag = element.tag
     return tag.rpartition("}")[2] if isinstance(tag, str) else ""
 
 
 def attribute(element: Any, name: str) -> str:
-    """An attribute by its name without namespace; empty where it is not there."""
+    """Return an attribute by its name without namespace, or nothing if it is not there."""
     for key, value in element.attrib.items():
         if key == name or key.endswith("}" + name):
             return str(value)

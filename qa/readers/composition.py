@@ -1,25 +1,41 @@
-"""From headings to sections.
+"""What a reader makes of a file, and the writer that composes it of blocks.
 
-Blocks in, canonical text out: what the readers of formats with structure write with.
-
-Blocks are separated by a blank line, lines of one list or table by a newline. Every span is known as it is written.
+Blocks are separated by a blank line, and lines of one list or table by a newline. The place of every heading and page
+is known as soon as it is written.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import Protocol
 
-from qa.types import Document, Page, Section, Source
+from qa.types import Page, Section, Span
+
+# A "heading" that is longer is running text in the wrong style. Its title is repeated in every passage below it.
+LONGEST_HEADING = 400
+_DEEPEST_LEVEL = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The canonical text of one file and the spans in it.
+
+    ``titles`` are candidates for the title of the document, the best first. ``problems`` says, in words for a person,
+    what could not be read. The other fields are those of :class:`qa.types.Document`.
+    """
+
+    text: str
+    titles: tuple[str, ...] = ()
+    sections: tuple[Section, ...] = ()
+    pages: tuple[Page, ...] = ()
+    excluded: tuple[Span, ...] = ()
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """A heading where it stands: ``start`` is where it begins and ``body`` where its line ends; level from 1."""
+    """A heading in a text: its line is ``[start, body)``, and ``level`` counts from 1, the outermost."""
 
     title: str
     level: int
@@ -27,18 +43,20 @@ class Heading:
     body: int
 
 
-def nested(headings: Iterable[Heading], length: int) -> tuple[Section, ...]:
-    """Sections of a text of ``length`` characters: each lasts to the next heading that is not deeper than its own.
+def nest_headings(headings: Iterable[Heading], length: int) -> tuple[Section, ...]:
+    """Turn the headings of a text of ``length`` characters into sections.
 
-    ``headings`` are in order of their start.
+    A section lasts to the next heading that is not deeper than its own. ``headings`` are in order of their start.
+    Levels deeper than 10 count as 10, and titles are cut to ``LONGEST_HEADING`` characters.
     """
-    found = list(headings)
-    nearest = [length] * (max((heading.level for heading in found), default=0) + 1)
+    nearest = [length] * (_DEEPEST_LEVEL + 1)
     sections = []
-    for heading in reversed(found):
-        end = min(nearest[: heading.level + 1])
-        nearest[heading.level] = heading.start
-        sections.append(Section(heading.title, heading.level, heading.start, heading.body, end))
+    for heading in reversed(list(headings)):
+        level = min(heading.level, _DEEPEST_LEVEL)
+        end = min(nearest[: level + 1])
+        nearest[level] = heading.start
+        title = shorten(heading.title, LONGEST_HEADING)
+        sections.append(Section(title, level, heading.start, heading.body, end))
     return tuple(reversed(sections))
 
 
@@ -56,6 +74,7 @@ _INVISIBLE = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u200b\u2060-\u2064\ufeff\ufffe\uffff\ud800-\udfff]"
 )
 _LONGEST_TITLE = 200
+_LONGEST_CANDIDATE = 2_000
 _JUNK_TITLE = re.compile(
     r"(?:untitled.{0,12}|(?:new )?(?:microsoft )?(?:word )?document ?\d*|dokument ?\d*|title|powerpoint[ -]pr.{0,14}"
     r"|book\d+|(?:slide|folie|sheet|presentation|mappe) ?\d*|unknown|none|null|home|index|\W*)",
@@ -64,19 +83,8 @@ _JUNK_TITLE = re.compile(
 _PRODUCER = re.compile(r"^microsoft (?:word|powerpoint|excel) - ", re.IGNORECASE)
 
 
-class _Named(Protocol):
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def version(self) -> str: ...
-
-    @property
-    def media_type(self) -> str: ...
-
-
 class Composition:
-    """A canonical text while it is written.
+    """A canonical text while it is being written.
 
     The text has no control characters but newline and tab, and never more than one blank line outside what is kept
     verbatim.
@@ -91,77 +99,71 @@ class Composition:
 
     @property
     def length(self) -> int:
-        """Characters written so far."""
+        """The number of characters written so far."""
         return self._length
 
-    @property
-    def first_heading(self) -> str:
-        return self._headings[0].title if self._headings else ""
-
     def heading(self, title: str, level: int) -> None:
-        """A heading, on one line; ``level`` from 1. Nothing is written where the title is blank."""
-        title = " ".join(folded(title).split())
-        if title:
+        """Write a heading on one line; ``level`` counts from 1.
+
+        A blank title writes nothing, and a title of over ``LONGEST_HEADING`` characters is written as a paragraph.
+        """
+        title = one_line(title)
+        if len(title) > LONGEST_HEADING:
+            self.paragraph(title)
+        elif title:
             start = self._write(title, None)
             self._headings.append(Heading(title, max(level, 1), start, self._length))
 
     def paragraph(self, text: str) -> None:
-        """Running text; its newlines stay, other white space is collapsed."""
-        text = collapsed(text)
+        """Write running text. Its newlines stay, and other white space is collapsed."""
+        text = collapse_spaces(text)
         if text:
             self._write(text, None)
 
     def line(self, text: str, run: str, indent: int = 0) -> None:
-        """A line of a list or table: right under the line before it, where that was of the same ``run``."""
-        text = collapsed(text)
+        """Write a line of a list or table, right under the line before it if that was of the same ``run``."""
+        text = collapse_spaces(text)
         if text:
             lines = text.split("\n")
             self._write("\n".join("  " * indent + line for line in lines if line), run)
 
     def verbatim(self, text: str) -> None:
-        """Text whose white space means something."""
-        text = folded(text).strip("\n").rstrip()
+        """Write text whose white space has a meaning, such as source code."""
+        text = fold(text).strip("\n").rstrip()
         if text.strip():
             self._write(text, None)
 
     def gap(self) -> None:
-        """What follows is apart from what came before, also where both are lists."""
+        """Set what follows apart from what came before, even if both are lists."""
         self._run = None
 
     def page(self) -> None:
-        """A new page begins here; pages are numbered from 1."""
+        """Begin a new page; pages are numbered from 1."""
         self.gap()
         # Its start is moved to its first block when that is written.
         self._pages.append([self._length, self._length])
 
-    def document(
-        self,
-        source: Source,
-        data: bytes,
-        reader: _Named,
-        titles: Iterable[str] = (),
-        problems: Sequence[str] = (),
-    ) -> Document:
-        """The document of what was written; its title is the first of ``titles`` that says something.
+    def content(
+        self, titles: Iterable[str] = (), problems: Iterable[str] = (), *, titled_by_heading: bool = True
+    ) -> Content:
+        """Return what was written.
 
-        Where none does, it is the first heading, and without one the file's name.
+        Args:
+            titles: candidates for the title, the best first.
+            problems: what could not be read, in words for a person.
+            titled_by_heading: whether the first heading is the last candidate for the title.
         """
         text = "".join(self._parts)
-        name = PurePosixPath(source.id).name
-        return Document(
-            id=source.id,
-            title=next(filter(None, map(_title, (*titles, self.first_heading))), name),
+        return Content(
             text=text,
-            source_sha256=hashlib.sha256(data).hexdigest(),
-            media_type=reader.media_type,
-            reader=f"{reader.name}/{reader.version}",
-            sections=nested(self._headings, len(text)),
+            titles=(*titles, *(heading.title for heading in self._headings[: int(titled_by_heading)])),
+            sections=nest_headings(self._headings, len(text)),
             pages=tuple(Page(number, start, end) for number, (start, end) in enumerate(self._pages, 1)),
             problems=tuple(problems),
         )
 
     def _write(self, text: str, run: str | None) -> int:
-        """Append a block; returns where it starts."""
+        """Append a block, and return where it starts."""
         if self._parts:
             separator = "\n" if run is not None and run == self._run else "\n\n"
             self._parts.append(separator)
@@ -178,36 +180,38 @@ class Composition:
         return start
 
 
-def folded(text: str) -> str:
-    """``text`` without what cannot be seen, and with one kind of space and of newline."""
+def fold(text: str) -> str:
+    """Return ``text`` without characters that cannot be seen, and with one kind of space and of newline."""
     if text.isascii() and text.isprintable():
         return text  # most cells and lines: nothing to look for
     return _INVISIBLE.sub("", text.replace("\r\n", "\n").translate(_FOLDED))
 
 
-def collapsed(text: str) -> str:
-    """Runs of white space as one space, those with newlines as one newline; none around."""
-    text = folded(text)
+def collapse_spaces(text: str) -> str:
+    """Collapse white space with newlines to one newline, other white space to one space, and strip the ends."""
+    text = fold(text)
     if "\n" in text or "\t" in text or "  " in text:
         text = _NEWLINES.sub("\n", _SPACES.sub(" ", text))
     return text.strip()
 
 
 def one_line(text: str) -> str:
-    return " ".join(folded(text).split())
+    """Collapse all white space to single spaces."""
+    return " ".join(fold(text).split())
 
 
-def row_line(cells: Sequence[str]) -> str:
-    """The cells of a table's row on one line; the empty ones at its end are left out."""
-    cells = [one_line(cell) for cell in cells]
-    while cells and not cells[-1]:
-        cells.pop()
-    return " | ".join(cells)
+def shorten(text: str, most: int) -> str:
+    """Cut ``text`` to at most ``most`` characters, between words where it can be, with an ellipsis at its end."""
+    return text if len(text) <= most else f"{text[: most - 1].rsplit(' ', 1)[0]}…"
 
 
-def _title(candidate: str) -> str:
-    """A title fit to be shown, empty where it says nothing: "Untitled", "Document1", "Microsoft Word - …"."""
-    title = _PRODUCER.sub("", one_line(candidate))
-    if _JUNK_TITLE.fullmatch(title):
-        return ""
-    return title if len(title) <= _LONGEST_TITLE else f"{title[: _LONGEST_TITLE - 1].rsplit(' ', 1)[0]}…"
+def choose_title(candidates: Iterable[str], otherwise: str) -> str:
+    """Return the first candidate that is a title, cut to 200 characters, or else ``otherwise``.
+
+    "Untitled", "Document1" and the like are none, and "Microsoft Word - " before a title is dropped.
+    """
+    for candidate in candidates:
+        title = _PRODUCER.sub("", one_line(candidate[:_LONGEST_CANDIDATE]))
+        if not _JUNK_TITLE.fullmatch(title):
+            return shorten(title, _LONGEST_TITLE)
+    return otherwise

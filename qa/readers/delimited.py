@@ -1,17 +1,15 @@
-"""Comma- and tab-separated values: a line for every row."""
+"""Comma- and tab-separated values, as a line for every row."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 
 from qa.errors import UnreadableDocument
-from qa.readers.composition import Composition
+from qa.readers.composition import Composition, Content
 from qa.readers.decoding import decode
-from qa.readers.tables import records
-from qa.types import Document, Source
+from qa.readers.tables import format_rows
 
 _SAMPLE = 65_536
 _SAMPLE_LINES = 50
@@ -21,7 +19,7 @@ _LONGEST_FIELD = 10_000_000
 
 
 class DelimitedReader:
-    """Reads ``text/csv``, whatever separates the values: comma, semicolon, tab or bar.
+    """A reader of ``text/csv``; commas, semicolons, tabs or bars separate the values.
 
     A row is a line, "name: value | name: value" where the first row names the columns.
     """
@@ -30,17 +28,16 @@ class DelimitedReader:
     version = "1"
     media_type = "text/csv"
 
-    def read(self, source: Source) -> Document:
-        """Raises UnreadableDocument or OSError."""
-        data = source.path.read_bytes()
-        decoded = decode(data, source.id)
+    def read(self, data: bytes) -> Content:
+        """Read a whole file. Raises UnreadableDocument."""
+        decoded = decode(data)
         composition = Composition()
         try:
-            for line in records(_rows(decoded.text)):
+            for line in format_rows(_rows(decoded.text)):
                 composition.line(line, "table")
         except csv.Error as error:
             raise UnreadableDocument(f"it is not comma-separated values ({error}); save it anew") from error
-        return composition.document(source, data, self, [PurePosixPath(source.id).name], decoded.problems)
+        return composition.content([], decoded.problems, titled_by_heading=False)
 
 
 def _rows(text: str) -> Iterator[list[str]]:
@@ -51,7 +48,7 @@ def _rows(text: str) -> Iterator[list[str]]:
 
 
 def _delimiter(sample: str) -> str:
-    """The one that parts the most of the first lines into equally many values, of those the one with the most.
+    """Return the delimiter that divides the most of the first lines into equally many values, and into most values.
 
     ``csv.Sniffer`` takes letters for delimiters.
     """

@@ -1,11 +1,10 @@
-"""``.qaignore``: which files of a folder are not wanted, in the syntax and with the meaning of ``.gitignore``.
+"""The files to read under the given paths, in an order that is the same on every machine.
 
-The meaning is https://git-scm.com/docs/gitignore. A file of this name may lie at any level and speaks of what lies
-below it; the nearest decides first, and in it the last pattern that matches. What lies in an ignored folder cannot be
-included again. Two differences, because a folder that was meant to be kept out would be indexed: a broken pattern is an
-error, where git passes over it in silence, and tabs at a line's end are no part of its pattern.
-
-What there is to read under the given paths, in an order that is the same on every machine.
+``.qaignore`` files say which are not wanted, in the syntax and with the meaning of ``.gitignore``
+(https://git-scm.com/docs/gitignore). A file of this name may lie at any level and applies to what lies below it; the
+nearest decides first, and in it the last pattern that matches. What lies in an ignored folder cannot be included again.
+There are two differences, because otherwise a folder that was meant to be kept out could be indexed: a broken pattern
+is an error, where git ignores it silently, and tabs at the end of a line are not part of its pattern.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ class IgnoreRules:
     above: IgnoreRules | None = None
 
     def ignore(self, id: str, is_folder: bool) -> bool:
-        """Whether the file or folder of this id, which lies below ``folder``, is not wanted."""
+        """Return whether the file or folder of this id, which lies below ``folder``, is not wanted."""
         nearest: IgnoreRules | None = self
         while nearest is not None:
             path = id.removeprefix(f"{nearest.folder}/") if nearest.folder else id
@@ -71,7 +70,7 @@ class IgnoreRules:
 
 
 def read_rules(file: Path, folder: str, above: IgnoreRules | None) -> IgnoreRules | None:
-    """The rules that hold below ``folder``, whose ``.qaignore`` is ``file``; those above where it is gone.
+    """Read the rules that apply below ``folder``, whose ``.qaignore`` is ``file``; if it is gone, return those above.
 
     Raises:
         BadIgnoreFile: it cannot be read, or a line of it is no pattern; the message names file and line.
@@ -109,7 +108,7 @@ def _content(file: Path) -> bytes:
 
 
 def _rule(line: str) -> list[_Rule]:
-    """The rule of a line; none where it is blank or a comment. Raises ValueError where it is no pattern."""
+    """Parse a line; blank lines and comments are no rule. Raises ValueError if it is not a pattern."""
     pattern = line if line.endswith("\\ ") else line.rstrip()
     if not pattern.strip() or pattern.startswith("#") or pattern in {"/", "!/"}:
         return []
@@ -133,7 +132,7 @@ _IRREGULAR = {
 
 
 def discover(paths: Sequence[Path]) -> Iterator[Source | FileReport]:
-    """Every file under ``paths``: a ``Source`` where it is to be read, else a report that says why it is not.
+    """Yield every file under ``paths``: a ``Source`` if it is to be read, otherwise a report that says why not.
 
     With one path, ids are relative to it (a single file: its name). With several, each id starts with the base name
     of its path, and with as many of the folders above as tell the paths apart: ``a/docs/x.txt``, ``b/docs/x.txt``.
@@ -172,7 +171,7 @@ def _walk_all(paths: Sequence[Path], beginnings: Sequence[str]) -> Iterator[Sour
 
 
 def prefixes(paths: Sequence[Path]) -> list[str]:
-    """What ids begin with, path by path: none is another's, or that of a folder within another's, where possible.
+    """Choose what the ids of each path begin with, so that no two paths share ids, if that is possible.
 
     Raises:
         DuplicateDocument: two paths are the same.
@@ -201,7 +200,7 @@ def prefixes(paths: Sequence[Path]) -> list[str]:
 
 
 def _names(path: Path) -> tuple[str, ...]:
-    """The folders above a path, outermost first, and its own name as it was given, unless that was "." or ".."."""
+    """Return the folders above a path, outermost first, and its name as it was given, unless that was "." or ".."."""
     place = path.resolve() if path.name in {"", ".."} else path.parent.resolve() / path.name
     return tuple(printable(part) for part in place.parts[1:])
 
@@ -215,7 +214,7 @@ def _walk(root: Path, prefix: str) -> Iterator[Source | FileReport]:
 
 
 def _walk_folder(root: Path, prefix: str) -> Iterator[Source | FileReport]:
-    """Depth first; ids come in the order in which they sort."""
+    """Walk a folder depth first, in the order in which the ids sort."""
     inside = root.resolve()
     # A stack and not recursion: folders may be nested deeper than Python's stack.
     pending: list[tuple[Path, str, bool, IgnoreRules | None]] = [(root, prefix, True, None)]
@@ -240,7 +239,7 @@ def _walk_folder(root: Path, prefix: str) -> Iterator[Source | FileReport]:
 
 
 def _unwanted(path: Path, id: str, is_folder: bool, rules: IgnoreRules | None) -> str:
-    """Why a file or folder is passed over for its name, empty where it is not."""
+    """Return why a file or folder is left out for its name, or nothing."""
     if path.name.startswith("."):
         return "hidden"
     if rules is not None and rules.ignore(id, is_folder):
@@ -249,7 +248,7 @@ def _unwanted(path: Path, id: str, is_folder: bool, rules: IgnoreRules | None) -
 
 
 def _children(folder: Path) -> list[tuple[Path, bool]]:
-    """What a folder holds, and whether each is a folder (a link never is), last id first."""
+    """List what a folder holds and whether each is a folder (a link never is), last id first."""
     with os.scandir(folder) as entries:
         found = [(Path(entry.path), entry.is_dir(follow_symlinks=False)) for entry in entries]
     # The slash makes the order that of the ids: "a.txt" comes before "a/b.txt".
@@ -257,7 +256,7 @@ def _children(folder: Path) -> list[tuple[Path, bool]]:
 
 
 def _entry(path: Path, id: str, inside: Path) -> Source | FileReport:
-    """One file or link found in a folder; ``inside`` is that folder, resolved."""
+    """Look at one file or link that was found in a folder; ``inside`` is that folder, resolved."""
     try:
         if path.is_symlink() and (reason := _unfollowed(path, inside)):
             return FileReport(id, "skipped", reason)
@@ -269,7 +268,7 @@ def _entry(path: Path, id: str, inside: Path) -> Source | FileReport:
 
 
 def _unfollowed(link: Path, inside: Path) -> str:
-    """Why a link is not followed; empty where it leads to a file that is read.
+    """Return why a link is not followed, or nothing if it leads to a file that is read.
 
     Raises:
         OSError: it leads nowhere.
@@ -298,6 +297,6 @@ def _file(path: Path, id: str) -> Source | FileReport:
 
 
 def _unreachable(id: str, what: str, error: Exception) -> FileReport:
-    """Failed where there is a file that may be read another time, skipped where it is gone."""
+    """Report a file that cannot be looked at as failed, and one that is gone as skipped."""
     is_gone = isinstance(error, FileNotFoundError | NotADirectoryError)
     return FileReport(id, "skipped" if is_gone else "failed", f"{what}{why(error)}")

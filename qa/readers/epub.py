@@ -1,4 +1,4 @@
-"""EPUB: the chapters of a book in the order in which they are read."""
+"""The chapters of an EPUB book in the order in which they are read."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from urllib.parse import unquote
 
 from qa.errors import UnreadableDocument
 from qa.readers.archive import Archive, attribute, local, parse_xml
-from qa.readers.composition import Composition
+from qa.readers.composition import Composition, Content
 from qa.readers.html.page import decode_page, write_page
-from qa.types import Document, Source
 
 _CONTAINER = "META-INF/container.xml"
 _ENCRYPTION = "META-INF/encryption.xml"
@@ -19,15 +18,14 @@ _PAGES = frozenset({"application/xhtml+xml", "text/html", "application/x-dtbook+
 
 
 class EpubReader:
-    """Reads ``application/epub+zip``: every document of the spine, without the navigation."""
+    """A reader of ``application/epub+zip``: every document of the spine, without the navigation."""
 
     name = "epub"
-    version = "2"
+    version = "3"
     media_type = "application/epub+zip"
 
-    def read(self, source: Source) -> Document:
-        """Raises UnreadableDocument or OSError."""
-        data = source.path.read_bytes()
+    def read(self, data: bytes) -> Content:
+        """Read a whole file. Raises UnreadableDocument."""
         archive = Archive(data)
         package_path = _package_path(archive)
         package = parse_xml(archive.read(package_path))
@@ -38,13 +36,13 @@ class EpubReader:
             if path in locked:
                 raise UnreadableDocument("it is protected against copying (DRM); use a copy without protection")
             try:
-                page = decode_page(archive.read(path), path)
+                page = decode_page(archive.read(path))
                 write_page(page.text, composition, is_whole=True)
             except UnreadableDocument:
                 problems.append(f"{path} could not be read")
             composition.gap()
         titles = [element.text or "" for element in package.iter() if local(element) == "title"]
-        return composition.document(source, data, self, titles[:1], problems)
+        return composition.content(titles[:1], problems)
 
 
 def _package_path(archive: Archive) -> str:
@@ -55,7 +53,7 @@ def _package_path(archive: Archive) -> str:
 
 
 def _spine(package: Any, package_path: str) -> Iterator[str]:
-    """Paths in the archive of what is read, in order, each once."""
+    """Yield the paths of the chapters in the archive, in order, each once."""
     items = {attribute(element, "id"): element for element in package.iter() if local(element) == "item"}
     seen = set()
     for element in package.iter():
@@ -69,7 +67,7 @@ def _spine(package: Any, package_path: str) -> Iterator[str]:
 
 
 def _locked(archive: Archive) -> frozenset[str]:
-    """Paths of what is encrypted. Fonts often are, in books that anyone may read."""
+    """Return the paths of what is encrypted. Fonts often are, in books that anyone may read."""
     if _ENCRYPTION not in archive:
         return frozenset()
     references = (element for element in archive.xml(_ENCRYPTION).iter() if local(element) == "CipherReference")

@@ -1,9 +1,8 @@
-"""What passes between the process that reads files and the one that started it: frames that hold JSON and text.
+"""Reading in another process, so that a file which crashes its reader, hangs it or takes all memory is lost alone.
 
-A frame is two lengths in bytes (64 bits each, big-endian), as much JSON, and as much text, which would be slow to write
-and read as JSON. Both are UTF-8 that may hold lone surrogates, so that any ``str`` comes back as it was.
-
-Reading files in another process, so that one that crashes its reader, hangs it or eats memory is lost alone.
+The two processes exchange frames. A frame is two lengths in bytes (64 bits each, big-endian), as much JSON, and as much
+text, which would be slow to write and read as JSON. Both are UTF-8 that may hold lone surrogates, so that any ``str``
+comes back as it was.
 """
 
 from __future__ import annotations
@@ -36,11 +35,11 @@ _ROWS = {cls: attrgetter(*(field.name for field in fields(cls))) for cls in _SPA
 
 
 class BadFrame(ValueError):
-    """Bytes that are no frame, or a frame that does not hold what it should."""
+    """An error: bytes that are not a frame, or a frame that does not hold what it should."""
 
 
 def send(descriptor: int, values: Mapping[str, object], text: str = "") -> None:
-    """Write a frame into a pipe. Raises BrokenPipeError where nobody reads it."""
+    """Write a frame into a pipe. Raises BrokenPipeError if the other end is closed."""
     head = json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
     body = text.encode("utf-8", "surrogatepass")
     for part in (_LENGTHS.pack(len(head), len(body)) + head, body):
@@ -50,7 +49,7 @@ def send(descriptor: int, values: Mapping[str, object], text: str = "") -> None:
 
 
 def receive(descriptor: int, most: int, deadline: float | None = None) -> tuple[dict[str, Any], str]:
-    """Read a frame: its JSON object and its text.
+    """Read a frame, and return its JSON object and its text.
 
     Args:
         most: bytes of JSON and of text that are accepted, each.
@@ -76,7 +75,7 @@ def receive(descriptor: int, most: int, deadline: float | None = None) -> tuple[
 
 
 def _exactly(descriptor: int, length: int, deadline: float | None) -> bytearray:
-    """``length`` bytes, into one buffer: an answer may be hundreds of megabytes."""
+    """Read ``length`` bytes into one buffer, because an answer may be hundreds of megabytes."""
     buffer = bytearray(length)
     rest = memoryview(buffer)
     poll = select.poll()
@@ -91,30 +90,30 @@ def _exactly(descriptor: int, length: int, deadline: float | None) -> bytearray:
     return buffer
 
 
-def source_values(source: Source) -> dict[str, object]:
-    """A source as JSON values. The path is its bytes: the two processes may disagree on how names are decoded."""
+def encode_source(source: Source) -> dict[str, object]:
+    """Encode a source as JSON values. The path is sent as bytes: the processes may decode names differently."""
     return {"id": source.id, "path": os.fsencode(source.path.absolute()).hex(), "size": source.size}
 
 
-def source_of(values: Mapping[str, Any]) -> Source:
+def decode_source(values: Mapping[str, Any]) -> Source:
     return Source(values["id"], Path(os.fsdecode(bytes.fromhex(values["path"]))), values["size"])
 
 
-def answer_values(document: Document | None, report: FileReport) -> dict[str, object]:
-    """What became of a file, as JSON values; the document's text goes beside them."""
-    return {"document": document and _document_values(document), "report": asdict(report)}
+def encode_answer(document: Document | None, report: FileReport) -> dict[str, object]:
+    """Encode what became of a file as JSON values; the document's text goes beside them."""
+    return {"document": document and _encode_document(document), "report": asdict(report)}
 
 
-def answer_of(values: Mapping[str, Any], text: str) -> tuple[Document | None, FileReport]:
-    """Raises BadFrame where the values are not those of an answer."""
+def decode_answer(values: Mapping[str, Any], text: str) -> tuple[Document | None, FileReport]:
+    """Decode an answer. Raises BadFrame if the values are not those of one."""
     try:
         document = values["document"]
-        return document and _document_of(document, text), FileReport(**values["report"])
+        return document and _decode_document(document, text), FileReport(**values["report"])
     except (KeyError, TypeError, AttributeError) as error:
         raise BadFrame(f"no answer: {error}") from error
 
 
-def _document_values(document: Document) -> dict[str, object]:
+def _encode_document(document: Document) -> dict[str, object]:
     values: dict[str, object] = {}
     for field in fields(Document):
         value = getattr(document, field.name)
@@ -126,7 +125,7 @@ def _document_values(document: Document) -> dict[str, object]:
     return values
 
 
-def _document_of(values: Mapping[str, Any], text: str) -> Document:
+def _decode_document(values: Mapping[str, Any], text: str) -> Document:
     given: dict[str, Any] = {**values, "text": text, "problems": tuple(values["problems"])}
     for name in _SPANS.keys() & values.keys():
         given[name] = tuple(_SPANS[name](*row) for row in values[name])
@@ -146,7 +145,7 @@ _MOST_BESIDE_TEXT = 256 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ReadingLimits:
-    """What one file may cost.
+    """The limits of what one file may cost.
 
     ``max_bytes`` of the file, ``seconds`` of wall clock, ``memory_bytes`` of address space beyond what the process has
     at its start, ``max_characters`` of canonical text.
@@ -159,15 +158,15 @@ class ReadingLimits:
 
 
 class _FileLost(Exception):
-    """The file could not be read; the message is the reason for its report."""
+    """An error: the file could not be read. The message is the reason for its report."""
 
 
 class _ProcessGone(Exception):
-    """The process had ended before the file was given to it."""
+    """An error: the process had ended before the file was given to it."""
 
 
 class IsolatedReader:
-    """Reads files in a worker process, which is started with the first and again whenever one has ended it.
+    """A reader in a worker process, which is started with the first file and again after a file has ended it.
 
     A context manager; used by one thread at a time.
 
@@ -212,7 +211,7 @@ class IsolatedReader:
             return None, FileReport(source.id, "failed", str(lost), size=source.size, seconds=seconds)
 
     def _check(self, source: Source) -> None:
-        """Raises _FileLost for what had better not be opened; the file may have changed since it was found."""
+        """Check that a file may be opened; it may have changed since it was found. Raises _FileLost."""
         try:
             status = source.path.stat()
         except OSError:
@@ -227,7 +226,7 @@ class IsolatedReader:
         try:
             values, text = self._exchange(source)
             if (exceeded := values.get("exceeded")) is None:
-                document, report = answer_of(values, text)
+                document, report = decode_answer(values, text)
                 if source.id != report.id or (document and source.id != document.id):
                     raise BadFrame("an answer about another file")
                 if values.get("worn"):
@@ -258,7 +257,7 @@ class IsolatedReader:
 
 
 class _Process:
-    """A running worker. Raises ReadingUnavailable where it cannot be started."""
+    """A running worker. Raises ReadingUnavailable if it cannot be started."""
 
     def __init__(self, limits: ReadingLimits, read: ReadSource) -> None:
         self._limits = limits
@@ -294,7 +293,7 @@ class _Process:
             raise
 
     def ask(self, source: Source) -> tuple[dict[str, Any], str]:
-        """The answer about a source.
+        """Have a source read, and return the answer.
 
         Raises:
             _FileLost: it took too long, or ended the process.
@@ -302,7 +301,7 @@ class _Process:
             BadFrame: it did not answer as it should.
         """
         try:
-            send(self._requests.fileno(), source_values(source))
+            send(self._requests.fileno(), encode_source(source))
         except BrokenPipeError as error:
             raise _ProcessGone from error
         try:
@@ -313,7 +312,7 @@ class _Process:
             raise _FileLost(self._ending()) from None
 
     def end(self) -> None:
-        """Kill it, and whatever it started."""
+        """Kill it, and all that it started."""
         self._kill_group()
         for pipe in (self._requests, self._answers, self._errors):
             pipe.close()
@@ -329,7 +328,7 @@ class _Process:
         return self._popen.wait()
 
     def _has_ended(self) -> bool:
-        """Within a few seconds; it is not waited for."""
+        """Return whether it ends within a few seconds; its exit status is left to be collected."""
         deadline = monotonic() + _SECONDS_TO_END
         while self._popen.returncode is None:
             if os.waitid(os.P_PID, self._popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
@@ -346,7 +345,7 @@ class _Process:
         return f"the reader crashed (signal {-code})" if code < 0 else f"the reader ended itself (code {code})"
 
     def _last_words(self) -> str:
-        """The last line it wrote before it could answer; empty while it runs."""
+        """Return the last line that it wrote before it could answer; nothing while it runs."""
         if not self._has_ended():
             return ""
         self._kill_group()
@@ -360,7 +359,7 @@ def _opened(pipe: IO[bytes] | None) -> IO[bytes]:
 
 
 def _import_path() -> list[str]:
-    """Where this process finds its modules, for another that is to find the same, wherever it is started."""
+    """Return where this process finds its modules, for another that is to find the same ones."""
     path = [str(Path(entry).absolute()) for entry in sys.path if isinstance(entry, str)]
     # An editable installation may find the package by other means than the path.
     package = str(Path(__file__).parents[2])

@@ -1,7 +1,4 @@
-"""What a file is that no reader takes, by its first bytes.
-
-What a file is: by its content first, by its name second.
-"""
+"""The kind of a file, by its content first and its name second: which reader takes it, or why none does."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from typing import BinaryIO
 
 from qa.errors import UnreadableDocument
 
-_MAGIC: tuple[tuple[int, bytes, str], ...] = (
+_SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x89PNG\r\n\x1a\n", "a PNG image"),
     (0, b"\xff\xd8\xff", "a JPEG image"),
     (0, b"GIF87a", "a GIF image"),
@@ -60,11 +57,11 @@ _TEXTUAL = frozenset({b"{\\rtf", b"%!PS"})
 CONTROL = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f]")
 
 
-def known_as(head: bytes) -> str:
-    """What the first bytes say that a file is; empty where they say nothing."""
+def describe_signature(head: bytes) -> str:
+    """Return what a file is by its first bytes, in words, if it is of a kind that no reader takes."""
     # A text may well begin with "ID3" or "BZh"; what is not text has control characters.
     binary = CONTROL.search(head[:512])
-    for offset, magic, what in _MAGIC:
+    for offset, magic, what in _SIGNATURES:
         if head.startswith(magic, offset) and (offset != 8 or head.startswith(b"RIFF")):
             return what if binary or magic in _TEXTUAL else ""
     return ""
@@ -75,7 +72,7 @@ HEAD = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a file is. ``reader`` is the name of the reader that takes it; where none does, ``reason`` says why."""
+    """The kind of a file: ``reader`` is the name of the reader that takes it; if none does, ``reason`` says why."""
 
     reader: str | None
     reason: str = ""
@@ -138,8 +135,8 @@ _PDF = re.compile(rb"%PDF-\d")
 _SUFFIX = re.compile(r"\.([a-z][a-z0-9_]{0,9})")
 
 
-def kind_of_file(path: Path, name: str) -> Kind:
-    """The kind of the file at ``path``, whose document will be called ``name``.
+def detect_kind(path: Path, name: str) -> Kind:
+    """Detect the kind of the file at ``path``, whose document will be called ``name``.
 
     Raises:
         OSError: it cannot be opened.
@@ -149,11 +146,11 @@ def kind_of_file(path: Path, name: str) -> Kind:
         head = file.read(HEAD)
         if head.startswith(_OLE2):
             head += _ole2_directory(file, head)
-    return kind_of(head, name, _members(path) if head.startswith(b"PK") else ())
+    return classify(head, name, _members(path) if head.startswith(b"PK") else ())
 
 
-def kind_of(head: bytes, name: str, members: Iterable[str] = ()) -> Kind:
-    """The kind of a file.
+def classify(head: bytes, name: str, members: Iterable[str] = ()) -> Kind:
+    """Detect the kind of a file from its first bytes and its name.
 
     Args:
         head: its first bytes; ``HEAD`` of them are enough.
@@ -163,21 +160,21 @@ def kind_of(head: bytes, name: str, members: Iterable[str] = ()) -> Kind:
     Raises:
         UnreadableDocument: it is an Office file protected by a password.
     """
-    suffix = suffix_of(name)
+    suffix = parse_suffix(name)
     if not head:
         return _skipped("no text")
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _archive_kind(head, suffix, frozenset(members))
     if head.startswith(_OLE2):
         return _ole2_kind(head, suffix)
-    if what := known_as(head):
+    if what := describe_signature(head):
         return _skipped(what)
     by_content = _reader_by_content(head, suffix)
     return Kind(by_content) if by_content else _text_kind(head, suffix)
 
 
-def suffix_of(name: str) -> str:
-    """The suffix in lower case without its dot; empty where what follows the last dot is none ("v1.2", "Dr. Who")."""
+def parse_suffix(name: str) -> str:
+    """Return the suffix in lower case without its dot; "v1.2" and "Dr. Who" have none."""
     found = _SUFFIX.fullmatch(PurePosixPath(name).suffix.lower())
     return found[1] if found else ""
 
@@ -212,7 +209,7 @@ def _archive_kind(head: bytes, suffix: str, members: frozenset[str]) -> Kind:
 
 
 def _ole2_directory(file: BinaryIO, head: bytes) -> bytes:
-    """The names of the first streams of an OLE2 file, wherever they stand in it ([MS-CFB] 2.2)."""
+    """Read the names of the first streams of an OLE2 file, wherever they stand in it ([MS-CFB] 2.2)."""
     sector_size, first = 1 << min(int.from_bytes(head[30:32], "little"), 16), int.from_bytes(head[48:52], "little")
     file.seek((first + 1) * sector_size)
     return file.read(4096)
@@ -225,7 +222,7 @@ def _ole2_kind(head: bytes, suffix: str) -> Kind:
 
 
 def _reader_by_content(head: bytes, suffix: str) -> str | None:
-    """PDF and HTML say what they are; readers of PDF put up with a kilobyte before it, but a text may speak of it."""
+    """Recognise PDF and HTML. PDF may begin after a kilobyte of anything, but a text may only mention it."""
     found = _PDF.search(head, 0, 1024)
     if found and (found.start() == 0 or suffix == "pdf" or CONTROL.search(head)):
         return "pdf"
@@ -242,7 +239,7 @@ def _is_html(head: bytes) -> bool:
 
 
 def _text_kind(head: bytes, suffix: str) -> Kind:
-    """What only the name can tell."""
+    """Detect the kind of what only its name tells."""
     if suffix in _LEGACY_BY_SUFFIX:
         return _skipped(_LEGACY_BY_SUFFIX[suffix])
     if suffix in _CODE or suffix in _DATA:

@@ -1,18 +1,15 @@
-"""Markdown: the canonical text is the source itself, and its headings, as CommonMark sees them, are sections."""
+"""Markdown, as it stands in the file, with the headings of CommonMark as sections."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from qa.readers.composition import Heading, nested
+from qa.readers.composition import Content, Heading, nest_headings
 from qa.readers.decoding import decode
-from qa.types import Document, Source
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -33,7 +30,7 @@ _LONGEST_TITLE = 500
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """A block that is in no other. ``kind`` is the parser's; ``level`` and ``content`` are a heading's."""
+    """An outermost block. ``kind`` is the parser's name for it; ``level`` and ``content`` are a heading's."""
 
     kind: str
     start: int
@@ -43,31 +40,21 @@ class _Block:
 
 
 class MarkdownReader:
-    """Reads ``text/markdown``. Headings within quotations and lists are no sections."""
+    """A reader of ``text/markdown``. Headings within quotations and lists are not sections."""
 
     name = "markdown"
-    version = "1"
+    version = "2"
     media_type = "text/markdown"
 
-    def read(self, source: Source) -> Document:
-        """Raises UnreadableDocument or OSError."""
-        data = source.path.read_bytes()
-        decoded = decode(data, source.id)
+    def read(self, data: bytes) -> Content:
+        """Read a whole file. Raises UnreadableDocument."""
+        decoded = decode(data)
         front = _FRONT_MATTER.match(decoded.text, 0, _LONGEST_FRONT_MATTER)
         headings, opens_with_heading = _headings(decoded.text, front.end() if front else 0)
         title = _front_title(front[0]) if front else ""
-        if not title and opens_with_heading:
-            title = headings[0].title
-        return Document(
-            id=source.id,
-            title=title or PurePosixPath(source.id).name,
-            text=decoded.text,
-            source_sha256=hashlib.sha256(data).hexdigest(),
-            media_type=self.media_type,
-            reader=f"{self.name}/{self.version}",
-            sections=nested(headings, len(decoded.text)),
-            problems=decoded.problems,
-        )
+        titles = [title] if title else [heading.title for heading in headings[: int(opens_with_heading)]]
+        sections = nest_headings(headings, len(decoded.text))
+        return Content(decoded.text, tuple(titles), sections, problems=decoded.problems)
 
 
 def _front_title(front_matter: str) -> str:
@@ -76,7 +63,7 @@ def _front_title(front_matter: str) -> str:
 
 
 def _headings(text: str, start: int) -> tuple[list[Heading], bool]:
-    """The headings from ``start`` on, and whether the first comes before anything but comments."""
+    """Return the headings from ``start`` on, and whether only comments come before the first."""
     headings: list[Heading] = []
     body_seen = opens_with_heading = False
     for block in _blocks(text, start):
@@ -92,7 +79,7 @@ def _headings(text: str, start: int) -> tuple[list[Heading], bool]:
 
 
 def _blocks(text: str, start: int) -> Iterator[_Block]:
-    """The outermost blocks. A long text is parsed in pieces: the parser takes ninety times its size in memory."""
+    """Yield the outermost blocks. A long text is parsed in pieces, because the parser takes 90 times its size."""
     while start < len(text):
         size = _PIECE
         while True:
@@ -134,7 +121,7 @@ def _parse(text: str, start: int, end: int) -> list[_Block]:
 
 
 def _plain(heading: str) -> str:
-    """A heading's text without its markup, on one line."""
+    """Return a heading's text without its markup, on one line."""
     inline = _inline_parser().parseInline(heading[:_LONGEST_TITLE])
     return " ".join("".join(_texts(inline)).split())
 

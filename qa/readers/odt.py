@@ -1,12 +1,14 @@
-"""ODT: headings, lists, tables and notes of an OpenDocument text (OASIS OpenDocument 1.3, part 3)."""
+"""Headings, lists, tables and notes of an OpenDocument text (OASIS OpenDocument 1.3, part 3)."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from itertools import chain
 from typing import Any
 
 from qa.readers.archive import Archive, attribute, local
-from qa.readers.composition import Composition, row_line
-from qa.types import Document, Source
+from qa.readers.composition import Composition, Content
+from qa.readers.tables import format_row
 
 _CONTENT, _META = "content.xml", "meta.xml"
 # What was deleted, remarks, what repeats the headings, and what is said of a picture besides its text.
@@ -15,24 +17,24 @@ _PASSED_OVER = frozenset(
     "sequence-decls variable-decls user-field-decls note-citation title desc ruby-text bibliography-mark-list".split()
 )
 _CONTAINERS = frozenset("body text section index-body frame text-box list-header numbered-paragraph g a page".split())
+_BOXES = frozenset({"text-box", "custom-shape"})
 _MOST_SPACES = 100
 _MOST_REPEATED = 1_000
 _DEEPEST = 200
 
 
 class OdtReader:
-    """Reads ``application/vnd.oasis.opendocument.text``.
+    """A reader of ``application/vnd.oasis.opendocument.text``.
 
     Notes come at the end, ``[1] …``, and ``[1]`` where they are referred to; contents and indexes are left out.
     """
 
     name = "odt"
-    version = "1"
+    version = "2"
     media_type = "application/vnd.oasis.opendocument.text"
 
-    def read(self, source: Source) -> Document:
-        """Raises UnreadableDocument or OSError."""
-        data = source.path.read_bytes()
+    def read(self, data: bytes) -> Content:
+        """Read a whole file. Raises UnreadableDocument."""
         archive = Archive(data)
         composition = Composition()
         writer = _Writer(composition)
@@ -43,7 +45,7 @@ class OdtReader:
         if _META in archive:
             titles = [element.text or "" for element in archive.xml(_META).iter() if local(element) == "title"]
         problems = ["parts of it are nested too deep and left out"] if writer.is_cut else []
-        return composition.document(source, data, self, [*titles, writer.title], problems)
+        return composition.content([*titles, writer.title], problems)
 
 
 class _Writer:
@@ -61,7 +63,7 @@ class _Writer:
         for element in container:
             name = local(element)
             if name == "h":
-                self._composition.heading(self._text(element, depth), _number(element, "outline-level", 1))
+                self._composition.heading(self._text(element), _number(element, "outline-level", 1))
             elif name == "p":
                 self._write_paragraph(element, level, depth)
             elif name == "list":
@@ -75,11 +77,11 @@ class _Writer:
         self._composition.gap()
         # Notes are appended to while they are written, where a note has notes.
         for number, note in enumerate(self._notes, 1):
-            texts = [self._text(part, 0) for part in note.iter() if local(part) in {"p", "h"}]
+            texts = [self._text(paragraph) for paragraph in _outermost(note, {"p", "h"}, with_boxes=True)]
             self._composition.paragraph(f"[{number}] " + "\n".join(texts))
 
     def _write_paragraph(self, element: Any, level: int, depth: int) -> None:
-        text = self._text(element, depth)
+        text = self._text(element)
         if attribute(element, "style-name") == "Title" and text.strip():
             self.title = self.title or text
             self._composition.heading(text, 1)
@@ -87,17 +89,17 @@ class _Writer:
             self._composition.line(text, "list", level)
         else:
             self._composition.paragraph(text)
-        for box in _boxes(element):
+        for box in _outermost(element, _BOXES):
             self.write(box, level, depth + 1)
 
     def _write_list(self, element: Any, level: int, depth: int) -> None:
-        """Items with bullets; which lists have numbers is in styles that few programs write alike."""
+        """Write items with bullets; which lists have numbers is in styles that few programs write alike."""
         for item in element:
             if local(item) not in {"list-item", "list-header"}:
                 continue
             first, *rest = list(item) or [None]
             if first is not None and local(first) == "p":
-                self._composition.line(f"• {self._text(first, depth)}", "list", level)
+                self._composition.line(f"• {self._text(first)}", "list", level)
             elif first is not None:
                 rest = [first, *rest]
             self.write(rest, level + 1, depth + 1)
@@ -105,20 +107,29 @@ class _Writer:
             self._composition.gap()
 
     def _write_table(self, table: Any, depth: int) -> None:
+        """Write the rows of a table as lines; a table that holds tables is a frame, and its cells are blocks."""
         self._composition.gap()
-        for row in table.iter():
-            if local(row) != "table-row":
-                continue
-            cells: list[str] = []
-            for cell in row:
-                if local(cell) in {"table-cell", "covered-table-cell"}:
-                    texts = [self._text(part, depth).strip() for part in cell.iter() if local(part) in {"p", "h"}]
-                    repeated = min(_number(cell, "number-columns-repeated", 1), _MOST_REPEATED)
-                    cells += ["; ".join(filter(None, texts))] * repeated
-            self._composition.line(row_line(cells), "table")
+        rows = [
+            [cell for cell in row if local(cell) in {"table-cell", "covered-table-cell"}]
+            for row in _outermost(table, {"table-row"})
+        ]
+        if any(_outermost(cell, {"table"}) for row in rows for cell in row):
+            for cell in chain.from_iterable(rows):
+                self.write(cell, 0, depth + 1)
+        else:
+            for row in rows:
+                self._composition.line(format_row(self._cells(row)), "table")
         self._composition.gap()
 
-    def _text(self, element: Any, depth: int) -> str:
+    def _cells(self, row: list[Any]) -> list[str]:
+        cells: list[str] = []
+        for cell in row:
+            texts = [self._text(paragraph).strip() for paragraph in _outermost(cell, {"p", "h"}, with_boxes=True)]
+            repeated = min(_number(cell, "number-columns-repeated", 1), _MOST_REPEATED)
+            cells += ["; ".join(filter(None, texts))] * repeated
+        return cells
+
+    def _text(self, element: Any) -> str:
         parts: list[str] = []
         pending: list[Any] = [element]
         while pending:
@@ -142,15 +153,22 @@ class _Writer:
         return "".join(parts)
 
 
-def _boxes(paragraph: Any) -> list[Any]:
-    """The text boxes that hang on a paragraph, without those within them."""
+def _outermost(container: Any, names: Collection[str], *, with_boxes: bool = False) -> list[Any]:
+    """Return the descendants of these names in order, without those inside one another and inside notes.
+
+    Args:
+        with_boxes: whether those in the text boxes of one that was found follow it.
+    """
     found = []
-    pending = list(reversed(paragraph))
+    pending = list(reversed(container))
     while pending:
         element = pending.pop()
-        if local(element) in {"text-box", "custom-shape"}:
+        name = local(element)
+        if name in names:
             found.append(element)
-        elif local(element) not in _PASSED_OVER | {"note"}:
+            if with_boxes:
+                pending.extend(reversed(_outermost(element, _BOXES)))
+        elif name not in _PASSED_OVER and name != "note":
             pending.extend(reversed(element))
     return found
 

@@ -1,4 +1,4 @@
-"""PPTX: slides as pages, their titles as sections."""
+"""Slides of a presentation as pages, with their titles as sections."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from qa.errors import UnreadableDocument
 from qa.readers.archive import Archive, attribute, local, parse_xml
-from qa.readers.composition import Composition, row_line
-from qa.types import Document, Source
+from qa.readers.composition import Composition, Content
+from qa.readers.tables import format_row
 
 if TYPE_CHECKING:
     from pptx.presentation import Presentation
@@ -23,15 +23,14 @@ _BREAKS = str.maketrans({"\x0b": "\n"})
 
 
 class PptxReader:
-    """Reads ``.pptx``: every slide's title, text, tables, charts and diagrams, then its notes."""
+    """A reader of ``.pptx``: every slide's title, text, tables, charts and diagrams, then its notes."""
 
     name = "pptx"
     version = "1"
     media_type = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
 
-    def read(self, source: Source) -> Document:
-        """Raises UnreadableDocument or OSError."""
-        data = source.path.read_bytes()
+    def read(self, data: bytes) -> Content:
+        """Read a whole file. Raises UnreadableDocument."""
         Archive(data).refuse_entities()
         presentation = _open(data)
         composition = Composition()
@@ -42,7 +41,7 @@ class PptxReader:
                 _write_slide(slide, composition)
             except Exception:  # it raises whatever it stumbles over; the other slides are unharmed
                 problems.append(f"slide {number} is damaged and read in part")
-        return composition.document(source, data, self, [presentation.core_properties.title or ""], problems)
+        return composition.content([presentation.core_properties.title or ""], problems)
 
 
 def _open(data: bytes) -> Presentation:
@@ -71,7 +70,7 @@ def _write_slide(slide: Any, composition: Composition) -> None:
 
 
 def _in_order(shapes: Iterable[Any], depth: int = 0) -> Iterator[Any]:
-    """Shapes from top to bottom, side by side from left to right; groups stay together."""
+    """Yield shapes from top to bottom, and side by side from left to right; groups stay together."""
     from pptx.shapes.group import GroupShape
 
     ordered = sorted(shapes, key=lambda shape: ((shape.top or 0) // _SAME_ROW, shape.left or 0))
@@ -83,7 +82,7 @@ def _in_order(shapes: Iterable[Any], depth: int = 0) -> Iterator[Any]:
 
 
 def _placeholder(shape: Any) -> str:
-    """The name of the kind of placeholder that a shape is; empty where it is none."""
+    """Return the name of the kind of placeholder that a shape is, or nothing if it is none."""
     if not shape.is_placeholder:
         return ""
     kind = shape.placeholder_format.type
@@ -95,7 +94,7 @@ def _write_shape(shape: Any, composition: Composition) -> None:
         _write_text(shape, composition)
     elif getattr(shape, "has_table", False) and shape.has_table:
         for row in shape.table.rows:
-            composition.line(row_line([cell.text.translate(_BREAKS) for cell in row.cells]), "table")
+            composition.line(format_row([cell.text.translate(_BREAKS) for cell in row.cells]), "table")
     elif getattr(shape, "has_chart", False) and shape.has_chart:
         _write_chart(shape.chart, composition)
     elif local(shape.element) == "graphicFrame":
@@ -104,7 +103,7 @@ def _write_shape(shape: Any, composition: Composition) -> None:
 
 
 def _write_text(shape: Any, composition: Composition) -> None:
-    """Several paragraphs in the body of a slide are its bullets, as they are shown."""
+    """Write the paragraphs of a shape; several in the body of a slide are its bullets, as they are shown."""
     paragraphs = [p for p in shape.text_frame.paragraphs if p.text.strip()]
     is_list = _placeholder(shape) in {"BODY", "OBJECT", "VERTICAL_BODY"} and len(paragraphs) > 1
     for paragraph in paragraphs:
@@ -121,19 +120,19 @@ def _has_bullet(paragraph: Any) -> bool:
 
 
 def _write_chart(chart: Any, composition: Composition) -> None:
-    """A chart as the table that it was drawn from."""
+    """Write a chart as the table that it was drawn from."""
     if chart.has_title and chart.chart_title.has_text_frame:
         composition.paragraph(chart.chart_title.text_frame.text)
     for plot in chart.plots:
         series = list(plot.series)
-        composition.line(row_line(["", *(one.name or "" for one in series)]).removeprefix(" | "), "table")
+        composition.line(format_row(["", *(one.name or "" for one in series)]).removeprefix(" | "), "table")
         for index, category in enumerate(plot.categories):
             values = [one.values[index] if index < len(one.values) else None for one in series]
-            composition.line(row_line([str(category), *("" if v is None else f"{v:.10g}" for v in values)]), "table")
+            composition.line(format_row([str(category), *("" if v is None else f"{v:.10g}" for v in values)]), "table")
 
 
 def _diagram(frame: Any) -> Iterator[str]:
-    """The texts of a SmartArt diagram, which stand in a part of their own."""
+    """Yield the texts of a SmartArt diagram, which stand in a part of their own."""
     for element in frame.element.iter():
         if local(element) == "relIds" and (id := attribute(element, "dm")):
             root = parse_xml(frame.part.related_part(id).blob)

@@ -1,17 +1,20 @@
-"""Which reader takes which file, and reading one file whatever it holds."""
+"""The reader of each kind of file, and reading one file whatever it holds."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from time import perf_counter
 from typing import Protocol
 
 from qa.errors import UnreadableDocument
+from qa.readers.composition import Content, choose_title
 from qa.readers.delimited import DelimitedReader
 from qa.readers.docx.document import DocxReader
 from qa.readers.epub import EpubReader
 from qa.readers.html.page import HtmlReader
-from qa.readers.kinds import kind_of_file
+from qa.readers.kinds import detect_kind
 from qa.readers.markdown import MarkdownReader
 from qa.readers.odt import OdtReader
 from qa.readers.pdf.document import PdfReader
@@ -22,7 +25,7 @@ from qa.types import Document, FileReport, FileStatus, Source
 
 
 class Reader(Protocol):
-    """One format. Which files are given to it is said in ``qa.readers.kinds``, by its ``name``.
+    """The reader of one format. ``qa.readers.kinds`` says by its ``name`` which files are given to it.
 
     ``version`` changes whenever the same bytes would give another document.
     """
@@ -36,11 +39,10 @@ class Reader(Protocol):
     @property
     def media_type(self) -> str: ...
 
-    def read(self, source: Source) -> Document:
-        """The whole document; ``problems`` names what of it could not be read.
+    def read(self, data: bytes) -> Content:
+        """Read a whole file; ``problems`` names what of it could not be read.
 
         Raises:
-            OSError: the file cannot be opened.
             UnreadableDocument: it is not of this format, or broken.
         """
 
@@ -61,8 +63,31 @@ _BY_NAME = {reader.name: reader for reader in _READERS}
 
 
 def reader_versions() -> Mapping[str, str]:
-    """The version of every reader by its name, for an index's fingerprint."""
+    """Return the version of every reader by its name, for an index's fingerprint."""
     return {reader.name: reader.version for reader in _READERS}
+
+
+def read_document(reader: Reader, source: Source) -> Document:
+    """Read one file with the reader of its format.
+
+    Raises:
+        OSError: the file cannot be opened.
+        UnreadableDocument: it is not of this format, or broken.
+    """
+    data = source.path.read_bytes()
+    content = reader.read(data)
+    return Document(
+        id=source.id,
+        title=choose_title(content.titles, otherwise=PurePosixPath(source.id).name),
+        text=content.text,
+        source_sha256=hashlib.sha256(data).hexdigest(),
+        media_type=reader.media_type,
+        reader=f"{reader.name}/{reader.version}",
+        sections=content.sections,
+        pages=content.pages,
+        problems=content.problems,
+        excluded=content.excluded,
+    )
 
 
 def read_source(source: Source) -> tuple[Document | None, FileReport]:
@@ -74,13 +99,13 @@ def read_source(source: Source) -> tuple[Document | None, FileReport]:
     status: FileStatus
     document: Document | None = None
     try:
-        kind = kind_of_file(source.path, source.id)
+        kind = detect_kind(source.path, source.id)
         if kind.reader is not None:
-            document = _BY_NAME[kind.reader].read(source)
+            document = read_document(_BY_NAME[kind.reader], source)
     except OSError as error:
         status, reason = "failed", (error.strerror or type(error).__name__).lower()
     except UnreadableDocument as error:
-        status, reason = "failed", str(error).removeprefix(f"{source.id}: ")
+        status, reason = "failed", str(error)
     except MemoryError:
         raise  # for the process that reads: it has a limit of its own, and is replaced
     except Exception as error:  # a bug in a reader loses one file, not the run
@@ -91,7 +116,7 @@ def read_source(source: Source) -> tuple[Document | None, FileReport]:
 
 
 def _outcome(document: Document | None, unread: str) -> tuple[FileStatus, str]:
-    """``unread`` is why the file was given to no reader."""
+    """Return what became of a file; ``unread`` is why it was given to no reader."""
     if document is None:
         return "skipped", unread
     if not document.text or document.text.isspace():

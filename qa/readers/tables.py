@@ -1,7 +1,4 @@
-"""Rows of cells to lines that can be read one by one.
-
-Cells that span rows and columns, put where they stand: what is under a heading stays under it.
-"""
+"""Rows of tables as lines that can be understood one by one, with cells that span rows and columns in their places."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from qa.readers.composition import one_line, row_line
+from qa.readers.composition import one_line
 
 _LONGEST_NAME = 60
 _NUMBER = re.compile(
@@ -17,8 +14,16 @@ _NUMBER = re.compile(
 )
 
 
-def records(rows: Iterable[Sequence[str]], *, is_named: bool = True) -> Iterator[str]:
-    """A line for every row, in order; blank rows are left out.
+def format_row(cells: Sequence[str]) -> str:
+    """Join the cells of a table's row into one line, without the empty ones at its end."""
+    cells = [one_line(cell) for cell in cells]
+    while cells and not cells[-1]:
+        cells.pop()
+    return " | ".join(cells)
+
+
+def format_rows(rows: Iterable[Sequence[str]], *, is_named: bool = True) -> Iterator[str]:
+    """Yield a line for every row, in order, without blank rows.
 
     Where the first row names the columns, the lines after it say "name: value | name: value": a row is found and
     understood by itself, however many rows stand between it and the names. Else they say "value | value".
@@ -29,7 +34,7 @@ def records(rows: Iterable[Sequence[str]], *, is_named: bool = True) -> Iterator
     names: list[str] | None = None if is_named else []
     for row in rows:
         cells = [one_line(cell) for cell in row]
-        line = row_line(cells)
+        line = format_row(cells)
         if not line:
             continue
         if names is None:
@@ -41,8 +46,8 @@ def records(rows: Iterable[Sequence[str]], *, is_named: bool = True) -> Iterator
             yield line
 
 
-def seems_named(table: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row of a table, of which nothing else is known, may name the columns.
+def is_probably_named(table: Sequence[Sequence[str]]) -> bool:
+    """Return whether the first row of a table, of which nothing else is known, may name the columns.
 
     Two columns of words are as likely pairs of a name and its value, one below the other.
     """
@@ -53,7 +58,7 @@ def seems_named(table: Sequence[Sequence[str]]) -> bool:
 
 
 def _names(cells: Sequence[str]) -> list[str]:
-    """The names of columns that a first row gives; empty where it does not look like names."""
+    """Return the names of columns that a first row gives, or none if it does not look like names."""
     while cells and not cells[-1]:
         cells = cells[:-1]
     named = all(cell and len(cell) <= _LONGEST_NAME and not _NUMBER.fullmatch(cell) for cell in cells)
@@ -83,7 +88,7 @@ class Grid:
         self._above: dict[int, tuple[str, int]] = {}
 
     def row(self, cells: Iterable[Cell]) -> list[str]:
-        """A text for every column. A cell's is in its first column, and, where it is short, in every row it spans."""
+        """Return a text for every column: a cell's is in its first, and, if it is short, in every row that it spans."""
         texts: list[str] = []
         above, self._above = self._above, {}
         for cell in cells:

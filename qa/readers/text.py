@@ -1,4 +1,4 @@
-"""Plain text: as it stands, with the headings that its layout shows.
+"""Plain text, as it stands in the file, with the headings that its layout shows.
 
 A heading is a short line of its own between blank lines that does not end like a sentence, comes after something
 finished, and has prose under it. Headings come at most three in a row; a longer row of short lines is a list.
@@ -6,15 +6,12 @@ finished, and has prose under it. Headings come at most three in a row; a longer
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
-from qa.readers.composition import Heading, nested
+from qa.readers.composition import Content, Heading, nest_headings
 from qa.readers.decoding import decode
-from qa.types import Document, Source
 
 _LONGEST_HEADING = 80
 _MOST_WORDS = 12
@@ -46,29 +43,20 @@ class _Block:
 
 
 class TextReader:
-    """Reads ``text/plain``; the canonical text is the decoded file with LF newlines."""
+    """A reader of ``text/plain``; the canonical text is the decoded file with LF newlines."""
 
     name = "text"
-    version = "1"
+    version = "2"
     media_type = "text/plain"
 
-    def read(self, source: Source) -> Document:
-        """Raises UnreadableDocument or OSError."""
-        data = source.path.read_bytes()
-        decoded = decode(data, source.id)
+    def read(self, data: bytes) -> Content:
+        """Read a whole file. Raises UnreadableDocument."""
+        decoded = decode(data)
         headings = (_heading(block) for block in _heading_blocks(_blocks(decoded.text)))
-        sections = nested(headings, len(decoded.text))
+        sections = nest_headings(headings, len(decoded.text))
         starts_with_heading = sections and not decoded.text[: sections[0].start].strip()
-        return Document(
-            id=source.id,
-            title=sections[0].title if starts_with_heading else PurePosixPath(source.id).name,
-            text=decoded.text,
-            source_sha256=hashlib.sha256(data).hexdigest(),
-            media_type=self.media_type,
-            reader=f"{self.name}/{self.version}",
-            sections=sections,
-            problems=decoded.problems,
-        )
+        titles = (sections[0].title,) if starts_with_heading else ()
+        return Content(decoded.text, titles, sections, problems=decoded.problems)
 
 
 def _heading(block: _Block) -> Heading:
@@ -76,7 +64,7 @@ def _heading(block: _Block) -> Heading:
 
 
 def _heading_blocks(blocks: Iterable[_Block]) -> Iterator[_Block]:
-    """Rows of candidates, each judged by what stands before and after it."""
+    """Yield the headings among rows of candidates, each judged by what stands before and after it."""
     before: _Block | None = None
     row: list[_Block] = []
     for block in blocks:
@@ -118,14 +106,14 @@ def _headings_in_row(before: _Block | None, row: list[_Block], after: _Block) ->
 
 
 def _is_item(block: _Block, neighbours: Iterable[_Block]) -> bool:
-    """Whether a line is one of a numbered list, with nothing between it and another item."""
+    """Return whether a line is one of a numbered list, with nothing between it and another item."""
     number = _NUMBER.match(block.line)
     others = [_NUMBER.match(other.line) for other in neighbours]
     return number is not None and any(other and other[1].count(".") == number[1].count(".") for other in others)
 
 
 def _is_emphatic(line: str) -> bool:
-    """Numbered or in capitals: a heading even where what stands before it has no full stop."""
+    """Return whether a line is numbered or in capitals: a heading even if what stands before it has no full stop."""
     return bool(_NUMBER.match(line)) or (line.isupper() and len(line) > 3)
 
 
@@ -138,7 +126,7 @@ def _blocks(text: str) -> Iterator[_Block]:
 
 
 def _block(text: str, start: int, end: int) -> Iterator[_Block]:
-    """The block between two separators; none where there is only white space."""
+    """Yield the block between two separators, unless there is only white space."""
     ink = _INK.search(text, start, end)
     if ink is None:
         return

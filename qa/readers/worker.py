@@ -1,4 +1,4 @@
-"""The process that reads files, one after another, on behalf of another: ``qa.readers.isolation`` starts and ends it.
+"""The worker process that reads files one after another; ``qa.readers.isolation`` starts and ends it.
 
 It takes a configuration and then sources from standard input, and gives an answer to each on standard output, all as
 frames (``qa.readers.isolation``). It bounds its own memory, and it ends when its parent does.
@@ -18,14 +18,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from qa.readers.isolation import answer_values, receive, send, source_of
+from qa.readers.isolation import decode_source, encode_answer, receive, send
 from qa.types import Document, FileReport, Source
 
 _LARGEST_REQUEST = 1_000_000
 
 
 def main() -> None:
-    """Answer until standard input ends."""
+    """Answer requests until standard input ends."""
     requests, answers = _take_pipes()
     configuration, _ = receive(requests, _LARGEST_REQUEST)
     module, _, name = configuration["read"].partition(":")
@@ -37,7 +37,7 @@ def main() -> None:
     send(answers, {"ready": True})
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
-            source = source_of(receive(requests, _LARGEST_REQUEST)[0])
+            source = decode_source(receive(requests, _LARGEST_REQUEST)[0])
             with _ending_with(requests):
                 values, text = _answer(read, source, configuration["max_characters"])
             # What libraries keep counts against the next file: the parent then takes a new process for that.
@@ -58,14 +58,14 @@ def _answer(
     if report.status == "failed" and report.reason.startswith("MemoryError"):  # as readers' errors are reported
         return {"exceeded": "memory"}, ""
     if document is None:
-        return answer_values(None, report), ""
+        return encode_answer(None, report), ""
     if len(document.text) > most:
         return {"exceeded": "characters"}, ""
-    return answer_values(document, report), document.text
+    return encode_answer(document, report), document.text
 
 
 def _take_pipes() -> tuple[int, int]:
-    """Standard input and output under other numbers, so that a library that reads or prints cannot harm a frame."""
+    """Move standard input and output to other numbers, so that a library that reads or prints cannot harm a frame."""
     requests, answers = os.dup(0), os.dup(1)
     _redirect(0)
     _redirect(1)
@@ -91,7 +91,7 @@ def _limit(address_space: int) -> None:
 
 
 def _address_space() -> int:
-    """Bytes of address space in use: what ``RLIMIT_AS`` limits. 0 where the system does not tell."""
+    """Return the bytes of address space in use, which ``RLIMIT_AS`` limits; 0 if the system does not say."""
     try:
         return int(Path("/proc/self/statm").read_bytes().split()[0]) * resource.getpagesize()
     except OSError:
@@ -99,14 +99,14 @@ def _address_space() -> int:
 
 
 def _offer_to_the_killer() -> None:
-    """Where the machine itself runs out of memory, Linux shall end this process and not its parent."""
+    """Let Linux end this process, and not its parent, when the machine itself runs out of memory."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 @contextlib.contextmanager
 def _ending_with(requests: int) -> Iterator[None]:
-    """Within it this process ends with its parent, also inside a library that never returns to Python.
+    """End this process with its parent while the context lasts, even in a library that never returns to Python.
 
     Meanwhile no request comes: all that can happen on their pipe is that its other end closes, and the signal for that
     kills. The parent's death signal (``PR_SET_PDEATHSIG``) would not do: it comes when the *thread* ends that started

@@ -1,4 +1,4 @@
-"""XLSX: sheets as sections, rows as lines."""
+"""Sheets of an Excel workbook as sections, with rows as lines."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from qa.errors import UnreadableDocument
 from qa.readers.archive import Archive
-from qa.readers.composition import Composition
-from qa.readers.tables import records, seems_named
-from qa.types import Document, Source
+from qa.readers.composition import Composition, Content
+from qa.readers.number_formats import shown
+from qa.readers.tables import format_rows, is_probably_named
 
 if TYPE_CHECKING:
     from openpyxl import Workbook
@@ -24,18 +24,17 @@ _MIDNIGHT = datetime.time()
 
 
 class XlsxReader:
-    """Reads ``.xlsx``: what cells show, formulas as the values that were last computed.
+    """A reader of ``.xlsx``: what cells show, with formulas as the values that were last computed.
 
     A blank row ends a table; in each, rows are lines, "name: value | name: value" where its first row names columns.
     """
 
     name = "xlsx"
-    version = "1"
+    version = "2"
     media_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
-    def read(self, source: Source) -> Document:
-        """Raises UnreadableDocument or OSError."""
-        data = source.path.read_bytes()
+    def read(self, data: bytes) -> Content:
+        """Read a whole file. Raises UnreadableDocument."""
         Archive(data).refuse_entities()
         composition = Composition()
         workbook = _open(data)
@@ -47,7 +46,7 @@ class XlsxReader:
             title = workbook.properties.title or ""
         finally:
             workbook.close()
-        return composition.document(source, data, self, [title, source.id.rpartition("/")[2]], problems)
+        return composition.content([title], problems, titled_by_heading=False)
 
 
 def _open(data: bytes) -> Workbook:
@@ -63,7 +62,7 @@ def _open(data: bytes) -> Workbook:
 
 
 def _write_sheet(sheet: Any, composition: Composition) -> bool:
-    """Write a sheet under its name; whether it could be read to its end. An empty one is left out."""
+    """Write a sheet under its name unless it is empty, and return whether it could be read to its end."""
     is_named = False
     tables = _tables(sheet)
     while True:
@@ -78,13 +77,13 @@ def _write_sheet(sheet: Any, composition: Composition) -> bool:
         if not is_named:
             composition.heading(sheet.title, 1)
             is_named = True
-        for line in records(table, is_named=seems_named(table)):
+        for line in format_rows(table, is_named=is_probably_named(table)):
             composition.line(line, "table")
         composition.gap()
 
 
 def _tables(sheet: Any) -> Iterator[list[list[str]]]:
-    """Rows between blank rows, without the blank columns at their left."""
+    """Yield the rows between blank rows, without blank columns."""
     # What a sheet says of its size is often wrong, and would cut it off.
     sheet.reset_dimensions()
     table: list[list[str]] = []
@@ -102,23 +101,19 @@ def _tables(sheet: Any) -> Iterator[list[list[str]]]:
 
 
 def _trimmed(table: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Without the columns that are blank in every row, which stand between what is shown."""
+    """Remove the columns that are blank in every row."""
     width = max(len(row) for row in table)
     used = [any(column < len(row) and row[column] for row in table) for column in range(width)]
     return [[cell for cell, is_used in zip(row, used, strict=False) if is_used] for row in table]
 
 
 def _shown(cell: Any) -> str:
-    """A cell as a person reads it, near enough: dates, shares and whole numbers."""
+    """Return what a cell shows."""
     value = cell.value
-    if value is None:
-        return ""
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
     if isinstance(value, datetime.datetime):
         return value.date().isoformat() if value.time() == _MIDNIGHT else value.isoformat(" ", "seconds")
-    if isinstance(value, float | int):
-        if "%" in (cell.number_format or ""):
-            return f"{round(value * 100, 6):.10g}%"
-        return f"{value:.15g}" if isinstance(value, float) else str(value)
-    return str(value)
+    if isinstance(value, int | float | datetime.time | datetime.timedelta):
+        return shown(value, cell.number_format or "")
+    return "" if value is None else str(value)

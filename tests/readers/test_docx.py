@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from qa.errors import UnreadableDocument
+from qa.readers.archive import parse_xml
 from qa.readers.docx.document import DocxReader
 from qa.readers.docx.styles import Numbering
+from qa.readers.registry import read_document
 from qa.types import Document, Source
 from tests.support import reader_samples as samples
 
@@ -17,7 +19,7 @@ _W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 
 
 def _read(folder: Path, body: str) -> Document:
-    """A document with ``body`` in place of its own."""
+    """Read a document with ``body`` in place of its own."""
     with zipfile.ZipFile(io.BytesIO(samples.docx())) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     document = members["word/document.xml"].decode()
@@ -26,7 +28,7 @@ def _read(folder: Path, body: str) -> Document:
     members["word/document.xml"] = f"{document[: start.end()]}{body}</w:body></w:document>".encode()
     path = folder / "a.docx"
     path.write_bytes(samples.zipped(members))
-    return DocxReader().read(Source("docs/a.docx", path, path.stat().st_size))
+    return read_document(DocxReader(), Source("docs/a.docx", path, path.stat().st_size))
 
 
 def _p(runs: str, properties: str = "") -> str:
@@ -109,7 +111,7 @@ def test_footnotes_stand_at_the_end(tmp_path: Path) -> None:
     )
     path = tmp_path / "a.docx"
     path.write_bytes(samples.zipped({n: c.encode("utf-8", "surrogateescape") for n, c in members.items()}))
-    text = DocxReader().read(Source("a.docx", path, 1)).text
+    text = read_document(DocxReader(), Source("a.docx", path, 1)).text
     assert f"{samples.SENTENCES[0]}[1]" in text
     assert text.endswith("\n\n[1] So they say.")
     assert "line" not in text
@@ -138,7 +140,7 @@ def test_a_part_that_declares_entities_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.docx"
     path.write_bytes(samples.zipped(members))
     with pytest.raises(UnreadableDocument, match="declares entities"):
-        DocxReader().read(Source("a.docx", path, 1))
+        read_document(DocxReader(), Source("a.docx", path, 1))
 
 
 def test_tables_in_tables_have_an_end(tmp_path: Path) -> None:
@@ -146,3 +148,35 @@ def test_tables_in_tables_have_an_end(tmp_path: Path) -> None:
     for _ in range(60):
         deep = f"<w:tbl><w:tr><w:tc>{deep}</w:tc></w:tr></w:tbl>"
     assert _read(tmp_path, _p(_r("a")) + deep).text == "a\n\ndeep"
+
+
+@pytest.mark.parametrize("level", ["9", "12", "-1", "99999999999", "x"])
+def test_numbering_that_overrides_a_level_that_no_list_has(level: str) -> None:
+    word = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+    numbering = Numbering(
+        parse_xml(
+            f'<w:numbering xmlns:w="{word}"><w:abstractNum w:abstractNumId="0"><w:lvl w:ilvl="0"><w:start w:val="1"/>'
+            '<w:numFmt w:val="decimal"/><w:lvlText w:val="%1."/></w:lvl></w:abstractNum><w:num w:numId="1">'
+            f'<w:abstractNumId w:val="0"/><w:lvlOverride w:ilvl="{level}"><w:startOverride w:val="4"/></w:lvlOverride>'
+            "</w:num></w:numbering>".encode()
+        )
+    )
+    assert [numbering.label("1", 0) for _ in range(2)] == ["1.", "2."]
+
+
+def test_a_text_box_in_a_cell_is_read_once(tmp_path: Path) -> None:
+    content = f"<w:txbxContent>{_p(_r('box'))}</w:txbxContent>"
+    box = (
+        f'<w:r><mc:AlternateContent xmlns:mc="urn:mc"><mc:Choice>{content}</mc:Choice>'
+        f"<mc:Fallback><w:pict>{content}</w:pict></mc:Fallback></mc:AlternateContent></w:r>"
+    )
+    row = f"<w:tr><w:tc>{_p(_r('a') + box)}{_p(_r('b'))}</w:tc><w:tc>{_p(_r('c'))}</w:tc></w:tr>"
+    assert _read(tmp_path, f"<w:tbl>{row}</w:tbl>").text == "a; box; b | c"
+
+
+def test_a_heading_of_a_million_characters_is_running_text(tmp_path: Path) -> None:
+    body = _p(_r("words " * 200_000), '<w:pStyle w:val="Heading1"/>') + _p(_r("after"))
+    document = _read(tmp_path, body)
+    assert document.sections == ()
+    assert document.text.endswith("words\n\nafter")
+    assert len(document.title) <= 200

@@ -35,7 +35,7 @@ def reader() -> Iterator[IsolatedReader]:
 
 
 def _read(reader: IsolatedReader, folder: Path) -> tuple[Document | None, FileReport]:
-    """Reads a hostile file, and the good one put beside it, as a run would."""
+    """Read a hostile file, and the good one put beside it, as a run would."""
     (folder / "zz good.txt").write_text("Good words.")
     results = {}
     for found in discover([folder]):

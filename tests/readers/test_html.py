@@ -6,6 +6,7 @@ from time import thread_time
 import pytest
 
 from qa.readers.html.page import HtmlReader
+from qa.readers.registry import read_document
 from qa.types import Document, Source
 
 _WORDS = "Words and words and words. " * 8
@@ -14,7 +15,7 @@ _WORDS = "Words and words and words. " * 8
 def _read(folder: Path, page: str | bytes) -> Document:
     path = folder / "a.html"
     path.write_bytes(page.encode() if isinstance(page, str) else page)
-    return HtmlReader().read(Source("docs/a.html", path, path.stat().st_size))
+    return read_document(HtmlReader(), Source("docs/a.html", path, path.stat().st_size))
 
 
 @pytest.mark.parametrize(
@@ -186,3 +187,9 @@ def test_hostile_pages_take_linear_time(tmp_path: Path, page: str) -> None:
 
 def test_what_is_nested_too_deep_is_still_read(tmp_path: Path) -> None:
     assert _read(tmp_path, "<div>" * 10_000 + "deep" + "</div>" * 10_000 + "<p>after").text == "deep\n\nafter"
+
+
+@pytest.mark.parametrize("label", ["hex", "rot13", "idna", "undefined", "punycode", "unicode_escape"])
+def test_a_page_that_declares_a_codec_of_python_is_read(tmp_path: Path, label: str) -> None:
+    page = f"<meta charset={label}><p>Caf\xe9 \\x41 {_WORDS}".encode("cp1252")
+    assert _read(tmp_path, page).text.startswith("Caf\xe9 \\x41 Words")

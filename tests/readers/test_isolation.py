@@ -111,7 +111,7 @@ def test_what_takes_too_long_is_killed_with_all_it_started(
     tmp_path: Path, reader: IsolatedReader, monkeypatch: pytest.MonkeyPatch, content: str, begun: str
 ) -> None:
     def patient() -> float:
-        """The clock, by which it takes too long once it has begun: not before, however busy the machine is."""
+        """Return a clock by which reading takes too long once it has begun, and not before on a busy machine."""
         wait_for(lambda: os.path.lexists(tmp_path / begun))
         return time.monotonic() - AT_MOST + 0.2
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from qa.errors import UnreadableDocument
-from qa.readers.kinds import Kind, kind_of, kind_of_file, suffix_of
+from qa.readers.kinds import Kind, classify, detect_kind, parse_suffix
 from tests.support.reader_samples import SAMPLES, zipped
 from tests.support.texts import derived
 
@@ -30,7 +30,7 @@ _OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504)
     ],
 )
 def test_text_goes_by_its_name(name: str, reader: str) -> None:
-    assert kind_of(b"Words.", name) == Kind(reader)
+    assert classify(b"Words.", name) == Kind(reader)
 
 
 @pytest.mark.parametrize(
@@ -43,12 +43,12 @@ def test_text_goes_by_its_name(name: str, reader: str) -> None:
     ],
 )
 def test_html_by_content(head: bytes) -> None:
-    assert kind_of(head, "a.pdf") == Kind("html")
+    assert classify(head, "a.pdf") == Kind("html")
 
 
 @pytest.mark.parametrize("head", [b"<p>html</p>", b"A text on <html> and <body>.", b"<htmlish>"])
 def test_what_only_speaks_of_html_is_text(head: bytes) -> None:
-    assert kind_of(head, "a.txt") == Kind("text")
+    assert classify(head, "a.txt") == Kind("text")
 
 
 @pytest.mark.parametrize(
@@ -61,14 +61,14 @@ def test_what_only_speaks_of_html_is_text(head: bytes) -> None:
     ],
 )
 def test_pdf_by_content(head: bytes, name: str, reader: str) -> None:
-    assert kind_of(head, name) == Kind(reader)
+    assert classify(head, name) == Kind(reader)
 
 
 @pytest.mark.parametrize("name", ["a.docx", "a.pptx", "a.xlsx", "a.odt", "a.epub", "a.pdf", "a.html"])
 def test_formats_are_known_under_any_name(tmp_path: Path, name: str) -> None:
     path = tmp_path / "x"
     path.write_bytes(SAMPLES[name]())
-    assert kind_of_file(path, "x.txt") == Kind(name.removeprefix("a."))
+    assert detect_kind(path, "x.txt") == Kind(name.removeprefix("a."))
 
 
 @pytest.mark.parametrize(
@@ -86,20 +86,20 @@ def test_formats_are_known_under_any_name(tmp_path: Path, name: str) -> None:
     ],
 )
 def test_what_is_skipped_and_why(head: bytes, name: str, reason: str) -> None:
-    assert kind_of(head, name) == Kind(None, reason)
+    assert classify(head, name) == Kind(None, reason)
 
 
 @pytest.mark.parametrize("head", [b"ID3 is an algorithm.", b"BZh is how it begins.", b"OTTO said so."])
 def test_words_that_look_like_magic_are_text(head: bytes) -> None:
-    assert kind_of(head, "a.txt") == Kind("text")
+    assert classify(head, "a.txt") == Kind("text")
 
 
 def test_archives_are_told_apart(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(zipped({"a.txt": "Words.", "b.txt": "Words."}))
-    assert kind_of_file(path, "x.docx") == Kind(None, "a ZIP archive; unpack it")
+    assert detect_kind(path, "x.docx") == Kind(None, "a ZIP archive; unpack it")
     path.write_bytes(zipped({"mimetype": "application/vnd.oasis.opendocument.spreadsheet", "content.xml": ""}))
-    assert kind_of_file(path, "x").reason == "an OpenDocument spreadsheet; save it as .xlsx"
+    assert detect_kind(path, "x").reason == "an OpenDocument spreadsheet; save it as .xlsx"
 
 
 def test_a_protected_file_is_said_to_be(tmp_path: Path) -> None:
@@ -109,12 +109,12 @@ def test_a_protected_file_is_said_to_be(tmp_path: Path) -> None:
     header[30:32], header[48:52] = (9).to_bytes(2, "little"), (200).to_bytes(4, "little")
     path.write_bytes(bytes(header) + bytes(200 * 512) + "EncryptedPackage".encode("utf-16-le"))
     with pytest.raises(UnreadableDocument, match="protected by a password"):
-        kind_of_file(path, path.name)
+        detect_kind(path, path.name)
 
 
 @pytest.mark.parametrize(("name", "suffix"), [("a.TXT", "txt"), ("b/a.b.md", "md"), ("v1.2", ""), (".env", "")])
 def test_suffixes(name: str, suffix: str) -> None:
-    assert suffix_of(name) == suffix
+    assert parse_suffix(name) == suffix
 
 
 @pytest.mark.parametrize(
@@ -122,4 +122,4 @@ def test_suffixes(name: str, suffix: str) -> None:
 )
 def test_real_files_under_wrong_names(name: str, reader: str) -> None:
     path = derived(name)
-    assert kind_of_file(path, name) == Kind(reader)
+    assert detect_kind(path, name) == Kind(reader)

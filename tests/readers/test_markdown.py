@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from qa.readers.markdown import MarkdownReader
+from qa.readers.registry import read_document
 from qa.types import Document, Source
 from tests.support.texts import shared
 
@@ -12,7 +13,7 @@ from tests.support.texts import shared
 def _read(folder: Path, text: str) -> Document:
     path = folder / "a.md"
     path.write_bytes(text.encode())
-    return MarkdownReader().read(Source("docs/a.md", path, path.stat().st_size))
+    return read_document(MarkdownReader(), Source("docs/a.md", path, path.stat().st_size))
 
 
 def _outline(folder: Path, text: str) -> list[tuple[int, str]]:
@@ -128,7 +129,7 @@ def test_a_fence_longer_than_a_piece_hides_its_headings(tmp_path: Path) -> None:
 
 def test_a_real_document(tmp_path: Path) -> None:
     path = shared("deepset-ai+haystack", "test", "test_files", "markdown", "sample.md")
-    document = MarkdownReader().read(Source("sample.md", path, path.stat().st_size))
+    document = read_document(MarkdownReader(), Source("sample.md", path, path.stat().st_size))
     assert [(section.level, section.title) for section in document.sections][-2:] == [
         (3, "2nd level headline for testing purposes"),
         (4, "3rd level headline for testing purposes"),

@@ -8,6 +8,7 @@ import pytest
 
 from qa.errors import UnreadableDocument
 from qa.readers.pdf.document import PdfReader
+from qa.readers.registry import read_document
 from qa.text.sentences import sentences
 from qa.types import Document, Source
 from tests.support.pdfs import Text, lines, pdf
@@ -24,14 +25,14 @@ def folder(tmp_path: Path) -> Path:
 def _read(folder: Path, data: bytes, reader: PdfReader | None = None) -> Document:
     path = folder / "a.pdf"
     path.write_bytes(data)
-    document = (reader or PdfReader()).read(Source("papers/a.pdf", path, len(data)))
+    document = read_document(reader or PdfReader(), Source("papers/a.pdf", path, len(data)))
     _assert_sound(document)
     return document
 
 
 def _real(name: str) -> Document:
     path = shared(*name.split("/"))
-    document = PdfReader().read(Source(path.name, path, path.stat().st_size))
+    document = read_document(PdfReader(), Source(path.name, path, path.stat().st_size))
     _assert_sound(document)
     return document
 
@@ -207,7 +208,7 @@ def test_without_a_title_the_outline_and_then_the_file_name_gives_one(folder: Pa
     assert _read(folder, pdf(lines(*PROSE), outline=[("Beginnings", 1)])).title == "Beginnings"
     document = _read(folder, pdf(lines(*PROSE)))
     assert document.title == "a.pdf"
-    assert (document.id, document.media_type, document.reader) == ("papers/a.pdf", "application/pdf", "pdf/2")
+    assert (document.id, document.media_type) == ("papers/a.pdf", "application/pdf")
     assert document.source_sha256 == hashlib.sha256((folder / "a.pdf").read_bytes()).hexdigest()
 
 
@@ -295,7 +296,7 @@ def test_every_pdf_of_the_shared_data_is_read_or_refused() -> None:
     reasons = []
     for path in paths:
         try:
-            _assert_sound(PdfReader().read(Source(path.name, path, path.stat().st_size)))
+            _assert_sound(read_document(PdfReader(), Source(path.name, path, path.stat().st_size)))
         except UnreadableDocument as error:
             reasons.append(str(error))
     assert len(reasons) < len(paths) / 3

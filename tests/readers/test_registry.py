@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from qa.readers import registry
+from qa.readers.composition import Content
 from qa.readers.registry import read_source, reader_versions
 from qa.readers.text import TextReader
-from qa.types import Document, FileReport, Source
+from qa.types import FileReport, Source
 
 
 def _source(folder: Path, name: str, data: bytes) -> Source:
@@ -94,8 +95,8 @@ def test_a_file_that_is_gone_fails(tmp_path: Path) -> None:
 
 def test_a_bug_in_a_reader_loses_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken(TextReader):
-        def read(self, source: Source) -> Document:
-            raise IndexError(f"no page\nin {source.id}")
+        def read(self, data: bytes) -> Content:
+            raise IndexError(f"no page\nin {len(data)} bytes")
 
     monkeypatch.setitem(registry._BY_NAME, "text", Broken())
     document, report = read_source(_source(tmp_path, "a.txt", b"Words."))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from qa.readers.odt import OdtReader
 from qa.readers.pptx import PptxReader
+from qa.readers.registry import read_document
 from qa.types import Document, Source
 from tests.support import reader_samples as samples
 
@@ -21,11 +22,11 @@ def _odt(folder: Path, body: str) -> Document:
     content = (
         f"<office:document {spaces}><office:body><office:text>{body}</office:text></office:body></office:document>"
     )
-    return OdtReader().read(_write(folder, samples.zipped({"content.xml": content})))
+    return read_document(OdtReader(), _write(folder, samples.zipped({"content.xml": content})))
 
 
 def test_slides_are_pages_also_where_they_are_blank(tmp_path: Path) -> None:
-    document = PptxReader().read(_write(tmp_path, samples.pptx()))
+    document = read_document(PptxReader(), _write(tmp_path, samples.pptx()))
     assert [document.text[page.start : page.end].partition("\n")[0] for page in document.pages] == [
         "River",
         "Banks",
@@ -46,11 +47,11 @@ def test_shapes_are_read_from_top_to_bottom(tmp_path: Path) -> None:
     table.cell(0, 0).text, table.cell(0, 1).text = "a", "b"
     buffer = io.BytesIO()
     presentation.save(buffer)
-    assert PptxReader().read(_write(tmp_path, buffer.getvalue())).text == "first\n\nsecond\n\nthird\n\na | b"
+    assert read_document(PptxReader(), _write(tmp_path, buffer.getvalue())).text == "first\n\nsecond\n\nthird\n\na | b"
 
 
 def test_notes_of_a_text_document_stand_at_its_end(tmp_path: Path) -> None:
-    text = OdtReader().read(_write(tmp_path, samples.odt())).text
+    text = read_document(OdtReader(), _write(tmp_path, samples.odt())).text
     assert f"{samples.SENTENCES[2]}[1]" in text
     assert text.endswith("\n\n[1] So they say.")
 
@@ -73,3 +74,30 @@ def test_repeated_cells_have_an_end(tmp_path: Path) -> None:
     cell = '<table:table-cell table:number-columns-repeated="1000000"><text:p>x</text:p></table:table-cell>'
     document = _odt(tmp_path, f"<table:table><table:table-row>{cell}</table:table-row></table:table>")
     assert document.text.count("x") == 1_000
+
+
+def _table(*rows: str) -> str:
+    return f"<table:table>{''.join(f'<table:table-row>{row}</table:table-row>' for row in rows)}</table:table>"
+
+
+def _cell(content: str) -> str:
+    return f"<table:table-cell>{content}</table:table-cell>"
+
+
+def test_a_table_in_a_table_is_written_once(tmp_path: Path) -> None:
+    inner = _table(_cell("<text:p>inner one</text:p>") + _cell("<text:p>two</text:p>"))
+    outer = _table(_cell(f"<text:p>outer</text:p>{inner}") + _cell("<text:p>right</text:p>"))
+    assert _odt(tmp_path, outer).text == "outer\n\ninner one | two\n\nright"
+
+
+def test_a_note_and_a_remark_in_a_cell_are_not_part_of_its_text(tmp_path: Path) -> None:
+    note = "<text:note><text:note-body><text:p>So they say.</text:p></text:note-body></text:note>"
+    remark = "<office:annotation><text:p>Really?</text:p></office:annotation>"
+    document = _odt(tmp_path, _table(_cell(f"<text:p>eggs{note}{remark}</text:p>") + _cell("<text:p>4</text:p>")))
+    assert document.text == "eggs[1] | 4\n\n[1] So they say."
+
+
+def test_a_text_box_in_a_cell_is_part_of_its_text(tmp_path: Path) -> None:
+    box = "<draw:frame><draw:text-box><text:p>box</text:p></draw:text-box></draw:frame>"
+    document = _odt(tmp_path, _table(_cell(f"<text:p>a{box}</text:p><text:p>b</text:p>") + _cell("<text:p>c</text:p>")))
+    assert document.text == "a; box; b | c"

@@ -8,7 +8,8 @@ import pytest
 
 from qa.errors import UnreadableDocument
 from qa.readers.delimited import DelimitedReader
-from qa.readers.tables import records, seems_named
+from qa.readers.registry import read_document
+from qa.readers.tables import format_rows, is_probably_named
 from qa.readers.xlsx import XlsxReader
 from qa.types import Source
 
@@ -16,7 +17,7 @@ from qa.types import Source
 def _csv(folder: Path, data: str) -> str:
     path = folder / "a.csv"
     path.write_bytes(data.encode())
-    return DelimitedReader().read(Source("a.csv", path, path.stat().st_size)).text
+    return read_document(DelimitedReader(), Source("a.csv", path, path.stat().st_size)).text
 
 
 def _xlsx(folder: Path, *rows: tuple[object, ...]) -> str:
@@ -29,7 +30,7 @@ def _xlsx(folder: Path, *rows: tuple[object, ...]) -> str:
     workbook.save(buffer)
     path = folder / "a.xlsx"
     path.write_bytes(buffer.getvalue())
-    return XlsxReader().read(Source("a.xlsx", path, path.stat().st_size)).text
+    return read_document(XlsxReader(), Source("a.xlsx", path, path.stat().st_size)).text
 
 
 @pytest.mark.parametrize(
@@ -43,12 +44,12 @@ def _xlsx(folder: Path, *rows: tuple[object, ...]) -> str:
     ],
 )
 def test_rows_name_their_columns_where_the_first_does(rows: list[list[str]], lines: list[str]) -> None:
-    assert list(records(rows)) == lines
+    assert list(format_rows(rows)) == lines
 
 
 def test_pairs_of_words_are_not_taken_for_a_table_with_names() -> None:
-    assert not seems_named([["Owner", "Ann"], ["Status", "Open"]])
-    assert seems_named([["Name", "Age"], ["Ann", "3"]])
+    assert not is_probably_named([["Owner", "Ann"], ["Status", "Open"]])
+    assert is_probably_named([["Name", "Age"], ["Ann", "3"]])
 
 
 @pytest.mark.parametrize(

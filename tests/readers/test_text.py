@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qa.readers.registry import read_document
 from qa.readers.text import TextReader
 from qa.types import Document, Source
 from tests.conftest import SEED
@@ -15,7 +16,7 @@ from tests.conftest import SEED
 def _read(folder: Path, text: str) -> Document:
     path = folder / "a.txt"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
-    return TextReader().read(Source("notes/a.txt", path, path.stat().st_size))
+    return read_document(TextReader(), Source("notes/a.txt", path, path.stat().st_size))
 
 
 def _titles(folder: Path, *blocks: str) -> list[str]:
@@ -23,7 +24,7 @@ def _titles(folder: Path, *blocks: str) -> list[str]:
 
 
 def test_the_seed_has_its_three_headings() -> None:
-    document = TextReader().read(Source(SEED.name, SEED, SEED.stat().st_size))
+    document = read_document(TextReader(), Source(SEED.name, SEED, SEED.stat().st_size))
     assert [section.title for section in document.sections] == [
         "Edging closer",
         "Freed from ISIS — but not from fear",

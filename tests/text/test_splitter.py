@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from qa.errors import SettingsError, WindowTooSmall
-from qa.readers.composition import Heading, nested
+from qa.readers.composition import Heading, nest_headings
 from qa.readers.registry import read_source
 from qa.text.splitter import CountTokens, SplitterParameters, passage_id, split
 from qa.types import Document, Page, Passage, Source, Span
@@ -54,7 +54,7 @@ def _document(text: str, *headings: tuple[str, int], pages: tuple[Page, ...] = (
         start = text.index(title, position)
         position = start + len(title)
         found.append(Heading(title, level, start, position))
-    return Document("docs/a.txt", "a", text, "", "text/plain", "text/1", nested(found, len(text)), pages)
+    return Document("docs/a.txt", "a", text, "", "text/plain", "text/1", nest_headings(found, len(text)), pages)
 
 
 def _read(path: Path) -> Document:
@@ -105,7 +105,7 @@ def documents(draw: st.DrawFn) -> Document:
     headings = [Heading(text[a:b], draw(st.integers(1, 3)), a, b) for a, b in spans if text[a:b].strip()]
     edges = sorted(draw(st.sets(st.integers(0, len(text)), max_size=8)))
     excluded = tuple(Span(a, b) for a, b in zip(edges[::2], edges[1::2], strict=False))
-    sections = nested(headings, len(text))
+    sections = nest_headings(headings, len(text))
     return Document("a", "a", text, "", "text/plain", "text/1", sections, excluded=excluded)
 
 

@@ -1,7 +1,4 @@
-"""The body of a Word document: its paragraphs and tables, in the order of the page (ECMA-376 part 1, 17).
-
-DOCX: headings, lists, tables and notes of a Word document.
-"""
+"""The text of a Word document: paragraphs, tables and notes, in the order of the page (ECMA-376 part 1, 17)."""
 
 from __future__ import annotations
 
@@ -11,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from qa.errors import UnreadableDocument
 from qa.readers.archive import Archive, attribute, local, parse_xml
-from qa.readers.composition import Composition, row_line
+from qa.readers.composition import Composition, Content
 from qa.readers.docx.styles import Numbering, ParagraphStyle, Styles
-from qa.types import Document, Source
+from qa.readers.tables import format_row
 
 if TYPE_CHECKING:
     from docx.document import Document as WordDocument
@@ -37,7 +34,7 @@ _OFF = frozenset({"0", "false", "off"})
 
 
 class BodyWriter:
-    """Writes parts of one document into a composition.
+    """A writer of the parts of one document into a composition.
 
     Args:
         notes: labels of foot- and endnotes, by the reference's element name and the note's id.
@@ -101,11 +98,11 @@ class BodyWriter:
             above: list[str] = []
             for row in rows:
                 above = self._cells(row, above)
-                self._composition.line(row_line(above), "table")
+                self._composition.line(format_row(above), "table")
         self._composition.gap()
 
     def _cells(self, row: list[Any], above: list[str]) -> list[str]:
-        """A text for every column of a row; a short one goes on in the rows below that its cell spans."""
+        """Return a text for every column of a row; a short one is repeated in the rows below that its cell spans."""
         texts: list[str] = []
         for cell in row:
             columns, goes_on = _spans(cell)
@@ -117,14 +114,17 @@ class BodyWriter:
 
     def _cell(self, cell: Any) -> str:
         texts = []
-        for paragraph in cell.iter(f"{{{cell.nsmap.get(cell.prefix, '')}}}p"):
+        pending = list(reversed(_paragraphs(cell)))
+        while pending:
             boxes: list[Any] = []
-            if text := self._text(paragraph, boxes).strip():
+            if text := self._text(pending.pop(), boxes).strip():
                 texts.append(text)
+            for box in reversed(boxes):
+                pending += reversed(_paragraphs(box))
         return "; ".join(texts) if len(texts) > 1 else "".join(texts)
 
     def _text(self, paragraph: Any, boxes: list[Any]) -> str:
-        """A paragraph's text as it reads with all changes accepted; text boxes are put aside into ``boxes``."""
+        """Return a paragraph's text with all changes accepted; its text boxes are appended to ``boxes``."""
         parts: list[str] = []
         pending = list(reversed(paragraph))
         while pending:
@@ -146,8 +146,22 @@ class BodyWriter:
         return "".join(parts)
 
 
+def _paragraphs(container: Any) -> list[Any]:
+    """Return the paragraphs in a cell or box, without those that hang on a paragraph themselves."""
+    found = []
+    pending = list(reversed(container))
+    while pending:
+        element = pending.pop()
+        name = local(element)
+        if name == "p":
+            found.append(element)
+        elif name not in _PASSED_OVER:
+            pending.extend(reversed(element))
+    return found
+
+
 def _spans(cell: Any) -> tuple[int, bool]:
-    """How many columns a cell spans, and whether it is a part of the one above it."""
+    """Return how many columns a cell spans, and whether it is a part of the one above it."""
     columns, goes_on = 1, False
     for properties in cell[:1]:
         for part in properties if local(properties) == "tcPr" else ():
@@ -160,7 +174,7 @@ def _spans(cell: Any) -> tuple[int, bool]:
 
 
 def _rows(table: Any) -> list[list[Any]]:
-    """The cells of every row, those within content controls too, those that were deleted not."""
+    """Return the cells of every row, including those in content controls and without deleted rows."""
     rows: list[list[Any]] = []
     pending = list(reversed(table))
     while pending:
@@ -178,7 +192,7 @@ def _rows(table: Any) -> list[list[Any]]:
 
 
 def _is_layout(rows: list[list[Any]]) -> bool:
-    """Whether a table is a frame for text rather than data: one cell a row, tables in cells, or long texts."""
+    """Return whether a table is a frame for text: one cell a row, tables in cells, or long texts."""
     if all(len(row) <= 1 for row in rows):
         return True
     for row in rows:
@@ -195,7 +209,7 @@ def _is_layout(rows: list[list[Any]]) -> bool:
 
 
 def _is_contents(control: Any) -> bool:
-    """Whether a content control is a table of contents, which says nothing that the headings do not."""
+    """Return whether a content control is a table of contents, which only repeats the headings."""
     return any(
         local(element) == "docPartGallery" and attribute(element, "val") == "Table of Contents"
         for properties in control
@@ -215,7 +229,7 @@ def _is_hidden(run: Any) -> bool:
 
 
 def _raised(text: Any) -> str:
-    """Text, with digits of a superscript as such: 10³ is not 103."""
+    """Return a text, with the digits of a superscript as such: 10³ is not 103."""
     content = text.text or ""
     run = text.getparent()
     is_raised = run is not None and local(run) == "r" and _properties(run).get("vertAlign") == "superscript"
@@ -227,19 +241,18 @@ _NOTES = (("footnoteReference", "footnotes", "footnote", ""), ("endnoteReference
 
 
 class DocxReader:
-    """Reads ``.docx``: the body as it reads with all tracked changes accepted, without hidden text and comments.
+    """A reader of ``.docx``: the body with all tracked changes accepted, without hidden text and comments.
 
     Foot- and endnotes come at the end, ``[1] …``, and ``[1]`` where they are referred to. Headers, footers and the
     table of contents are left out.
     """
 
     name = "docx"
-    version = "2"
+    version = "3"
     media_type = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 
-    def read(self, source: Source) -> Document:
-        """Raises UnreadableDocument or OSError."""
-        data = source.path.read_bytes()
+    def read(self, data: bytes) -> Content:
+        """Read a whole file. Raises UnreadableDocument."""
         Archive(data).refuse_entities()
         word = _open(data)
         composition = Composition()
@@ -259,7 +272,7 @@ class DocxReader:
             if composition.length > start:
                 composition.gap()
         problems = ["parts of it are nested too deep and left out"] if writer.is_cut else []
-        return composition.document(source, data, self, [_core_title(word), writer.title], problems)
+        return composition.content([_core_title(word), writer.title], problems)
 
 
 def _open(data: bytes) -> WordDocument:
@@ -277,7 +290,7 @@ def _open(data: bytes) -> WordDocument:
 
 
 def _part(word: WordDocument, kind: str) -> Any:
-    """The root of a part that the document is related to by ``kind``; ``None`` where there is none."""
+    """Return the root of the part that the document is related to by ``kind``, or ``None``."""
     for relation in word.part.rels.values():
         if not relation.is_external and relation.reltype.endswith(f"/{kind}"):
             return parse_xml(relation.target_part.blob)
@@ -285,7 +298,7 @@ def _part(word: WordDocument, kind: str) -> Any:
 
 
 def _notes(word: WordDocument) -> Iterator[tuple[str, str, str, Any]]:
-    """``(name of its reference, id, label, element)`` of every note, in the order of the part."""
+    """Yield ``(name of its reference, id, label, element)`` of every note, in the order of the part."""
     for reference, part, tag, prefix in _NOTES:
         root = _part(word, part)
         number = 0

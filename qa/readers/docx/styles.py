@@ -1,6 +1,7 @@
-"""What the styles of a Word document make of a paragraph: a heading, an item of a list, a line of contents.
+"""Styles and numbering of a Word document.
 
-What Word writes before the paragraphs of a list: bullets, and numbers that it counts while it shows them.
+A style makes a paragraph a heading, an item of a list or a line of contents. Numbering is what Word writes before the
+items of a list: bullets, and numbers that it counts while it shows them.
 """
 
 from __future__ import annotations
@@ -30,7 +31,11 @@ class ParagraphStyle:
 
 
 class Styles:
-    """Args: root: of the styles part; ``None`` where there is none."""
+    """The paragraph styles of one document.
+
+    Args:
+        root: the root of the styles part; ``None`` if there is none.
+    """
 
     def __init__(self, root: Any) -> None:
         self._elements = {}
@@ -44,7 +49,7 @@ class Styles:
                     self._default = id
 
     def of(self, properties: Any) -> ParagraphStyle:
-        """What a paragraph is by its own properties (``w:pPr`` or ``None``) and the style that they name."""
+        """Resolve what a paragraph is by its own properties (``w:pPr`` or ``None``) and the style that they name."""
         own = _Properties(properties)
         style = self._style(own.style or self._default)
         level = own.outline + 1 if own.outline is not None and own.outline < _BODY_TEXT else style.level
@@ -64,7 +69,7 @@ class Styles:
         return self._known[id]
 
     def _resolve(self, id: str) -> ParagraphStyle:
-        """A style by itself and those it is based on; Word's own have English names in any language."""
+        """Resolve a style and those it is based on; Word's own have English names in any language."""
         level: int | None = None
         list_id: str | None = None
         list_level = 0
@@ -87,7 +92,7 @@ class Styles:
 
 
 class _Properties:
-    """What of a ``w:pPr`` is looked at."""
+    """The parts of a ``w:pPr`` that are looked at."""
 
     def __init__(self, element: Any) -> None:
         self.style = ""
@@ -131,10 +136,10 @@ class _Level:
 
 
 class Numbering:
-    """Counts the items of all lists of one document, in the order in which they are asked for.
+    """A counter of the items of all lists of one document, in the order in which they are asked for.
 
     Args:
-        root: of the numbering part; ``None`` where there is none.
+        root: the root of the numbering part; ``None`` if there is none.
     """
 
     def __init__(self, root: Any) -> None:
@@ -150,7 +155,7 @@ class Numbering:
                 self._read_instance(element)
 
     def label(self, list_id: str, level: int) -> str:
-        """The label of the next item of a list, a bullet or its number; empty where it shows none."""
+        """Return the label of the next item of a list, a bullet or a number; it is empty if the item shows none."""
         abstract = self._abstract_of.get(list_id)
         if abstract is None:
             return ""
@@ -182,8 +187,10 @@ class Numbering:
             elif local(child) == "lvlOverride":
                 for override in child:
                     if local(override) == "startOverride":
-                        level = _integer(attribute(child, "ilvl"), 0)
-                        self._restarts[list_id][level] = _integer(attribute(override, "val"), 1)
+                        level = _integer(attribute(child, "ilvl"), -1)
+                        # Some programs write levels that no list has (ECMA-376 17.9.3 has 0 to 8).
+                        if 0 <= level < _LEVELS:
+                            self._restarts[list_id][level] = _integer(attribute(override, "val"), 1)
 
 
 def _levels(abstract: Any) -> dict[int, _Level]:
@@ -198,7 +205,7 @@ def _levels(abstract: Any) -> dict[int, _Level]:
 
 
 def _written(number: int, format: str) -> str:
-    """A number in one of Word's formats; those of other scripts are written in digits."""
+    """Write a number in one of Word's formats; those of other scripts are written in digits."""
     if format in {"lowerLetter", "upperLetter"} and number > 0:
         letters = chr(ord("a") + (number - 1) % 26) * min((number - 1) // 26 + 1, 9)
         return letters.upper() if format == "upperLetter" else letters

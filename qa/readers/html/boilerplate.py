@@ -1,7 +1,7 @@
-"""What of a page is not its text: navigation, site headers and footers, banners, forms.
+"""The parts of a page that are not its text: navigation, headers and footers of the site, banners, forms.
 
-Judged by what the page itself says (elements, roles, names) and never against the bulk of its text: what holds half of
-it is kept, whatever it is called.
+They are recognised by elements, roles and names that the page itself gives. A part that holds half of the text is kept,
+by any name.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _NAMED_SHARE = 0.25
 _MAIN_SHARE, _ARTICLE_SHARE = 0.6, 0.7
 
 
-def main_text(tokens: Sequence[str | Element | End]) -> tuple[list[range], frozenset[int]]:
-    """Where the main text stands among ``tokens``, and where in it elements begin that are to be passed over."""
+def find_main_text(tokens: Sequence[str | Element | End]) -> tuple[list[range], frozenset[int]]:
+    """Find the ranges of ``tokens`` with the main text, and where in them elements begin that are to be left out."""
     everything = [range(len(tokens))]
     root = next((token for token in tokens if isinstance(token, Element)), None)
     if root is None or not root.weight:
@@ -47,7 +47,7 @@ def main_text(tokens: Sequence[str | Element | End]) -> tuple[list[range], froze
 
 
 def _title_before(tokens: Sequence[str | Element | End], main: range, dropped: Sequence[Element]) -> range | None:
-    """Where the page's first ``h1`` stands, if that is before the main text and the main text has none."""
+    """Return where the page's first ``h1`` stands, if that is before the main text and the main text has none."""
     titles = [token for token in tokens if isinstance(token, Element) and token.tag == "h1" and token.weight]
     if not titles or titles[0].start >= main.start or any(title.start in main for title in titles):
         return None
@@ -58,7 +58,7 @@ def _title_before(tokens: Sequence[str | Element | End], main: range, dropped: S
 
 
 def _dropped(tokens: Sequence[str | Element | End], total: int) -> list[Element]:
-    """The outermost elements that are not of the text."""
+    """Return the outermost elements that are not part of the text."""
     dropped: list[Element] = []
     inside = skip_to = header_end = 0
     titled = {element.start for element in _holding_a_title(tokens)}
@@ -81,7 +81,7 @@ def _dropped(tokens: Sequence[str | Element | End], total: int) -> list[Element]
 
 
 def _limit(element: Element, is_inside: bool) -> float:
-    """The share of the page's text up to which an element is taken for boilerplate; 0 where it is none."""
+    """Return the share of the page's text up to which an element counts as boilerplate; 0 if it never does."""
     if element.tag in {"html", "body"} | _CONTENT - {"section"}:
         return 0
     role = element.get("role")
@@ -96,7 +96,7 @@ def _limit(element: Element, is_inside: bool) -> float:
 
 
 def _holding_a_title(tokens: Sequence[str | Element | End]) -> list[Element]:
-    """The headers that hold an ``h1``, which is the title of the page more often than that of the site."""
+    """Return the headers that hold an ``h1``, which is the title of the page more often than that of the site."""
     open_headers: list[Element] = []
     found: list[Element] = []
     for token in tokens:
@@ -112,7 +112,7 @@ def _holding_a_title(tokens: Sequence[str | Element | End]) -> list[Element]:
 
 
 def _main(tokens: Sequence[str | Element | End], dropped: Sequence[Element], left: int) -> range | None:
-    """Where ``<main>``, or the only ``<article>``, stands, if most of the text is in it."""
+    """Return where ``<main>`` or the only ``<article>`` stands, if most of the text is in it."""
     elements = [token for token in tokens if isinstance(token, Element)]
     mains = [element for element in elements if element.tag == "main" or element.get("role") == "main"]
     articles = [element for element in elements if element.tag == "article"]

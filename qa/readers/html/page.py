@@ -1,21 +1,16 @@
-"""The text of a page: paragraphs, headings, lists and tables as a reader would write them down.
-
-HTML: the main text of a page, its headings as sections.
-"""
+"""The main text of an HTML page: headings, paragraphs, lists and tables, as a person would write them down."""
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qa.readers.composition import Composition, row_line
-from qa.readers.decoding import Decoded, decode
-from qa.readers.html.boilerplate import main_text
+from qa.readers.composition import Composition, Content
+from qa.readers.decoding import Decoded, charset, decode
+from qa.readers.html.boilerplate import find_main_text
 from qa.readers.html.tree import HEADINGS, Element, End, parse
-from qa.readers.tables import Cell, Grid
-from qa.types import Document, Source
+from qa.readers.tables import Cell, Grid, format_row
 
 _BLOCKS = frozenset(
     "address article aside blockquote body caption center dd details dialog dir div dl dt fieldset figcaption figure "
@@ -34,13 +29,13 @@ _ALL_ROWS = 65_534
 
 
 def write_page(markup: str, composition: Composition, *, is_whole: bool = False) -> str:
-    """Write the text of a page of HTML; returns its ``<title>``.
+    """Write the text of a page of HTML, and return its ``<title>``.
 
     Args:
-        is_whole: nothing is boilerplate, as in a book.
+        is_whole: whether nothing is boilerplate, as in a book.
     """
     tree = parse(markup)
-    parts, dropped = ([range(len(tree.tokens))], frozenset[int]()) if is_whole else main_text(tree.tokens)
+    parts, dropped = ([range(len(tree.tokens))], frozenset[int]()) if is_whole else find_main_text(tree.tokens)
     for part in parts:
         _write(tree.tokens, part, dropped, _Writer(composition))
     return tree.title
@@ -64,14 +59,14 @@ def _write(tokens: Sequence[str | Element | End], part: range, dropped: frozense
 
 @dataclass(slots=True)
 class _List:
-    """A list that is open; ``number`` is that of its next item, ``None`` where items have bullets."""
+    """A list that is open; ``number`` is that of its next item, ``None`` if items have bullets."""
 
     number: int | None
     step: int = 1
 
 
 class _Writer:
-    """Gathers inline text, and writes it as a block wherever one begins or ends."""
+    """A writer that gathers inline text, and writes it as a block wherever one begins or ends."""
 
     def __init__(self, composition: Composition) -> None:
         self._composition = composition
@@ -138,14 +133,14 @@ class _Writer:
             self._inline.append("”")
 
     def _close_in_table(self, element: Element) -> None:
-        """A cell is gathered, a row or caption of a table of data written."""
+        """Gather a cell, or write a row or caption, of a table of data."""
         text = "".join(self._inline)
         self._inline.clear()
         if element.tag == "caption":
             self._composition.paragraph(text)
         elif element.tag == "tr":
             cells = [*self._row, Cell(text)] if text.strip() else self._row
-            self._composition.line(row_line(self._grid.row(cells)), "table")
+            self._composition.line(format_row(self._grid.row(cells)), "table")
         else:
             self._row.append(_cell(element, text))
 
@@ -175,7 +170,7 @@ class _Writer:
         return bool(self._tables) and not self._tables[-1].is_layout
 
     def _boundary(self, opened: str) -> None:
-        """A block begins or ends: a new one in the text, only a space in the cell of a table."""
+        """Begin or end a block; in the cell of a table that is only a space."""
         if not self._in_cell:
             self.flush()
         elif opened == "li":
@@ -201,7 +196,7 @@ class _Writer:
             current.number = number + current.step
 
     def _close_group(self, tag: str) -> None:
-        """A list or table ends: what comes next is apart from it."""
+        """End a list or table, and set what comes next apart from it."""
         if tag == "table":
             self._tables.pop()
         elif tag == "dl":
@@ -239,7 +234,7 @@ def _list(element: Element) -> _List:
 
 
 def _cell(element: Element, text: str) -> Cell:
-    """Of a ``td`` or ``th``; zero rows are all that follow in its group."""
+    """Make the cell of a ``td`` or ``th``; zero rows are all that follow in its group."""
     rows = _integer(element.get("rowspan"), 1)
     return Cell(text, max(_integer(element.get("colspan"), 1), 1), rows or _ALL_ROWS)
 
@@ -253,59 +248,37 @@ _PRESCAN = 4_096
 _META = re.compile(
     rb"""<meta\s[^>]*?charset\s*=\s*["']?\s*([\w.:-]+)|<\?xml\s[^>]*?encoding\s*=\s*["']([\w.:-]+)""", re.IGNORECASE
 )
-# What the Encoding standard means by these names, as far as it is not what Python means.
-_MEANT = {
-    "ascii": "cp1252",
-    "iso8859-1": "cp1252",
-    "iso8859-9": "cp1254",
-    "tis-620": "cp874",
-    "iso8859-11": "cp874",
-    "gb2312": "gb18030",
-    "gbk": "gb18030",
-    "shift_jis": "cp932",
-    "euc_kr": "cp949",
-    "big5": "big5hkscs",
-}
-_UNICODE = ("utf-16", "utf-32", "utf-7")
 
 
 class HtmlReader:
-    """Reads ``text/html``. The canonical text is what the page says, without scripts, navigation and boilerplate.
+    """A reader of ``text/html``: what the page says, without scripts, navigation and boilerplate.
 
     Paragraphs are apart by a blank line, items of lists have bullets or numbers, a row of a table is a line with its
     cells apart by " | ".
     """
 
     name = "html"
-    version = "2"
+    version = "3"
     media_type = "text/html"
 
-    def read(self, source: Source) -> Document:
-        """Raises UnreadableDocument or OSError."""
-        data = source.path.read_bytes()
-        decoded = decode_page(data, source.id)
+    def read(self, data: bytes) -> Content:
+        """Read a whole file. Raises UnreadableDocument."""
+        decoded = decode_page(data)
         composition = Composition()
         title = write_page(decoded.text, composition)
-        return composition.document(source, data, self, [title], decoded.problems)
+        return composition.content([title], decoded.problems)
 
 
-def decode_page(data: bytes, name: str) -> Decoded:
-    """The markup of ``data``, in the encoding that its mark, its bytes or its own declaration tell.
+def decode_page(data: bytes) -> Decoded:
+    """Decode a page, in the encoding that its byte order mark, its bytes or its own declaration show.
 
     Raises:
         UnreadableDocument: it is not text.
     """
-    return decode(data, name, _declared(data[:_PRESCAN]))
+    return decode(data, _declared(data[:_PRESCAN]))
 
 
 def _declared(head: bytes) -> str:
-    """Python's name of the encoding that a page declares; empty where there is none that can be meant."""
-    for found in _META.finditer(head):
-        try:
-            name = codecs.lookup((found[1] or found[2]).decode("ascii")).name
-        except (LookupError, UnicodeDecodeError):
-            continue
-        # A declaration that can be read as ASCII is not in these.
-        if not name.startswith(_UNICODE):
-            return _MEANT.get(name, name)
-    return ""
+    """Return Python's name of the character encoding that a page declares, or nothing if it declares none."""
+    labels = ((found[1] or found[2]).decode("ascii", "replace") for found in _META.finditer(head))
+    return next(filter(None, map(charset, labels)), "")

@@ -1,9 +1,7 @@
-"""HTML as written to HTML that a tree can be built of in linear time.
+"""HTML as a flat list of its elements and texts, without what is never read, in linear time.
 
-Building the tree as the standard says takes quadratic time in the depth of nesting, and worse where formatting elements
+Building the tree as the standard says takes quadratic time in the depth of nesting, and longer if formatting elements
 are left open (https://github.com/lexbor/lexbor/issues/340). Browsers stop nesting at a depth of 512; so does this.
-
-HTML to a flat list of its elements and texts, without what is never read.
 """
 
 from __future__ import annotations
@@ -35,7 +33,7 @@ _OPENING = re.compile(r"<(?=[/a-zA-Z!?])")
 
 
 def bounded(markup: str) -> str:
-    """``markup`` without the tags that nest deeper than 512, and with ``<x/>`` written as ``<x></x>``.
+    """Remove the tags that nest deeper than 512, and write ``<x/>`` as ``<x></x>``.
 
     The text stays. XHTML closes empty elements by a slash that HTML ignores: ``<title/>`` would hide a whole page.
     """
@@ -50,7 +48,7 @@ def bounded(markup: str) -> str:
 
 
 class _Depths:
-    """How many elements are open, as far as tags tell."""
+    """The number of elements that are open, as far as tags show."""
 
     def __init__(self) -> None:
         self._open: Counter[str] = Counter()
@@ -59,7 +57,7 @@ class _Depths:
         self._formatting = 0
 
     def opens(self, name: str) -> bool:
-        """Whether a start tag is kept."""
+        """Count a start tag, and return whether it is kept."""
         formatting = name in _FORMATTING
         if self._total >= _DEEPEST or (formatting and self._formatting >= _MOST_FORMATTING):
             self._dropped[name] += 1
@@ -70,7 +68,7 @@ class _Depths:
         return True
 
     def closes(self, name: str) -> bool:
-        """Whether an end tag is kept."""
+        """Count an end tag, and return whether it is kept."""
         if self._dropped[name]:
             self._dropped[name] -= 1
             return False
@@ -82,7 +80,7 @@ class _Depths:
 
 
 def _tags(markup: str, depths: _Depths) -> list[tuple[int, int, str]]:
-    """The tags to be replaced: ``(start, end, replacement)``, in order."""
+    """Return the tags to be replaced as ``(start, end, replacement)``, in order."""
     changes: list[tuple[int, int, str]] = []
     position = 0
     while opening := _OPENING.search(markup, position):
@@ -105,7 +103,7 @@ def _tags(markup: str, depths: _Depths) -> list[tuple[int, int, str]]:
 
 
 def _replacement(tag: re.Match[str], name: str, depths: _Depths) -> str | None:
-    """What stands for a tag, ``None`` where it stays."""
+    """Return the replacement of a tag, or ``None`` if it stays."""
     if name in _VOID:
         return None
     if not tag[1] and tag[3].endswith("/"):
@@ -122,7 +120,7 @@ def _after(markup: str, mark: str, start: int) -> int:
 
 
 def _after_raw(markup: str, name: str, start: int) -> int:
-    """Where the text of an element that holds no markup ends: before its end tag."""
+    """Return where the text of an element that holds no markup ends: before its end tag."""
     found = re.compile(f"</{name}[\\s/>]", re.IGNORECASE).search(markup, start)
     return found.start() if found else len(markup)
 
@@ -144,7 +142,7 @@ _LONG_CELL = 1_500
 
 @dataclass(slots=True, eq=False)
 class Element:
-    """An element. ``weight`` is the characters of text in it; ``start`` and ``end`` are its places in the list.
+    """An element. ``weight`` is the number of characters in it; ``start`` and ``end`` are its places in the list.
 
     Of a table, ``rows`` and ``cells`` are counted, and ``is_layout`` is whether it holds what no cell of data does.
     """
@@ -165,7 +163,7 @@ class Element:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """Where an element ends."""
+    """The end of an element."""
 
     element: Element
 
@@ -179,7 +177,7 @@ class Tree:
 
 
 def parse(markup: str) -> Tree:
-    """The tree of a page, in time linear in its length, however deep it is nested."""
+    """Parse a page, in time linear in its length, however deep it is nested."""
     from selectolax.lexbor import LexborHTMLParser
 
     # NUL ends a string in C.
@@ -210,7 +208,7 @@ class _Builder:
         self._tables: list[Element] = []
 
     def open(self, tag: str, attributes: Mapping[str, str | None]) -> Element | None:
-        """The element, or ``None`` where it is not read."""
+        """Begin an element, and return it, or ``None`` if it is not read."""
         if tag in _NEVER_READ or (attributes and tag not in {"html", "body"} and _is_unseen(attributes)):
             return None
         classes = frozenset((attributes.get("class") or "").split()) if attributes else frozenset()

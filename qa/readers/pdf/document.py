@@ -1,26 +1,21 @@
-"""What people wrote into a PDF: form fields, text put on a page, and comments (ISO 32000-1, 12.5 and 12.7).
-
-PDF: text in reading order, its pages as spans, its outline as sections.
-"""
+"""The text of a PDF in reading order, with its pages as spans and its outline as sections."""
 
 from __future__ import annotations
 
 import ctypes
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from qa.errors import UnreadableDocument
-from qa.readers.composition import nested, one_line
-from qa.readers.pdf.glyphs import page_runs
-from qa.readers.pdf.layout import Line, lines_in_order
-from qa.readers.pdf.outline import headings, outline, title_of
-from qa.readers.pdf.text import Vocabulary, page_text, running_lines
-from qa.types import Document, Page, Source, Span
+from qa.readers.composition import Content, nest_headings, one_line
+from qa.readers.pdf.glyphs import read_runs
+from qa.readers.pdf.layout import Line, order_lines
+from qa.readers.pdf.outline import find_title, place_headings, read_outline
+from qa.readers.pdf.text import Vocabulary, find_running_lines, lay_out_page
+from qa.types import Page, Span
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument, PdfPage
@@ -37,8 +32,8 @@ def open_forms(document: PdfDocument) -> None:
         document.init_forms()
 
 
-def written_on(document: PdfDocument, page: PdfPage) -> list[str]:
-    """A line for each on the page, in order: "label: value", or the text; a comment says that it is one."""
+def read_annotations(document: PdfDocument, page: PdfPage) -> list[str]:
+    """Return a line for each field, text box and comment of a page, in order (ISO 32000-1, 12.5 and 12.7)."""
     import pypdfium2.raw as pdfium
 
     lines: list[str] = []
@@ -77,7 +72,7 @@ def _line(document: PdfDocument, annotation: Any) -> str:
 
 
 def _field(document: PdfDocument, annotation: Any) -> str:
-    """Of a field that holds words: boxes and buttons have names in the file only that say nothing to a reader."""
+    """Return "label: value" of a field that holds words; the names of boxes and buttons are not shown to a person."""
     import pypdfium2.raw as pdfium
 
     form = document.formenv
@@ -97,7 +92,7 @@ def _field(document: PdfDocument, annotation: Any) -> str:
 
 
 def _string(read: Callable[..., int]) -> str:
-    """What one of PDFium's functions writes into a buffer: UTF-16, ending with NUL."""
+    """Return what one of PDFium's functions writes into a buffer: UTF-16, ending with NUL."""
     size = min(read(None, 0), 1 << 24)
     if size <= 2:
         return ""
@@ -114,7 +109,7 @@ _PDFIUM = Lock()
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What was got out of a page. ``lines`` is ``None`` where it is damaged, ``cut`` whether it had too many.
+    """What was read of a page. ``lines`` is ``None`` if it is damaged; ``cut`` says that it had too many characters.
 
     ``written`` are the lines that people wrote on it: fields, comments.
     """
@@ -135,7 +130,7 @@ class _Text:
 
 
 class PdfReader:
-    """Reads ``application/pdf`` with PDFium.
+    """A reader of ``application/pdf``, by PDFium.
 
     Pages stand in the text in order, a blank line between them; every page that was tried is there, with an
     empty span where it has no text or is damaged. What was written into forms, and comments, stand at the end of their
@@ -147,37 +142,32 @@ class PdfReader:
     """
 
     name = "pdf"
-    version = "2"
+    version = "3"
     media_type = "application/pdf"
 
     def __init__(self, most_pages: int = 10_000, most_characters: int = 200_000) -> None:
         self._most_pages = most_pages
         self._most_characters = most_characters
 
-    def read(self, source: Source) -> Document:
-        """Raises UnreadableDocument or OSError."""
-        data = source.path.read_bytes()
+    def read(self, data: bytes) -> Content:
+        """Read a whole file. Raises UnreadableDocument."""
         with _PDFIUM, _opened(data) as document:
             open_forms(document)
             declared = len(document)
             pages = self._pages(document, declared)
-            entries = list(outline(document))
-            title = title_of(document, (pages[0].lines or []) if pages else [], entries)
+            entries = list(read_outline(document))
+            title = find_title(document, (pages[0].lines or []) if pages else [], entries)
         problems = [*self._unread(pages, declared), *_without_text(pages)]
         if not any(page.lines or page.written for page in pages):
             raise UnreadableDocument(_refusal(pages))
         found = _assembled(pages)
-        return Document(
-            id=source.id,
-            title=title or PurePosixPath(source.id).name,
+        return Content(
             text=found.text,
-            source_sha256=hashlib.sha256(data).hexdigest(),
-            media_type=self.media_type,
-            reader=f"{self.name}/{self.version}",
-            sections=nested(headings(entries, found.text, found.pages, found.excluded), len(found.text)),
+            titles=(title,),
+            sections=nest_headings(place_headings(entries, found.text, found.pages, found.excluded), len(found.text)),
             pages=found.pages,
-            problems=tuple(problems),
             excluded=found.excluded,
+            problems=tuple(problems),
         )
 
     def _pages(self, document: PdfDocument, declared: int) -> list[_Read]:
@@ -200,14 +190,14 @@ class PdfReader:
             return _Read(None)
         try:
             text_page = page.get_textpage()
-            upright, turned, height = page_runs(page, text_page, self._most_characters)
-            written = written_on(document, page)
+            upright, turned, height = read_runs(page, text_page, self._most_characters)
+            written = read_annotations(document, page)
             cut = text_page.count_chars() > self._most_characters
         except PdfiumError:
             return _Read(None)
         finally:
             page.close()
-        return _Read([*lines_in_order(upright), *lines_in_order(turned)], height, cut, written)
+        return _Read([*order_lines(upright), *order_lines(turned)], height, cut, written)
 
     def _unread(self, pages: Sequence[_Read], declared: int) -> Iterator[str]:
         if len(pages) < declared:
@@ -220,7 +210,7 @@ class PdfReader:
 
 
 def _opened(data: bytes) -> PdfDocument:
-    """Raises UnreadableDocument."""
+    """Open a PDF. Raises UnreadableDocument."""
     import pypdfium2.raw as pdfium
     from pypdfium2 import PdfDocument, PdfiumError
 
@@ -239,13 +229,13 @@ def _opened(data: bytes) -> PdfDocument:
 def _assembled(pages: Sequence[_Read]) -> _Text:
     lines = [page.lines or [] for page in pages]
     heights = [page.height for page in pages]
-    running = running_lines(lines, heights)
+    running = find_running_lines(lines, heights)
     vocabulary = Vocabulary(lines)
     parts: list[str] = []
     placed, excluded = [], []
     start = 0
     for number, (on_page, apart, height) in enumerate(zip(lines, running, heights, strict=True), 1):
-        page = page_text(on_page, apart, height, vocabulary)
+        page = lay_out_page(on_page, apart, height, vocabulary)
         parts.append("\n\n".join(filter(None, [page.text, "\n".join(pages[number - 1].written)])))
         placed.append(Page(number, start, start + len(parts[-1])))
         spans = sorted(page.spans[at] for at in apart)
@@ -270,7 +260,7 @@ def _without_text(pages: Sequence[_Read]) -> Iterator[str]:
 
 
 def _numbers(pages: Sequence[int]) -> str:
-    """ "page 3", or "pages 3 and 5 to 7"."""
+    """Name pages: "page 3", or "pages 3 and 5 to 7"."""
     rows: list[list[int]] = []
     for page in pages:
         if rows and page == rows[-1][-1] + 1:

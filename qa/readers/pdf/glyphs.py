@@ -1,4 +1,4 @@
-"""What PDFium knows of a page's characters, as runs: pieces of a line in page order, with their boxes."""
+"""The characters of a page as runs: pieces of a line in the order of the file, with their boxes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Run:
 
 
 class _Growing:
-    """A run while its characters come. Its boxes are turned so that its text is upright."""
+    """A run while its characters are read. Its boxes are turned so that its text is upright."""
 
     __slots__ = ("bottom", "bottoms", "broken", "left", "quarter", "right", "text", "top", "tops")
 
@@ -74,7 +74,7 @@ class _Growing:
         self.bottom = max(self.bottom, bottom)
 
     def is_apart(self, box: _Box) -> bool:
-        """Whether a character cannot be the next one of this run."""
+        """Return whether a character cannot be the next one of this run."""
         left, top, right, bottom = box
         if self.quarter == _ASKEW:
             return False
@@ -85,14 +85,14 @@ class _Growing:
         return left - self.right > widest or self.left - right > widest
 
     def placed(self, turn: Callable[[_Box], _Box]) -> Run:
-        """As a run. Most of its characters decide on its height: a raised number or a tall bracket does not."""
+        """Return it as a run, with the height of most of its characters: not of a raised number or a tall bracket."""
         top, bottom = median_low(self.tops), median_low(self.bottoms)
         text = cleaned("".join(self.text)).strip()
         return Run(text, *turn((self.left, top, self.right, bottom)), max(bottom - top, 1.0), self.broken)
 
 
-def page_runs(page: PdfPage, text_page: PdfTextPage, limit: int) -> tuple[list[Run], list[Run], float]:
-    """The runs of the page in PDFium's order, those aligned with most of the text and those not, and its height.
+def read_runs(page: PdfPage, text_page: PdfTextPage, limit: int) -> tuple[list[Run], list[Run], float]:
+    """Return the runs aligned with most of the text, those that are not, and the height of the page.
 
     Text that is turned by a quarter on the whole page is read as if it were upright. No more than the first ``limit``
     characters are looked at.
@@ -120,7 +120,7 @@ def page_runs(page: PdfPage, text_page: PdfTextPage, limit: int) -> tuple[list[R
 
 
 def _turned(box: _Box, quarter: int) -> _Box:
-    """A box (left, bottom, right, top) of the page as (left, top, right, bottom) of text that is turned clockwise."""
+    """Turn a box (left, bottom, right, top) of the page into (left, top, right, bottom) of text turned clockwise."""
     left, bottom, right, top = box
     if quarter == 0:
         return (left, -top, right, -bottom)
@@ -134,7 +134,7 @@ def _turned(box: _Box, quarter: int) -> _Box:
 
 
 def _unturned(box: _Box, quarter: int) -> _Box:
-    """The inverse of :func:`_turned`."""
+    """Undo :func:`_turned`."""
     left, top, right, bottom = box
     if quarter == 1:
         return (-bottom, -right, -top, -left)
@@ -185,13 +185,13 @@ def _grown(text_page: PdfTextPage, limit: int) -> Iterator[_Growing]:
 
 
 def _quarter(angle: float) -> int:
-    """0 to 3 quarters clockwise for an angle in radians, of which scans may be a little off."""
+    """Return 0 to 3 quarters clockwise for an angle in radians; scans may be a little off."""
     turns = angle / (pi / 2)
     return round(turns) % 4 if abs(turns - round(turns)) < 0.15 else _ASKEW
 
 
 def cleaned(text: str) -> str:
-    """Without control characters; ligatures as letters, white space as spaces."""
+    """Remove control characters, write ligatures as letters and white space as spaces."""
     if text.isascii() and text.isprintable():
         return text
     if any("\ud800" <= character <= "\udfff" for character in text):
@@ -205,5 +205,5 @@ def cleaned(text: str) -> str:
 
 
 def is_broken(run: Run) -> bool:
-    """Whether a run ends with a hyphen that may be there for the line's end only."""
+    """Return whether a run ends with a hyphen that may be there for the end of the line only."""
     return run.broken or (run.text[-1:] in _HYPHENS and run.text[-2:-1].isalnum())

@@ -1,4 +1,4 @@
-"""Runs of a page to its lines in reading order.
+"""The lines of a page in reading order.
 
 The order in which a page's text was written is kept where it can be, for most programs write in reading order, and
 tables cell by cell. It is mended in two cases. Columns of prose whose lines were written across the page in turn are
@@ -44,19 +44,19 @@ class Line:
     broken: bool = False
 
 
-def lines_in_order(runs: Sequence[Run]) -> list[Line]:
-    """The lines that the runs make, in reading order."""
+def order_lines(runs: Sequence[Run]) -> list[Line]:
+    """Join runs to lines, and put these into reading order."""
     return [line for region in _regions(list(runs), _MOST_COLUMNS) for line in _in_order(_lines(region))]
 
 
 def overlap(a: Run | Line, b: Run | Line) -> float:
-    """How much of the narrower one's width stands over or under the other, 0 to 1."""
+    """Return how much of the narrower one's width stands over or under the other, 0 to 1."""
     shared = min(a.right, b.right) - max(a.left, b.left)
     return shared / max(min(a.right - a.left, b.right - b.left), 1.0)
 
 
 def _regions(runs: list[Run], columns: int) -> list[list[Run]]:
-    """Parts of the page that are read one after the other, each in its own order."""
+    """Divide a page into parts that are read one after the other, each in its own order."""
     gutter = _gutter(runs) if columns > 1 else None
     if gutter is None:
         return [runs]
@@ -81,7 +81,7 @@ def _middle(run: Run) -> float:
 
 
 def _gutter(runs: Sequence[Run]) -> float | None:
-    """The middle of the white strip between two columns of prose that were written line by line across the page."""
+    """Return the middle of the white strip between two columns of prose that were written across the page in turn."""
     if not 2 * _LEAST_PROSE_LINES <= len(runs) <= _MOST_RUNS:
         return None
     left, right = min(run.left for run in runs), max(run.right for run in runs)
@@ -104,7 +104,7 @@ def _gutter(runs: Sequence[Run]) -> float | None:
 
 
 def _cover(runs: Sequence[Run], left: float, right: float) -> list[int]:
-    """How many runs stand over each point of the width."""
+    """Count the runs that stand over each point of the width."""
     changes = [0] * (int(right - left) + 2)
     for run in runs:
         changes[int(run.left - left)] += 1
@@ -129,14 +129,14 @@ def _divides(runs: Sequence[Run], gutter: float) -> bool:
 
 
 def _is_prose(runs: Sequence[Run]) -> bool:
-    """Whether most lines fill their column, as those of a table do not."""
+    """Return whether most lines fill their column, as those of a table do not."""
     widths = sorted(run.right - run.left for run in runs)
     column = widths[len(widths) * 4 // 5]
     return column >= _LEAST_COLUMN * median(run.size for run in runs) and median(widths) >= 0.75 * column
 
 
 def _lines(runs: Sequence[Run]) -> list[Line]:
-    """Runs that follow one another on one line, as one."""
+    """Join runs that follow one another on one line."""
     lines: list[Line] = []
     for run in runs:
         if not run.text:
@@ -161,7 +161,7 @@ def _continues(line: Line, run: Run) -> bool:
 
 
 def _in_order(lines: Sequence[Line]) -> list[Line]:
-    """The lines in the order they were written in, but what stands above comes first."""
+    """Return the lines in the order of the file, but what stands above comes first."""
     blocks: list[list[Line]] = []
     for line in lines:
         last = blocks[-1][-1] if blocks else None

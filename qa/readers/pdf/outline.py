@@ -1,4 +1,4 @@
-"""A PDF's outline as headings where their words stand, and its title."""
+"""The outline of a PDF as headings where their words stand, and its title."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Entry:
     page: int
 
 
-def outline(document: PdfDocument) -> Iterator[Entry]:
-    """The entries that have a title and lead to a page, as they come; no more than 5,000, however they are linked."""
+def read_outline(document: PdfDocument) -> Iterator[Entry]:
+    """Yield up to 5,000 entries that have a title and lead to a page, in the order of the file."""
     from pypdfium2 import PdfiumError
 
     try:
@@ -58,8 +58,10 @@ def outline(document: PdfDocument) -> Iterator[Entry]:
         return  # What was found stands; a document is whole without its outline.
 
 
-def headings(entries: Iterable[Entry], text: str, pages: Sequence[Page], excluded: Sequence[Span]) -> list[Heading]:
-    """The entries as headings, in order of their start.
+def place_headings(
+    entries: Iterable[Entry], text: str, pages: Sequence[Page], excluded: Sequence[Span]
+) -> list[Heading]:
+    """Find where the entries stand as headings, and return these in order of their start.
 
     A heading stands where its words do on its page, whatever the white space, the case and its number, and at best at
     the start of a line; else at the page's start, with no text of its own. It is never within ``excluded``, which
@@ -81,7 +83,7 @@ def headings(entries: Iterable[Entry], text: str, pages: Sequence[Page], exclude
 
 
 def _body(page: Page, excluded: Sequence[Span]) -> Span:
-    """The page without its running header and footer."""
+    """Return the page without its running header and footer."""
     start, end = page.start, page.end
     first = bisect_left(excluded, page.start, key=lambda span: span.start)
     for span in islice(excluded, first, None):
@@ -105,9 +107,9 @@ def _place(title: str, text: str, body: Span, after: int) -> Span | None:
     return None
 
 
-def title_of(document: PdfDocument, first_page: Sequence[Line], entries: Sequence[Entry]) -> str:
-    """The title that the file declares, if it says anything; else the largest words on top of its first page; else the
-    first entry of its outline; else nothing."""
+def find_title(document: PdfDocument, first_page: Sequence[Line], entries: Sequence[Entry]) -> str:
+    """Return the title that the file declares, or else the largest words on top of its first page, or else the first
+    entry of its outline."""
     declared = cleaned(document.get_metadata_value("Title"))[:_LONGEST_TITLE]
     if not _JUNK.fullmatch(declared):
         return declared
@@ -115,7 +117,7 @@ def title_of(document: PdfDocument, first_page: Sequence[Line], entries: Sequenc
 
 
 def _largest(lines: Sequence[Line]) -> str:
-    """The first lines in type that is larger than that of most of the page's text."""
+    """Return the first lines in type that is larger than that of most of the page's text."""
     if not lines:
         return ""
     sizes = sorted((line.size, len(line.text)) for line in lines)

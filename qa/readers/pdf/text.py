@@ -1,7 +1,4 @@
-"""Lines of pages to text: paragraphs, and the words that were cut at the ends of lines.
-
-Headers and footers that repeat over the pages of a document.
-"""
+"""Paragraphs of the lines of pages: words cut at the ends of lines, and headers and footers that repeat."""
 
 from __future__ import annotations
 
@@ -35,7 +32,7 @@ _WITHOUT_SPACES = re.compile("[\u2e80-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\uf
 
 
 class Vocabulary:
-    """The words of a document that stand whole on a line, which tell how to mend those that do not."""
+    """The words of a document that stand whole on a line, which show how to mend those that do not."""
 
     def __init__(self, pages: Iterable[Sequence[Line]]) -> None:
         self._words: Counter[str] = Counter()
@@ -47,7 +44,7 @@ class Vocabulary:
                 after_cut = line.broken
 
     def mended(self, before: str, after: str) -> str:
-        """Two lines, the first of which ends with a hyphen, as one text.
+        """Join two lines, the first of which ends with a hyphen.
 
         The hyphen is dropped between letters of which the second is lower-case, unless the document shows that it is
         the word's own: it has the word more often with a hyphen than without; or has neither, but both halves of it
@@ -70,14 +67,14 @@ class Vocabulary:
 
 @dataclass(frozen=True, slots=True)
 class PageText:
-    """The text of a page, and where in it what each line came to begins and ends: ``(start, end)`` by its number."""
+    """The text of a page, and ``(start, end)`` of each line in it."""
 
     text: str
     spans: tuple[tuple[int, int], ...]
 
 
-def page_text(lines: Sequence[Line], apart: frozenset[int], height: float, vocabulary: Vocabulary) -> PageText:
-    """The lines as paragraphs with a blank line between them.
+def lay_out_page(lines: Sequence[Line], apart: frozenset[int], height: float, vocabulary: Vocabulary) -> PageText:
+    """Join lines to paragraphs with a blank line between them.
 
     Within a paragraph a line goes on after a space where the next line's first word had no room on it; a line that
     was ended before is kept as a line. The lines numbered in ``apart`` are paragraphs of their own, those of the
@@ -110,7 +107,7 @@ def page_text(lines: Sequence[Line], apart: frozenset[int], height: float, vocab
 
 
 def _joints(lines: Sequence[Line]) -> list[str]:
-    """What stands between each line and the next: a blank line, a line's end, a space, nothing, or a cut word's "-"."""
+    """Return what joins each line and the next: a blank line, a newline, a space, nothing, or "-" in a cut word."""
     pitches = [_pitch(a, b) / a.size for a, b in pairwise(lines) if _is_below(a, b)]
     usual = median(pitches) if pitches else _WIDEST_LEADING
     joints = []
@@ -169,13 +166,13 @@ def _pitch(line: Line, after: Line) -> float:
 
 
 def _is_below(line: Line, after: Line) -> bool:
-    """Whether a line is the next one of the same column."""
+    """Return whether a line is the next one of the same column."""
     pitch = _pitch(line, after)
     return 0.3 * line.size < pitch < _WIDEST_LEADING * line.size and overlap(line, after) > 0
 
 
 def _is_full(lines: Sequence[Line], at: int) -> bool:
-    """Whether the next line's first word would not have fitted on this line."""
+    """Return whether the next line's first word would not have fitted on this line."""
     line, after = lines[at], lines[at + 1]
     near = lines[max(at - _NEIGHBOURS, 0) : at + _NEIGHBOURS + 2]
     column = [line, *(other for other in near if overlap(line, other) > 0.5 and _is_alike(line, other))]
@@ -197,8 +194,8 @@ _SHARE = 0.4
 _NUMBER = re.compile(r"\d+|\b[ivxlc]+\b")
 
 
-def running_lines(pages: Sequence[Sequence[Line]], heights: Sequence[float]) -> list[frozenset[int]]:
-    """The numbers of the lines of each page that are its running header or footer.
+def find_running_lines(pages: Sequence[Sequence[Line]], heights: Sequence[float]) -> list[frozenset[int]]:
+    """Find the lines of each page that are its running header or footer, by their numbers.
 
     Such a line is one of the three outermost within the upper or lower eighth of its page, and at the same height (to
     an 80th of the page) the same text, but for numbers, is on two more pages and on two in five of the pages near it:

@@ -1,10 +1,10 @@
-"""What each choice of the retriever is worth, on the tuning half of the questions. Prints tables, one JSON line last.
+"""What each choice of the retriever is worth, on the tuning half. Prints a table, and one JSON line last.
 
     .venv/bin/python -m benchmarks.ablation xquad-en nq_open_oracle pubmedqa scifact-train xquad-de xquad-zh xquad-ar
 
-Every passage is scored by every variant, so that nothing depends on how many candidates a leg gives. nDCG@10 of
-documents, each by its best passage. Of scifact-train only the abstracts that some claim is judged on, and every sixth
-of the rest, are searched.
+Every passage is scored by every variant, so that nothing depends on how many candidates a leg gives. nDCG@10 is
+of documents, each by its best passage. Of scifact-train only the abstracts that some claim is judged on, and every
+sixth of the rest, are searched.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.question_sets import JudgedQuestion, load_corpus, load_questions
+from benchmarks.question_sets import JudgedQuestion, load_corpus, load_questions, measure
 from qa.index.lexical import LexicalIndex, LexicalRow, LexicalWriter
 from qa.models.loading import make_encoder
 from qa.protocols import Encoder
@@ -42,7 +42,7 @@ WINDOWS = [32, 64, 96]
 class Legs:
     """Scores ``(q, p)`` of every question and passage: cosines by window size, the passage's own, and BM25.
 
-    ``blind (q,)`` says of which questions the encoder is held to be blind.
+    ``blind (q,)`` says for which questions the encoder is taken to be blind.
     """
 
     owners: Sequence[str]
@@ -52,8 +52,8 @@ class Legs:
     blind: Sequence[bool]
 
 
-def documents(name: str) -> list[Document]:
-    """Titles as headings, as they are in files with structure."""
+def load_documents(name: str) -> list[Document]:
+    """Load a set's documents with their titles as headings, as they are in files with structure."""
     judged = {id for part in ("tune", "report") for q in load_questions(name, part) for id in q.relevant}
     found = []
     for document in load_corpus(name):
@@ -66,8 +66,9 @@ def documents(name: str) -> list[Document]:
     return found
 
 
-def legs_of(name: str, questions: Sequence[JudgedQuestion], encoder: Encoder) -> Legs:
-    corpus = documents(name)
+def score_legs(name: str, questions: Sequence[JudgedQuestion], encoder: Encoder) -> Legs:
+    """Split and encode a set, and score every passage by every leg."""
+    corpus = load_documents(name)
     asked = encoder.encode_questions([question.text for question in questions])
     by_size: dict[int, Vectors] = {}
     passages: list[Passage] = []
@@ -100,22 +101,17 @@ def _bm25(passages: Sequence[Passage], languages: Mapping[str, str], questions: 
         return scores
 
 
-def ndcg(ranked: Sequence[str], relevant: frozenset[str], k: int = 10) -> float:
-    """Järvelin & Kekäläinen (2002), binary."""
-    gains = [1 / np.log2(rank + 1) for rank in range(1, k + 1)]
-    got = sum(gain for gain, document in zip(gains, ranked, strict=False) if document in relevant)
-    return float(got / sum(gains[: len(relevant)]))
-
-
 def mean_ndcg(scores: Vectors, legs: Legs, questions: Sequence[JudgedQuestion]) -> float:
-    values = []
+    """Compute the mean nDCG@10 of the documents that ``scores (q, p)`` of passages rank."""
+    run = {}
     for question, row in zip(questions, scores, strict=True):
         order = np.argsort(-row, kind="stable")[:DEPTH]
-        values.append(ndcg(list(dict.fromkeys(legs.owners[at] for at in order)), question.relevant))
-    return float(np.mean(values))
+        run[question.id] = list(dict.fromkeys(legs.owners[at] for at in order))
+    return float(np.mean(measure(questions, run, ["nDCG@10"])["nDCG@10"]))
 
 
 def variants(legs: Legs) -> Iterator[tuple[str, Vectors]]:
+    """Yield the name and the scores ``(q, p)`` of every way of ranking."""
     best = np.maximum(legs.bm25.max(axis=1, keepdims=True), 1e-9)
     share = legs.bm25 / best
     window = legs.windows[SplitterParameters().window]
@@ -150,12 +146,13 @@ def _min_max(scores: Vectors, first: int = 100) -> Vectors:
 
 
 def main() -> None:
+    """Measure every variant on every set that is named."""
     names = sys.argv[1:]
     encoder = make_encoder(Settings(), threads=2)
     table: dict[str, dict[str, float]] = {}
     for name in names:
         questions = load_questions(name, "tune")[:QUESTIONS]
-        legs = legs_of(name, questions, encoder)
+        legs = score_legs(name, questions, encoder)
         for label, scores in variants(legs):
             table.setdefault(label, {})[name] = mean_ndcg(scores, legs, questions)
         blind = f"{sum(legs.blind)} of {len(questions)} questions blind"

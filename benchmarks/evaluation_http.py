@@ -1,11 +1,11 @@
-"""How long a question takes over HTTP while an evaluation runs behind the server, against when none does.
+"""How long a question takes over HTTP while an evaluation runs behind the server, and while none does.
 
 Windows with and without an evaluation alternate, over one server and one client that asks one question after the
-other; `measuring` is while the numbers and the report are made. Prints a table, and one JSON line last.
+other. `measuring` is the time in which the numbers and the report are made. Prints a table, and one JSON line last.
 
-.venv/bin/python -m benchmarks.evaluation_sets nq_open_oracle /tmp/sets
-.venv/bin/qa index /tmp/sets/nq_open_oracle/documents --name nq
-.venv/bin/python -m benchmarks.evaluation_http --name nq --questions /tmp/sets/nq_open_oracle/questions
+    .venv/bin/python -m benchmarks.evaluation_sets nq_open_oracle /tmp/sets
+    .venv/bin/qa index /tmp/sets/nq_open_oracle/documents --name nq
+    .venv/bin/python -m benchmarks.evaluation_http --name nq --questions /tmp/sets/nq_open_oracle/questions
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ NDJSON = {"Content-Type": "application/x-ndjson"}
 
 @contextmanager
 def serving(name: str) -> Iterator[httpx2.Client]:
+    """Serve an index until the block ends, and give a client of it once it is ready."""
     command = [str(Path(sys.executable).parent / "qa"), "serve", "--name", name, "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
@@ -47,7 +48,7 @@ def serving(name: str) -> Iterator[httpx2.Client]:
 
 
 def window(client: httpx2.Client, questions: Iterator[str], seconds: float) -> list[float]:
-    """Milliseconds of each question asked within the time."""
+    """Ask for some seconds, and return the milliseconds of each question."""
     times = []
     until = time.perf_counter() + seconds
     while time.perf_counter() < until:
@@ -58,6 +59,7 @@ def window(client: httpx2.Client, questions: Iterator[str], seconds: float) -> l
 
 
 def wait(client: httpx2.Client, address: str, *statuses: str) -> None:
+    """Return when the evaluation has one of these statuses."""
     while (found := client.get(address).json())["status"] not in statuses:
         if found["status"] == "failed":
             raise SystemExit(found["detail"])
@@ -65,7 +67,7 @@ def wait(client: httpx2.Client, address: str, *statuses: str) -> None:
 
 
 def during(client: httpx2.Client, address: str, status: str, questions: Iterator[str]) -> list[float]:
-    """Milliseconds of each question asked while the evaluation is at this step."""
+    """Ask while the evaluation is at this step, and return the milliseconds of each question."""
     times = []
     while client.get(address).json()["status"] == status:
         times += window(client, questions, 0.3)
@@ -73,6 +75,7 @@ def during(client: httpx2.Client, address: str, status: str, questions: Iterator
 
 
 def main() -> None:
+    """Measure each step of an evaluation against an idle server."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--name", default="nq")
     parser.add_argument("--questions", type=Path, required=True)

@@ -1,10 +1,10 @@
-"""Every ranking measure of three real sets against ir-measures over trec_eval, and against ranx, a second oracle.
+"""Every ranking measure of three real sets, compared with ir-measures over trec_eval and with ranx.
 
-Each set is indexed as files and evaluated by `qa evaluate`, or rather what that calls; the oracles then read the TREC
-files of the run alone. ranx brings 200 MB of numba, and stays out of the project: it runs in an environment of its own.
+Each set is indexed as files and evaluated by what `qa evaluate` calls. The two oracles read nothing but the TREC files
+of the run. ranx brings 200 MB of numba, so it runs in an environment of its own. Prints a table, one JSON line last.
 
-python3.11 -m venv /tmp/ranx && /tmp/ranx/bin/pip install ranx==0.3.21
-.venv/bin/python -m benchmarks.evaluation_oracles --ranx /tmp/ranx/bin/python
+    python3.11 -m venv /tmp/ranx && /tmp/ranx/bin/pip install ranx==0.3.21
+    .venv/bin/python -m benchmarks.evaluation_oracles --ranx /tmp/ranx/bin/python
 """
 
 from __future__ import annotations
@@ -47,11 +47,12 @@ print(json.dumps({name: {q: float(v) for q, v in found.items()} for name, found 
 
 
 def greatest_difference(mine: dict[str, dict[str, float]], theirs: dict[str, dict[str, float]]) -> float:
-    """Over all measures and questions; a question that an oracle leaves out has found nothing there."""
+    """Compare all measures of all questions; a question that an oracle leaves out counts as 0 there."""
     return max(abs(value - theirs[name].get(id, 0.0)) for name, values in mine.items() for id, value in values.items())
 
 
-def by_ir_measures(qrels: Path, run: Path) -> dict[str, dict[str, float]]:
+def measure_by_ir_measures(qrels: Path, run: Path) -> dict[str, dict[str, float]]:
+    """Return each measure of each question, computed by trec_eval from the two files."""
     measures = {ir_measures.parse_measure(name): name for name in RANKING}
     found: dict[str, dict[str, float]] = {name: {} for name in RANKING}
     judged, ranked = list(ir_measures.read_trec_qrels(str(qrels))), list(ir_measures.read_trec_run(str(run)))
@@ -60,13 +61,15 @@ def by_ir_measures(qrels: Path, run: Path) -> dict[str, dict[str, float]]:
     return found
 
 
-def by_ranx(python: Path, qrels: Path, run: Path) -> dict[str, dict[str, float]]:
+def measure_by_ranx(python: Path, qrels: Path, run: Path) -> dict[str, dict[str, float]]:
+    """Return each measure of each question, computed by ranx from the two files."""
     command = [str(python), "-c", RANX_SCRIPT, str(qrels), str(run), json.dumps(list(RANX.values()))]
     found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     return {name: found[theirs] for name, theirs in RANX.items()}
 
 
 def main() -> None:
+    """Evaluate every set, and compare it with both oracles."""
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--ranx", type=Path, help="the Python of an environment that has ranx")
     ranx = arguments.parse_args().ranx
@@ -87,13 +90,13 @@ def main() -> None:
                 m: {o.question.id: v[f"documents.{m}"] for o, v in outcomes if f"documents.{m}" in v} for m in RANKING
             }
             qrels, run = (Path(folder) / "run" / name / f"{kind}-documents.trec" for kind in ("qrels", "run"))
-            first = greatest_difference(mine, by_ir_measures(qrels, run))
-            second = None if ranx is None else greatest_difference(mine, by_ranx(ranx, qrels, run))
+            first = greatest_difference(mine, measure_by_ir_measures(qrels, run))
+            second = None if ranx is None else greatest_difference(mine, measure_by_ranx(ranx, qrels, run))
             results[name] = {"questions": len(outcomes), "seconds": seconds, "ir_measures": first, "ranx": second}
             best = summary.measures["documents.nDCG@10"].value
-            told = "not run" if second is None else f"{second:.1e}"
+            shown = "not run" if second is None else f"{second:.1e}"
             print(
-                f"| {name} | {len(outcomes):,} | {best:.4f} | {indexing:.0f} | {seconds:.0f} | {first:.1e} | {told} |"
+                f"| {name} | {len(outcomes):,} | {best:.4f} | {indexing:.0f} | {seconds:.0f} | {first:.1e} | {shown} |"
             )
             sys.stdout.flush()
     print(json.dumps(results))

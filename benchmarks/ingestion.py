@@ -1,10 +1,10 @@
-"""What keeping up with a folder costs, and what reading costs. Prints tables, and one JSON line last.
+"""What it costs to read files and to keep an index current. Prints tables, and one JSON line last.
 
     .venv/bin/python -m benchmarks.ingestion
 
-``again``: 5,000 generated files are indexed, 1 % of them is changed, and they are indexed again, with the real model.
-``formats``: every file of ``../shared/data/documents`` that is read, by our readers and the bare library, interleaved,
-three times; medians of MB of file a second.
+``formats``: every readable file of ``../shared/data/documents`` is read by our readers and by the bare library,
+interleaved, three times; medians of MB of file a second. ``again``: 5,000 generated files are indexed with the real
+model, 1 % of them is changed, and they are indexed again.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _WORDS = Path(__file__).parent.parent / "seeds" / "000_ed61de6b1921e49a.txt"
 
 
 def again() -> dict[str, float]:
-    """Seconds of a full build, of one after 1 % changed, and of one after nothing did."""
+    """Time a full build, one after 1 % of the files changed, and one after nothing changed."""
     words, chance = _WORDS.read_text(encoding="utf-8").split(), random.Random(7)
     with tempfile.TemporaryDirectory() as folder:
         documents, indexes = Path(folder) / "documents", Path(folder) / "indexes"
@@ -107,6 +107,7 @@ BARE: dict[str, Callable[[Path], None]] = {
 
 
 def formats() -> list[dict[str, object]]:
+    """Read every file with our reader and with the bare library, format by format."""
     sources: defaultdict[str, list[Source]] = defaultdict(list)
     for item in discover([DOCUMENTS]):
         if isinstance(item, Source) and item.path.suffix in BARE and read_source(item)[0] is not None:
@@ -135,6 +136,7 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 def main() -> None:
+    """Print both tables; that of formats only where the documents are there."""
     rows = formats() if DOCUMENTS.is_dir() else []
     print("| format | files | MB | ours, MB/s | bare library, MB/s | ratio |\n|---|---|---|---|---|---|")
     for row in rows:

@@ -1,9 +1,9 @@
-"""tantivy against bm25s, over the same terms: what building, opening and asking cost. One JSON line last.
+"""tantivy and bm25s over the same terms: what building, opening and asking cost. Prints a row, one JSON line last.
 
     PYTHONPATH=. .venv-peers/bin/python -m benchmarks.lexical_engines tantivy 500000
 
-Passages of 100 words are put together from the texts of three question sets. One engine and size at a time, so that
-the peak of memory is its own; the time of making terms, which both need, is left out.
+Passages of 100 words are drawn from the texts of three question sets. Each run measures one engine at one size, so that
+the peak of memory is its own. The time of making terms, which both need, is left out.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ Search = Callable[[list[str]], object]
 
 
 class Stopwatch:
-    """Seconds of building, without those of making terms."""
+    """The seconds of building, without those of making terms."""
 
     def __init__(self) -> None:
         self.terms = 0.0
         self._started = time.perf_counter()
 
     def passages(self, count: int) -> Iterator[list[str]]:
+        """Yield the terms of each passage."""
         pool = [word for name in SETS for document in load_corpus(name) for word in document.text.split()]
         chance = random.Random(1)
         for _ in range(count):
@@ -46,10 +47,12 @@ class Stopwatch:
             yield terms
 
     def building(self) -> float:
+        """Return the seconds since the start without those of making terms."""
         return time.perf_counter() - self._started - self.terms
 
 
 def tantivy_engine(passages: Iterator[list[str]], folder: Path) -> Callable[[], Search]:
+    """Build an index with tantivy; return what opens it."""
     import tantivy
 
     builder = tantivy.SchemaBuilder()
@@ -79,6 +82,7 @@ def tantivy_engine(passages: Iterator[list[str]], folder: Path) -> Callable[[], 
 
 
 def bm25s_engine(passages: Iterator[list[str]], folder: Path) -> Callable[[], Search]:
+    """Build an index with bm25s; return what opens it."""
     import bm25s  # type: ignore[import-not-found]
 
     vocabulary: dict[str, int] = {}
@@ -105,6 +109,7 @@ ENGINES = {"tantivy": tantivy_engine, "bm25s": bm25s_engine}
 
 
 def main() -> None:
+    """Measure the engine and the number of passages that are named."""
     name, count = sys.argv[1], int(sys.argv[2])
     questions = [question.text for question in load_questions("nq_open_oracle", "tune")[:QUESTIONS]]
     asked = [[form for forms in distinct(words(question, ("en",))) for form in forms] for question in questions]

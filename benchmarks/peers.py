@@ -22,7 +22,7 @@ def rolled_up(passages, found, depth):
 
 
 def txtai_hybrid(passages, questions, depth, vectors):
-    """txtai's own hybrid: its BM25 and embeddings, scores normalised and averaged."""
+    """Ask txtai's own hybrid: its BM25 and embeddings, scores normalised and averaged."""
     from txtai import Embeddings
 
     def look_up(texts):
@@ -34,7 +34,7 @@ def txtai_hybrid(passages, questions, depth, vectors):
 
 
 def haystack_hybrid(passages, questions, depth, vectors):
-    """Haystack's documented hybrid: BM25 and embeddings over the in-memory store, joined by reciprocal ranks."""
+    """Ask Haystack's documented hybrid: BM25 and embeddings in the in-memory store, joined by reciprocal ranks."""
     from haystack import Document
     from haystack.components.joiners import DocumentJoiner
     from haystack.components.retrievers.in_memory import InMemoryBM25Retriever, InMemoryEmbeddingRetriever
@@ -59,7 +59,7 @@ def haystack_hybrid(passages, questions, depth, vectors):
 
 
 def encoded(texts):
-    """Both peers run the model through sentence-transformers: once is enough for the two."""
+    """Encode texts as both peers do, through sentence-transformers; once is enough for the two."""
     import torch
     from sentence_transformers import SentenceTransformer
 

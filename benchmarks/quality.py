@@ -1,11 +1,11 @@
-"""Ranking quality of the service as it is, against each of its legs, reciprocal rank fusion, and two peers.
+"""Ranking quality of the service against each of its legs, reciprocal rank fusion and two peers.
 
     make bench-quality
 
 Each set is written out as files and indexed by ``qa.build.update.update``; the questions go through ``Service.ask``.
-Only the reporting half of the questions is asked (``benchmarks/question_sets.py``). Passages roll up to their documents
-by the first of each. Peers index the same passages with the same weights (``benchmarks/peers.py``, in an environment of
-its own). Prints tables, and one JSON line last.
+Only the reporting half of the questions is asked (``benchmarks/question_sets.py``). A document ranks where its first
+passage does. Peers index the same passages with the same weights (``benchmarks/peers.py``, in an environment of its
+own). Measures and intervals are the product's own. Prints tables, and one JSON line last.
 """
 
 from __future__ import annotations
@@ -15,14 +15,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import cast
 
-import numpy as np
-from numpy.typing import NDArray
-
-from benchmarks.question_sets import JudgedQuestion, Part, load_questions, write_corpus
+from benchmarks.question_sets import (
+    JudgedQuestion,
+    Part,
+    Run,
+    load_questions,
+    mean,
+    mean_difference,
+    measure,
+    write_corpus,
+)
 from qa.build.update import SilentListener, update
 from qa.index.snapshots import Snapshots
 from qa.service.service import Service
@@ -30,25 +36,21 @@ from qa.settings import Settings
 from qa.types import Mode, Query, Reply
 
 SETS = ["xquad-en", "nq_open_oracle", "pubmedqa", "scifact-train", "xquad-de", "xquad-zh", "xquad-ar"]
-PEERS = ["txtai hybrid", "Haystack hybrid"]
 DEPTH = 100
 MEASURES = ["nDCG@10", "R@5", "RR@10"]
 PEERS_PYTHON = Path(".venv-peers/bin/python")
 
-# Documents, best first, of each question.
-Run = Mapping[str, Sequence[str]]
-Scores = dict[str, NDArray[np.float64]]
 
-
-def documents_of(replies: Iterable[Reply]) -> list[list[str]]:
+def rank_documents(replies: Iterable[Reply]) -> list[list[str]]:
+    """Return the documents of each reply, in the order of their first passages."""
     return [
         list(dict.fromkeys(hit.passage.document.rpartition("/")[2].removesuffix(".txt") for hit in reply.hits))
         for reply in replies
     ]
 
 
-def reciprocal_ranks(runs: Sequence[Run], k: int = 60) -> Run:
-    """Reciprocal rank fusion (Cormack et al., 2009)."""
+def fuse_by_rank(runs: Sequence[Run], k: int = 60) -> Run:
+    """Fuse runs by reciprocal ranks (Cormack et al., 2009)."""
     fused: dict[str, list[str]] = {}
     for question in runs[0]:
         scores: dict[str, float] = {}
@@ -59,34 +61,8 @@ def reciprocal_ranks(runs: Sequence[Run], k: int = 60) -> Run:
     return fused
 
 
-def measure(questions: Sequence[JudgedQuestion], run: Run) -> Scores:
-    """Every measure of every question, by trec_eval through ir-measures."""
-    import ir_measures
-
-    qrels = [ir_measures.Qrel(q.id, document, 1) for q in questions for document in q.relevant]
-    scored = [
-        ir_measures.ScoredDoc(q.id, document, float(DEPTH - rank))
-        for q in questions
-        for rank, document in enumerate(run[q.id][:DEPTH])
-    ]
-    found = {name: dict.fromkeys((q.id for q in questions), 0.0) for name in MEASURES}
-    for metric in ir_measures.iter_calc([ir_measures.parse_measure(name) for name in MEASURES], qrels, scored):
-        found[str(metric.measure)][metric.query_id] = float(metric.value)
-    return {name: np.array(list(values.values())) for name, values in found.items()}
-
-
-def interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    """95 % of the mean: bias-corrected and accelerated bootstrap (Efron, 1987)."""
-    from scipy.stats import bootstrap
-
-    if values.min() == values.max():
-        return float(values[0]), float(values[0])
-    found = bootstrap((values,), np.mean, n_resamples=2000, batch=200, rng=7).confidence_interval
-    return float(found.low), float(found.high)
-
-
-def our_runs(name: str, settings: Settings, questions: Sequence[JudgedQuestion]) -> tuple[dict[str, Run], float]:
-    """Runs of each mode, and milliseconds a question in the mode that is the default."""
+def ask_service(settings: Settings, questions: Sequence[JudgedQuestion]) -> tuple[dict[str, Run], float]:
+    """Return the run of each mode, and the milliseconds that a question takes in the default one."""
     service = Service(settings)
     service.reload()
     runs: dict[str, Run] = {}
@@ -96,13 +72,13 @@ def our_runs(name: str, settings: Settings, questions: Sequence[JudgedQuestion])
         started = time.perf_counter()
         replies = [service.ask(query) for query in queries]
         seconds = time.perf_counter() - started
-        runs[label] = dict(zip((question.id for question in questions), documents_of(replies), strict=True))
-    runs["RRF of the two"] = reciprocal_ranks([runs["BM25"], runs["dense"]])
+        runs[label] = dict(zip((question.id for question in questions), rank_documents(replies), strict=True))
+    runs["RRF of the two"] = fuse_by_rank([runs["BM25"], runs["dense"]])
     return runs, 1000 * seconds / len(questions)
 
 
-def peer_runs(settings: Settings, questions: Sequence[JudgedQuestion], folder: Path) -> dict[str, Run]:
-    """What the peers find among the same passages; nothing where their environment is not there."""
+def ask_peers(settings: Settings, questions: Sequence[JudgedQuestion], folder: Path) -> dict[str, Run]:
+    """Return the peers' runs over the same passages; none where their environment is missing."""
     if not PEERS_PYTHON.exists():
         return {}
     index = Snapshots(settings.indexes, settings.name).open()
@@ -120,6 +96,7 @@ def peer_runs(settings: Settings, questions: Sequence[JudgedQuestion], folder: P
 
 
 def report(name: str, part: Part) -> list[dict[str, object]]:
+    """Index a set, ask every system, print their table and return its rows."""
     questions = load_questions(name, part)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -127,39 +104,33 @@ def report(name: str, part: Part) -> list[dict[str, object]]:
         write_corpus(name, folder / "documents")
         settings = Settings(indexes=Path("indexes") / "benchmarks", name=name, max_top_k=DEPTH)
         built = update(settings, [folder / "documents"], SilentListener())
-        runs, milliseconds = our_runs(name, settings, questions)
-        runs |= peer_runs(settings, questions, folder)
-    scores = {label: measure(questions, run) for label, run in runs.items()}
-    better = max(("BM25", "dense"), key=lambda label: scores[label]["nDCG@10"].mean())
+        runs, milliseconds = ask_service(settings, questions)
+        runs |= ask_peers(settings, questions, folder)
+    scores = {label: measure(questions, run, MEASURES) for label, run in runs.items()}
+    better = max(("BM25", "dense"), key=lambda label: sum(scores[label]["nDCG@10"]))
+    counts = f"{built.counts.documents} documents, {built.counts.passages} passages, {len(questions)} questions"
+    print(f"\n{name}: {counts}, {milliseconds:.1f} ms a question")
+    print(f"\n| system | nDCG@10 | Recall@5 | MRR@10 | nDCG@10 less {better} |\n|---|---|---|---|---|", flush=True)
     rows: list[dict[str, object]] = []
-    print(
-        f"\n{name}: {built.counts.documents} documents, {built.counts.passages} passages, {len(questions)} questions, "
-    )
-    print(f"{milliseconds:.1f} ms a question\n\n| system | nDCG@10 | Recall@5 | MRR@10 | nDCG@10 less {better} |")
-    print("|---|---|---|---|---|", flush=True)
     for label, values in scores.items():
-        row: dict[str, object] = {"set": name, "part": part, "system": label, "questions": len(questions)}
-        shown = []
-        for measure_name in MEASURES:
-            mean, (low, high) = float(values[measure_name].mean()), interval(values[measure_name])
-            row[measure_name] = [mean, low, high]
-            shown.append(f"{mean:.3f} [{low:.3f}, {high:.3f}]")
-        difference = values["nDCG@10"] - scores[better]["nDCG@10"]
-        low, high = interval(difference)
-        row["difference"] = [float(difference.mean()), low, high]
-        shown.append(f"{difference.mean():+.3f} [{low:+.3f}, {high:+.3f}]")
+        found = {measure_name: mean(values[measure_name]) for measure_name in MEASURES}
+        change = mean_difference(scores[better]["nDCG@10"], values["nDCG@10"])
+        shown = [f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in found.values()]
+        shown.append("{:+.3f} [{:+.3f}, {:+.3f}]".format(*change))
         print(f"| {label} | {' | '.join(shown)} |", flush=True)
-        rows.append(row)
+        described = {"set": name, "part": part, "system": label, "questions": len(questions)}
+        rows.append({**described, **found, "difference": change})
     return rows
 
 
 def main() -> None:
+    """Report on every set, and print the one table of all of them."""
     part, names = cast(Part, sys.argv[1]), sys.argv[2:] or SETS
     rows = [row for name in names for row in report(name, part)]
     systems = list(dict.fromkeys(str(row["system"]) for row in rows))
     print("\n| nDCG@10 | " + " | ".join(names) + " |\n|---" * 1 + "|---" * len(names) + "|")
     for system in systems:
-        cells = [cast(list[float], row["nDCG@10"])[0] for row in rows if row["system"] == system]
+        cells = [cast(tuple[float, ...], row["nDCG@10"])[0] for row in rows if row["system"] == system]
         print(f"| {system} | " + " | ".join(f"{cell:.3f}" for cell in cells) + " |")
     print(json.dumps({"rows": rows}))
 

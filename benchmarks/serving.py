@@ -5,9 +5,9 @@ service that a tutorial would build under 32 clients, txtai's own under 32 clien
 Medians over the rounds. Then peak memory, and its growth over many requests with the cache on. Prints a table, and one
 JSON line last.
 
-.venv/bin/python -m benchmarks.evaluation_sets nq_open_oracle /tmp/sets
-.venv/bin/qa index /tmp/sets/nq_open_oracle/documents --name nq
-make bench-serving
+    .venv/bin/python -m benchmarks.evaluation_sets nq_open_oracle /tmp/sets
+    .venv/bin/qa index /tmp/sets/nq_open_oracle/documents --name nq
+    make bench-serving
 """
 
 from __future__ import annotations
@@ -36,11 +36,12 @@ from qa.settings import Settings, load_settings
 from qa.types import Query
 
 CLIENTS = 32
-# Of these, as many as may wait ask for nothing meanwhile.
+# As many of these as may wait in the queue send nothing meanwhile.
 OVERLOADED, WAITING = 800, 128
 
 
 def free_port() -> int:
+    """Find a port that nothing listens on."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
@@ -48,7 +49,7 @@ def free_port() -> int:
 
 @contextmanager
 def running(command: list[str], ready: str, **environment: str) -> Iterator[int]:
-    """A server's process id, once ``ready`` answers 200."""
+    """Run a server until the block ends, and give its process id once the address ``ready`` answers 200."""
     process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
     try:
         until = time.monotonic() + 300
@@ -68,12 +69,13 @@ def running(command: list[str], ready: str, **environment: str) -> Iterator[int]
 
 
 def memory(pid: int, field: str) -> float:
-    """MB: ``VmRSS`` now, or ``VmHWM``, the most so far."""
+    """Read a process's memory in MB: ``VmRSS`` is that of now, ``VmHWM`` the peak."""
     found = re.search(rf"{field}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     return int(found[1]) / 1024 if found else 0.0
 
 
 def load(address: str, questions: Path, **options: float) -> dict[str, Any]:
+    """Put load on an address from another process, and return what came back."""
     flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
     command = [sys.executable, "-m", "benchmarks.serving_load", address, str(questions), *flags]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -82,7 +84,7 @@ def load(address: str, questions: Path, **options: float) -> dict[str, Any]:
 
 
 def bare(service: Service, questions: list[str], seconds: float) -> tuple[float, float]:
-    """Median milliseconds to ask one question, and questions a second that are encoded in batches of 32."""
+    """Measure without HTTP: median milliseconds of a question, and questions encoded a second in batches of 32."""
     times, until = [], time.perf_counter() + seconds
     for question in questions:
         started = time.perf_counter()
@@ -99,10 +101,12 @@ def bare(service: Service, questions: list[str], seconds: float) -> tuple[float,
 
 
 def median(rounds: list[dict[str, float]], name: str) -> float:
+    """Return the median of one figure over the rounds."""
     return statistics.median(measured[name] for measured in rounds)
 
 
 def main() -> None:
+    """Start the three services, measure them in rounds, and then how memory grows."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--name", default="nq")
     parser.add_argument("--rounds", type=int, default=3)
@@ -118,7 +122,7 @@ def main() -> None:
         asked, embeddings = Path(folder) / "questions.txt", Path(folder) / "embeddings.npy"
         asked.write_text("\n".join(questions), encoding="utf-8")
         passages = Path(folder) / "passages.json"
-        passages.write_text(json.dumps(texts_of(settings)), encoding="utf-8")
+        passages.write_text(json.dumps(load_texts(settings)), encoding="utf-8")
         ours, theirs, peers = free_port(), free_port(), free_port()
         qa = [str(Path(sys.executable).parent / "qa"), "serve", "--name", arguments.name, "--port", str(ours)]
         tutorial = [sys.executable, "-m", "benchmarks.tutorial_service", str(settings.indexes), arguments.name]
@@ -130,21 +134,22 @@ def main() -> None:
             running(txtai, f"http://127.0.0.1:{peers}/search?query=ready&limit=5"),
             running(qa, f"http://127.0.0.1:{ours}/readyz", QA_CACHE_MB="0") as pid,
         ):
-            # What a process does only once is of no round.
+            # What a process does only once belongs to no round.
             load(f"http://127.0.0.1:{ours}/v1/ask?q=", asked, clients=CLIENTS, seconds=arguments.seconds)
             rounds = [
-                one_round(service, questions, asked, (ours, theirs, peers), arguments.seconds)
+                measure_round(service, questions, asked, (ours, theirs, peers), arguments.seconds)
                 for _ in range(arguments.rounds)
             ]
             peak = memory(pid, "VmHWM")
         growth = {}
         if arguments.requests:
             with running(qa, f"http://127.0.0.1:{ours}/readyz") as pid:
-                growth = grown(pid, f"http://127.0.0.1:{ours}/v1/ask?q=", asked, arguments.requests)
+                growth = measure_growth(pid, f"http://127.0.0.1:{ours}/v1/ask?q=", asked, arguments.requests)
     report(rounds, peak, growth)
 
 
-def texts_of(settings: Settings) -> list[str]:
+def load_texts(settings: Settings) -> list[str]:
+    """Load the texts of the index's passages."""
     index = Snapshots(settings.indexes, settings.name).open()
     try:
         return [passage.text for passage in index.store.all_passages()]
@@ -152,9 +157,10 @@ def texts_of(settings: Settings) -> list[str]:
         index.close()
 
 
-def one_round(
+def measure_round(
     service: Service, questions: list[str], asked: Path, ports: tuple[int, int, int], seconds: float
 ) -> dict[str, float]:
+    """Measure every system once, one after the other."""
     ours, theirs = f"http://127.0.0.1:{ports[0]}/v1/ask?q=", f"http://127.0.0.1:{ports[1]}/ask?q="
     single_ms, encoded = bare(service, questions, seconds)
     one = load(ours, asked, clients=1, seconds=seconds)
@@ -179,8 +185,8 @@ def one_round(
     }
 
 
-def grown(pid: int, address: str, asked: Path, requests: int) -> dict[str, float]:
-    """Memory after a tenth of the requests, when caches are full, and after all of them."""
+def measure_growth(pid: int, address: str, asked: Path, requests: int) -> dict[str, float]:
+    """Read the memory after a tenth of the requests, when caches are full, and after all of them."""
     done, early = 0, 0.0
     while done < requests:
         done += load(address, asked, clients=CLIENTS, seconds=5)["answered"]
@@ -190,6 +196,7 @@ def grown(pid: int, address: str, asked: Path, requests: int) -> dict[str, float
 
 
 def report(rounds: list[dict[str, float]], peak: float, growth: dict[str, float]) -> None:
+    """Print the medians and the ratios."""
     result = {
         "added_ms": round(statistics.median(one["http_ms"] - one["bare_ms"] for one in rounds), 2),
         "of_bare_encoding": round(statistics.median(one["many"] / one["encoded"] for one in rounds), 3),

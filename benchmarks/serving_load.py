@@ -1,6 +1,6 @@
-"""Load on a service, from a process of its own: keep-alive connections, each one question after the other.
+"""Load on a service from a process of its own: keep-alive connections, each asking one question after the other.
 
-Speaks just enough HTTP/1.1 to cost the machine little of what is measured. Prints one JSON line.
+It speaks just enough HTTP/1.1, so that it takes little of the machine that it measures. Prints one JSON line.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from urllib.parse import quote, urlsplit
 
 @dataclass(slots=True)
 class Load:
-    """``gap`` is the seconds from one question of a connection to its next, 0 for as soon as it is answered."""
+    """Where to ask and until when, and what came back.
+
+    ``gap`` is the number of seconds from one question of a connection to its next; 0 asks as soon as it is answered.
+    """
 
     host: str
     port: int
@@ -33,8 +36,10 @@ class Load:
 
 
 class Client(asyncio.Protocol):
-    """One connection. A protocol and not streams: at thousands of responses a second the streams' own cost would be
-    taken from the server's processors."""
+    """One connection.
+
+    A protocol and not streams: at thousands of responses a second streams would take much of the server's processors.
+    """
 
     def __init__(self, load: Load, questions: Iterator[str], first: float) -> None:
         self._load, self._questions = load, questions
@@ -110,6 +115,7 @@ async def _run(load: Load, questions: list[str], clients: int) -> None:
 
 
 def main() -> None:
+    """Ask from as many connections as are wanted, and print the counts and percentiles."""
     parser = argparse.ArgumentParser()
     parser.add_argument("address", help="up to the question: http://127.0.0.1:8000/v1/ask?q=")
     parser.add_argument("questions", type=Path, help="one a line")

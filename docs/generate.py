@@ -1,4 +1,4 @@
-"""Writes docs/settings.md and docs/commands.md from the code; ``--check`` only says whether they are current."""
+"""Generator of docs/settings.md and docs/commands.md from the code; ``--check`` only says whether they are current."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ DOCS = Path(__file__).parent
 
 
 def settings_page() -> str:
+    """Write the table of all settings."""
     lines = [
         "# Settings",
         "",
@@ -42,10 +43,11 @@ def _value(bound: Any) -> object:
 
 
 def commands_page() -> str:
+    """Write the help of every command."""
     lines = [
         "# Commands",
         "",
-        "Made by `make docs` from `qa/cli/main.py`. Exit codes: 0 done, 1 an error, told in one line,",
+        "Made by `make docs` from `qa/cli/main.py`. Exit codes: 0 done, 1 an error, said in one line,",
     ]
     lines += ["2 wrong usage, 130 interrupted. `qa gate` has its own, see there.", ""]
     command = typer.main.get_command(app)
@@ -67,6 +69,7 @@ PAGES = {"settings.md": settings_page, "commands.md": commands_page}
 
 
 def main() -> int:
+    """Write the pages, or compare them; return 1 where one is not current."""
     stale = []
     for name, make in PAGES.items():
         path, content = DOCS / name, make()

@@ -18,7 +18,7 @@ from qa.web.api.responses import AskResponse
 
 
 class QARetriever(BaseRetriever):
-    """``metadata`` of each document has its source, the span ``[start, end)`` of its text there, and the scores."""
+    """A retriever whose documents carry their source, their span ``[start, end)`` of its text, and their scores."""
 
     base_url: str
     api_key: str | None = None
@@ -61,6 +61,7 @@ def _documents(reply: AskResponse) -> list[Document]:
 
 
 def main() -> None:
+    """Ask a service one question, and print what it finds."""
     address, question = sys.argv[1:3]
     for document in QARetriever(base_url=address).invoke(question):
         place = document.metadata

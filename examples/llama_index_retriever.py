@@ -17,7 +17,7 @@ from qa.web.api.responses import AskResponse, PassageBody
 
 
 class QARetriever(BaseRetriever):
-    """A node's ``start_char_idx`` and ``end_char_idx`` are its span of the source document, which is its relation."""
+    """A retriever whose nodes name their source document and their span of its text, by character."""
 
     def __init__(
         self, base_url: str, *, api_key: str | None = None, top_k: int = 5, mode: Mode = "hybrid", **options: Any
@@ -52,12 +52,13 @@ def _node(passage: PassageBody, snapshot: str) -> TextNode:
 
 
 def _score(passage: PassageBody) -> float | None:
-    """What ranked it: the fused score, or that of the one leg that took part."""
+    """Return the score that ranked a passage: the last step's that took part."""
     scores = passage.scores
     return next((s for s in (scores.rerank, scores.fused, scores.dense, scores.lexical) if s is not None), None)
 
 
 def main() -> None:
+    """Ask a service one question, and print what it finds."""
     address, question = sys.argv[1:3]
     for found in QARetriever(address).retrieve(question):
         node = found.node

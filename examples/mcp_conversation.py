@@ -1,4 +1,4 @@
-"""A conversation with the tools of an index, by the Model Context Protocol's own client: over HTTP, or with a program.
+"""A conversation with an index's tools by the Model Context Protocol's own client: over HTTP, or with a program.
 
 python examples/mcp_conversation.py http://127.0.0.1:8000/mcp "How far is the army from Mosul?"
 python examples/mcp_conversation.py "qa mcp --name seeds" "How far is the army from Mosul?"
@@ -18,8 +18,8 @@ from mcp import Client, StdioServerParameters
 SHOWN = 220
 
 
-async def called(client: Client, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """What the tool answers, with both sides printed; nothing where it refuses."""
+async def call(client: Client, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Call a tool, print both sides, and return what it answers; nothing where it refuses."""
     print("→", tool, json.dumps(arguments, ensure_ascii=False))
     result = await client.call_tool(tool, arguments)
     text = " ".join(result.content[0].text.split())
@@ -29,7 +29,7 @@ async def called(client: Client, tool: str, arguments: dict[str, Any]) -> dict[s
 
 
 async def converse(target: str, question: str) -> None:
-    """List the tools, ask, and read in its document what the first passage says."""
+    """List the tools, ask, read the first passage in its document, and ask something that is refused."""
     if target.startswith("http"):
         server: Any = target
     else:
@@ -38,12 +38,12 @@ async def converse(target: str, question: str) -> None:
     async with Client(server) as client:
         print("→ tools/list")
         print("←", ", ".join(tool.name for tool in (await client.list_tools()).tools))
-        found = await called(client, "ask", {"question": question, "top_k": 1})
+        found = await call(client, "ask", {"question": question, "top_k": 1})
         (passage,) = found["passages"]
         part = {"start": passage["start"], "characters": passage["end"] - passage["start"]}
-        read = await called(client, "read_document", {"id": passage["document"]["id"], **part})
+        read = await call(client, "read_document", {"id": passage["document"]["id"], **part})
         assert read["text"] == passage["text"]
-        await called(client, "ask", {"question": " "})
+        await call(client, "ask", {"question": " "})
 
 
 if __name__ == "__main__":

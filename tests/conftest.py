@@ -1,4 +1,4 @@
-"""What all tests share: an environment of their own, and small indexes built with the hashing encoder."""
+"""What all tests share: an isolated environment, and small indexes built with the hashing encoder."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def clean_environment() -> Iterator[None]:
 
 
 class Recorder:
-    """Keeps what a build tells."""
+    """A listener that keeps what a build reports."""
 
     def __init__(self) -> None:
         self.stages: list[str] = []
@@ -98,7 +98,7 @@ Build = Callable[..., Update]
 
 @pytest.fixture
 def build(settings: Settings, folder: Path) -> Build:
-    """Builds ``folder``, or what it is given, into the index ``test``: always anew, unless ``rebuild`` is false."""
+    """Build ``folder``, or another, into the index ``test``; every file is read again unless ``rebuild`` is false."""
 
     def build_index(*paths: Path, listener: Recorder | None = None, rebuild: bool = True) -> Update:
         heard = listener or Recorder()
@@ -109,7 +109,7 @@ def build(settings: Settings, folder: Path) -> Build:
 
 @pytest.fixture
 def indexed(settings: Settings, build: Build) -> Service:
-    """A service over ``folder``, for the tests of the web too, whose ``service`` is a fake."""
+    """Return a real service over ``folder``, for tests of the web too, where ``service`` is a fake."""
     build()
     service = Service(settings, make=hashing_encoder)
     service.reload()

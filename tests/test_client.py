@@ -1,4 +1,4 @@
-"""The client: what it gives, what it raises, and that it waits for a service that asks it to."""
+"""The client: what it returns, what it raises, and that it waits for a service that asks it to."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_what_is_refused_is_raised_with_its_problem(
 
 
 def answering(*responses: httpx2.Response) -> tuple[httpx2.MockTransport, list[httpx2.Request]]:
-    """A transport that gives these one after the other, and what was asked of it."""
+    """Make a transport that gives these responses one after the other, and a list of what was asked of it."""
     waiting, seen = list(responses), []
 
     def handle(request: httpx2.Request) -> httpx2.Response:

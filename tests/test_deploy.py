@@ -1,4 +1,4 @@
-"""What is deployed agrees with the program: settings, addresses and limits that the files name are there."""
+"""The files of a deployment agree with the program: settings, addresses and limits that they name exist."""
 
 from __future__ import annotations
 

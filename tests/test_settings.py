@@ -1,4 +1,4 @@
-"""The environment read once, with a message for each thing that can be wrong in it."""
+"""The environment is read once, with a message for each thing that can be wrong in it."""
 
 from __future__ import annotations
 

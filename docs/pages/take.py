@@ -1,11 +1,11 @@
-"""Takes pictures of every page of a running service, light and dark, narrow and wide.
+"""Pictures of every page of a running service, light and dark, narrow and wide.
 
     .venv/bin/qa index seeds --name seeds
     QA_FEEDBACK=/tmp/feedback.jsonl .venv/bin/qa serve --name seeds --port 8000
     .venv/bin/python docs/pages/take.py http://127.0.0.1:8000 FOLDER [--width 320] [--scheme light] [PAGE …]
 
-``FOLDER/<page>-<scheme>-<width>.png``. Evaluates the seed questions twice, by words and by both legs, where no two
-evaluations are there to compare. The pictures in this folder are of these.
+The pictures are ``FOLDER/<page>-<scheme>-<width>.png``; those in this folder were taken so. Where there are no two
+evaluations to compare, the seed questions are evaluated twice first: by words, and by both legs.
 """
 
 from __future__ import annotations
@@ -23,16 +23,19 @@ REFUSED = "Who won the football match?"
 
 
 def asked(question: str) -> str:
+    """Return the address of a question."""
     return f"/?q={quote(question)}"
 
 
-def in_place(page: Page) -> None:
+def read_in_place(page: Page) -> None:
+    """Go to the answer's place in its document."""
     page.goto(asked(ANSWERED))
     page.locator(".answer a").first.click()
     page.wait_for_url("**/documents/**")
 
 
 def evaluate(page: Page, mode: str) -> None:
+    """Have the seed questions evaluated, and wait for the report."""
     page.goto("/evaluate")
     page.get_by_label("Question file").set_input_files(QUESTIONS)
     page.get_by_label("Search by").select_option(mode)
@@ -41,17 +44,20 @@ def evaluate(page: Page, mode: str) -> None:
 
 
 def compare(page: Page) -> None:
+    """Go to the comparison of the two newest evaluations."""
     page.goto("/evaluate")
     page.get_by_role("button", name="Compare").click()
     page.locator(".verdict").wait_for(timeout=60_000)
 
 
-def past(page: Page) -> None:
+def show_evaluation(page: Page) -> None:
+    """Go to the page of an evaluation that is done."""
     page.goto("/evaluate")
     page.locator(".jobs a").first.click()
 
 
-def report(page: Page) -> None:
+def show_report(page: Page) -> None:
+    """Go to the report of an evaluation."""
     page.goto("/evaluate")
     page.locator(".jobs a[href$=report]").first.click()
 
@@ -61,17 +67,18 @@ PAGES = {
     "answer": lambda page: page.goto(asked(ANSWERED)),
     "refused": lambda page: page.goto(asked(REFUSED)),
     "blank": lambda page: page.goto("/?q=%20"),
-    "reading": in_place,
+    "reading": read_in_place,
     "documents": lambda page: page.goto("/documents"),
     "evaluate": lambda page: page.goto("/evaluate"),
-    "evaluation": past,
-    "report": report,
+    "evaluation": show_evaluation,
+    "report": show_report,
     "compare": compare,
     "missing": lambda page: page.goto("/nowhere"),
 }
 
 
 def main() -> None:
+    """Take the pictures that are named, or all of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("address")
     parser.add_argument("folder", type=Path)

@@ -1,4 +1,4 @@
-"""The system's Chromium, and visits to pages that are watched: the one way in which tests use a browser."""
+"""The system's Chromium, and watched visits to pages: the only way in which tests use a browser."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Visit:
         self.page.on("dialog", self._asked)
 
     def open(self, path: str, status: int = 200) -> Response:
-        """Go there, and have this status."""
+        """Go to an address, which must have this status."""
         self.statuses.add(status)
         response = self.page.goto(path)
         assert response is not None
@@ -59,7 +59,7 @@ class Visit:
         return response
 
     def close(self) -> None:
-        """End the visit. Fails where there was a complaint."""
+        """End the visit, and fail the test where there was a complaint."""
         self.context.close()
         assert self.complaints == []
 
@@ -86,7 +86,7 @@ class Visit:
 
 
 class Visiting(Protocol):
-    """Opens visits, with a browser context's options."""
+    """What opens visits, with the options of a browser context."""
 
     def __call__(self, address: str, **options: Any) -> Visit: ...
 
@@ -111,7 +111,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def visiting(browser: Browser) -> Iterator[Visiting]:
-    """Opens visits; a complaint of the browser during any of them fails the test."""
+    """Give what opens visits; a complaint of the browser during any of them fails the test."""
     visits: list[Visit] = []
 
     def visit(address: str, **options: Any) -> Visit:

@@ -29,8 +29,12 @@ _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 @contextmanager
 def dying(folder: Path, work: str, *arguments: str) -> Iterator[Callable[[int], int | None]]:
-    """Gives what does ``work``, which is a ``module:function`` that takes the arguments, until it is killed at a step
-    that it takes below ``folder``; it returns the signal, or ``None`` where the work was done before.
+    """Give a function that does ``work`` and kills it at the n-th step that it takes below ``folder``.
+
+    The function returns the signal that ended the work, or ``None`` where the work was done before that step.
+
+    Args:
+        work: a ``module:function`` that takes the arguments.
     """
     command = [sys.executable, "-m", "tests.support.dying", str(folder), work, *arguments]
     environment = {**os.environ, **_ONE_THREAD}

@@ -1,4 +1,4 @@
-"""Small honest evaluations: documents split at blank lines, and rankings written by hand."""
+"""Small evaluations: documents split at blank lines, and rankings written by hand."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Folder:
 def question(
     id: str, *quotes: Sequence[str], documents: Sequence[str] = (), answers: Sequence[str] = ()
 ) -> JudgedQuestion:
-    """Each of ``quotes`` is the ids of the passages over it."""
+    """Make a judged question; each of ``quotes`` lists the ids of the passages over it."""
     evidence = tuple(Evidence("d", 10 * n, 10 * n + 5, "quote", tuple(ids)) for n, ids in enumerate(quotes))
     return JudgedQuestion(id, f"question {id}?", evidence, dict.fromkeys(documents, 1), tuple(answers), answerable=True)
 
 
 def outcome(asked: JudgedQuestion, *passages: str, answer: Given | None = None, ms: float = 5.0) -> Outcome:
-    """Passages are written ``document/passage``, or as a passage of the document ``d``."""
+    """Make an outcome; passages are written ``document/passage``, or ``passage`` for one of the document ``d``."""
     pairs = [(name.rpartition("/")[0] or "d", name) for name in passages]
     found = tuple(Found(name, document, 0, 10, Scores(dense=0.5)) for document, name in pairs)
     return Outcome(asked, found, answer, {"total": ms})
@@ -53,7 +53,7 @@ def inputs(top_k: int = 20, snapshot: str = SNAPSHOT, sha256: str = "0" * 64) ->
 
 
 class WordSearch:
-    """Ranks the paragraphs of a folder by the words that they share with the question; answers with the first."""
+    """A service that ranks paragraphs by the words they share with the question, and answers with the first."""
 
     def __init__(self, folder: Folder, *, answers: bool = False, worse: bool = False) -> None:
         self.folder = folder

@@ -1,4 +1,4 @@
-"""Files that are made to harm whoever reads them: small on the disk, and each bad in one way."""
+"""Files made to harm a program that reads them: small on the disk, and each bad in one way."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MAIN_PARTS = {"docx": "word/document.xml", "xlsx": "xl/worksheets/sheet1.xml", 
 
 
 def archives() -> Iterator[tuple[str, Callable[[Path], None]]]:
-    """Names, and what writes each: members that unpack to far more than they take, or are far too many."""
+    """Yield the names of archives and what writes each: members that unpack to far too much, or are far too many."""
     for kind in _MAIN_PARTS:
         yield f"bomb.{kind}", partial(_bomb, kind)
         yield f"nested.{kind}", partial(_nested, kind)
@@ -32,7 +32,7 @@ def archives() -> Iterator[tuple[str, Callable[[Path], None]]]:
 
 
 def _package(archive: zipfile.ZipFile, kind: str, main: str) -> None:
-    """The parts without which a reader would not look at the main one."""
+    """Write the parts without which a reader would not look at the main one."""
     if kind == "epub":
         archive.writestr("mimetype", "application/epub+zip", zipfile.ZIP_STORED)
         archive.writestr(
@@ -98,7 +98,7 @@ def _bomb(kind: str, path: Path) -> None:
 
 
 def _nested(kind: str, path: Path) -> None:
-    """Ten archives in each of five, down to one of zeros: as unpackers that recurse are attacked."""
+    """Nest ten archives in each of five, down to one of zeros, which attacks unpackers that recurse."""
     inner = bytes(10_000_000)
     for _ in range(5):
         buffer = BytesIO()
@@ -121,7 +121,7 @@ def _many_members(kind: str, path: Path) -> None:
 
 
 def entities(secret: Path) -> Mapping[str, bytes]:
-    """Files in which entities grow without end, or stand for another file."""
+    """Yield files in which entities grow without end, or stand for another file."""
     outer = f'<!DOCTYPE x [<!ENTITY l9 SYSTEM "{secret.as_uri()}">]>'
     files: dict[str, bytes] = {}
     for name, declared in (("laughs", _LAUGHTER), ("external", outer)):
@@ -137,7 +137,7 @@ def entities(secret: Path) -> Mapping[str, bytes]:
 
 
 def depths() -> Mapping[str, str]:
-    """Texts nested deeper than any stack."""
+    """Yield texts that are nested deeper than any stack."""
     lists = "\n".join("  " * level + "- a" for level in range(1_000))
     return {
         "tags.html": "<div>" * _DEEP + "words" + "</div>" * _DEEP,
@@ -160,7 +160,7 @@ def depths() -> Mapping[str, str]:
 
 
 def pdfs() -> Mapping[str, bytes]:
-    """Files whose objects claim too much, or refer to themselves."""
+    """Yield PDF files whose objects claim too much, or refer to themselves."""
     text = _stream(b"BT /F1 12 Tf 72 700 Td (words) Tj ET")
     font = b"<</Font<</F1<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>>>"
     page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Contents 4 0 R/Resources " + font + b">>"
@@ -186,7 +186,7 @@ def _stream(content: bytes, entries: bytes = b"") -> bytes:
 
 
 def _pdf(objects: Sequence[bytes]) -> bytes:
-    """A file of these objects, numbered from 1; the first is the catalog."""
+    """Write a file of these objects, numbered from 1; the first is the catalog."""
     data = b"%PDF-1.7\n"
     offsets = []
     for number, content in enumerate(objects, 1):

@@ -1,4 +1,4 @@
-"""A reading function that does what a file tells it to: what a broken or hostile reader may do to its process."""
+"""A reading function that does what a file says: all that a broken or hostile reader may do to its process."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ _DEEDS: dict[str, Callable[[Source], None]] = {
 
 
 def _odd(source: Source) -> tuple[Document | None, FileReport]:
-    """A document in which every field holds what is hard to send."""
+    """Make a document in which every field holds what is hard to send."""
     document = Document(
         id=source.id,
         title=ODD_TEXT,

@@ -19,7 +19,7 @@ class Text:
 
 
 def lines(*texts: str, x: float = 72, y: float = 700, leading: float = 12, size: float = 10) -> list[Text]:
-    """Texts one below the other."""
+    """Place texts one below the other."""
     return [Text(text, x, y - number * leading, size) for number, text in enumerate(texts)]
 
 

@@ -1,4 +1,4 @@
-"""Small documents of every format, each saying the same, made anew for a test."""
+"""Small documents of every format, all with the same content, made when a test needs them."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def epub() -> bytes:
 
 
 def pdf() -> bytes:
-    """One page with the first sentence, as plain as can be."""
+    """Write one plain page with the first sentence."""
     stream = f"BT /F1 12 Tf 72 720 Td ({SENTENCES[0]}) Tj ET".encode()
     objects = (
         b"<</Type/Catalog/Pages 2 0 R>>",

@@ -1,4 +1,4 @@
-"""Any service behind a real uvicorn, by its address."""
+"""Any service behind a real uvicorn, at an address."""
 
 from __future__ import annotations
 

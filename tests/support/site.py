@@ -1,4 +1,4 @@
-"""The pages behind a real uvicorn, and every one of them by name: what is shown, and what brings it about."""
+"""The pages behind a real uvicorn, each by its name, and what brings each of them about."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MANY = tuple(FileReport(f"folder/with/a/long/name/{n:03}.txt", "read", character
 
 
 class SiteService(FakeService):
-    """With the files of a large collection, which a test may replace."""
+    """A service with the files of a large collection, which a test may replace."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class SiteService(FakeService):
 
 
 class Site:
-    """What tests set, and where it is served."""
+    """What a test sets, and the address where it is served."""
 
     def __init__(self, folder: Path) -> None:
         self.service = SiteService()
@@ -88,7 +88,7 @@ def site(served_site: Site) -> Iterator[Site]:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A page: where it is, its status, and what has to be so."""
+    """A page: its address, its status, and what must be there for it."""
 
     path: str
     prepare: Callable[[Site], object] = lambda site: None

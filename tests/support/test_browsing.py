@@ -1,4 +1,4 @@
-"""That the browser tests would notice: each fault of a page, on a server that has it, is complained of."""
+"""The browser tests notice faults: each fault of a page, on a server that has it, is complained of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The encoder that unit tests run on: deterministic, of unit length, and with a window that is kept."""
+"""The encoder of unit tests is deterministic, gives unit vectors, and keeps to its window."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts in several scripts, all in the public domain, and where larger ones lie."""
+"""Texts in several scripts, all in the public domain, and the place of larger ones."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SCRIPTS = {
 
 
 def shared(*parts: str) -> Path:
-    """A real file or folder beside the repository: CI has it, and others may not, as it is not ours to hand on."""
+    """Return a real file or folder beside the repository, or skip the test: it is not ours to publish."""
     path = SHARED.joinpath("data", "documents", *parts)
     if not path.exists():
         pytest.skip(f"the shared data is not beside the repository: {path}")
@@ -44,13 +44,13 @@ def shared(*parts: str) -> Path:
 
 
 def derived(name: str) -> Path:
-    """A file that was made to be hard to read."""
+    """Return a file that was made to be hard to read."""
     return shared("derived", name)
 
 
 @contextmanager
 def a_name_of_any_bytes() -> Iterator[None]:
-    """Around the making of a file: macOS takes only names that are UTF-8. Any other refusal is a failure."""
+    """Skip the test where a file system takes only names that are UTF-8, as on macOS; other refusals are failures."""
     try:
         yield
     except OSError as error:

@@ -16,8 +16,11 @@ from qa.web.middleware.overload import BoundedProtocol
 
 @contextmanager
 def serving(app: FastAPI, keep_alive: int = 600) -> Iterator[tuple[str, int]]:
-    """``keep_alive``: seconds that a connection may rest. A client that takes longer than that to send its next request
-    may find it closed; so no test does, unless that is what it tests.
+    """Serve an application until the block ends, and give its address and port.
+
+    Args:
+        keep_alive: seconds that a connection may be idle; the default is longer than any test, which may otherwise find
+            its connection closed.
     """
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))

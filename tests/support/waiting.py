@@ -1,4 +1,4 @@
-"""Waiting for what is to happen, and never for a time in which it should have."""
+"""Waiting for a condition, never for a time in which it should have become true."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ AT_MOST = 120.0
 
 
 def wait_for(condition: Callable[[], object]) -> None:
-    """Until ``condition`` gives something true. Fails where it never does."""
+    """Return once ``condition`` returns something true; fail the test where it never does."""
     deadline = time.monotonic() + AT_MOST
     while not condition():
         assert time.monotonic() < deadline, f"it did not come about within {AT_MOST:g} seconds"

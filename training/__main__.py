@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from training.data import DataError, Example, choose_sources, keep_back, load_file, load_sources
+from training.data import DataError, Example, add_unanswerable, choose_sources, keep_back, load_file, load_sources
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.set_defaults(run=_evaluate)
     evaluate.add_argument("file", type=Path)
     evaluate.add_argument("sets", type=Path, nargs="*", help="JSONL files, or folders of a question set")
+    evaluate.add_argument(
+        "--unanswerable", action="store_true", help="also each question beside another text, which has no answer"
+    )
     evaluate.add_argument("--data", type=Path, help="also on the SQuAD articles that training keeps back")
     return parser
 
@@ -92,7 +95,8 @@ def _evaluate(options: argparse.Namespace) -> None:
         sets["squad kept back"] = keep_back(load_sources(options.data, choose_sources(names=names)))[1]
     reader = OpenVinoReader(threads=1, weights=options.file)
     for name, examples in sets.items():
-        _print({"evaluated": name, **asdict(evaluate(reader, examples))})
+        asked = add_unanswerable(examples) if options.unanswerable else examples
+        _print({"evaluated": name, **asdict(evaluate(reader, asked))})
 
 
 def _load_set(path: Path) -> list[Example]:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tarfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 TRAINING_ARCHIVE = "train.tar.xz"
@@ -140,6 +141,26 @@ def keep_back(examples: Sequence[Example]) -> tuple[list[Example], list[Example]
     return left, kept
 
 
+def add_unanswerable(examples: Sequence[Example]) -> list[Example]:
+    """Add each question once more, beside the text of another one that shares most words with it and holds no answer.
+
+    The words of the question count, and of equal texts the first. A question whose answers are everywhere is not added.
+    """
+    contexts = list(dict.fromkeys(example.context for example in examples))
+    words = [_words(context) for context in contexts]
+    added = []
+    for example in examples:
+        asked = _words(example.question)
+        order = sorted(range(len(contexts)), key=lambda at: -len(asked & words[at]))
+        answers = [text.lower() for text in example.texts]
+        for at in order:
+            text = contexts[at]
+            if text != example.context and not any(answer in text.lower() for answer in answers):
+                added.append(replace(example, id=f"{example.id}-elsewhere", context=text, answers=()))
+                break
+    return [*examples, *added]
+
+
 def choose_sources(*, with_unclear: bool = False, names: Collection[str] = ()) -> list[Source]:
     """Choose sources: those whose licence is clear, all, or those named. Raises DataError."""
     if unknown := sorted(set(names) - {source.name for source in SOURCES}):
@@ -153,6 +174,10 @@ def _members(archive: Path, names: Collection[str]) -> Iterator[tuple[str, str]]
             name = Path(member.name).name
             if name in names and (file := tar.extractfile(member)) is not None:
                 yield name, file.read().decode("utf-8")
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"\w+", text.lower()))
 
 
 def _draw(example: Example) -> bytes:

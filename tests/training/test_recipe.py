@@ -18,7 +18,17 @@ import torch
 from qa.models.answer_reader import OpenVinoReader
 from qa.protocols import Reading
 from training.__main__ import main
-from training.data import SOURCES, DataError, Example, Source, choose_sources, keep_back, load_sources, parse_example
+from training.data import (
+    SOURCES,
+    DataError,
+    Example,
+    Source,
+    add_unanswerable,
+    choose_sources,
+    keep_back,
+    load_sources,
+    parse_example,
+)
 from training.encoding import Text, crop, encode, find_span, make_batch
 from training.evaluate import best_span, compute_auroc, evaluate
 from training.model import load_reader
@@ -186,6 +196,15 @@ def test_articles_that_are_kept_back_are_not_learnt_from(data: Path) -> None:
     # Another source about the same paragraph is left out of both.
     other = replace(kept[0], id="other", source="qamr", title="")
     assert keep_back([*examples, other]) == (left, kept)
+
+
+def test_a_question_is_also_asked_of_the_text_nearest_to_it_that_has_no_answer() -> None:
+    asked = example("The tower is 76 metres tall.", "76 metres", "How tall is the tower?")
+    same = example("A tower may be 76 metres tall too.")
+    near, far = example("The tower is of granite.", "granite", "colour?"), example("Bread.", "Bread", "bread?")
+    added = add_unanswerable([asked, same, near, far])[4:]
+    assert next(one.context for one in added) == near.context
+    assert not any(one.answers for one in added)
 
 
 def test_a_limit_draws_the_same_questions_every_time(data: Path) -> None:

@@ -155,12 +155,16 @@ class CalibrationError(QAError):
 
 
 class QueryError(QAError):
-    """A question that cannot be asked; ``field`` is the part of the query that is wrong, ``code`` the kind of fault."""
+    """A question that cannot be asked; ``field`` is the part of the query that is wrong, ``code`` the kind of fault.
+
+    ``faults`` are all that is wrong with the query, this one first.
+    """
 
     def __init__(self, field: str, message: str, code: str = "invalid-request") -> None:
         super().__init__(message)
         self.field = field
         self.code = code
+        self.faults: tuple[QueryError, ...] = (self,)
 
 
 class QuestionTooLong(QueryError):

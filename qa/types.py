@@ -364,7 +364,8 @@ class State:
 
     ``status`` is one word ("ready", "loading", "refused", ...) and ``detail`` says it to a person. ``created`` is when
     the snapshot was built, in ISO 8601. ``revision`` rises whenever the same question may get another answer: with the
-    snapshot, and with the calibration.
+    snapshot, and with the calibration. ``problem`` is one word for why a newer snapshot or calibration is not served,
+    empty where there is none.
     """
 
     ready: bool
@@ -376,6 +377,7 @@ class State:
     passages: int = 0
     created: str | None = None
     revision: int = 0
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)

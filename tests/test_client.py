@@ -14,8 +14,8 @@ import pytest
 from qa.client import AsyncClient, Client
 from qa.errors import RequestRefused, ServerUnreachable
 from qa.web.api.responses import AskResponse
+from tests.support.fake_service import FERRY, SNAPSHOT, FakeService
 from tests.support.served import serving
-from tests.web.conftest import FERRY, SNAPSHOT, FakeService
 
 QUESTION = "When does the ferry leave?"
 ANSWERED: dict[str, Any] = {

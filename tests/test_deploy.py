@@ -11,7 +11,7 @@ import yaml
 from qa.settings import Settings
 from qa.web.app import create_app
 from tests.conftest import REPOSITORY
-from tests.web.conftest import FakeService
+from tests.support.fake_service import FakeService
 
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text(encoding="utf-8")
 KUBERNETES: list[dict[str, Any]] = list(

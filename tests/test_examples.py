@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.support.fake_service import FERRY, SCRIPT, FakeService
 from tests.support.served import serving
-from tests.web.conftest import FERRY, SCRIPT, FakeService
 
 QUESTION = "When does the ferry leave?"
 EXAMPLES = sorted(path.name for path in (REPOSITORY / "examples").glob("*_retriever.py"))

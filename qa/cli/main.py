@@ -186,9 +186,9 @@ def mcp(name: Name = None, indexes: Indexes = None, model: Model = None) -> None
 
     Snapshots(settings.indexes, settings.name).current()
     from qa.web.app import version_of_qa
-    from qa.web.mcp import run
+    from qa.web.mcp import run_on_stdio
 
-    run(settings, version_of_qa())
+    run_on_stdio(settings, version_of_qa())
 
 
 def main() -> None:

@@ -13,10 +13,8 @@ def faults(query: Query, limits: Limits) -> list[QueryError]:
     found = []
     if fault := _question_fault(query.question, limits):
         found.append(fault)
-    if not 1 <= query.top_k <= limits.top_k:
-        # Without the value: a client may send one of more digits than Python prints.
-        message = f"top_k must be from 1 to {limits.top_k:,}"
-        found.append(QueryError("top_k", message, "top-k-out-of-range"))
+    if fault := top_k_fault(query.top_k, limits):
+        found.append(fault)
     if query.max_error is not None and not 0 < query.max_error < 1:
         found.append(QueryError("max_error", "max_error must be above 0 and below 1, such as 0.2"))
     for field, globs in (("documents", query.documents), ("sections", query.sections)):
@@ -27,9 +25,18 @@ def faults(query: Query, limits: Limits) -> list[QueryError]:
 
 
 def check(query: Query, limits: Limits) -> None:
-    """Raises the first of the query's faults."""
-    for fault in faults(query, limits):
-        raise fault
+    """Raise the first of the query's faults; its ``faults`` has all of them."""
+    if found := faults(query, limits):
+        found[0].faults = tuple(found)
+        raise found[0]
+
+
+def top_k_fault(top_k: int, limits: Limits) -> QueryError | None:
+    """Return what is wrong with a number of passages, if anything."""
+    if 1 <= top_k <= limits.top_k:
+        return None
+    # Without the value: a client may send one of more digits than Python prints.
+    return QueryError("top_k", f"top_k must be from 1 to {limits.top_k:,}", "top-k-out-of-range")
 
 
 def _question_fault(question: str, limits: Limits) -> QueryError | None:

@@ -1,6 +1,6 @@
-"""One process that serves whatever snapshot is current.
+"""The service: one process that serves the current snapshot of one index.
 
-service   the snapshot and the models in use, changed without interrupting a question
-operator  what an operator does: list and activate snapshots, update the index
-examples  questions that the page may offer
+service       questions answered, documents shown and citations checked from the current snapshot
+maintenance   what an operator may do meanwhile: switch snapshots, update the index
+examples      example questions that the index answers, for the ask page
 """

@@ -1,4 +1,4 @@
-"""Questions that a page may offer: the collection's own, and only such as are answered from it."""
+"""Example questions for the ask page: they come with the collection, and the index answers them."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def example_questions(
     limits: Limits,
     ask_many: Callable[[Sequence[Query]], Sequence[Reply | QAError]],
 ) -> tuple[str, ...]:
-    """At most four, the same for a snapshot and what lies beside its documents.
+    """Find at most four questions that the index answers; the same ones each time for the same files.
 
-    They come from ``questions.jsonl`` in a folder that was indexed, spread over it, and from headings that are
-    questions; what the index does not answer is left out.
+    They are taken from ``questions.jsonl`` in a folder that was indexed, spread over that file, and from headings that
+    are questions.
 
     Raises:
-        NotReady: as ``ask_many`` does.
+        NotReady: ``ask_many`` raised it.
     """
     longest = min(_LONGEST, limits.question_chars)
     proposed = dict.fromkeys(" ".join(question.split()) for question in _proposed(index, sources))
@@ -54,7 +54,7 @@ def _has_answer(reply: Reply) -> bool:
 
 def _proposed(index: Index, sources: SourceFiles) -> Iterator[str]:
     for content in sources.beside(QUESTIONS_FILE, _LARGEST_FILE):
-        own = _own(content)
+        own = _parse_own(content)
         # Spread over the file: its first questions are mostly about one thing.
         step = max(len(own) // _TRIED, 1)
         yield from own[::step]
@@ -63,36 +63,36 @@ def _proposed(index: Index, sources: SourceFiles) -> Iterator[str]:
             yield path[-1]
 
 
-def _own(content: bytes) -> list[str]:
-    """The questions of a file that are not said to have no answer; none where it is no such file."""
+def _parse_own(content: bytes) -> list[str]:
+    """Parse a question file and return its answerable questions; none where it cannot be parsed."""
     try:
         found = parse_questions(QUESTIONS_FILE, content, "jsonl", keep_going=True)
     except QuestionFileError:
         return []
     answerable = [question.text for question in found.questions if question.answerable is not False]
-    # What is written as a question shows best that whole ones can be asked.
+    # Whole questions are the better examples: they show that more than keywords can be asked.
     return [text for text in answerable if text.endswith(_MARKS)] or answerable
 
 
 class Examples:
-    """Questions found once for whatever is served. Thread-safe."""
+    """Example questions that are found once for each revision of a service. Thread-safe."""
 
     def __init__(self) -> None:
         self._known: tuple[int, tuple[str, ...]] = (-1, ())
         self._finding = threading.Lock()
 
-    def of(self, revision: int, find: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
-        """What ``find`` gives for what is served as ``revision``; nothing while it looks, or where it fails."""
+    def get(self, revision: int, find: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
+        """Return the questions of ``revision``, calling ``find`` once; none while it runs, or where it fails."""
         known, found = self._known
         if known == revision:
             return found
-        # Whoever comes meanwhile gets the page without them.
+        # Pages that are asked for meanwhile are shown without examples.
         if not self._finding.acquire(blocking=False):
             return ()
         try:
             self._known = revision, find()
             return self._known[1]
-        except Exception as error:  # an ornament: no page fails for it
+        except Exception as error:  # a page without examples is better than none
             log.warning("no example questions were found", exc_info=error)
             return ()
         finally:

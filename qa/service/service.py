@@ -1,13 +1,13 @@
-"""Why a server does not serve what is current: a word for programs, a clause for clients, what to do about it.
+"""The service over one index: it holds the current snapshot and its models, and switches them under running requests.
 
-A server that serves whatever snapshot is current: when it looks, and what it does about one that it cannot serve.
-
-One index, served: holds the snapshot and the model that are in use, and changes them without anybody noticing.
+It polls which snapshot is current. Where that one cannot be served, it goes on serving the one before, and says why: in
+a word for programs, a clause for clients, and an instruction for the operator's log.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,7 +47,14 @@ from qa.types import (
     State,
 )
 
-# By the state that /readyz names; docs/operating.md has more words.
+log = structlog.get_logger(__name__)
+
+# Seconds between two polls of which snapshot is current, and after a failure that may pass.
+_POLL_EVERY = 1.0
+_RETRY_EVERY = 10.0
+# Seconds between two looks of a caller that waits for the first snapshot.
+_WAIT_STEP = 0.05
+# What the operator can do, by the state that /readyz names; docs/operating.md says more.
 _TO_DO = {
     "refused": "set QA_MODEL and QA_PRECISION to those of the snapshot, or build the index again",
     "no-index": "build the index with qa index, or activate a snapshot with qa snapshots activate",
@@ -59,84 +66,16 @@ _TO_DO = {
 }
 
 
-def public_reason(error: Exception) -> tuple[str, str]:
-    """A word and a clause for clients, who learn no path of this machine; the log has the message itself."""
-    match error:
-        case SnapshotIncompatible():
-            return "refused", str(error)
-        case IndexNotFound():
-            return "no-index", "the index is not there; it has to be built again"
-        case SnapshotError() | CalibrationError():
-            what = "snapshot" if isinstance(error, SnapshotError) else "calibration"
-            return "damaged", f"the current {what} cannot be used; the server's log says why and what to do"
-        case EncoderError():
-            return "no-model", "the model cannot be loaded; the server's log says why and what to do"
-        case StorageError() | OSError():
-            return "storage", "the disk is full, or cannot be read or written; the server's log says where"
-        case _:
-            return "failed", "the snapshot could not be loaded; the server's log says why"
-
-
-def to_do(error: Exception) -> str:
-    """For the operator. A calibration is damaged as a snapshot is, and mended otherwise."""
-    return _TO_DO["calibration" if isinstance(error, CalibrationError) else public_reason(error)[0]]
-
-
-log = structlog.get_logger(__name__)
-
-# Seconds between two looks at which snapshot is current, and before a failure that may pass is met again.
-_LOOK_EVERY = 1.0
-_RETRY_EVERY = 10.0
-
-
-def follow(
-    snapshots: Snapshots,
-    load: Callable[[], None],
-    failed: Callable[[Exception], None],
-    stopped: threading.Event,
-) -> None:
-    """Call ``load`` now and ever again, until ``stopped``; ``failed`` gets whatever it raises.
-
-    A snapshot that is refused or damaged is not tried again before another is current; whatever else goes wrong may
-    pass, and is tried again.
-    """
-    refused: str | None = None
-    while not stopped.is_set():
-        wait = _LOOK_EVERY
-        try:
-            if snapshots.current() != refused:
-                refused = None
-                load()
-        except SnapshotError as error:
-            refused = snapshots.current_or_none()
-            failed(error)
-        except Exception as error:  # whatever it is: what was served before is served on, and this goes on too
-            wait = _RETRY_EVERY
-            failed(error)
-        stopped.wait(wait)
-
-
-def log_failure(index: str, error: Exception) -> None:
-    """What is not served and what to do about it, with the trace of an error that nobody foresaw."""
-    log.error(
-        "snapshot not loaded",
-        index=index,
-        state=public_reason(error)[0],
-        reason=str(error),
-        to_do=to_do(error),
-        exc_info=None if isinstance(error, QAError | OSError) else error,
-    )
-
-
 class Service:
-    """One index, served. Thread-safe: a request works on the snapshot that was active when it came in.
+    """The service over one index. Thread-safe: a request uses the snapshot that was current when it arrived.
 
-    Constructing it costs nothing; :meth:`reload` makes it ready.
+    The constructor loads nothing; :meth:`reload` makes the service ready.
 
     Args:
-        snapshot: serve this one, whichever is the active one.
-        is_calibrated: read the calibration; without it answers have no confidence. What fits one does without, because
-            the one that there is may be what cannot be read.
+        snapshot: serve this snapshot instead of the current one.
+        is_calibrated: whether to read the calibration; without it, answers have no confidence. ``qa calibrate`` leaves
+            it out, because the present one may be the file that cannot be read.
+        patience: seconds that a call waits while the first snapshot is loading, before it raises NotReady.
     """
 
     def __init__(
@@ -146,6 +85,7 @@ class Service:
         *,
         snapshot: str | None = None,
         is_calibrated: bool = True,
+        patience: float = 0.0,
     ) -> None:
         self.limits = Limits(settings.max_question_chars, settings.max_top_k, settings.max_batch)
         self._settings = settings
@@ -153,6 +93,7 @@ class Service:
         self._models = Models(settings, make)
         self._pinned = snapshot
         self._is_calibrated = is_calibrated
+        self._patience = patience
         self._reloading = threading.Lock()
         self._retriever: Retriever | None = None
         self._calibrations = Calibrations((), {})
@@ -164,10 +105,10 @@ class Service:
         self._logged = ""
 
     def reload(self) -> bool:
-        """Serve the snapshot that is current, with the calibration that there is; returns whether the snapshot changed.
+        """Load the current snapshot and calibration, and return whether the snapshot changed.
 
         Raises:
-            QAError: the snapshot, the calibration or the model cannot be used. What was served before is served on.
+            QAError: the snapshot, the calibration or the model cannot be used; the one from before is still served.
         """
         with self._reloading:
             current = self._pinned or self._snapshots.current()
@@ -203,7 +144,11 @@ class Service:
         return load_calibrations(self._snapshots.folder, encoder.fingerprint)
 
     def encoder(self) -> Encoder:
-        """The one encoder of this process; its weights are loaded when they are needed. Raises EncoderError."""
+        """Return the one encoder of this process, which loads its weights at first use.
+
+        Raises:
+            EncoderError: there is no usable model.
+        """
         return self._models.encoder()
 
     @contextmanager
@@ -228,20 +173,20 @@ class Service:
             other.close()
 
     def close(self) -> None:
-        """Free the snapshot, once nobody is asking; it is not used again."""
+        """Release the snapshot. No call may be running, and none may follow."""
         with self._reloading:
             retriever, self._retriever = self._retriever, None
             if retriever is not None:
                 retriever.index.close()
 
-    def follow(self, stopped: threading.Event, on_ready: Callable[[State], None]) -> None:
-        """Serve what is current, now and whenever it changes, until ``stopped``. Runs in a thread of its own."""
+    def keep_current(self, stopped: threading.Event, on_ready: Callable[[State], None]) -> None:
+        """Load each snapshot that becomes current until ``stopped`` is set; run this in a thread of its own."""
 
         def load() -> None:
             if self.reload():
                 on_ready(self.state())
 
-        follow(self._snapshots, load, self._failed, stopped)
+        poll_current(self._snapshots, load, self._failed, stopped)
 
     def _failed(self, error: Exception) -> None:
         if str(error) != self._logged:
@@ -250,6 +195,7 @@ class Service:
         self._problem = public_reason(error)
 
     def state(self) -> State:
+        """Describe what is served, at once and without blocking."""
         retriever, problem = self._retriever, self._problem
         if retriever is None:
             status, detail = problem or ("loading", "")
@@ -266,17 +212,27 @@ class Service:
             passages=manifest.passages,
             created=manifest.created,
             revision=self._revision,
+            problem=problem[0] if problem else "",
         )
 
     def ask(self, query: Query) -> Reply:
-        """Raises QueryError, or NotReady."""
+        """Answer one question.
+
+        Raises:
+            QueryError: the question cannot be asked.
+            NotReady: nothing is served.
+        """
         (reply,) = self.ask_many([query])
-        if isinstance(reply, QueryError):
+        if isinstance(reply, QAError):
             raise reply
         return reply
 
-    def ask_many(self, queries: Sequence[Query]) -> list[Reply | QueryError]:
-        """In the order given; each query succeeds or fails by itself. Raises NotReady."""
+    def ask_many(self, queries: Sequence[Query]) -> Sequence[Reply | QAError]:
+        """Answer questions together, in the order given; each gets a reply or its own error.
+
+        Raises:
+            NotReady: nothing is served.
+        """
         retriever = self._ready()
         answerer = self._answerer(retriever)
         return [
@@ -285,7 +241,11 @@ class Service:
         ]
 
     def guess_many(self, queries: Sequence[Query]) -> list[Guess | QueryError]:
-        """The best guesses, none of them judged; for calibrating. Raises NotReady."""
+        """Return the best guess at each question, before it is judged; ``qa calibrate`` fits on these.
+
+        Raises:
+            NotReady: nothing is served.
+        """
         retriever = self._ready()
         answerer = self._answerer(retriever)
         found = retriever.find(queries, DEPTH)
@@ -297,7 +257,7 @@ class Service:
         return Answerer(retriever.index, cite, self._calibrations, self._settings.max_error, reader)
 
     def examples(self) -> tuple[str, ...]:
-        """A few questions that are answered; found once for whatever is served, and none until they are.
+        """Return a few questions that are answered; they are looked for once for each snapshot.
 
         Raises:
             NotReady: nothing is served.
@@ -308,28 +268,48 @@ class Service:
             sources = self._citer_of(retriever).sources
             return example_questions(retriever.index, sources, self.limits, self.ask_many)
 
-        return self._examples.of(revision, find)
+        return self._examples.get(revision, find)
 
     def collection(self) -> Collection:
-        """Raises NotReady."""
+        """List the documents, and report on every file.
+
+        Raises:
+            NotReady: nothing is served.
+        """
         index = self._ready().index
         return Collection(index.manifest.id, tuple(index.store.summaries()), tuple(index.store.report()))
 
     def document(self, id: str) -> SnapshotDocument:
-        """Raises DocumentNotFound, or NotReady."""
+        """Return one document with its canonical text.
+
+        Raises:
+            DocumentNotFound: no indexed document has this id.
+            NotReady: nothing is served.
+        """
         index = self._ready().index
         return SnapshotDocument(index.manifest.id, index.store.document(id))
 
     def original(self, id: str) -> Original:
-        """Raises DocumentNotFound, OriginalUnavailable, or NotReady."""
+        """Open the file that a document was read from, checked against what was indexed.
+
+        Raises:
+            DocumentNotFound: no indexed document has this id.
+            OriginalUnavailable: the file has changed, or is gone.
+            NotReady: nothing is served.
+        """
         return self._citer().original(id)
 
     def source_status(self, id: str) -> CitationStatus:
-        """Raises DocumentNotFound, or NotReady."""
+        """Compare the file that a document was read from with what was indexed.
+
+        Raises:
+            DocumentNotFound: no indexed document has this id.
+            NotReady: nothing is served.
+        """
         return self._citer().status(id)
 
     def check_citation(self, claim: CitationClaim, snapshot: str | None = None) -> CheckedCitation:
-        """What has become of a citation, by the snapshot that is served or any other that exists.
+        """Check a citation against the snapshot that is served, or any other that exists.
 
         Raises:
             SnapshotNotFound: there is no such snapshot.
@@ -340,22 +320,90 @@ class Service:
         return (self._citer() if snapshot is None else self._citers.at(snapshot)).check(claim)
 
     def _citer(self) -> Citer:
-        """Of the snapshot that is served. Raises NotReady."""
         return self._citer_of(self._ready())
 
     def _citer_of(self, retriever: Retriever) -> Citer:
         return self._citers.of(retriever.index.manifest, retriever.index.store)
 
     def _ready(self) -> Retriever:
-        retriever = self._retriever
-        if retriever is None:
+        """Return what is served, after waiting for it where this service is patient. Raises NotReady."""
+        until = time.monotonic() + self._patience
+        while (retriever := self._retriever) is None:
             state = self.state()
-            raise NotReady(state.detail, state.status)
+            if state.status != "loading" or time.monotonic() >= until:
+                raise NotReady(state.detail, state.status)
+            time.sleep(_WAIT_STEP)
         return retriever
 
 
+def public_reason(error: Exception) -> tuple[str, str]:
+    """Return a word and a clause that tell clients what is wrong.
+
+    They name no path of this machine; the log has the error's own message.
+    """
+    match error:
+        case SnapshotIncompatible():
+            return "refused", str(error)
+        case IndexNotFound():
+            return "no-index", "the index is not there; it has to be built again"
+        case SnapshotError() | CalibrationError():
+            what = "snapshot" if isinstance(error, SnapshotError) else "calibration"
+            return "damaged", f"the current {what} cannot be used; the server's log says why and what to do"
+        case EncoderError():
+            return "no-model", "the model cannot be loaded; the server's log says why and what to do"
+        case StorageError() | OSError():
+            return "storage", "the disk is full, or cannot be read or written; the server's log says where"
+        case _:
+            return "failed", "the snapshot could not be loaded; the server's log says why"
+
+
+def to_do(error: Exception) -> str:
+    """Return what the operator can do about an error."""
+    # A damaged calibration has the state of a damaged snapshot, and another remedy.
+    return _TO_DO["calibration" if isinstance(error, CalibrationError) else public_reason(error)[0]]
+
+
+def poll_current(
+    snapshots: Snapshots,
+    load: Callable[[], None],
+    failed: Callable[[Exception], None],
+    stopped: threading.Event,
+) -> None:
+    """Call ``load`` now and then again every second until ``stopped`` is set; pass what it raises to ``failed``.
+
+    A snapshot that is refused or damaged is not tried again until another is current. Any other failure may pass, so
+    it is tried again.
+    """
+    refused: str | None = None
+    while not stopped.is_set():
+        wait = _POLL_EVERY
+        try:
+            if snapshots.current() != refused:
+                refused = None
+                load()
+        except SnapshotError as error:
+            refused = snapshots.current_or_none()
+            failed(error)
+        except Exception as error:  # the snapshot from before is still served, and polling must go on
+            wait = _RETRY_EVERY
+            failed(error)
+        stopped.wait(wait)
+
+
+def log_failure(index: str, error: Exception) -> None:
+    """Log what cannot be served and what to do about it, with a traceback where the error is unexpected."""
+    log.error(
+        "snapshot not loaded",
+        index=index,
+        state=public_reason(error)[0],
+        reason=str(error),
+        to_do=to_do(error),
+        exc_info=None if isinstance(error, QAError | OSError) else error,
+    )
+
+
 def _version_of(path: Path) -> tuple[int, ...]:
-    """Another one for every file that is put at ``path``; empty where there is none. Raises OSError."""
+    """Return what changes when another file is put at ``path``; empty where there is none. Raises OSError."""
     try:
         found = path.stat()
     except FileNotFoundError:

@@ -3,14 +3,14 @@
 server       uvicorn around the application; the port opens before anything is loaded
 app          routes, pages, errors and middleware put together
 options      what an operator decides of the web, from the settings
-ports        what the web asks of the service
+deps         what the routes work with: one frozen value
 middleware/  what every request passes: access, limits, overload, headers, logs
 api/         the JSON API under /v1
 pages/       the pages for people
 mcp          tools for language models: at /mcp, and over standard input
 asking       a question from the cache or the queue, as long as its client waits
 batching     questions that arrive together are answered together
-problems     every error as a problem detail (RFC 9457)
+problems     the problem detail (RFC 9457) of every error
 handlers     exceptions to problems
 monitoring   the metrics for Prometheus
 static/      style sheets, icon and the one script

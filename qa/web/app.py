@@ -12,14 +12,17 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
+from qa.evaluation.jobs.queue import EvaluationQueue
 from qa.questions.feedback import FeedbackFile
+from qa.service.maintenance import Maintenance
+from qa.service.service import Service
 from qa.types import Limits
-from qa.web import handlers
-from qa.web import mcp as mcp_server
+from qa.web import deps, handlers
 from qa.web.api import evaluations as evaluation_routes
-from qa.web.api import openapi, operating, routes
+from qa.web.api import openapi, routes, snapshots
 from qa.web.asking import Asking, ReplyCache
 from qa.web.batching import Batcher
+from qa.web.mcp import McpEndpoint, build_server
 from qa.web.middleware.access import Access
 from qa.web.middleware.headers import ResponseHeaders
 from qa.web.middleware.limits import BodyLimit, HeadAsGet, Hosts, Rates
@@ -29,30 +32,39 @@ from qa.web.monitoring import Monitoring
 from qa.web.options import Options
 from qa.web.pages import ask, document, documents
 from qa.web.pages import evaluations as evaluation_pages
-from qa.web.ports import AskService, Evaluations, Operations
+from qa.web.pages.rendering import render_problem
 
 STATIC = Path(__file__).parent / "static"
 _OPTIONS = Options()
 
 
 def create_app(
-    service: AskService,
-    evaluations: Evaluations | None = None,
+    service: Service,
+    evaluations: EvaluationQueue | None = None,
     options: Options = _OPTIONS,
-    operations: Operations | None = None,
+    maintenance: Maintenance | None = None,
 ) -> FastAPI:
-    """The web application over ``service``, which may still be loading: it is asked anew for each request.
+    """Build the web application over ``service``, which may still be loading.
 
     Args:
-        evaluations: what runs behind the server; without it there is nothing at ``/v1/evaluations``.
-        operations: what an operator may do; without it there is nothing at ``/v1/snapshots`` and ``/v1/index``.
+        evaluations: evaluations that run behind the server; without it there is no ``/v1/evaluations``.
+        maintenance: what an operator may do; without it there is no ``/v1/snapshots`` and no ``/v1/index``.
     """
     monitoring = Monitoring()
     batcher = Batcher(service.ask_many, monitoring, most_waiting=options.max_waiting)
-    cache = ReplyCache(options.cache_bytes, options.cache_seconds)
-
-    asking = Asking(service, monitoring, batcher, cache)
-    mcp = mcp_server.Endpoint(lambda: mcp_server.build(service, asking.ask, version_of_qa()))
+    asking = Asking(service, monitoring, batcher, ReplyCache(options.cache_bytes, options.cache_seconds))
+    parts = deps.Dependencies(
+        service,
+        asking,
+        monitoring,
+        Refusals(batcher, monitoring),
+        evaluations,
+        maintenance,
+        feedback=FeedbackFile(options.feedback) if options.feedback is not None else None,
+        originals=options.originals,
+        needs_key=bool(options.keys),
+    )
+    mcp = McpEndpoint(lambda: build_server(service, asking.ask, version_of_qa()))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -71,56 +83,49 @@ def create_app(
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    app.state.service = service
-    app.state.monitoring = monitoring
-    app.state.asking = asking
-    # The server's protocol asks it too, and saves a full queue all that comes after.
-    app.state.refusals = Refusals(batcher, monitoring)
-    app.include_router(routes.router)
-    app.state.evaluations = evaluations
-    if evaluations is not None:
-        app.state.needs_key = bool(options.keys)
-        app.include_router(evaluation_routes.router)
-        # Before the page of one evaluation, whose address it would be.
-        app.include_router(evaluation_pages.comparison_router)
-        app.include_router(evaluation_pages.router)
-    if operations is not None:
-        app.state.operations = operations
-        app.include_router(operating.router)
-    app.include_router(ask.router)
-    app.include_router(documents.router)
-    app.include_router(document.router)
-    app.state.feedback = FeedbackFile(options.feedback) if options.feedback is not None else None
-    if options.feedback is not None:
-        app.include_router(ask.feedback_router)
-    app.state.originals = options.originals
-    if options.originals:
-        app.include_router(document.originals_router)
-    # Without sessions there is nothing that a stream opened by GET could carry, and it would never end.
-    app.router.routes.append(Route(mcp_server.PATH, mcp, methods=["POST"], include_in_schema=False))
+    deps.install(app, parts)
+    _add_routes(app, parts)
+    # GET would open a stream that never ends; without sessions it has nothing to carry.
+    app.router.routes.append(Route("/mcp", mcp, methods=["POST"], include_in_schema=False))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     openapi.install(app, service.limits, {key.scope for key in options.keys})
-    handlers.install(app, ask.problem)
-    _protect(app, service.limits, options, monitoring)
+    handlers.install(app, render_problem)
+    _add_middleware(app, parts, options)
     return app
 
 
-def _protect(app: FastAPI, limits: Limits, options: Options, monitoring: Monitoring) -> None:
-    """The middleware. The last one added is the outermost."""
+def _add_routes(app: FastAPI, parts: deps.Dependencies) -> None:
+    app.include_router(routes.router)
+    if parts.evaluations is not None:
+        app.include_router(evaluation_routes.router)
+        app.include_router(evaluation_pages.router)
+    if parts.maintenance is not None:
+        app.include_router(snapshots.router)
+    app.include_router(ask.router)
+    app.include_router(documents.router)
+    app.include_router(document.router)
+    if parts.feedback is not None:
+        app.include_router(ask.feedback_router)
+    if parts.originals:
+        app.include_router(document.originals_router)
+
+
+def _add_middleware(app: FastAPI, parts: deps.Dependencies, options: Options) -> None:
+    # The one added last is the outermost.
     app.add_middleware(
         BodyLimit,
-        limit=options.max_body_bytes or _largest_body(limits),
-        # A form's file comes between boundaries.
+        limit=options.max_body_bytes or _largest_body(parts.service.limits),
+        # A form puts boundaries around its file.
         by_path={
             evaluation_routes.PATH: options.max_upload_bytes,
             evaluation_pages.PATH: options.max_upload_bytes + 4096,
         },
         seconds=options.body_seconds,
     )
-    app.add_middleware(Shedding, refusals=app.state.refusals)
+    app.add_middleware(Shedding, refusals=parts.refusals)
     if options.rate is not None:
-        app.add_middleware(Rates, rate=options.rate, monitoring=monitoring)
-    app.add_middleware(Access, keys=options.keys, origins=options.origins, render=ask.problem)
+        app.add_middleware(Rates, rate=options.rate, monitoring=parts.monitoring)
+    app.add_middleware(Access, keys=options.keys, origins=options.origins, render=render_problem)
     if options.origins:
         app.add_middleware(
             CORSMiddleware,
@@ -130,11 +135,11 @@ def _protect(app: FastAPI, limits: Limits, options: Options, monitoring: Monitor
             expose_headers=["Location", "Retry-After", "X-Request-ID"],
         )
     app.add_middleware(Hosts, names=options.allowed_hosts)
-    app.add_middleware(handlers.UnexpectedErrors, render=ask.problem)
+    app.add_middleware(handlers.UnexpectedErrors, render=render_problem)
     app.add_middleware(HeadAsGet)
     app.add_middleware(
         Observing,
-        monitoring=monitoring,
+        monitoring=parts.monitoring,
         tracer=options.tracer,
         log_requests=options.log_requests,
         log_questions=options.log_questions,
@@ -143,12 +148,13 @@ def _protect(app: FastAPI, limits: Limits, options: Options, monitoring: Monitor
 
 
 def _largest_body(limits: Limits) -> int:
-    """Bytes of a full batch of the longest questions: JSON may write a character as six, ``\\u00e9``."""
+    """Return the bytes of a full batch of the longest questions: JSON may write a character as six, ``\\u00e9``."""
     return max(1_000_000, limits.batch * (6 * limits.question_chars + 1024))
 
 
 def version_of_qa() -> str:
+    """Return the version of the installed package, or ``0`` in a source tree that is not installed."""
     try:
         return version("qa")
-    except PackageNotFoundError:  # Run from a source tree that is not installed.
+    except PackageNotFoundError:
         return "0"

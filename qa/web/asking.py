@@ -1,7 +1,4 @@
-"""Answers kept for whoever asks the same again: by snapshot, question and parameters, bounded in bytes and in age.
-
-How the web asks: from the cache, or through the queue; and no longer than somebody waits for the answer.
-"""
+"""How the web asks: from a cache, or through the queue, for as long as the client waits for the answer."""
 
 from __future__ import annotations
 
@@ -16,22 +13,24 @@ from dataclasses import replace
 from starlette.requests import Request
 
 from qa.errors import NotReady, Overloaded, QAError
+from qa.service.service import Service
 from qa.types import Query, Reply
-from qa.web.batching import Batcher, Outcome
+from qa.web.batching import Answered, Batcher
 from qa.web.monitoring import Monitoring
-from qa.web.ports import AskService
 
-# Bytes of an entry beside what its values take: the places in the map, and the key.
+# Bytes of a cache entry beside its values: its places in the map, and the key.
 _ENTRY = 1000
+# How often a batch is asked again because the snapshot was switched within it.
+_RETRIES = 3
 
 
 class ReplyCache:
-    """The least recently used goes first. Thread-safe.
+    """Replies by snapshot and query, bounded in bytes and age; the least recently used goes first. Thread-safe.
 
     Args:
-        most_bytes: what all entries together may take; 0 keeps none.
-        seconds: how old an answer may be. Its citation was compared with the source when it was given, and not since.
-        clock: seconds, rising.
+        most_bytes: bytes that all entries together may take; 0 keeps none.
+        seconds: how old a reply may be; its citation is not compared with the source again.
+        clock: a monotonic clock in seconds.
     """
 
     def __init__(self, most_bytes: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -44,12 +43,14 @@ class ReplyCache:
 
     @property
     def bytes(self) -> int:
+        """The bytes that the entries take."""
         return self._bytes
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def get(self, snapshot: str, query: Query) -> Reply | None:
+        """Return the reply that is kept, or ``None`` where there is none or it is too old."""
         key = (snapshot, query)
         with self._lock:
             if (entry := self._entries.get(key)) is None:
@@ -63,7 +64,7 @@ class ReplyCache:
             return reply
 
     def put(self, query: Query, reply: Reply) -> None:
-        """Kept under the snapshot that the reply itself names: a switch meanwhile mixes nothing."""
+        """Keep a reply, under the snapshot that it names itself: the current one may be another by now."""
         if not self.most_bytes:
             return
         size = _ENTRY + size_of(reply) + size_of(query)
@@ -78,7 +79,7 @@ class ReplyCache:
                 self._drop(next(iter(self._entries)))
 
     def clear(self) -> None:
-        """Forget every answer."""
+        """Drop every reply."""
         with self._lock:
             self._entries.clear()
             self._bytes = 0
@@ -89,7 +90,7 @@ class ReplyCache:
 
 
 def size_of(value: object) -> int:
-    """Bytes of a value of :mod:`qa.types` and all that it holds."""
+    """Return the bytes of a value of :mod:`qa.types` and of all that it holds."""
     size = sys.getsizeof(value)
     if isinstance(value, tuple):
         return size + sum(map(size_of, value))
@@ -98,18 +99,14 @@ def size_of(value: object) -> int:
     return size + sum(size_of(getattr(value, name)) for name in getattr(value, "__slots__", ()))
 
 
-# Times that a batch is asked again because the snapshot was switched within it.
-_AGAIN = 3
-
-
 class HungUp(Exception):
-    """The client is not there any more; nobody reads the response."""
+    """The client has closed its connection, so nobody reads the response."""
 
 
 class Asking:
-    """Answers single questions and batches, on the event loop; ``request`` is whose client may hang up."""
+    """Single questions and batches, answered for the event loop. ``request`` is watched for a client that hangs up."""
 
-    def __init__(self, service: AskService, monitoring: Monitoring, batcher: Batcher, cache: ReplyCache) -> None:
+    def __init__(self, service: Service, monitoring: Monitoring, batcher: Batcher, cache: ReplyCache) -> None:
         self.batcher = batcher
         self.cache = cache
         self._service = service
@@ -118,32 +115,32 @@ class Asking:
         monitoring.observe(service.state, self._gauges)
 
     async def ask(self, query: Query, request: Request | None = None) -> Reply:
-        """Raises QueryError, NotReady, Overloaded, or HungUp."""
+        """Answer one question. Raises QueryError, NotReady, Overloaded, or HungUp."""
         (outcome,) = await self.ask_many([query], request)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
     async def ask_many(self, queries: Sequence[Query], request: Request | None = None) -> list[Reply | QAError]:
-        """Each reply, or what was wrong with its question; all replies are of one snapshot.
+        """Answer many questions: each gets a reply or its own error, and all replies are of one snapshot.
 
         Raises:
-            NotReady, Overloaded: for all of them.
-            HungUp: the client went away; what was not begun is not done.
+            NotReady, Overloaded: none of them was answered.
+            HungUp: the client went away; what had not begun is dropped.
         """
-        for _ in range(_AGAIN):
+        for _ in range(_RETRIES):
             outcomes = await self._ask_once(queries, request)
             if len({outcome.snapshot for outcome in outcomes if isinstance(outcome, Reply)}) < 2:
                 break
         return outcomes
 
     async def _ask_once(self, queries: Sequence[Query], request: Request | None) -> list[Reply | QAError]:
-        kept = [self._kept(query) for query in queries]
+        kept = [self._cached(query) for query in queries]
         missing = [query for query, reply in zip(queries, kept, strict=True) if reply is None]
-        fresh = iter(await self._answered(missing, request) if missing else ())
+        fresh = iter(await self._ask_fresh(missing, request) if missing else ())
         return [next(fresh) if reply is None else reply for reply in kept]
 
-    async def _answered(self, queries: Sequence[Query], request: Request | None) -> list[Reply | QAError]:
+    async def _ask_fresh(self, queries: Sequence[Query], request: Request | None) -> list[Reply | QAError]:
         revision = self._service.state().revision
         try:
             futures = self.batcher.submit(queries)
@@ -162,11 +159,11 @@ class Asking:
             gone.cancel()
             for future in futures:
                 future.cancel()
-        # Of what was served before, an answer is still an answer, but none for those who ask from now on.
+        # A reply of the snapshot before still answers this request, but must not be kept for later ones.
         keep = self._service.state().revision == revision
-        return [self._noted(query, future.result(), keep) for query, future in zip(queries, futures, strict=True)]
+        return [self._note(query, future.result(), keep) for query, future in zip(queries, futures, strict=True)]
 
-    def _noted(self, query: Query, outcome: Outcome, keep: bool) -> Reply | QAError:
+    def _note(self, query: Query, outcome: Answered, keep: bool) -> Reply | QAError:
         if isinstance(outcome, Reply):
             self._monitoring.reply(outcome)
             if keep:
@@ -176,8 +173,8 @@ class Asking:
             return outcome
         raise outcome
 
-    def _kept(self, query: Query) -> Reply | None:
-        """What was answered before, with the time that looking it up took."""
+    def _cached(self, query: Query) -> Reply | None:
+        """Return the cached reply, if any, with the time that the look-up took."""
         started = time.perf_counter()
         state = self._service.state()
         if not self.cache.most_bytes or state.snapshot is None:
@@ -204,7 +201,7 @@ class Asking:
 
 
 async def _gone(request: Request | None) -> None:
-    """Returns when the client has hung up. The request's body was read before."""
+    """Return when the client has hung up. The request's body must have been read."""
     if request is None:
         await asyncio.get_running_loop().create_future()
         return

@@ -1,4 +1,4 @@
-"""Questions that arrive together are answered together, in threads of their own; the event loop only waits."""
+"""The queue of questions: those that arrive together are answered together, in threads beside the event loop."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -22,29 +23,29 @@ log = structlog.get_logger(__name__)
 # A second worker searches one batch while the first encodes the next; more would only take turns.
 WORKERS = 2
 LARGEST = 16
-# Seconds that a worker waits for more, where more than one question waits already. One alone is answered at once.
+# Seconds that a worker waits for more questions where several wait already. A single one is answered at once.
 GATHERING = 0.002
-# Of a batch's places, what the questions of batch requests get while single ones wait too.
+# The share of a batch that the questions of batch requests get while single ones wait too: one in four.
 _BULK_SHARE = 4
-# Seconds that a refused client is told to wait, at least and at most.
+# Seconds after which a refused client may try again, at least and at most.
 _RETRY = (1, 30)
 
-Outcome = Reply | QAError | Exception
+Answered = Reply | Exception
 
 
 @dataclass(slots=True)
 class _Waiting:
     query: Query
-    future: asyncio.Future[Outcome]
+    future: asyncio.Future[Answered]
     since: float = field(default_factory=time.perf_counter)
 
 
 class Batcher:
-    """A bounded queue of questions before ``ask_many``. Thread-safe.
+    """A bounded queue of questions in front of ``ask_many``. Thread-safe.
 
     Args:
-        ask_many: answers questions together, each by itself; blocks.
-        most_waiting: questions that may wait; those past it are refused at once.
+        ask_many: answers questions together, each with a reply or an error of its own; blocks.
+        most_waiting: questions that may wait; more are refused at once.
         largest: the most questions that are answered together.
     """
 
@@ -62,7 +63,7 @@ class Batcher:
         self.most_waiting = most_waiting
         self._workers = workers
         self._largest = largest
-        # One at a time before the many of a batch request: a long batch delays nobody else's question.
+        # Two queues, so that a long batch request does not delay single questions.
         self._single: deque[_Waiting] = deque()
         self._bulk: deque[_Waiting] = deque()
         self._lock = threading.Lock()
@@ -72,22 +73,23 @@ class Batcher:
 
     @property
     def waiting(self) -> int:
+        """The number of questions that wait."""
         return len(self._single) + len(self._bulk)
 
     def is_full(self, *, bulk: bool = False) -> bool:
-        """Single questions and those of batch requests have the same room each, and neither takes the other's."""
+        """Return whether there is no room for another single question, or with ``bulk`` for another batch request."""
         return len(self._bulk if bulk else self._single) >= self.most_waiting
 
     def overloaded(self) -> Overloaded:
-        """The refusal of the moment, which knows how long what waits will take."""
+        """Make the error that refuses a question, with the time that the waiting ones will take."""
         least, most = _RETRY
         seconds = round(self.waiting * self._seconds_each)
         return Overloaded(
             "more questions are waiting than can be answered soon; try again later", min(max(seconds, least), most)
         )
 
-    def submit(self, queries: Sequence[Query]) -> list[asyncio.Future[Outcome]]:
-        """Queue questions, from the event loop; each future ends in a reply or an error. Cancelling one frees its work.
+    def submit(self, queries: Sequence[Query]) -> list[asyncio.Future[Answered]]:
+        """Queue questions, from the event loop. Each future ends in a reply or an error; cancel it to drop its work.
 
         Raises:
             Overloaded: there is no room.
@@ -98,13 +100,13 @@ class Batcher:
         return futures
 
     def close(self) -> None:
-        """Answers what waits, and ends the threads."""
+        """Answer what waits, and end the threads."""
         self._pool.shutdown()
 
     def _put(self, items: list[_Waiting]) -> None:
         with self._lock:
             queue = self._single if len(items) == 1 else self._bulk
-            # A batch that is larger than the queue is taken when no other waits: else it never would be.
+            # A batch that is larger than the queue is accepted when no other waits; otherwise it never would be.
             if queue and len(queue) + len(items) > self.most_waiting:
                 raise self.overloaded()
             queue.extend(items)
@@ -126,26 +128,30 @@ class Batcher:
                         continue
                     self._working -= 1
                     return
-            self._answer(batch)
+            try:
+                self._answer(batch)
+            except Exception as error:  # a worker that ended here would never free its place
+                log.error("a batch was not delivered", questions=len(batch), exc_info=error)
+                _deliver(batch, [error] * len(batch))
 
     def _take(self, count: int) -> list[_Waiting]:
         with self._lock:
             for_bulk = min(len(self._bulk), count // _BULK_SHARE)
             taken = _pop(self._single, count - for_bulk)
             taken += _pop(self._bulk, count - len(taken))
-        # Whoever hung up is not answered.
+        # Questions of clients that hung up are dropped.
         return [item for item in taken if not item.future.cancelled()]
 
     def _answer(self, batch: list[_Waiting]) -> None:
         started = time.perf_counter()
-        outcomes = self._outcomes([item.query for item in batch])
+        outcomes = self._ask([item.query for item in batch])
         spent = time.perf_counter() - started
         # A moving mean: what a question takes of one worker's time is nearly what it takes of the queue's.
         self._seconds_each += 0.1 * (spent / len(batch) / self._workers - self._seconds_each)
         self._monitoring.batch(len(batch), [started - item.since for item in batch])
         _deliver(batch, outcomes)
 
-    def _outcomes(self, queries: Sequence[Query]) -> Sequence[Outcome]:
+    def _ask(self, queries: Sequence[Query]) -> Sequence[Answered]:
         try:
             return self._ask_many(queries)
         except NotReady as error:
@@ -153,9 +159,9 @@ class Batcher:
         except Exception as error:
             if len(queries) == 1:
                 return [error]
-            # One question must not cost the others their answers.
+            # A question that breaks everything must not cost the others their answers.
             log.warning("a batch failed; its questions are asked one by one", questions=len(queries), exc_info=error)
-            return [outcome for query in queries for outcome in self._outcomes([query])]
+            return [outcome for query in queries for outcome in self._ask([query])]
 
 
 def _pop(items: deque[_Waiting], count: int) -> list[_Waiting]:
@@ -165,17 +171,17 @@ def _pop(items: deque[_Waiting], count: int) -> list[_Waiting]:
     return taken
 
 
-def _deliver(batch: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Outcome], Outcome]]] = {}
+def _deliver(batch: Sequence[_Waiting], outcomes: Sequence[Answered]) -> None:
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Answered], Answered]]] = {}
     for item, outcome in zip(batch, outcomes, strict=True):
         by_loop.setdefault(item.future.get_loop(), []).append((item.future, outcome))
     for loop, pairs in by_loop.items():
-        # The loop is woken once for all of them. One that is closed has nobody left who waits.
-        if not loop.is_closed():
+        # One call wakes the loop for all of them. Nobody waits in a loop that is closed.
+        with suppress(RuntimeError):
             loop.call_soon_threadsafe(_set, pairs)
 
 
-def _set(pairs: Sequence[tuple[asyncio.Future[Outcome], Outcome]]) -> None:
+def _set(pairs: Sequence[tuple[asyncio.Future[Answered], Answered]]) -> None:
     for future, outcome in pairs:
         if not future.done():
             future.set_result(outcome)

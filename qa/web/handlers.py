@@ -1,4 +1,4 @@
-"""From whatever went wrong to the problem that the client is told."""
+"""Error handlers: every error that a request ends in becomes a problem."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from qa.errors import QAError
 from qa.web.asking import HungUp
 from qa.web.middleware.headers import request_id
-from qa.web.problems import Problem, ProblemError, Render, explain, internal, invalid, of_error, shown
+from qa.web.problems import Problem, ProblemError, Render, explain, internal, invalid, problem_of, shown
 
 log = structlog.get_logger(__name__)
 
-# What nginx writes into its log where the client hung up; nobody receives it.
+# The status that nginx logs where the client hung up; nobody receives it.
 CLIENT_CLOSED = 499
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 def install(app: FastAPI, render: Render) -> None:
-    """Have every error that a route ends in answered by ``render``."""
+    """Answer every error that a route ends in by ``render``."""
 
     async def handle(request: Request, error: Exception) -> Response:
         return render(request, _problem(request, error))
 
     for kind in (ProblemError, QAError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, handle)
-    app.add_exception_handler(HungUp, _unread)
+    app.add_exception_handler(HungUp, _handle_hung_up)
 
 
-async def _unread(request: Request, error: Exception) -> Response:
+async def _handle_hung_up(request: Request, error: Exception) -> Response:
     return Response(status_code=CLIENT_CLOSED)
 
 
 class UnexpectedErrors:
-    """Answers what nobody foresaw with a problem that tells nothing of the inside, and logs it whole.
+    """The middleware that answers an unexpected error with a problem that says nothing of the inside, and logs it.
 
-    Within the middleware that sets headers, so that these responses have them too: the framework's own place for this
-    is outside of it.
+    It stands inside the middleware that sets headers, so that these responses have them too; the framework's own
+    handler would stand outside.
     """
 
     def __init__(self, app: ASGIApp, render: Render) -> None:
@@ -61,13 +61,13 @@ class UnexpectedErrors:
             return
         started = False
 
-        async def send_noted(message: Message) -> None:
+        async def send_and_note(message: Message) -> None:
             nonlocal started
             started = True
             await send(message)
 
         try:
-            await self.app(scope, receive, send_noted)
+            await self.app(scope, receive, send_and_note)
         except Exception as error:
             if started:  # Too late for another response: the server must cut the connection.
                 raise
@@ -77,7 +77,7 @@ class UnexpectedErrors:
 
 
 def _log(request: Request, error: Exception) -> None:
-    # The path without its query: the question is nobody's business, not the log's either.
+    # Without the query string, because questions are not logged.
     log.error(
         "request failed",
         method=request.method,
@@ -92,43 +92,43 @@ def _problem(request: Request, error: Exception) -> Problem:
         case ProblemError():
             return error.problem
         case QAError():
-            return of_service(request, error)
+            return service_problem(request, error)
         case RequestValidationError():
-            return _of_validation(request, error)
+            return _validation_problem(request, error)
         case HTTPException():
-            return _of_http(request, error)
+            return _http_problem(request, error)
     raise error
 
 
-def of_service(request: Request, error: QAError) -> Problem:
-    """The problem that an error of the service is to this client; a failure of our own is logged."""
-    problem = of_error(error, request_id(request.scope), "q" if request.method == "GET" else "question")
+def service_problem(request: Request, error: QAError) -> Problem:
+    """Choose the problem that tells this client of an error of the service, and log an unexpected failure."""
+    problem = problem_of(error, request_id(request.scope), "q" if request.method == "GET" else "question")
     if problem.status == 500:
         _log(request, error)
     return problem
 
 
-def _of_http(request: Request, error: HTTPException) -> Problem:
+def _http_problem(request: Request, error: HTTPException) -> Problem:
     match error.status_code:
         case 404:
             return Problem("not-found", 404, f"There is nothing at {shown(request.url.path)}.")
         case 405:
             return _method_not_allowed(request, error)
         case 400:
-            return _unreadable(error)
+            return _unreadable_body(error)
     return Problem("http-error", error.status_code, error.detail, headers=error.headers or {})
 
 
-def _of_validation(request: Request, error: RequestValidationError) -> Problem:
+def _validation_problem(request: Request, error: RequestValidationError) -> Problem:
     errors: Sequence[Any] = error.errors()
     if errors[0]["type"] == "json_invalid":
-        return _malformed(str(error.body), errors[0]["loc"][1], errors[0]["ctx"]["error"])
-    # The first part of a location says where: body, query or path. A body that is wrong as a whole has no more.
+        return _malformed_json(str(error.body), errors[0]["loc"][1], errors[0]["ctx"]["error"])
+    # The first part of a location is "body", "query" or "path". A body that is wrong as a whole has no other part.
     inner = [{**e, "loc": e["loc"][1:]} for e in errors]
     return invalid(explain(inner, _fields(request)))
 
 
-def _malformed(text: str, position: int, reason: str) -> Problem:
+def _malformed_json(text: str, position: int, reason: str) -> Problem:
     where = json.JSONDecodeError(reason, text, position)
     return Problem(
         "malformed-json",
@@ -137,9 +137,9 @@ def _malformed(text: str, position: int, reason: str) -> Problem:
     )
 
 
-def _unreadable(error: HTTPException) -> Problem:
+def _unreadable_body(error: HTTPException) -> Problem:
     match error.__cause__:
-        case ProblemError() as cause:  # The bound on the body, met while the framework was reading it.
+        case ProblemError() as cause:  # BodyLimit raised it while the framework was reading.
             return cause.problem
         case UnicodeDecodeError() as cause:
             return Problem("malformed-json", 400, f"The request body is not UTF-8, at byte {cause.start}.")
@@ -151,7 +151,7 @@ def _unreadable(error: HTTPException) -> Problem:
 
 
 def _method_not_allowed(request: Request, error: HTTPException) -> Problem:
-    # The framework names the methods of the first route at this path only; there may be others.
+    # The framework names the methods of only the first route at this path.
     allowed = [method for method in METHODS if _answers(request, method)]
     if not allowed:
         allowed = (error.headers or {}).get("Allow", "GET").split(", ")

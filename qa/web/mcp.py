@@ -1,8 +1,6 @@
-"""The index as tools for language models, by the Model Context Protocol: at ``/mcp``, and over standard input.
+"""The index as tools for language models (Model Context Protocol): at ``/mcp``, and over standard input by ``qa mcp``.
 
-Every answer has the spans that it can be checked by, as over HTTP; what is wrong is told in the same words.
-
-``qa mcp``: the tools of ``qa.web.mcp`` over standard input and output, for a client on the same machine.
+A tool's result has the same spans as the HTTP API, and its errors have the same words.
 """
 
 from __future__ import annotations
@@ -10,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,29 +19,31 @@ from starlette.types import Receive, Scope, Send
 from qa.errors import QAError
 from qa.service.service import Service
 from qa.settings import Settings
-from qa.types import CheckedCitation, CitationClaim, Collection, Limits, Query, Reply, SnapshotDocument, State
+from qa.types import Query, Reply
 from qa.web.api.requests import Globs, SearchMode, Sections
 from qa.web.api.responses import SPAN_END, SPAN_START, AskResponse, SectionBody, SummaryBody
-from qa.web.ports import ReadService
-from qa.web.problems import ProblemError, check, invalid, of_error
+from qa.web.problems import problem_of
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
 
-PATH = "/mcp"
 INSTRUCTIONS = (
     "Answers questions from a collection of documents. Ask in plain language with `ask`; every passage it gives is the "
     "span `text[start:end]` of its document, which `read_document` shows in its surroundings. Cite document, start and "
-    "end. What the passages do not hold, the documents may not hold: say so."
+    "end. If the passages do not answer the question, say so."
 )
 MOST_CHARACTERS = 50_000
 MOST_LISTED = 1000
+# Seconds that a question over standard input waits for the snapshot and its model: a client asks at once.
+_PATIENCE = 120.0
+# Seconds that ending waits for a model that is being loaded.
+_SECONDS_TO_FINISH = 10.0
 
 Ask = Callable[[Query], Awaitable[Reply]]
 
 
 class ListedDocuments(BaseModel):
-    """A part of what is indexed, in order of the ids."""
+    """A part of the list of documents, in order of their ids."""
 
     snapshot: str
     total: int = Field(description="How many documents match.")
@@ -59,16 +58,36 @@ class ReadDocument(BaseModel):
     title: str
     start: int = Field(description=SPAN_START)
     end: int = Field(description=SPAN_END)
-    characters: int = Field(description="Of the whole document.")
+    characters: int = Field(description="The length of the whole document.")
     text: str
-    sections: list[SectionBody] = Field(description="Those that this part has a piece of.")
+    sections: list[SectionBody] = Field(description="The sections that overlap this part.")
 
 
-def build(service: ReadService, ask: Ask, version: str) -> MCPServer[Any]:
-    """The server with its three tools.
+def run_on_stdio(settings: Settings, version: str) -> None:
+    """Serve the tools over standard input and output until the client closes its end. Logs go to standard error."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    service = Service(settings, patience=_PATIENCE)
+    stopped = threading.Event()
+    arguments = (stopped, lambda state: None)
+    loading = threading.Thread(target=service.keep_current, args=arguments, daemon=True, name="keep-current")
+    loading.start()
+
+    async def ask(query: Query) -> Reply:
+        return await asyncio.to_thread(service.ask, query)
+
+    try:
+        build_server(service, ask, version).run("stdio")
+    finally:
+        stopped.set()
+        # The process would abort if the interpreter ended while a model is being loaded.
+        loading.join(_SECONDS_TO_FINISH)
+
+
+def build_server(service: Service, ask: Ask, version: str) -> MCPServer[Any]:
+    """Build the protocol's server with its three tools.
 
     Args:
-        ask: how a question is answered; raises what ``service.ask`` does.
+        ask: answers one question, and raises what ``service.ask`` raises.
     """
     from mcp.server.mcpserver import MCPServer
     from mcp.types import ToolAnnotations
@@ -85,9 +104,9 @@ def build(service: ReadService, ask: Ask, version: str) -> MCPServer[Any]:
 
 
 class _Tools:
-    """A tool's docstring and annotations are what the model is told."""
+    """The tools. The model is shown each one's docstring and annotations."""
 
-    def __init__(self, service: ReadService, ask: Ask) -> None:
+    def __init__(self, service: Service, ask: Ask) -> None:
         self._service = service
         self._ask = ask
 
@@ -101,12 +120,10 @@ class _Tools:
     ) -> AskResponse:
         """Find the passages of the documents that answer a question, each with the exact span where it stands."""
         query = Query(question, top_k, tuple(documents), tuple(sections), mode)
-        if errors := check(query, self._service.limits):
-            raise _told(ProblemError(invalid(errors)))
         try:
             return AskResponse.of(await self._ask(query))
         except QAError as error:
-            raise _told(error) from error
+            raise _tool_error(error) from error
 
     async def list_documents(
         self,
@@ -118,7 +135,7 @@ class _Tools:
         try:
             collection = await asyncio.to_thread(self._service.collection)
         except QAError as error:
-            raise _told(error) from error
+            raise _tool_error(error) from error
         found = [summary for summary in collection.documents if fnmatchcase(summary.id, pattern)]
         shown = [SummaryBody.model_validate(one, from_attributes=True) for one in found[offset : offset + limit]]
         return ListedDocuments(snapshot=collection.snapshot, total=len(found), documents=shown)
@@ -133,7 +150,7 @@ class _Tools:
         try:
             stored = await asyncio.to_thread(self._service.document, id)
         except QAError as error:
-            raise _told(error) from error
+            raise _tool_error(error) from error
         document = stored.document
         start = min(start, len(document.text))
         end = min(start + characters, len(document.text))
@@ -150,123 +167,59 @@ class _Tools:
         )
 
 
-def _told(error: QAError | ProblemError) -> Exception:
-    """What the model is told: the detail of the problem that it would be over HTTP."""
+def _tool_error(error: QAError) -> Exception:
+    """Turn an error into the one that shows the model what the HTTP API would say."""
     from mcp.server.mcpserver.exceptions import ToolError
 
-    problem = error.problem if isinstance(error, ProblemError) else of_error(error, "mcp")
-    if problem.status == 500:
-        return error
-    return ToolError(problem.detail)
+    problem = problem_of(error, "mcp")
+    return error if problem.status == 500 else ToolError(problem.detail)
 
 
-class Endpoint:
-    """The ASGI application at :data:`PATH`: the streamable HTTP transport, without sessions.
+class McpEndpoint:
+    """The ASGI application at ``/mcp``: the streamable HTTP transport, without sessions.
 
-    The package is imported at the first request: a start would have to wait most of a second for it.
+    The protocol's package is imported at the first request, because that takes most of a second.
     """
 
     def __init__(self, make: Callable[[], MCPServer[Any]]) -> None:
         self._make = make
-        self._stopped: asyncio.Event | None = None
+        self._stopped = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
         self._manager: asyncio.Future[Any] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._manager is None:
+        if self._manager is None or _has_failed(self._manager):
             self._manager = asyncio.get_running_loop().create_future()
-            self._stopped = asyncio.Event()
-            self._running = asyncio.create_task(self._run(self._manager, self._stopped))
+            self._running = asyncio.create_task(self._run(self._manager))
         manager = await asyncio.shield(self._manager)
         await manager.handle_request(scope, receive, send)
 
     async def close(self) -> None:
-        if self._stopped is not None and self._running is not None:
-            self._stopped.set()
+        """End the transport. No request may be running."""
+        self._stopped.set()
+        if self._running is not None:
             await self._running
 
-    async def _run(self, started: asyncio.Future[Any], stopped: asyncio.Event) -> None:
+    async def _run(self, started: asyncio.Future[Any]) -> None:
         try:
-            manager = await asyncio.to_thread(self._managed)
+            manager = await asyncio.to_thread(self._make_manager)
             async with manager.run():
                 started.set_result(manager)
-                await stopped.wait()
+                await self._stopped.wait()
         except Exception as error:
             if started.done():
                 raise
             started.set_exception(error)
 
-    def _managed(self) -> Any:
+    def _make_manager(self) -> Any:
         from mcp.server.transport_security import TransportSecuritySettings
 
         server = self._make()
-        # Hosts, keys and sizes of bodies are checked around the whole application, this included.
+        # The application's own middleware checks hosts, keys and sizes of bodies around this endpoint too.
         unchecked = TransportSecuritySettings(enable_dns_rebinding_protection=False)
         server.streamable_http_app(json_response=True, stateless_http=True, transport_security=unchecked)
         return server.session_manager
 
 
-# Seconds that a question waits for the snapshot and its model, and between two looks; and for what is being loaded at
-# the end.
-_PATIENCE = 120.0
-_LOOK_EVERY = 0.05
-_SECONDS_TO_FINISH = 10.0
-
-
-class Patient:
-    """A service that is loading: what is asked waits, since a client asks at once. Otherwise the service itself."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-
-    @property
-    def limits(self) -> Limits:
-        return self._service.limits
-
-    def state(self) -> State:
-        return self._service.state()
-
-    def ask(self, query: Query) -> Reply:
-        self._wait()
-        return self._service.ask(query)
-
-    def ask_many(self, queries: Sequence[Query]) -> Sequence[Reply | QAError]:
-        self._wait()
-        return self._service.ask_many(queries)
-
-    def collection(self) -> Collection:
-        self._wait()
-        return self._service.collection()
-
-    def document(self, id: str) -> SnapshotDocument:
-        self._wait()
-        return self._service.document(id)
-
-    def check_citation(self, claim: CitationClaim, snapshot: str | None = None) -> CheckedCitation:
-        self._wait()
-        return self._service.check_citation(claim, snapshot)
-
-    def _wait(self) -> None:
-        until = time.monotonic() + _PATIENCE
-        while self._service.state().status == "loading" and time.monotonic() < until:
-            time.sleep(_LOOK_EVERY)
-
-
-def run(settings: Settings, version: str) -> None:
-    """Until the client closes standard input. Nothing but the protocol goes to standard output."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    service = Service(settings)
-    stopped = threading.Event()
-    following = threading.Thread(target=service.follow, args=(stopped, lambda state: None), daemon=True, name="follow")
-    following.start()
-    patient = Patient(service)
-
-    async def ask(query: Query) -> Reply:
-        return await asyncio.to_thread(patient.ask, query)
-
-    try:
-        build(patient, ask, version).run("stdio")
-    finally:
-        stopped.set()
-        # A model that is being loaded while the interpreter ends would abort the process.
-        following.join(_SECONDS_TO_FINISH)
+def _has_failed(future: asyncio.Future[Any]) -> bool:
+    return future.done() and future.exception() is not None

@@ -1,4 +1,4 @@
-"""What Prometheus is told. Every name begins with ``qa_``; docs/operating.md says what each one means."""
+"""Metrics for Prometheus. Every name begins with ``qa_``; docs/operating.md says what each one means."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Monitoring:
             "qa_stage_seconds", "Where a question's time went.", ["stage"], buckets=_SECONDS, registry=at
         )
         self._batch = Histogram("qa_batch_questions", "Questions answered together.", buckets=_SIZES, registry=at)
-        self._answers = Counter("qa_answers", "Replies, by what was said.", ["outcome"], registry=at)
+        self._answers = Counter("qa_answers", "Replies, by outcome.", ["outcome"], registry=at)
         self._refused = Counter("qa_refused", "Requests refused unread.", ["reason"], registry=at)
         self._gone = Counter("qa_hung_up", "Clients that did not wait for their answer.", registry=at)
         self._cache = Counter("qa_cache_lookups", "Questions looked up in the cache.", ["result"], registry=at)
@@ -51,41 +51,44 @@ class Monitoring:
             self._cache.labels(result)
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count one request and its time."""
         self._requests.labels(route, method, str(status)).inc()
         self._request_seconds.labels(route).observe(seconds)
 
     def batch(self, size: int, waited: Sequence[float]) -> None:
-        """One batch begins; ``waited`` are the seconds that each of its questions spent in the queue."""
+        """Count one batch; ``waited`` are the seconds that each of its questions spent in the queue."""
         self._batch.observe(size)
         for seconds in waited:
             self._stage_seconds.labels("queue").observe(seconds)
 
     def reply(self, reply: Reply) -> None:
-        """A question that was answered anew."""
+        """Count a reply that was computed, with the time of each stage."""
         for stage, milliseconds in reply.timings_ms.items():
             self._stage_seconds.labels(stage).observe(milliseconds / 1000)
         self.answer(reply)
 
     def answer(self, reply: Reply) -> None:
-        """What a question was told: a span, that there is none, or passages alone."""
-        answer = reply.answer
-        outcome = "passages" if answer is None else "answered" if answer.answerable else "abstained"
-        self._answers.labels(outcome).inc()
+        """Count a reply by its outcome, where it comes from the cache too."""
+        self._answers.labels("passages" if reply.answer is None else reply.answer.outcome).inc()
 
     def refused(self, reason: str) -> None:
+        """Count a request that was refused before it was read."""
         self._refused.labels(reason).inc()
 
     def hung_up(self) -> None:
+        """Count a client that did not wait for its answer."""
         self._gone.inc()
 
     def looked_up(self, *, hit: bool) -> None:
+        """Count a question that was looked up in the cache."""
         self._cache.labels("hit" if hit else "miss").inc()
 
     def observe(self, state: Callable[[], State], gauges: Callable[[], dict[str, float]]) -> None:
-        """Read these whenever the metrics are: what is served, and how full queue and cache are."""
+        """Read ``state`` and ``gauges`` each time that the metrics are read."""
         self.registry.register(_Now(state, gauges))
 
     def text(self) -> bytes:
+        """Write all metrics in the text format of Prometheus."""
         return generate_latest(self.registry)
 
 
@@ -99,6 +102,8 @@ _GAUGES = {
 
 
 class _Now(Collector):
+    """The gauges whose values are read at each scrape."""
+
     def __init__(self, state: Callable[[], State], gauges: Callable[[], dict[str, float]]) -> None:
         self._state = state
         self._gauges = gauges
@@ -113,10 +118,10 @@ class _Now(Collector):
         yield GaugeMetricFamily("qa_ready", "1 while questions can be asked.", value=float(state.ready))
         yield GaugeMetricFamily("qa_documents", "Documents in the snapshot that is served.", value=state.documents)
         yield GaugeMetricFamily("qa_passages", "Passages in it.", value=state.passages)
-        problem = float(state.ready and ";" in state.detail)
+        problem = float(state.ready and bool(state.problem))
         yield GaugeMetricFamily("qa_snapshot_problem", "1 while a newer snapshot cannot be used.", value=problem)
-        told = {"index": state.index, "snapshot": state.snapshot or "", "status": state.status}
-        yield InfoMetricFamily("qa_snapshot", "What is served.", value=told)
+        labels = {"index": state.index, "snapshot": state.snapshot or "", "status": state.status}
+        yield InfoMetricFamily("qa_snapshot", "What is served.", value=labels)
         if state.created:
             created = datetime.fromisoformat(state.created).timestamp()
             yield GaugeMetricFamily("qa_snapshot_created_timestamp_seconds", "When it was built.", value=created)

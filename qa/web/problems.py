@@ -1,7 +1,4 @@
-"""Every error as a problem detail, ``application/problem+json`` (RFC 9457).
-
-What is wrong with a request, in words for a person.
-"""
+"""Every error as a problem detail, ``application/problem+json`` (RFC 9457), in words for a person."""
 
 from __future__ import annotations
 
@@ -35,27 +32,29 @@ from qa.errors import (
     WriterBusy,
 )
 from qa.markup import safe_line
-from qa.search.query import faults
-from qa.types import Limits, Query
+from qa.types import Limits
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
 QUEUE_RETRY_SECONDS = 60
 BUSY_RETRY_SECONDS = 10
-# Faults of a question file that are told: a file can hold a hundred thousand.
+# Faults that a response lists: a question file or a hostile body can hold a hundred thousand.
 _SHOWN_FAULTS = 100
+_SHOWN_ERRORS = 20
+_SHOWN_CHARS = 80
+_BODY = "body"
 
 TITLES: Mapping[str, str] = {
     "batch-empty": "The batch holds no question",
     "batch-too-large": "The batch holds too many questions",
     "body-too-large": "The request body is too large",
     "body-unreadable": "The request body cannot be read",
-    "cross-site": "Another site's page may not do this",
+    "cross-site": "Pages of other sites may not do this",
     "document-changed": "The document has changed",
     "document-not-found": "No such document",
     "evaluation-not-found": "No such evaluation",
     "forbidden": "This is not allowed",
-    "host-not-allowed": "This server is not that host",
+    "host-not-allowed": "This server has another name",
     "http-error": "The request failed",
     "index-busy": "The index is being written",
     "internal-error": "The server failed",
@@ -63,10 +62,10 @@ TITLES: Mapping[str, str] = {
     "malformed-json": "The request body is not JSON",
     "method-not-allowed": "This method is not allowed here",
     "missing-field": "A field is missing",
-    "mode-unknown": "No such mode of search",
-    "not-found": "Nothing is at this address",
+    "mode-unknown": "Unknown search mode",
+    "not-found": "There is nothing at this address",
     "not-ready": "The service is not ready",
-    "original-unavailable": "The original is not there as it was indexed",
+    "original-unavailable": "The original file has changed or is gone",
     "overloaded": "The service is overloaded",
     "question-empty": "The question is empty",
     "question-file-wrong": "The question file is wrong",
@@ -79,15 +78,15 @@ TITLES: Mapping[str, str] = {
     "storage-unavailable": "The server cannot write",
     "top-k-out-of-range": "The number of passages is out of range",
     "unauthorized": "A key is needed",
-    "unknown-field": "A field is not known",
-    "unsupported-media-type": "The request body is not sent as JSON",
+    "unknown-field": "Unknown field",
+    "unsupported-media-type": "The request body has the wrong type",
     "wrong-type": "A field has the wrong type",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong with one field: ``message`` is a sentence that names it. ``code`` is a key of ``TITLES``."""
+    """A field that is wrong: ``message`` is a sentence that names it, ``code`` a key of ``TITLES``."""
 
     field: str
     message: str
@@ -95,13 +94,13 @@ class FieldError:
 
     @classmethod
     def of(cls, fault: QueryError, question: str = "question") -> FieldError:
-        """A fault of a query; ``question`` is what the request calls the field of that name."""
+        """Turn a fault of a query into a field error; ``question`` is the request's name for that field."""
         return cls(question if fault.field == "question" else fault.field, f"{fault}.", fault.code)
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One problem detail.
+    """A problem detail.
 
     ``code`` is a key of ``TITLES``; ``headers`` go with the response, ``extra`` are further members of its body.
     """
@@ -115,14 +114,16 @@ class Problem:
 
     @property
     def type(self) -> str:
+        """The URN of this kind of problem."""
         return f"urn:qa:problem:{self.code}"
 
     @property
     def title(self) -> str:
+        """The kind of problem in words."""
         return TITLES[self.code]
 
     def members(self) -> dict[str, object]:
-        """The members of the JSON object (RFC 9457, section 3.1, and ``errors``)."""
+        """Return the members of the JSON object (RFC 9457, section 3.1, and ``errors``)."""
         members: dict[str, object] = {
             "type": self.type,
             "title": self.title,
@@ -135,15 +136,16 @@ class Problem:
         return members
 
     def response(self) -> JSONResponse:
+        """Build the response of a program's request."""
         return JSONResponse(self.members(), self.status, dict(self.headers), MEDIA_TYPE)
 
 
-# How a problem is answered to whoever sent a request: as a page, or as a problem detail.
+# Turns a problem into the response of a request: a page, or a problem detail.
 Render = Callable[[Request, Problem], Response]
 
 
 class ProblemError(Exception):
-    """Raised where a request ends in ``problem``."""
+    """The error that ends a request in ``problem``."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.detail)
@@ -151,14 +153,14 @@ class ProblemError(Exception):
 
 
 def invalid(errors: tuple[FieldError, ...]) -> Problem:
-    """The problem of fields that are wrong, named for its kind where all are wrong in one way."""
+    """Build the problem of wrong fields; it has their kind where all are wrong in the same way."""
     codes = {error.code for error in errors}
     code = codes.pop() if len(codes) == 1 else "invalid-request"
     return Problem(code, 422, " ".join(error.message for error in errors), errors)
 
 
 def not_ready(detail: str, state: str) -> Problem:
-    """The service cannot answer yet; ``state`` is its one word for what it is doing."""
+    """Build the problem of a service that cannot answer yet; ``state`` is its one word for what it is doing."""
     return Problem(
         "not-ready",
         503,
@@ -169,57 +171,58 @@ def not_ready(detail: str, state: str) -> Problem:
 
 
 def overloaded(error: Overloaded) -> Problem:
-    """Refused at once, before anything was done for it."""
+    """Build the problem of a request that a full queue refused."""
     return Problem("overloaded", 503, f"{error}.", headers={"Retry-After": str(error.retry_after)})
 
 
 def question_file_wrong(faults: Sequence[Fault]) -> Problem:
-    """What is wrong with a question file; each fault names line and field."""
+    """Build the problem of a question file; each fault names its line and field."""
     fields = tuple(
         FieldError(
             ", ".join(filter(None, [f"line {fault.line}" if fault.line else "", fault.field])) or "body", fault.message
         )
         for fault in faults[:_SHOWN_FAULTS]
     )
+    noun = "fault" if len(faults) == 1 else "faults"
     more = f" The first {_SHOWN_FAULTS} are listed." if len(faults) > _SHOWN_FAULTS else ""
-    detail = f"What is wrong with the question file: {len(faults):,}, first: {faults[0]}.{more}"
-    return Problem("question-file-wrong", 422, f"{detail} With keep_going=true what is sound is scored.", fields)
+    detail = f"The question file has {len(faults):,} {noun}; the first: {faults[0]}.{more}"
+    return Problem("question-file-wrong", 422, f"{detail} With keep_going=true, the other records are scored.", fields)
 
 
 def internal(request_id: str) -> Problem:
-    """What a client may know of a failure that is not its own: where the log has the cause."""
+    """Build the problem of an unexpected failure: it says where the log has the cause, and nothing of the inside."""
     return Problem("internal-error", 500, f"The cause is in the server's log under the request id {request_id}.")
 
 
-def of_error(error: QAError, request_id: str, question: str = "question") -> Problem:
-    """The problem that an error of the service is to a client.
+def problem_of(error: QAError, request_id: str, question: str = "question") -> Problem:
+    """Choose the problem that tells a client of an error.
 
     Args:
-        question: what the request calls the field ``question``.
+        question: the request's name for the field ``question``.
     """
     match error:
         case QueryError():
-            return invalid((FieldError.of(error, question),))
+            return invalid(tuple(FieldError.of(fault, question) for fault in error.faults))
         case NotReady() | Overloaded() | StorageError():
-            return _of_unavailable(error)
+            return _unavailable_problem(error)
         case EvaluationError():
-            return _of_evaluation(error, request_id)
+            return _evaluation_problem(error, request_id)
         case DocumentNotFound() | OriginalUnavailable():
-            return _of_document(error)
+            return _document_problem(error)
         case SnapshotError() | UpdateRunning():
-            return _of_snapshot(error, request_id)
+            return _snapshot_problem(error, request_id)
         case _:
             return internal(request_id)
 
 
-def _of_document(error: DocumentNotFound | OriginalUnavailable) -> Problem:
+def _document_problem(error: DocumentNotFound | OriginalUnavailable) -> Problem:
     if isinstance(error, DocumentNotFound):
         return Problem("document-not-found", 404, str(error))
     return Problem("original-unavailable", 409, f"{error}.")
 
 
-def _of_snapshot(error: SnapshotError | UpdateRunning, request_id: str) -> Problem:
-    """Without the words of errors that name paths of this machine; the log has them."""
+def _snapshot_problem(error: SnapshotError | UpdateRunning, request_id: str) -> Problem:
+    # Errors whose words name paths of this machine stay in the log.
     match error:
         case SnapshotNotFound():
             return Problem("snapshot-not-found", 404, f"{error}.")
@@ -233,7 +236,7 @@ def _of_snapshot(error: SnapshotError | UpdateRunning, request_id: str) -> Probl
             return internal(request_id)
 
 
-def _of_unavailable(error: NotReady | Overloaded | StorageError) -> Problem:
+def _unavailable_problem(error: NotReady | Overloaded | StorageError) -> Problem:
     match error:
         case NotReady():
             return not_ready(str(error), error.status)
@@ -243,7 +246,7 @@ def _of_unavailable(error: NotReady | Overloaded | StorageError) -> Problem:
     return Problem("storage-unavailable", 503, detail, headers={"Retry-After": str(QUEUE_RETRY_SECONDS)})
 
 
-def _of_evaluation(error: EvaluationError, request_id: str) -> Problem:
+def _evaluation_problem(error: EvaluationError, request_id: str) -> Problem:
     match error:
         case EvaluationNotFound():
             return Problem("evaluation-not-found", 404, str(error))
@@ -255,36 +258,19 @@ def _of_evaluation(error: EvaluationError, request_id: str) -> Problem:
             return internal(request_id)
 
 
-SHOWN_ERRORS = 20
-SHOWN_CHARS = 80
-BODY = "body"
-
-
 def explain(errors: Sequence[Any], fields: Sequence[str]) -> tuple[FieldError, ...]:
-    """Pydantic's errors, with ``loc`` relative to the request, for a request that has these fields.
-
-    Only the first errors are told: a hostile body can hold a hundred thousand.
-    """
-    return tuple(_explain(error, fields) for error in errors[:SHOWN_ERRORS])
+    """Explain pydantic's first errors, with ``loc`` relative to the request, to a client that may send ``fields``."""
+    return tuple(_explain(error, fields) for error in errors[:_SHOWN_ERRORS])
 
 
 def missing(model: type[BaseModel]) -> tuple[FieldError, ...]:
-    """Every field that ``model`` requires, for a request that has none of them."""
+    """Explain that a request lacks every field that ``model`` requires."""
     required = [name for name, field in model.model_fields.items() if field.is_required()]
     return explain([{"type": "missing", "loc": (name,)} for name in required], list(model.model_fields))
 
 
-def check(query: Query, limits: Limits, name: str = "question") -> tuple[FieldError, ...]:
-    """What of a query is outside the limits; nothing if it can be asked.
-
-    Args:
-        name: what the request calls the question.
-    """
-    return tuple(FieldError.of(fault, name) for fault in faults(query, limits))
-
-
 def check_batch(count: int, limits: Limits) -> tuple[FieldError, ...]:
-    """What is wrong with a batch of so many questions."""
+    """Return what is wrong with a batch of ``count`` questions."""
     if count == 0:
         return (FieldError("questions", "questions is empty; it must hold at least one question.", "batch-empty"),)
     if count > limits.batch:
@@ -295,10 +281,10 @@ def check_batch(count: int, limits: Limits) -> tuple[FieldError, ...]:
 
 def shown(text: str) -> str:
     """Make a client's text safe to show: cut, on one line, and valid Unicode."""
-    return safe_line(text, SHOWN_CHARS)
+    return safe_line(text, _SHOWN_CHARS)
 
 
-# By the kind of pydantic's error: the code of the problem, and the sentence.
+# The code of the problem and the sentence, by the kind of pydantic's error.
 _OBJECT = ("wrong-type", "The {name} must be a JSON object; known fields: {fields}.")
 _BOOLEAN = ("wrong-type", "{name} must be true or false.")
 _TEXT = ("wrong-type", "{name} must be a string.")
@@ -331,7 +317,7 @@ def _explain(error: Any, fields: Sequence[str]) -> FieldError:
     code, sentence = _KINDS.get(error["type"], _OTHER)
     if code == "mode-unknown" and name != "mode":
         code = "invalid-request"
-    if (code, name) == ("missing-field", BODY):
+    if (code, name) == ("missing-field", _BODY):
         sentence = "The body is missing; send a JSON object; known fields: {fields}."
     message = sentence.format(name=name, hint=_hint(name, fields), fields=", ".join(fields), **error.get("ctx", {}))
     return FieldError(name, message, code)
@@ -344,7 +330,7 @@ def _name(location: Sequence[str | int]) -> str:
             name += f"[{part}]"
         else:
             name += f".{shown(part)}" if name else shown(part)
-    return name or BODY
+    return name or _BODY
 
 
 def _hint(name: str, fields: Sequence[str]) -> str:
@@ -353,5 +339,5 @@ def _hint(name: str, fields: Sequence[str]) -> str:
 
 
 def nearest(name: str, fields: Sequence[str]) -> str | None:
-    """The field that somebody who wrote ``name`` may have meant."""
+    """Return the field that ``name`` may be a misspelling of."""
     return next(iter(difflib.get_close_matches(name, fields, n=1, cutoff=0.65)), None)

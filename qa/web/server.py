@@ -1,4 +1,4 @@
-"""uvicorn around the app: the port is open already, snapshot and model load behind it."""
+"""uvicorn around the application: the port is open at once, and snapshot and models load behind it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import uvicorn
 
 from qa.build.watch import watch
 from qa.evaluation.jobs.queue import EvaluationQueue
-from qa.service.operator import Operator
+from qa.service.maintenance import Maintenance
 from qa.service.service import Service
 from qa.settings import Settings
 from qa.types import State
@@ -20,18 +20,16 @@ from qa.web.app import create_app
 from qa.web.middleware.overload import BoundedProtocol
 from qa.web.options import Options
 
-# For requests that are under way when the server is told to stop.
+# For requests that are running when the server is asked to stop.
 _SECONDS_TO_FINISH = 10
 _SWITCH_SECONDS = 0.0005
 
 
 def run(settings: Settings, listening: socket.socket, watched: bool = False) -> None:
-    """Serve until a signal; requests that are under way are finished first. With ``watched`` the index follows its
-    files."""
+    """Serve until a signal, and finish the running requests first. With ``watched``, the index follows its files."""
     _configure_logging(settings.log_format)
     options = Options.of(settings)
-    # By default a thread that needs the interpreter waits 5 ms for one that computes: the event loop, or the encoder
-    # between two batches, for a search.
+    # The default of 5 ms is how long the event loop, or the encoder between two batches, waits for a search to pause.
     sys.setswitchinterval(_SWITCH_SECONDS)
     service = Service(settings)
     host, port = listening.getsockname()[:2]
@@ -43,13 +41,12 @@ def run(settings: Settings, listening: socket.socket, watched: bool = False) -> 
         _say(f"Ready: index {state.index}, snapshot {state.snapshot}, {state.passages} {noun}.\n{address}")
 
     stopped = threading.Event()
-    following = threading.Thread(target=service.follow, args=(stopped, ready), daemon=True, name="follow")
-    following.start()
+    loading = threading.Thread(target=service.keep_current, args=(stopped, ready), daemon=True, name="keep-current")
+    loading.start()
     if watched:
-        # A daemon: stopping does not wait for a build, which loses nothing by being cut off.
+        # A daemon: stopping does not wait for a build, which loses nothing by being cut short.
         arguments = (settings, service.encoder, stopped)
         threading.Thread(target=watch, args=arguments, daemon=True, name="watch").start()
-    # No access log: a GET's address holds the question, and questions are not logged.
     evaluations = EvaluationQueue(
         settings.indexes / settings.name,
         service,
@@ -60,11 +57,12 @@ def run(settings: Settings, listening: socket.socket, watched: bool = False) -> 
     )
     threading.Thread(target=evaluations.run, daemon=True, name="evaluate").start()
     config = uvicorn.Config(
-        create_app(service, evaluations, options, Operator(settings, service)),
+        create_app(service, evaluations, options, Maintenance(settings, service)),
         http=BoundedProtocol,
-        # Of proxies on this machine alone is it believed whom they ask for.
+        # Trust X-Forwarded-For only from a proxy on this machine.
         forwarded_allow_ips="127.0.0.1",
         log_config=None,
+        # The address of a GET holds the question, and questions are not logged.
         access_log=False,
         server_header=False,
         # A client that never sends the rest of its request must not keep the server from stopping.
@@ -74,13 +72,13 @@ def run(settings: Settings, listening: socket.socket, watched: bool = False) -> 
         uvicorn.Server(config).run(sockets=[listening])
     finally:
         stopped.set()
-        # A model that is being loaded while the interpreter ends would abort the process.
-        following.join(_SECONDS_TO_FINISH)
+        # The process would abort if the interpreter ended while a model is being loaded.
+        loading.join(_SECONDS_TO_FINISH)
         evaluations.stop()
 
 
 def _configure_logging(format: str) -> None:
-    """Standard error, one line an event; a program's start is the one place where logging is set up."""
+    """Log to standard error, one line an event."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     structlog.configure(
         processors=[
@@ -96,4 +94,4 @@ def _configure_logging(format: str) -> None:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - the address is what a person is waiting for
+    print(line, flush=True)  # noqa: T201 - a person waits for the address

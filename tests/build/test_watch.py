@@ -56,7 +56,7 @@ def watched(settings: Settings, folder: Path, build: Build) -> Iterator[Service]
         is_on.set()
         return service.encoder()
 
-    following = threading.Thread(target=service.follow, args=(stopped, lambda state: None))
+    following = threading.Thread(target=service.keep_current, args=(stopped, lambda state: None))
     with watching(settings, encoder):
         following.start()
         try:

@@ -23,7 +23,7 @@ from qa.errors import ModelNotFound, QAError
 from qa.evaluation.calibrate import calibrate
 from qa.index.snapshots import Snapshots
 from qa.protocols import Encoder
-from qa.service.operator import Operator
+from qa.service.maintenance import Maintenance
 from qa.service.service import Service
 from qa.settings import Settings
 from qa.types import Query, Reply
@@ -31,10 +31,10 @@ from qa.web.app import create_app
 from qa.web.options import Options
 from tests.answers.test_calibration import drawn
 from tests.conftest import REPOSITORY, Build, hashing_encoder
+from tests.support.fake_service import FakeService
 from tests.support.hashing import HashingEncoder
 from tests.support.uvicorn_server import serving
 from tests.support.waiting import AT_MOST, wait_for
-from tests.web.conftest import FakeService
 
 if TYPE_CHECKING:
     from qa.types import Vectors
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 def followed(service: Service, until: Callable[[], bool]) -> list[str]:
     """Let the service follow its index until that; returns the logged lines as texts."""
     stopped = threading.Event()
-    thread = threading.Thread(target=service.follow, args=(stopped, lambda state: None))
+    thread = threading.Thread(target=service.keep_current, args=(stopped, lambda state: None))
     with capture_logs() as logs:
         thread.start()
         try:
@@ -154,7 +154,7 @@ def test_a_switch_under_load_fails_mixes_and_blocks_nothing(
     service.reload()
     # What each snapshot holds, and the other does not.
     own = {first: "apples.txt", second: "figs.txt"}
-    operator = Operator(settings, service)
+    operator = Maintenance(settings, service)
     failures: list[object] = []
     seen: Counter[str] = Counter()
     stopped = threading.Event()
@@ -208,7 +208,7 @@ def test_a_switch_that_cannot_be_written_is_said_and_changes_nothing(
 
     monkeypatch.setattr("qa.index.snapshots.Snapshots.writing", fails)
     here = ("127.0.0.1", 5000)
-    client = TestClient(create_app(service, operations=Operator(settings, service)), client=here)
+    client = TestClient(create_app(service, maintenance=Maintenance(settings, service)), client=here)
     with capture_logs() as logs:
         refused = client.post(f"/v1/snapshots/{second}/activate")
     assert (refused.status_code, refused.json()["type"]) == (503, "urn:qa:problem:storage-unavailable")
@@ -297,9 +297,9 @@ import socket, sys
 from pathlib import Path
 import uvicorn
 from qa.web.app import create_app
-from qa.web.protocol import BoundedProtocol
+from qa.web.middleware.overload import BoundedProtocol
 from tests.support.waiting import wait_for
-from tests.web.conftest import FakeService
+from tests.support.fake_service import FakeService
 
 begun, go = Path(sys.argv[1]), Path(sys.argv[2])
 
@@ -340,13 +340,13 @@ def test_sigterm_drains(tmp_path: Path) -> None:
 SWITCHING = """
 import os, signal, sys
 from pathlib import Path
-from qa.service.operator import Operator
+from qa.service.maintenance import Maintenance
 from qa.service.service import Service
 from qa.settings import Settings
 from tests.conftest import hashing_encoder
 
 settings = Settings(indexes=Path(sys.argv[1]), name=sys.argv[2])
-Operator(settings, Service(settings, make=hashing_encoder)).activate(sys.argv[3])
+Maintenance(settings, Service(settings, make=hashing_encoder)).activate(sys.argv[3])
 os.kill(os.getpid(), signal.SIGKILL)
 """
 

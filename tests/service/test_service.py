@@ -120,7 +120,7 @@ def test_following_loads_switches_and_outlives_a_refused_snapshot(build: Build, 
     first = build().manifest.id
     service, stopped = Service(settings, make=hashing_encoder), threading.Event()
     heard: list[State] = []
-    thread = threading.Thread(target=service.follow, args=(stopped, heard.append))
+    thread = threading.Thread(target=service.keep_current, args=(stopped, heard.append))
     thread.start()
     try:
         wait_for(lambda: service.state().snapshot == first)
@@ -143,7 +143,7 @@ def test_following_outlives_a_pointer_that_holds_no_id(
     service: Service, build: Build, settings: Settings, content: bytes
 ) -> None:
     stopped = threading.Event()
-    thread = threading.Thread(target=service.follow, args=(stopped, lambda state: None))
+    thread = threading.Thread(target=service.keep_current, args=(stopped, lambda state: None))
     thread.start()
     try:
         (settings.indexes / "test" / "CURRENT").write_bytes(content)
@@ -167,7 +167,7 @@ def test_following_tries_again_what_may_pass(build: Build, settings: Settings, m
         return HashingEncoder()
 
     service, stopped = Service(settings, make=make), threading.Event()
-    thread = threading.Thread(target=service.follow, args=(stopped, lambda state: None))
+    thread = threading.Thread(target=service.keep_current, args=(stopped, lambda state: None))
     thread.start()
     try:
         wait_for(lambda: service.state().snapshot == id)
@@ -181,7 +181,7 @@ def test_following_tries_again_what_may_pass(build: Build, settings: Settings, m
 def test_following_names_why_nothing_is_served(build: Build, settings: Settings) -> None:
     build()
     service, stopped = Service(settings, make=other_encoder), threading.Event()
-    thread = threading.Thread(target=service.follow, args=(stopped, lambda state: None))
+    thread = threading.Thread(target=service.keep_current, args=(stopped, lambda state: None))
     thread.start()
     try:
         wait_for(lambda: service.state().status == "refused")
@@ -219,7 +219,7 @@ def test_a_missing_model_is_a_named_state(build: Build, settings: Settings, tmp_
 def followed_once(service: Service) -> State:
     """The state once following has tried to load what is current."""
     stopped = threading.Event()
-    thread = threading.Thread(target=service.follow, args=(stopped, lambda state: None))
+    thread = threading.Thread(target=service.keep_current, args=(stopped, lambda state: None))
     thread.start()
     try:
         wait_for(lambda: service.state().status != "loading")

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from qa.service.service import Service
 from qa.web.app import create_app
 from qa.web.options import Options
-from qa.web.ports import AskService
 from tests.support import uvicorn_server
 
 _OPTIONS = Options()
 
 
 @contextmanager
-def serving(service: AskService, options: Options = _OPTIONS) -> Iterator[str]:
+def serving(service: Service, options: Options = _OPTIONS) -> Iterator[str]:
     with uvicorn_server.serving(create_app(service, options=options)) as (host, port):
         yield f"http://{host}:{port}"

@@ -17,12 +17,9 @@ from qa.index.store import text_sha256
 from qa.types import Answer, Collection, DocumentSummary, FileReport
 from qa.web.app import create_app
 from qa.web.options import Options
+from tests.support.fake_evaluations import DONE, ID, FakeEvaluations
+from tests.support.fake_service import ADDRESS, ANSWER, FILES, LOADING, NOON, REFUSED, SNAPSHOT, FakeService
 from tests.support.uvicorn_server import serving
-from tests.web.api.test_evaluations import ID, FakeEvaluations
-from tests.web.conftest import LOADING, REFUSED, SNAPSHOT, FakeService
-from tests.web.pages.test_comparison_page import DONE
-from tests.web.pages.test_document_pages import FILES
-from tests.web.pages.test_reading_page import ADDRESS, ANSWER, NOON
 
 QUESTION = "When does the ferry leave?"
 ASKED = f"/?q={quote(QUESTION)}"

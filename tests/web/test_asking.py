@@ -18,20 +18,8 @@ from qa.web.asking import Asking, HungUp, ReplyCache
 from qa.web.batching import Batcher
 from qa.web.monitoring import Monitoring
 from qa.web.options import Options
+from tests.support.fake_service import FakeService, SlowService
 from tests.support.waiting import AT_MOST, wait_for
-from tests.web.conftest import FakeService
-
-
-class SlowService(FakeService):
-    def __init__(self) -> None:
-        super().__init__()
-        self.go = threading.Event()
-        self.begun = threading.Semaphore(0)
-
-    def ask_many(self, queries: Sequence[Query]) -> list[Reply | QAError]:
-        self.begun.release()
-        assert self.go.wait(AT_MOST)
-        return super().ask_many(queries)
 
 
 def test_past_the_queue_a_client_is_told_when_to_come_back() -> None:
@@ -49,7 +37,7 @@ def test_past_the_queue_a_client_is_told_when_to_come_back() -> None:
             thread.start()
             if number < 2:
                 assert service.begun.acquire(timeout=AT_MOST)
-        asking: Asking = client.app.state.asking  # type: ignore[attr-defined]
+        asking: Asking = client.app.state.dependencies.asking  # type: ignore[attr-defined]
         wait_for(asking.batcher.is_full)
         # Not even read: what is sent is no JSON.
         refused = client.post("/v1/ask", content=b"{", headers={"Content-Type": "application/json"})

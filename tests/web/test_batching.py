@@ -10,7 +10,7 @@ import pytest
 
 from qa.errors import NotReady, Overloaded, QAError, QueryError
 from qa.types import Query, Reply
-from qa.web.batching import Batcher, Outcome
+from qa.web.batching import Answered, Batcher
 from qa.web.monitoring import Monitoring
 from tests.support.waiting import AT_MOST
 
@@ -54,11 +54,11 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(main())
 
 
-def asked(queue: Batcher, *questions: str) -> list[asyncio.Future[Outcome]]:
+def asked(queue: Batcher, *questions: str) -> list[asyncio.Future[Answered]]:
     return queue.submit([Query(question) for question in questions])
 
 
-def said(outcome: Outcome) -> str:
+def said(outcome: Answered) -> str:
     assert isinstance(outcome, Reply)
     return outcome.question
 
@@ -212,6 +212,23 @@ def test_not_ready_is_said_to_all() -> None:
 
     run(test)
     assert answer.batches == [["a", "b"]]
+
+
+def test_an_answerer_that_loses_answers_does_not_stop_the_queue() -> None:
+    answer = Answerer()
+
+    def lose_one(queries: Sequence[Query]) -> list[Reply | QAError]:
+        return answer(queries)[: -1 if queries[0].question == "lost" else None]
+
+    queue = Batcher(lose_one, Monitoring(), most_waiting=64, workers=1, largest=4)
+
+    async def test() -> None:
+        (lost,) = asked(queue, "lost")
+        async with asyncio.timeout(AT_MOST):
+            assert isinstance(await lost, Exception)
+            assert said(await asked(queue, "next")[0]) == "next"
+
+    run(test)
 
 
 def test_many_at_once_through_two_workers_are_each_answered_once() -> None:

@@ -16,7 +16,7 @@ from qa.types import Hit, Passage, Query, Reply, Scores, Window
 from qa.web.app import create_app
 from qa.web.asking import ReplyCache
 from qa.web.options import Options
-from tests.web.conftest import READY, FakeService
+from tests.support.fake_service import READY, FakeService
 
 
 def reply(question: str = "q", snapshot: str = "one", chars: int = 1000, hits: int = 5) -> Reply:

@@ -17,12 +17,12 @@ import pytest
 from qa.client import Client
 from qa.errors import RequestRefused
 from qa.settings import Settings
-from qa.web import mcp as mcp_server
+from qa.web.mcp import build_server
 from qa.web.middleware.access import new_key, parse_keys
 from qa.web.options import Options
 from tests.conftest import REPOSITORY
+from tests.support.fake_service import FERRY, LOADING, SNAPSHOT, FakeService
 from tests.support.served import serving
-from tests.web.conftest import FERRY, LOADING, SNAPSHOT, FakeService
 
 Use = Callable[[Any], Coroutine[Any, Any, None]]
 
@@ -44,7 +44,7 @@ def using(service: FakeService) -> Callable[[Use], None]:
 
     def run(use: Use) -> None:
         async def main() -> None:
-            async with connected(mcp_server.build(service, ask, "1")) as client:
+            async with connected(build_server(service, ask, "1")) as client:
                 await use(client)
 
         anyio.run(main)
@@ -153,6 +153,24 @@ def test_over_http_beside_everything_else(service: FakeService) -> None:
                 assert len((await client.list_tools()).tools) == 3
 
         anyio.run(main)
+
+
+@pytest.mark.server
+def test_a_first_start_that_failed_is_tried_again(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = [ImportError("no memory for it just now")]
+
+    def build_at_the_second_try(*arguments: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return build_server(*arguments)
+
+    monkeypatch.setattr("qa.web.app.build_server", build_at_the_second_try)
+    request = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+    headers = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-06-18"}
+    with serving(service) as address:
+        assert httpx2.post(f"{address}/mcp", json=request, headers=headers).status_code == 500
+        listed = httpx2.post(f"{address}/mcp", json=request, headers=headers)
+    assert len(listed.json()["result"]["tools"]) == 3
 
 
 @pytest.mark.server

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from qa.web.app import create_app
 from qa.web.options import Options
 from tests.conftest import REPOSITORY
-from tests.web.conftest import LOADING, READY, SNAPSHOT, FakeService
+from tests.support.fake_service import LOADING, READY, SNAPSHOT, FakeService
 
 FOLDER = REPOSITORY / "docs" / "monitoring"
 
@@ -66,7 +66,7 @@ def test_what_is_served(service: FakeService) -> None:
     assert metrics["qa_snapshot_created_timestamp_seconds"] == 1775044800
     service.current = LOADING
     assert scraped(client)["qa_ready"] == 0
-    service.current = replace(READY, detail="serving snapshot a; the current one is damaged: index again")
+    service.current = replace(READY, problem="damaged")
     assert scraped(client)["qa_snapshot_problem"] == 1
 
 

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
 from qa.errors import QueryError, QuestionTooLong, SnapshotCorrupt
-from tests.web.conftest import LOADING, REFUSED, FakeService
+from tests.support.fake_service import LOADING, REFUSED, FakeService
 
 JSON = {"Content-Type": "application/json"}
 

@@ -4,7 +4,7 @@ routes       questions, documents, citations, health and metrics
 requests     the bodies and parameters of requests
 responses    the bodies of responses
 evaluations  question files in; progress, measures and reports out
-operating    snapshots listed and activated, the index updated
+snapshots    snapshots listed and activated, the index updated
 openapi      the OpenAPI document
 examples     the examples in the OpenAPI document
 """

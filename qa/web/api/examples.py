@@ -1,4 +1,4 @@
-"""The examples in the OpenAPI document: one small collection, told through from question to problem."""
+"""The examples in the OpenAPI document, all of one small collection."""
 
 from __future__ import annotations
 

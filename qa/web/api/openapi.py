@@ -23,18 +23,18 @@ TAGS = [
     {"name": "questions", "description": "Ask, and get the passages that match best."},
     {"name": "documents", "description": "What is indexed, with its canonical text."},
     {"name": "evaluations", "description": "A question file in; progress, measures and a report out."},
-    {"name": "operation", "description": "For load balancers and people on call."},
+    {"name": "operation", "description": "Health, snapshots and the index, for load balancers and operators."},
 ]
 
 _REASONS = {
     400: "The body is not JSON.",
     401: "A key is needed, or the one that was sent is not known.",
-    403: "The key, or the place that the request comes from, does not allow this.",
-    404: "There is none of this id.",
+    403: "The key, or the machine that the request comes from, does not allow this.",
+    404: "Nothing has this id.",
     408: "The body took too long to arrive.",
     409: "The index is being written, or the snapshot cannot be used.",
     413: "The body is too large.",
-    415: "The body is not sent as JSON.",
+    415: "The body has the wrong media type.",
     429: "Too many requests, or too many evaluations are waiting; try again later.",
     422: "A field is missing, unknown, of the wrong type or out of bounds; `errors` says which.",
     503: "No snapshot and model are loaded yet, or too many questions wait.",
@@ -42,8 +42,8 @@ _REASONS = {
 _ID = {"id": "$response.body#/id"}
 
 
-def _asked(reply: str) -> dict[str, Any]:
-    """Where an answer leads to: what it cites, whether that still holds, and the document of the best passage."""
+def _ask_links(reply: str) -> dict[str, Any]:
+    """Return links from an answer: to the check of its citation, and to the document of the best passage."""
     citation = f"{reply}/answer/citation"
     claim = {name: f"{citation}/{name}" for name in ("start", "end", "sha256")}
     return {
@@ -52,11 +52,11 @@ def _asked(reply: str) -> dict[str, Any]:
     }
 
 
-# What of a response the next request takes (OpenAPI's Link Object).
+# What the next request takes from a response (OpenAPI's Link Object).
 _LINKS: Mapping[tuple[str, str, str], dict[str, Any]] = {
-    ("/v1/ask", "post", "200"): _asked("$response.body#"),
-    ("/v1/ask", "get", "200"): _asked("$response.body#"),
-    ("/v1/ask/batch", "post", "200"): _asked("$response.body#/results/0/response"),
+    ("/v1/ask", "post", "200"): _ask_links("$response.body#"),
+    ("/v1/ask", "get", "200"): _ask_links("$response.body#"),
+    ("/v1/ask/batch", "post", "200"): _ask_links("$response.body#/results/0/response"),
     ("/v1/documents", "get", "200"): {
         "GetDocument": {"operationId": "getDocument", "parameters": {"id": "$response.body#/documents/0/id"}}
     },
@@ -78,7 +78,7 @@ _SCHEMES = {
     "key": {
         "type": "http",
         "scheme": "bearer",
-        "description": "A key of the scope `ask` or `admin`. Without any keys, what needs `admin` is answered on the "
+        "description": "A key of the scope `ask` or `admin`. Without keys, what needs `admin` is answered on the "
         "server's own machine only.",
     }
 }
@@ -86,7 +86,7 @@ _CONTENT = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The responses of an operation that can end in these problems, or in one that nobody foresaw."""
+    """Document the responses of an operation that can end in these problems, or in an unexpected one."""
     documented: dict[int | str, dict[str, Any]] = {
         status: {"description": _REASONS[status], "content": _CONTENT} for status in statuses
     }
@@ -97,7 +97,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def complete(document: dict[str, Any], limits: Limits, scopes: Set[KeyScope]) -> dict[str, Any]:
-    """Add what the framework cannot know: the limits of this service, and of which ``scopes`` it has keys."""
+    """Add to the OpenAPI document the limits of this service, and the scopes that it has keys for."""
     schemas = document["components"]["schemas"]
     request = schemas["AskRequest"]["properties"]
     parameters = {p["name"]: p["schema"] for p in document["paths"]["/v1/ask"]["get"]["parameters"]}
@@ -116,14 +116,14 @@ def complete(document: dict[str, Any], limits: Limits, scopes: Set[KeyScope]) ->
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             if (scope := required_scope(method.upper(), path)) is not None:
-                # An empty requirement: no key of this scope is set, and without one it is answered too.
+                # The empty requirement says that a request without a key is answered too.
                 needs_key = "ask" in scopes if scope == "ask" else bool(scopes)
                 operation["security"] = [{"key": [scope]}, *([] if needs_key else [{}])]
     return document
 
 
 def install(app: FastAPI, limits: Limits, scopes: Set[KeyScope]) -> None:
-    """Have ``app`` serve the completed document."""
+    """Let ``app`` serve the completed document."""
     derive = app.openapi
 
     def openapi() -> dict[str, Any]:

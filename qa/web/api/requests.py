@@ -1,4 +1,4 @@
-"""The shapes of requests, at the edge only. Limits are of the running service, and checked in ``qa.web.problems``."""
+"""The shapes of requests. The limits of the running service are checked by the service itself."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pydantic_core import PydanticCustomError
 from qa.types import CitationClaim, Mode, Query
 from qa.web.api import examples
 
-# For clients to see; the sentences for people are made in ``qa.web.problems``.
+# For the OpenAPI document only.
 NO_NUL: JsonDict = {"pattern": r"^[^\u0000]*$"}
 NOT_BLANK: JsonDict = {"pattern": r"^[^\u0000]*\S[^\u0000]*$"}
 
 Glob = Annotated[str, Field(min_length=1, max_length=1024, json_schema_extra=NO_NUL)]
 
 
-def _whole(value: object) -> object:
-    # To JSON 5.0 is a whole number, and some languages write 5 like that.
+def _parse_whole(value: object) -> object:
+    # JSON has no integers: some languages write 5 as 5.0.
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-TopK = Annotated[int, BeforeValidator(_whole), Field(description="How many passages to return, best first.")]
+TopK = Annotated[int, BeforeValidator(_parse_whole), Field(description="How many passages to return, best first.")]
 SearchMode = Annotated[
     Mode,
     Field(
@@ -33,7 +33,7 @@ SearchMode = Annotated[
 ]
 Rerank = Annotated[
     bool,
-    Field(description="Whether a cross-encoder orders the first passages anew. Refused where the service has none."),
+    Field(description="Whether a cross-encoder re-orders the first passages. Refused where the service has none."),
 ]
 Sections = Annotated[
     list[Glob],
@@ -62,11 +62,12 @@ class AskRequest(BaseModel):
     sections: Sections = []
 
     def query(self) -> Query:
+        """Build the query."""
         return Query(self.question, self.top_k, tuple(self.documents), tuple(self.sections), self.mode, self.rerank)
 
 
 class AskParameters(BaseModel):
-    """The same as the parameters of an address."""
+    """The same as parameters of an address."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -80,16 +81,17 @@ class AskParameters(BaseModel):
     sections: Sections = []
 
     def query(self) -> Query:
+        """Build the query."""
         return Query(self.q, self.top_k, tuple(self.documents), tuple(self.sections), self.mode, self.rerank)
 
 
-def _sum(value: str) -> str:
+def _parse_sha256(value: str) -> str:
     if not re.fullmatch(r"[0-9a-fA-F]{64}", value):
         raise PydanticCustomError("no_sha256", "not 64 hexadecimal digits")
     return value.lower()
 
 
-Sum = Annotated[str, AfterValidator(_sum), Field(json_schema_extra={"pattern": "^[0-9a-fA-F]{64}$"})]
+Sha256 = Annotated[str, AfterValidator(_parse_sha256), Field(json_schema_extra={"pattern": "^[0-9a-fA-F]{64}$"})]
 
 
 class VerifyParameters(BaseModel):
@@ -99,24 +101,26 @@ class VerifyParameters(BaseModel):
 
     start: int = Field(description="Where the span starts, in Unicode code points of the canonical text, from 0.")
     end: int = Field(description="Where it ends, exclusive.")
-    sha256: Sum = Field(description="The citation's `sha256`: of the source's bytes as they were indexed.")
-    text_sha256: Sum | None = Field(
-        default=None, description="The citation's `text_sha256`. With it, a source that was read differently is told."
+    sha256: Sha256 = Field(description="The citation's `sha256`: of the source's bytes as they were indexed.")
+    text_sha256: Sha256 | None = Field(
+        default=None,
+        description="The citation's `text_sha256`. With it, a change in how the source was read is noticed.",
     )
     snapshot: str | None = Field(
-        default=None, max_length=100, description="Check against this snapshot, and not the one that is served."
+        default=None, max_length=100, description="Check against this snapshot instead of the current one."
     )
 
     def claim(self, document: str) -> CitationClaim:
+        """Build the claim that ``document`` holds this citation."""
         return CitationClaim(document, self.start, self.end, self.sha256, self.text_sha256)
 
 
 class BatchRequest(BaseModel):
-    """Many questions. Each is a request of its own, or a plain string that takes all the defaults."""
+    """Many questions. Each is a request of its own, or a plain string, which takes all the defaults."""
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [examples.BATCH]})
 
-    # Each item is validated by itself, so that a wrong one is its own problem and not everybody's.
+    # Each item is validated by itself, so that a wrong one does not fail the batch.
     questions: list[
         Annotated[object, WithJsonSchema({"anyOf": [{"type": "string"}, {"$ref": "#/components/schemas/AskRequest"}]})]
     ]

@@ -1,7 +1,4 @@
-"""The shapes of responses, at the edge only. Inside, the values of ``qa.types`` are used.
-
-The shapes of responses about the collection: its documents, and what became of every file.
-"""
+"""The shapes of responses. Each is built from the value of ``qa.types`` that it shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The JSON API. What blocks runs in the thread pool, and questions in the queue's threads; never on the event loop."""
+"""The JSON API: questions, documents, health.
+
+Nothing blocks the event loop: questions run in the queue's threads, and all else in the framework's thread pool.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +17,16 @@ from starlette.types import Scope
 
 from qa.errors import DocumentNotFound, QAError
 from qa.types import Query, Reply
-from qa.web.api import requests
-from qa.web.api import responses as schemas
+from qa.web.api import requests, responses
 from qa.web.api.openapi import problems
-from qa.web.api.responses import DocumentResponse, DocumentsResponse
 from qa.web.asking import Asking
-from qa.web.handlers import of_service
-from qa.web.monitoring import MEDIA_TYPE, Monitoring
-from qa.web.ports import AskService
+from qa.web.deps import AskingDep, Deps, ServiceDep
+from qa.web.handlers import service_problem
+from qa.web.monitoring import MEDIA_TYPE
 from qa.web.problems import (
     FieldError,
     Problem,
     ProblemError,
-    check,
     check_batch,
     explain,
     invalid,
@@ -38,31 +38,13 @@ from qa.web.problems import (
 router = APIRouter()
 
 
-async def _service(request: Request) -> AskService:
-    service: AskService = request.app.state.service
-    return service
-
-
 async def _json_only(request: Request) -> None:
-    """Refuses a body in anything but JSON, in words that say so.
-
-    Raises:
-        ProblemError: 415.
-    """
+    """Refuse a body that is not JSON. Raises ProblemError, 415."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
     if has_body and media_type != "application/json":
         detail = "Send the request body as JSON, with the header Content-Type: application/json."
         raise ProblemError(Problem("unsupported-media-type", 415, detail, headers={"Accept-Post": "application/json"}))
-
-
-async def _asking(request: Request) -> Asking:
-    asking: Asking = request.app.state.asking
-    return asking
-
-
-Service = Annotated[AskService, Depends(_service)]
-Asked = Annotated[Asking, Depends(_asking)]
 
 
 @router.post(
@@ -71,12 +53,12 @@ Asked = Annotated[Asking, Depends(_asking)]
     tags=["questions"],
     summary="Ask one question",
     dependencies=[Depends(_json_only)],
-    response_model=schemas.AskResponse,
+    response_model=responses.AskResponse,
     responses=problems(400, 413, 415, 422, 503),
 )
-async def ask(body: requests.AskRequest, asking: Asked, service: Service, request: Request) -> Response:
-    """The passages that match a question best, each with the span of its document that it is."""
-    return await _ask(asking, service, request, body.query())
+async def ask(body: requests.AskRequest, asking: AskingDep, request: Request) -> Response:
+    """Return the answer, if there is one, and the passages that match best, each with its span of a document."""
+    return await _ask(asking, request, body.query())
 
 
 @router.get(
@@ -84,14 +66,14 @@ async def ask(body: requests.AskRequest, asking: Asked, service: Service, reques
     operation_id="askByAddress",
     tags=["questions"],
     summary="Ask one question by an address",
-    response_model=schemas.AskResponse,
+    response_model=responses.AskResponse,
     responses=problems(422, 503),
 )
 async def ask_by_address(
-    parameters: Annotated[requests.AskParameters, FromQuery()], asking: Asked, service: Service, request: Request
+    parameters: Annotated[requests.AskParameters, FromQuery()], asking: AskingDep, request: Request
 ) -> Response:
-    """The same as `POST /v1/ask`, for a browser or a link. `documents` may be repeated."""
-    return await _ask(asking, service, request, parameters.query(), "q")
+    """Do the same as `POST /v1/ask`, for a browser or a link. `documents` may be repeated."""
+    return await _ask(asking, request, parameters.query())
 
 
 @router.post(
@@ -104,19 +86,19 @@ async def ask_by_address(
     responses=problems(400, 413, 415, 422, 503),
 )
 async def ask_many(
-    body: requests.BatchRequest, asking: Asked, service: Service, request: Request
-) -> schemas.BatchResponse:
-    """Each question succeeds or fails by itself: the results come in the order of the questions, and `ok` says which.
+    body: requests.BatchRequest, asking: AskingDep, service: ServiceDep, request: Request
+) -> responses.BatchResponse:
+    """Answer each question by itself: the results come in the order of the questions, and `ok` says which succeeded.
 
-    A question that is wrong is a result with its problem; only a batch that is wrong as a whole is refused.
+    A wrong question is a result with its problem; only a batch that is wrong as a whole is refused.
     """
     if errors := check_batch(len(body.questions), service.limits):
         raise ProblemError(invalid(errors))
-    parsed = [_parse(item, service) for item in body.questions]
+    parsed = [_parse(item) for item in body.questions]
     queries = [item for item in parsed if isinstance(item, Query)]
     replies = iter(await asking.ask_many(queries, request) if queries else [])
     outcomes = (next(replies) if isinstance(item, Query) else item for item in parsed)
-    return schemas.BatchResponse(results=[_result(request, outcome) for outcome in outcomes])
+    return responses.BatchResponse(results=[_result(request, outcome) for outcome in outcomes])
 
 
 @router.get(
@@ -126,26 +108,26 @@ async def ask_many(
     summary="What is indexed, and the ingestion report",
     responses=problems(503),
 )
-def list_documents(service: Service) -> DocumentsResponse:
-    """Every indexed document, and what became of every file: read, partly read, skipped or failed, and why."""
-    return DocumentsResponse.of(service.collection())
+def list_documents(service: ServiceDep) -> responses.DocumentsResponse:
+    """List every indexed document, and for every file whether it was read, partly read, skipped or failed, and why."""
+    return responses.DocumentsResponse.of(service.collection())
 
 
 def verify_citation(
     id: Annotated[str, Path(description="The document's id: a path with `/`, written as it is.")],
     parameters: Annotated[requests.VerifyParameters, FromQuery()],
-    service: Service,
-) -> schemas.VerifyResponse:
-    """Whether a citation still holds: against the source as it is now, and the text of a snapshot.
+    service: ServiceDep,
+) -> responses.VerifyResponse:
+    """Check whether a citation still holds, against the source file as it is now and the text of a snapshot.
 
-    It has drifted, too, where the snapshot holds another version of the document than the one cited. The source is
-    looked for where it was when it was indexed.
+    A citation has drifted where the source has changed, and where the snapshot holds another version of the document.
+    The source is looked for where it was when it was indexed.
     """
-    return schemas.VerifyResponse.of(service.check_citation(parameters.claim(id), parameters.snapshot))
+    return responses.VerifyResponse.of(service.check_citation(parameters.claim(id), parameters.snapshot))
 
 
 class _OnlyWithQuery(APIRoute):
-    """Leaves an address without parameters to the next route: a document may be called ``verify``."""
+    """A route that leaves an address without parameters to the next one: a document may be called ``verify``."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         return super().matches(scope) if scope.get("query_string") else (Match.NONE, {})
@@ -171,18 +153,18 @@ router.add_api_route(
 )
 def get_document(
     id: Annotated[str, Path(description="The document's id: a path with `/`, written as it is.")],
-    service: Service,
+    service: ServiceDep,
     request: Request,
-) -> DocumentResponse:
-    """The text that every `start` and `end` counts in, so that anyone can check `text[start:end]`.
+) -> responses.DocumentResponse:
+    """Return the text that every `start` and `end` counts in, so that anyone can check `text[start:end]`.
 
-    They count Unicode code points from 0, as Python does; in JavaScript, index `Array.from(text)`.
+    Both count Unicode code points from 0, as Python does; in JavaScript, index `Array.from(text)`.
     """
-    # A route's pattern stops before a line end: without this "a.txt%0A" would be answered with "a.txt".
+    # A route's pattern stops before a line end: without this, "a.txt%0A" would get "a.txt".
     if not request.scope["path"].endswith(f"/{id}"):
         raise DocumentNotFound(f"no indexed document has the id {shown(request.scope['path'])!r}")
     try:
-        return DocumentResponse.of(service.document(id))
+        return responses.DocumentResponse.of(service.document(id))
     except DocumentNotFound:
         cited = id.removesuffix("/verify")
         if cited == id:
@@ -198,9 +180,9 @@ def get_document(
     summary="Whether the process is up",
     responses=problems(),
 )
-async def health() -> schemas.HealthResponse:
-    """Always 200 while the process is up, whether it is ready or not."""
-    return schemas.HealthResponse()
+async def health() -> responses.HealthResponse:
+    """Return 200 while the process is up, whether it is ready or not."""
+    return responses.HealthResponse()
 
 
 @router.get(
@@ -210,48 +192,42 @@ async def health() -> schemas.HealthResponse:
     summary="Whether questions can be asked",
     responses=problems(503),
 )
-async def ready(service: Service) -> schemas.ReadyResponse:
-    # Not in the thread pool, where it would wait behind questions and a busy server would look like a dead one.
-    """200 when a snapshot and its model are loaded; until then a problem whose `state` and `detail` say why not."""
+async def ready(service: ServiceDep) -> responses.ReadyResponse:
+    """Return 200 when a snapshot and its models are loaded, else a problem whose `state` and `detail` say why not."""
+    # A coroutine: in the thread pool it would wait behind questions, and a busy server would look like a dead one.
     state = service.state()
     if not state.ready:
         raise ProblemError(not_ready(state.detail, state.status))
-    return schemas.ReadyResponse.of(state)
+    return responses.ReadyResponse.of(state)
 
 
 @router.get("/metrics", include_in_schema=False)
-def metrics(request: Request) -> Response:
-    """In the text format of Prometheus."""
-    monitoring: Monitoring = request.app.state.monitoring
-    return Response(monitoring.text(), media_type=MEDIA_TYPE)
+def metrics(deps: Deps) -> Response:
+    """Return the metrics in the text format of Prometheus."""
+    return Response(deps.monitoring.text(), media_type=MEDIA_TYPE)
 
 
-async def _ask(asking: Asking, service: AskService, request: Request, query: Query, name: str = "question") -> Response:
-    if errors := check(query, service.limits, name):
-        raise ProblemError(invalid(errors))
+async def _ask(asking: Asking, request: Request, query: Query) -> Response:
     found = await asking.ask(query, request)
     request.scope["state"]["timings_ms"] = found.timings_ms
-    reply = schemas.AskResponse.of(found)
-    # Written here: the framework would validate it once more, which takes as long as all the rest.
+    reply = responses.AskResponse.of(found)
+    # Written here, because the framework would validate it again, which takes as long as all the rest.
     return Response(reply.model_dump_json(), media_type="application/json")
 
 
-def _parse(item: object, service: AskService) -> Query | Problem:
+def _parse(item: object) -> Query | Problem:
     fields = {"question": item} if isinstance(item, str) else item
     if not isinstance(fields, dict):
         message = "Each of questions must be a string or a JSON object."
         return invalid((FieldError("questions", message, "wrong-type"),))
     try:
-        body = requests.AskRequest.model_validate(fields)
+        return requests.AskRequest.model_validate(fields).query()
     except ValidationError as error:
         return invalid(explain(error.errors(), list(requests.AskRequest.model_fields)))
-    query = body.query()
-    errors = check(query, service.limits)
-    return invalid(errors) if errors else query
 
 
-def _result(request: Request, outcome: Reply | QAError | Problem) -> schemas.BatchSuccess | schemas.BatchFailure:
+def _result(request: Request, outcome: Reply | QAError | Problem) -> responses.BatchSuccess | responses.BatchFailure:
     if isinstance(outcome, Reply):
-        return schemas.BatchSuccess(ok=True, response=schemas.AskResponse.of(outcome))
-    problem = of_service(request, outcome) if isinstance(outcome, QAError) else outcome
-    return schemas.BatchFailure(ok=False, problem=schemas.ProblemDetails.model_validate(problem.members()))
+        return responses.BatchSuccess(ok=True, response=responses.AskResponse.of(outcome))
+    problem = service_problem(request, outcome) if isinstance(outcome, QAError) else outcome
+    return responses.BatchFailure(ok=False, problem=responses.ProblemDetails.model_validate(problem.members()))

@@ -1,7 +1,4 @@
-"""The files that were indexed, to download: where it is allowed, and as long as they are what was indexed.
-
-A document's canonical text as a page: a span marked in its place, among headings and pages.
-"""
+"""The page of one document: its canonical text with a span marked in its place, and the original file to download."""
 
 from __future__ import annotations
 
@@ -11,54 +8,29 @@ from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
+from fastapi import Query as FromQuery
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from qa.errors import NotReady, Overloaded, QueryError
 from qa.markup import Mark, Piece, pieces
-from qa.types import Document, Hit, Span
-from qa.types import Query as Asked
+from qa.types import Document, Hit, Query, Span
+from qa.web.deps import Dependencies, Deps, ServiceDep
 from qa.web.pages.rendering import read_query, reading_address, render
-from qa.web.ports import AskService
 
-PATH = "/originals"
-
-originals_router = APIRouter(include_in_schema=False)
-
-
-@originals_router.get(f"{PATH}/{{id:path}}")
-def original(id: str, request: Request) -> Response:
-    """Never shown by the browser itself: a file may hold whatever it likes, and would do it as ours."""
-    service: AskService = request.app.state.service
-    found = service.original(id)
-    headers = {
-        "Content-Disposition": _attachment(id.rpartition("/")[2]),
-        "Content-Length": str(found.size),
-        "Content-Security-Policy": "default-src 'none'; sandbox",
-    }
-    return StreamingResponse(found.blocks(), media_type="application/octet-stream", headers=headers)
-
-
-def original_address(document: str) -> str:
-    return f"{PATH}/{quote(document, errors='replace')}"
-
-
-def _attachment(name: str) -> str:
-    """RFC 6266, with the name in ASCII for those who do not know RFC 8187."""
-    plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\%' else "_" for c in name) or "file"
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='', errors='replace')}"
-
-
-# Characters shown at once: a book of many megabytes would stop a browser.
+# Characters that a page shows at most: a book of many megabytes would stop a browser.
 WINDOW = 20_000
 
+ORIGINALS_PATH = "/originals"
+
 router = APIRouter(include_in_schema=False)
+originals_router = APIRouter(include_in_schema=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A heading of a level from 1, or, of level 0, what stands under one. ``page`` begins with it, where one does."""
+    """A heading, with ``level`` from 1, or text below one, with level 0. ``page`` is the page that starts here."""
 
     level: int
     pieces: Sequence[Piece]
@@ -67,7 +39,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """Another passage found for the same question."""
+    """The passage before or after in the ranking for the same question."""
 
     rank: int
     address: str
@@ -76,53 +48,54 @@ class Neighbour:
 @router.get("/documents/{id:path}")
 async def read(
     request: Request,
+    deps: Deps,
     id: str,
-    start: Annotated[int, Query(ge=0)] = 0,
-    end: Annotated[int, Query(ge=0)] = 0,
+    start: Annotated[int, FromQuery(ge=0)] = 0,
+    end: Annotated[int, FromQuery(ge=0)] = 0,
 ) -> Response:
-    """The text around ``[start, end)``, or from ``start`` on where that is empty or lies outside.
+    """Show the text around ``[start, end)``, or from ``start`` on where that span is empty or outside of the text.
 
-    The other parameters are those of the ask page, for the way back to it and to the passages before and after.
+    The other parameters are those of the ask page; they lead back to it, and to the passages before and after.
     """
-    service: AskService = request.app.state.service
-    found = await run_in_threadpool(service.document, id)
-    query, errors = read_query(request.query_params, service.limits)
-    before, after = (None, None) if errors else await _neighbours(request, id, start, query)
-    return await run_in_threadpool(_page, request, found.document, Span(start, end), query, before, after)
+    found = await run_in_threadpool(deps.service.document, id)
+    query, errors = read_query(request.query_params, deps.service.limits)
+    near = (None, None) if errors else await _find_neighbours(request, deps, id, start, query)
+    return await run_in_threadpool(_page, request, deps, found.document, Span(start, end), query, near)
 
 
 def _page(
-    request: Request, document: Document, asked: Span, query: Asked, before: Neighbour | None, after: Neighbour | None
+    request: Request,
+    deps: Dependencies,
+    document: Document,
+    asked: Span,
+    query: Query,
+    near: tuple[Neighbour | None, Neighbour | None],
 ) -> Response:
-    service: AskService = request.app.state.service
     id, length = document.id, len(document.text)
+    has_original = deps.originals and deps.service.source_status(id) == "verified"
     shown = window(document, min(asked.start, max(length - 1, 0)))
     return render(
         request,
         "document.html",
-        service.state(),
+        deps.service.state(),
         document=document,
         blocks=blocks(document, shown, asked if asked.start < asked.end <= length else None),
         query=query,
         above=_further(id, max(shown.start - 3 * WINDOW // 4, 0), query) if shown.start else None,
         below=_further(id, shown.end, query) if shown.end < length else None,
         part=shown,
-        before=before,
-        after=after,
-        original=original_address(id) if _has_original(request, service, id) else None,
+        before=near[0],
+        after=near[1],
+        original=original_address(id) if has_original else None,
     )
 
 
-def _has_original(request: Request, service: AskService, id: str) -> bool:
-    return request.app.state.originals and service.source_status(id) == "verified"
-
-
-def _further(id: str, start: int, query: Asked) -> str:
+def _further(id: str, start: int, query: Query) -> str:
     return reading_address(id, start, start, query).removesuffix("#span")
 
 
 def window(document: Document, at: int) -> Span:
-    """At most :data:`WINDOW` characters of the text, a quarter of them before ``at``, from the beginning of a line."""
+    """Return the part to show: at most :data:`WINDOW` characters from the start of a line, a quarter before ``at``."""
     text = document.text
     if len(text) <= WINDOW:
         return Span(0, len(text))
@@ -133,7 +106,7 @@ def window(document: Document, at: int) -> Span:
 
 
 def blocks(document: Document, shown: Span, span: Span | None) -> list[Block]:
-    """What is shown of the text, in order: it is cut at headings and pages, and nothing of it is left out."""
+    """Cut the ``shown`` part of the text at headings and pages; the blocks together hold all of it."""
     headings = {section.start: section for section in document.sections if section.body > section.start}
     pages = {page.start: page.number for page in document.pages}
     bodies = {section.body for section in headings.values()}
@@ -150,12 +123,14 @@ def blocks(document: Document, shown: Span, span: Span | None) -> list[Block]:
     return found
 
 
-async def _neighbours(request: Request, id: str, start: int, query: Asked) -> tuple[Neighbour | None, Neighbour | None]:
-    """The passages ranked before and after the one that holds ``start``, for the same question."""
+async def _find_neighbours(
+    request: Request, deps: Dependencies, id: str, start: int, query: Query
+) -> tuple[Neighbour | None, Neighbour | None]:
+    """Find the passages that are ranked before and after the one that holds ``start``."""
     if not query.question:
         return None, None
     try:
-        reply = await request.app.state.asking.ask(query, request)
+        reply = await deps.asking.ask(query, request)
     except (QueryError, NotReady, Overloaded):
         return None, None
     holds = [hit.passage.document == id and hit.passage.start <= start < hit.passage.end for hit in reply.hits]
@@ -168,6 +143,29 @@ async def _neighbours(request: Request, id: str, start: int, query: Asked) -> tu
     )
 
 
-def _neighbour(hit: Hit, query: Asked) -> Neighbour:
+def _neighbour(hit: Hit, query: Query) -> Neighbour:
     place = hit.highlights[0] if hit.highlights else Span(hit.passage.start, hit.passage.end)
     return Neighbour(hit.rank, reading_address(hit.passage.document, place.start, place.end, query))
+
+
+@originals_router.get(f"{ORIGINALS_PATH}/{{id:path}}")
+def original(id: str, service: ServiceDep) -> Response:
+    """Return the original file as a download: shown by the browser, its content would run as a page of this server."""
+    found = service.original(id)
+    headers = {
+        "Content-Disposition": _attachment(id.rpartition("/")[2]),
+        "Content-Length": str(found.size),
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+    }
+    return StreamingResponse(found.blocks(), media_type="application/octet-stream", headers=headers)
+
+
+def original_address(document: str) -> str:
+    """Return the address of a document's original file."""
+    return f"{ORIGINALS_PATH}/{quote(document, errors='replace')}"
+
+
+def _attachment(name: str) -> str:
+    """Return a Content-Disposition (RFC 6266), with an ASCII name for clients that do not know RFC 8187."""
+    plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\%' else "_" for c in name) or "file"
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='', errors='replace')}"

@@ -1,4 +1,4 @@
-"""The collection as a page: what became of every file, filtered, sorted and paged by the address alone."""
+"""The page of all files: whether each was read, filtered, sorted and paged by the address."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from qa.service.service import Service
 from qa.types import Collection, FileReport, FileStatus
+from qa.web.deps import ServiceDep
 from qa.web.pages.rendering import render
-from qa.web.ports import AskService
 from qa.web.problems import FieldError, ProblemError, invalid
 
 PATH = "/documents"
@@ -23,7 +24,7 @@ FILES_ON_A_PAGE = 100
 
 router = APIRouter(include_in_schema=False)
 
-# Worst first: what somebody opens the report for.
+# The worst first, because people open this page to find them.
 STATUSES: dict[FileStatus, str] = {
     "failed": "failed",
     "skipped": "skipped",
@@ -35,20 +36,20 @@ _BY_STATUS = {status: place for place, status in enumerate(STATUSES)}
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One file. ``has_document`` is true where something of it is indexed, be it of an earlier version."""
+    """One file. ``has_document`` is true where a version of it is indexed, even an earlier one."""
 
     file: FileReport
     title: str
     has_document: bool
 
     def address(self) -> str:
-        """Of the page with the document's text."""
+        """Return the address of the page with the document's text."""
         return f"{PATH}/{quote(self.file.id, errors='replace')}"
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """``descends`` at the first click: of numbers the largest are looked for."""
+    """A column of the table. ``descends`` says that the first click sorts downwards, as for numbers."""
 
     name: str
     label: str
@@ -68,7 +69,7 @@ _COLUMNS = {column.name: column for column in COLUMNS}
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What of the report is shown, and in which order; ``page`` counts from 1."""
+    """Which files are shown, and in which order; ``page`` counts from 1."""
 
     status: FileStatus | None = None
     sort: str = "file"
@@ -76,7 +77,7 @@ class View:
     page: int = 1
 
     def address(self) -> str:
-        """Of this view: what is as usual is left out, so that a view has one address."""
+        """Return the one address of this view, without the defaults."""
         parts: dict[str, str] = {}
         if self.status is not None:
             parts["status"] = self.status
@@ -89,30 +90,31 @@ class View:
         return f"{PATH}?{urlencode(parts)}" if parts else PATH
 
     def sorted_by(self, column: Column) -> View:
-        """The view that a click on the column's head leads to: a second click turns the order round."""
+        """Return the view after a click on the column's head; a second click reverses the order."""
         descending = not self.descending if column.name == self.sort else column.descends
         return View(self.status, column.name, descending)
 
     def only(self, status: FileStatus | None) -> View:
+        """Return the view of the files with one status, or with any."""
         return View(status, self.sort, self.descending)
 
     def at(self, page: int) -> View:
+        """Return the view of another page."""
         return View(self.status, self.sort, self.descending, page)
 
 
 @router.get(PATH)
 async def documents_page(
-    request: Request, status: str = "", sort: str = "file", order: str = "", page: str = "1"
+    request: Request, service: ServiceDep, status: str = "", sort: str = "file", order: str = "", page: str = "1"
 ) -> Response:
-    """A page of the ingestion report. The parameters are told by the page's own links."""
-    service: AskService = request.app.state.service
-    view = parse(status, sort, order, page)
+    """Show a page of the ingestion report. The page's own links set the parameters."""
+    view = parse_view(status, sort, order, page)
     return await run_in_threadpool(_render, request, service, view)
 
 
-def _render(request: Request, service: AskService, view: View) -> Response:
+def _render(request: Request, service: Service, view: View) -> Response:
     collection = service.collection()
-    rows = rows_of(collection)
+    rows = make_rows(collection)
     counts = Counter(row.file.status for row in rows)
     chosen = [row for row in rows if view.status is None or row.file.status == view.status]
     last = max(1, ceil(len(chosen) / FILES_ON_A_PAGE))
@@ -124,23 +126,23 @@ def _render(request: Request, service: AskService, view: View) -> Response:
         "documents.html",
         service.state(),
         view=view,
-        rows=ordered(chosen, view)[first : first + FILES_ON_A_PAGE],
+        rows=sort_rows(chosen, view)[first : first + FILES_ON_A_PAGE],
         first=first,
         found=len(chosen),
         last=last,
         counts=counts,
         files=len(rows),
-        totals=totals(chosen),
+        totals=sum_columns(chosen),
         columns=COLUMNS,
         statuses=STATUSES,
     )
 
 
-def parse(status: str, sort: str, order: str, page: str) -> View:
-    """The view that an address asks for.
+def parse_view(status: str, sort: str, order: str, page: str) -> View:
+    """Parse the parameters of an address.
 
     Raises:
-        ProblemError: 422, naming each parameter that is wrong and what it may be.
+        ProblemError: 422; it names each wrong parameter and what it may be.
     """
     errors = []
     if status and status not in get_args(FileStatus):
@@ -157,17 +159,18 @@ def parse(status: str, sort: str, order: str, page: str) -> View:
     return View(status or None, sort, descending, int(page))  # type: ignore[arg-type]
 
 
-def rows_of(collection: Collection) -> list[Row]:
+def make_rows(collection: Collection) -> list[Row]:
+    """Return a row for every file of the report."""
     titles = {document.id: document.title for document in collection.documents}
     return [Row(file, titles.get(file.id, ""), file.id in titles) for file in collection.report]
 
 
-def ordered(rows: Sequence[Row], view: View) -> list[Row]:
-    """By the view's column; equal ones by the file's name, upwards either way."""
+def sort_rows(rows: Sequence[Row], view: View) -> list[Row]:
+    """Sort by the view's column, and equal rows by the file's name, always upwards."""
     by_name = sorted(rows, key=_COLUMNS["file"].key)
     return sorted(by_name, key=_COLUMNS[view.sort].key, reverse=view.descending)
 
 
-def totals(rows: Sequence[Row]) -> dict[str, int]:
-    """Sums of the columns of numbers."""
+def sum_columns(rows: Sequence[Row]) -> dict[str, int]:
+    """Add up the columns of numbers."""
     return {column.name: sum(column.key(row) for row in rows) for column in COLUMNS if column.descends}

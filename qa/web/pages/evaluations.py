@@ -1,7 +1,4 @@
-"""Evaluations as pages: choose a question file, see how far it is, read the report. Whole without JavaScript.
-
-Two evaluations side by side: what changed, and whether chance could have done it.
-"""
+"""Pages of evaluations: send a question file, see how far it is, read the report, compare two. No JavaScript needed."""
 
 from __future__ import annotations
 
@@ -10,81 +7,99 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Form, Query, Request
+from fastapi import APIRouter, Form, Request
+from fastapi import Query as FromQuery
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import RedirectResponse, Response
 
 from qa.errors import Fault, QuestionFileError
+from qa.evaluation.jobs.queue import EvaluationQueue
 from qa.web.api.evaluations import (
     REFRESH_SECONDS,
     AskingParameters,
-    Running,
+    find_excess,
     may_run,
     refuse_elsewhere,
-    standing_alone,
-    too_many,
+    stream_page,
 )
+from qa.web.deps import Dependencies, Deps, EvaluationsDep
 from qa.web.pages.rendering import MODES, render
-from qa.web.ports import AskService, Evaluations
 from qa.web.problems import Problem, ProblemError
 
 PATH = "/evaluate"
+COMPARISON_PATH = f"{PATH}/compare"
 MOST_FAULTS = 20
+# Formats of question files, by the ending of the name.
+FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".json": "squad"}
+# Digits of the largest number that a form may send.
+_DIGITS = 9
+
+EvaluationId = Annotated[str, FromQuery(max_length=64)]
 
 router = APIRouter(include_in_schema=False)
 
-FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".json": "squad"}
-_DIGITS = 9
-
 
 @router.get(PATH)
-async def evaluate_page(request: Request, evaluations: Running) -> Response:
-    return await run_in_threadpool(_page, request, evaluations)
+async def evaluate_page(request: Request, deps: Deps, evaluations: EvaluationsDep) -> Response:
+    """Show the form for a question file, and the past evaluations."""
+    return await run_in_threadpool(_page, request, deps, evaluations)
 
 
 @router.post(PATH)
-async def submit(request: Request, evaluations: Running) -> Response:
-    """Queue the file of the form, and go to its page. What is wrong is told at its field."""
+async def submit(request: Request, deps: Deps, evaluations: EvaluationsDep) -> Response:
+    """Queue the file of the form and go to its page, or show the form again with what is wrong at each field."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "multipart/form-data":
         detail = "Send the question file as a form's file, or as the body of POST /v1/evaluations."
         raise ProblemError(Problem("unsupported-media-type", 415, detail))
     async with request.form(max_files=1, max_fields=2) as form:
-        name, data = await _file(form)
+        name, data = await _read_file(form)
         given = {field: value for field in ("mode", "top_k") if isinstance(value := form.get(field), str)}
-    options, wrong = _options(given, request.app.state.service.limits.top_k)
+    options, wrong = _parse_options(given, deps.service.limits.top_k)
     if wrong:
-        return await run_in_threadpool(_page, request, evaluations, given=given, wrong=wrong)
+        return await run_in_threadpool(_page, request, deps, evaluations, given=given, wrong=wrong)
     try:
         return await run_in_threadpool(_submit, evaluations, name, data, options)
     except QuestionFileError as error:
-        return await run_in_threadpool(_page, request, evaluations, error.faults, given=given)
+        return await run_in_threadpool(_page, request, deps, evaluations, error.faults, given=given)
+
+
+# Before the page of one evaluation, which would take this address for an id.
+@router.get(COMPARISON_PATH)
+async def compare_page(
+    request: Request, deps: Deps, evaluations: EvaluationsDep, a: EvaluationId, b: EvaluationId
+) -> Response:
+    """Show the measures of ``b`` against ``a``; the page reloads itself until they are computed."""
+    refuse_elsewhere(request, "Evaluations can be compared on the server's own machine; elsewhere, use qa compare.")
+    return await run_in_threadpool(_comparison_page, request, deps, evaluations, a, b)
+
+
+@router.get(f"{COMPARISON_PATH}/report")
+def comparison_report(evaluations: EvaluationsDep, a: EvaluationId, b: EvaluationId) -> Response:
+    """Show both rankings of each question that changed."""
+    return stream_page(evaluations.comparison_report(a, b))
 
 
 @router.get(f"{PATH}/{{id}}")
-async def evaluation_page(id: str, request: Request, evaluations: Running) -> Response:
-    """How far one is; it is loaded anew by itself until that one is over."""
+async def evaluation_page(id: str, request: Request, deps: Deps, evaluations: EvaluationsDep) -> Response:
+    """Show how far an evaluation is; the page reloads itself until it is over."""
     job = await run_in_threadpool(evaluations.get, id)
-    # A header and not a meta element, which would go on reloading in a page that somebody saved.
+    # A header, because a meta element would go on reloading in a saved page.
     headers = None if job.is_over else {"Refresh": str(REFRESH_SECONDS)}
-    service: AskService = request.app.state.service
-    return render(request, "evaluation.html", service.state(), headers=headers, job=job, may_run=may_run(request))
+    return render(request, "evaluation.html", deps.service.state(), headers=headers, job=job, may_run=may_run(request))
 
 
 @router.get(f"{PATH}/{{id}}/cancel")
-def ask_back(id: str, request: Request, evaluations: Running) -> Response:
-    """Whether it is meant: what is gone is gone. A page of its own, as that of the evaluation loads anew by itself."""
-    refuse_elsewhere(
-        request, "Evaluations are cancelled and removed by clients on the server's own machine, or with a key."
-    )
-    service: AskService = request.app.state.service
-    return render(request, "removing.html", service.state(), job=evaluations.get(id))
+def confirm(id: str, request: Request, deps: Deps, evaluations: EvaluationsDep) -> Response:
+    """Ask whether to cancel or remove an evaluation, on a page of its own that does not reload itself."""
+    refuse_elsewhere(request, "Evaluations can be cancelled and removed on the server's own machine, or with a key.")
+    return render(request, "removing.html", deps.service.state(), job=evaluations.get(id))
 
 
 @router.post(f"{PATH}/{{id}}/cancel")
-def cancel(id: str, evaluations: Running, asked: Annotated[Literal["cancel", "remove"], Form()]) -> Response:
-    """Stop one, or remove one that is over, whichever was asked back: it may have ended since."""
+def cancel(id: str, evaluations: EvaluationsDep, asked: Annotated[Literal["cancel", "remove"], Form()]) -> Response:
+    """Stop an evaluation, or remove one that is over; ask again where it has ended since the question."""
     if evaluations.get(id).is_over != (asked == "remove"):
         return RedirectResponse(f"{PATH}/{id}/cancel", 303)
     evaluations.cancel(id)
@@ -93,34 +108,34 @@ def cancel(id: str, evaluations: Running, asked: Annotated[Literal["cancel", "re
 
 def _page(
     request: Request,
-    evaluations: Evaluations,
+    deps: Dependencies,
+    evaluations: EvaluationQueue,
     faults: tuple[Fault, ...] = (),
     *,
     given: Mapping[str, str] | None = None,
     wrong: Mapping[str, str] | None = None,
 ) -> Response:
-    service: AskService = request.app.state.service
     allowed = may_run(request)
     return render(
         request,
         "evaluate.html",
-        service.state(),
+        deps.service.state(),
         422 if faults or wrong else 200,
-        # Names of files and addresses of reports are for whoever may have a file evaluated.
+        # Names of files and addresses of reports are shown only to people who may send a file.
         jobs=evaluations.listing() if allowed else (),
         may_run=allowed,
-        needs_key=request.app.state.needs_key,
+        needs_key=deps.needs_key,
         faults=[str(fault) for fault in faults[:MOST_FAULTS]],
         more=max(0, len(faults) - MOST_FAULTS),
         accepted=",".join(FORMATS),
-        given={"mode": "hybrid", "top_k": min(AskingParameters().top_k, service.limits.top_k), **(given or {})},
+        given={"mode": "hybrid", "top_k": min(AskingParameters().top_k, deps.service.limits.top_k), **(given or {})},
         wrong=wrong or {},
-        most_passages=service.limits.top_k,
+        most_passages=deps.service.limits.top_k,
     )
 
 
-def _options(given: Mapping[str, str], most: int) -> tuple[dict[str, Any], dict[str, str]]:
-    """How to ask, and by field what is wrong with that."""
+def _parse_options(given: Mapping[str, str], most: int) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return how to ask, and what is wrong with that by field."""
     number = given.get("top_k", "").strip()
     wrong = {}
     if given.get("mode", "hybrid") not in MODES:
@@ -133,61 +148,38 @@ def _options(given: Mapping[str, str], most: int) -> tuple[dict[str, Any], dict[
     return AskingParameters.model_validate({**given, **({"top_k": int(number)} if number else {})}).options(), {}
 
 
-async def _file(form: FormData) -> tuple[str, bytes]:
+async def _read_file(form: FormData) -> tuple[str, bytes]:
     file = form.get("file")
     if not isinstance(file, UploadFile) or not file.filename:
         return "", b""
     return file.filename, await file.read()
 
 
-def _submit(evaluations: Evaluations, name: str, data: bytes, options: Mapping[str, Any]) -> Response:
-    """Raises QuestionFileError."""
+def _submit(evaluations: EvaluationQueue, name: str, data: bytes, options: Mapping[str, Any]) -> Response:
+    """Queue a question file. Raises QuestionFileError."""
     from qa.questions.formats import parse_questions
 
     if not name:
         raise QuestionFileError([Fault("no file", None, "", "choose a question file first")])
     format = FORMATS.get(PurePath(name).suffix.lower())
-    # What is written into a folder and a report: as the parameter of the same name.
+    # The name goes into a folder and a report: the same characters as in the API's parameter.
     shown = re.sub(r"[^\w .()-]", "_", name)[-100:]
     if format is None:
         known = ", ".join(FORMATS)
         raise QuestionFileError([Fault(shown, None, "", f"the name must end in one of {known}, which says its format")])
-    if error := too_many(parse_questions(shown, data, format)):  # type: ignore[arg-type]
+    if error := find_excess(parse_questions(shown, data, format)):  # type: ignore[arg-type]
         raise QuestionFileError([Fault(shown, None, "", error)])
     job = evaluations.submit(shown, data, format, options, False)
     return RedirectResponse(f"{PATH}/{job.id}", 303)
 
 
-COMPARISON_PATH = "/evaluate/compare"
-
-comparison_router = APIRouter(include_in_schema=False)
-
-Id = Annotated[str, Query(max_length=64)]
-
-
-@comparison_router.get(COMPARISON_PATH)
-async def compare_page(request: Request, evaluations: Running, a: Id, b: Id) -> Response:
-    """The numbers of ``b`` against ``a``; until they are computed, that they are, loaded anew by itself."""
-    refuse_elsewhere(
-        request, "Evaluations are compared for clients on the server's own machine; elsewhere, qa compare does it."
-    )
-    return await run_in_threadpool(_comparison_page, request, evaluations, a, b)
-
-
-@comparison_router.get(f"{PATH}/report")
-def comparison_report(evaluations: Running, a: Id, b: Id) -> Response:
-    """Both rankings of each question that changed."""
-    return standing_alone(evaluations.comparison_report(a, b))
-
-
-def _comparison_page(request: Request, evaluations: Evaluations, a: str, b: str) -> Response:
-    service: AskService = request.app.state.service
+def _comparison_page(request: Request, deps: Dependencies, evaluations: EvaluationQueue, a: str, b: str) -> Response:
     compared = evaluations.compare(a, b)
     headers = {"Refresh": str(REFRESH_SECONDS)} if compared.status == "computing" else None
     return render(
         request,
         "comparison.html",
-        service.state(),
+        deps.service.state(),
         headers=headers,
         compared=compared,
         baseline=evaluations.get(a),

@@ -1,7 +1,4 @@
-"""Addresses of pages: a question and how it is asked, read from one and kept from page to page.
-
-Templates to responses: what every page of the service is rendered with.
-"""
+"""What all pages share: their templates, and addresses that keep a question and how it is asked from page to page."""
 
 from __future__ import annotations
 
@@ -20,20 +17,27 @@ from starlette.responses import Response
 from qa.answers.calibration import sureness
 from qa.index.store import text_sha256
 from qa.markup import Mark, Piece, pieces, plain, visible
+from qa.search.query import faults
 from qa.types import Answer, Hit, Limits, Query, State
 from qa.web.api.requests import AskParameters
-from qa.web.problems import FieldError, check, explain, nearest
+from qa.web.deps import of_app
+from qa.web.problems import FieldError, Problem, explain, nearest
 
-_NAMES = tuple(AskParameters.model_fields)
+FOLDER = Path(__file__).parent
+HTML = "text/html; charset=utf-8"
+# The search modes in words for people.
+MODES = {"hybrid": "meaning and words", "dense": "meaning alone", "lexical": "words alone"}
+# A query with the defaults.
 USUAL = Query("")
+_NAMES = tuple(AskParameters.model_fields)
 
 
 def read_query(parameters: QueryParams, limits: Limits) -> tuple[Query, tuple[FieldError, ...]]:
-    """The question of an address, which takes what ``GET /v1/ask`` takes, and what is wrong with it.
+    """Parse the question of an address, which takes what ``GET /v1/ask`` takes, and say what is wrong with it.
 
-    A name that is nearly one of those is wrong; others are passed over, as mail programs and networks add them to what
-    is shared, and other pages have their own. What is wrong with a parameter other than the question leaves the query
-    as if it had not been there: whoever asks on from there meets the mistake once.
+    A misspelt parameter is an error. Others are ignored, because mail programs and networks add some to shared links,
+    and other pages have their own. The query has the default where a parameter is wrong, so that the next question from
+    that page does not repeat the mistake.
     """
     given = {
         name: parameters.getlist(name) if name in ("documents", "sections") else value
@@ -45,23 +49,24 @@ def read_query(parameters: QueryParams, limits: Limits) -> tuple[Query, tuple[Fi
         query = AskParameters.model_validate(given).query()
     except ValidationError as error:
         errors = explain(error.errors(), _NAMES)
-        # All of the places, though only the first are told.
+        # Every wrong field, though ``errors`` lists only the first.
         wrong = {str(each["loc"][0]) for each in error.errors()}
         query = AskParameters.model_validate({name: given[name] for name in given.keys() - wrong}).query()
-    # Where no question is asked yet, how the next will be can be wrong already.
-    errors += check(query if "q" in parameters else replace(query, question="?"), limits, "q")
+    # Without a question, the way of asking can be wrong already.
+    checked = query if "q" in parameters else replace(query, question="?")
+    errors += tuple(FieldError.of(fault, "q") for fault in faults(checked, limits))
     return without(query, (error.field for error in errors)), errors
 
 
 def without(query: Query, wrong: Iterable[str]) -> Query:
-    """The query with the defaults of fields that are wrong, such as ``documents[0]``; the question stays."""
+    """Return the query with defaults for wrong fields, such as ``documents[0]``. The question stays."""
     names = {name.partition("[")[0] for name in wrong}
     options = {field.name for field in fields(Query)} - {"question"}
     return replace(query, **{name: getattr(USUAL, name) for name in names & options})
 
 
 def chosen(query: Query) -> list[tuple[str, str]]:
-    """The parameters that say how a question is asked, without what is as usual."""
+    """List the parameters of a query that differ from the defaults, without the question."""
     found = [("documents", glob) for glob in query.documents] + [("sections", glob) for glob in query.sections]
     if query.top_k != USUAL.top_k:
         found.append(("top_k", str(query.top_k)))
@@ -73,27 +78,24 @@ def chosen(query: Query) -> list[tuple[str, str]]:
 
 
 def asking_address(query: Query, question: str | None = None) -> str:
-    """Of the page that answers ``query``, or another question asked in the same way."""
+    """Return the address of the page that answers ``query``, or another ``question`` in the same way."""
     text = query.question if question is None else question
     parts = [*([("q", text)] if text else []), *chosen(query)]
     return f"/?{urlencode(parts, errors='replace')}" if parts else "/"
 
 
 def json_address(document: str) -> str:
+    """Return the address of a document as JSON."""
     return "/v1/documents/" + quote(document, errors="replace")
 
 
 def reading_address(document: str, start: int, end: int, query: Query | None = None) -> str:
-    """Of the page that shows a span in its place; the fragment has the browser go to it."""
+    """Return the address of the page that shows a span in its document; its fragment scrolls to the span."""
     asked = [("q", query.question), *chosen(query)] if query is not None and query.question else []
     parts = urlencode([("start", str(start)), ("end", str(end)), *asked], errors="replace")
     return f"/documents/{quote(document, errors='replace')}?{parts}#span"
 
 
-FOLDER = Path(__file__).parent
-# The ways of searching, as people are told them.
-MODES = {"hybrid": "meaning and words", "dense": "meaning alone", "lexical": "words alone"}
-HTML = "text/html; charset=utf-8"
 # From this confidence on a best guess that is not given is told as a doubt, and not as if nothing answered.
 DOUBTFUL = 0.3
 
@@ -106,14 +108,32 @@ def render(
     headers: Mapping[str, str] | None = None,
     **values: object,
 ) -> Response:
-    evaluates = request.app.state.evaluations is not None
+    """Render a template as the response of ``request``. Every page shows ``state``, where it is known."""
+    evaluates = of_app(request.app).evaluations is not None
     html = _templates.get_template(template).render(state=state, evaluates=evaluates, **values)
-    # What a file name or a document holds is not always valid Unicode; a page shows what it can of it.
+    # File names and documents are not always valid Unicode.
     return Response(html.encode(errors="replace"), status, headers, HTML)
 
 
+def render_problem(request: Request, problem: Problem) -> Response:
+    """Render a problem as a page for a person at a browser, and as a problem detail for a program."""
+    path = request.url.path
+    is_for_programs = path.startswith("/v1/") or path in ("/healthz", "/readyz", "/openapi.json")
+    if is_for_programs or "text/html" not in request.headers.get("accept", ""):
+        return problem.response()
+    return render(request, "problem.html", _state_if_any(request), problem.status, problem.headers, problem=problem)
+
+
+def _state_if_any(request: Request) -> State | None:
+    # The service may be what failed, and the page that says so must not fail too.
+    try:
+        return of_app(request.app).service.state()
+    except Exception:
+        return None
+
+
 def _marked(hit: Hit, answer: Answer | None) -> Sequence[Piece]:
-    """A passage's text, cut where its highlights and the answer begin and end."""
+    """Cut a passage's text where its highlights and the answer begin and end."""
     passage = hit.passage
     spans = [(span.start, span.end, "highlight") for span in hit.highlights]
     cited = answer.citation if answer is not None and answer.answerable else None
@@ -127,7 +147,10 @@ def _marked(hit: Hit, answer: Answer | None) -> Sequence[Piece]:
 
 
 def _in_sentence(answer: Answer, hits: Sequence[Hit]) -> tuple[str, str, str]:
-    """The answer between what its sentence says before and after it; alone, where no passage shown holds it."""
+    """Split the answer's sentence into the text before the answer, the answer, and the text after it.
+
+    The texts before and after are empty where no passage on the page holds the sentence.
+    """
     cited, sentence = answer.citation, answer.sentence
     if cited is not None and sentence is not None:
         for passage in (hit.passage for hit in hits if hit.passage.document == cited.document):
@@ -150,7 +173,7 @@ def _date(iso: str) -> str:
 
 
 def _sentence(message: str) -> str:
-    """An error's message, which is a clause, as the sentence that stands by itself on a page."""
+    """Turn an error's message, which is a clause, into a sentence."""
     return message[:1].upper() + message[1:] + ("" if message.endswith((".", "!", "?", "…")) else ".")
 
 

@@ -6,7 +6,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from qa.types import Query
-from tests.web.conftest import DOCUMENTS, FakeService
+from tests.support.fake_service import DOCUMENTS, FakeService
 
 
 def test_response_has_the_designed_shape(client: TestClient) -> None:

@@ -6,7 +6,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from qa.types import Query
-from tests.web.conftest import LOADING, FakeService
+from tests.support.fake_service import LOADING, FakeService
 
 
 def test_results_come_in_order_each_by_itself(client: TestClient) -> None:

@@ -3,79 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
-from qa.errors import EvaluationNotFound, Fault, NotReady, QueueFull, StorageError
-from qa.evaluation.jobs.jobs import Job
-from qa.evaluation.jobs.worker import Compared
+from qa.errors import Fault, NotReady, QueueFull, StorageError
 from qa.web.app import create_app
 from qa.web.options import Options
 from tests.evaluation.test_report import evaluated, page
-from tests.web.conftest import SNAPSHOT, FakeService
-
-NDJSON = {"Content-Type": "application/x-ndjson"}
-QUESTION = b'{"question": "When does the ferry leave?"}\n'
-ID = "5a7b4a42f4a1f1bb0f3dbbcd8d4f4ff4"
-SUMMARY = {
-    "measures": {"passages.nDCG@10": {"value": 0.8, "low": 0.7, "high": None, "n": 5, "method": "BCa bootstrap"}},
-    "failures": {"not retrieved": 1},
-    "latency": {"n": 5, "p50": 1.0, "p95": 2.0, "p99": 3.0},
-    "notes": ["With 5 scored questions …"],
-}
-
-
-class FakeEvaluations:
-    """Keeps one job; tests set how far it is."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.job: Job | None = None
-        self.failure: Exception | None = None
-        self.compared = Compared("computing")
-        self.submitted: list[tuple[str, bytes, str, Mapping[str, Any], bool]] = []
-
-    def submit(self, name: str, data: bytes, format: str, options: Mapping[str, Any], keep_going: bool) -> Job:
-        if self.failure is not None:
-            raise self.failure
-        self.submitted.append((name, data, format, options, keep_going))
-        self.job = Job(ID, "queued", "2026-04-01T12:00:00+00:00", name, SNAPSHOT, options)
-        return self.job
-
-    def listing(self) -> list[Job]:
-        return [] if self.job is None else [self.job]
-
-    def get(self, id: str) -> Job:
-        if self.job is None or id != ID:
-            raise EvaluationNotFound("no evaluation has this id")
-        return self.job
-
-    def summary(self, id: str) -> dict[str, Any]:
-        return SUMMARY
-
-    def report(self, id: str) -> IO[bytes]:
-        if self.get(id).status != "done":
-            raise EvaluationNotFound("the evaluation is not done")
-        path = self.folder / "report.html"
-        path.write_text(page(evaluated()), encoding="utf-8")
-        return path.open("rb")
-
-    def compare(self, baseline: str, candidate: str) -> Compared:
-        for id in (baseline, candidate):
-            self.get(id)
-        return self.compared
-
-    def comparison_report(self, baseline: str, candidate: str) -> IO[bytes]:
-        return self.report(candidate)
-
-    def cancel(self, id: str) -> None:
-        self.get(id)
-        self.job = None
+from tests.support.fake_evaluations import ID, NDJSON, QUESTION, SUMMARY, FakeEvaluations
+from tests.support.fake_service import FakeService
 
 
 @pytest.fixture

@@ -22,9 +22,8 @@ from starlette.testclient import TestClient
 
 from qa.web.app import create_app
 from qa.web.options import Options
-from tests.web.api.test_evaluations import FakeEvaluations
-from tests.web.conftest import FakeService
-from tests.web.middleware.test_access import FakeOperations
+from tests.support.fake_evaluations import FakeEvaluations
+from tests.support.fake_service import FakeMaintenance, FakeService
 
 # Characters of every kind, lone surrogates and NUL among them.
 texts = st.text(st.characters(codec=None), max_size=30)
@@ -61,10 +60,10 @@ class Address:
 
 def complete_app() -> Any:
     # Whoever adds a part to the application must give it here too: its addresses are to be fuzzed.
-    assert set(inspect.signature(create_app).parameters) == {"service", "evaluations", "options", "operations"}
+    assert set(inspect.signature(create_app).parameters) == {"service", "evaluations", "options", "maintenance"}
     folder = Path(_FOLDER.name)
     options = Options(feedback=folder / "feedback.jsonl", originals=True)
-    return create_app(FakeService(), FakeEvaluations(folder), options, FakeOperations())
+    return create_app(FakeService(), FakeEvaluations(folder), options, FakeMaintenance())
 
 
 def addresses(app: Any) -> list[Address]:

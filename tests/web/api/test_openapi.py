@@ -15,7 +15,7 @@ from qa.web.api import responses as schemas
 from qa.web.app import create_app
 from qa.web.middleware.access import Key
 from qa.web.options import Options
-from tests.web.conftest import FakeService
+from tests.support.fake_service import FakeService
 
 OPERATIONS = {
     "ask": {"200", "400", "413", "415", "422", "503", "default"},
@@ -106,7 +106,7 @@ def test_no_page_loads_from_elsewhere(client: TestClient) -> None:
 
 
 def test_links_lead_to_operations_and_their_parameters() -> None:
-    app = create_app(FakeService(), evaluations=object(), operations=object())  # type: ignore[arg-type]
+    app = create_app(FakeService(), evaluations=object(), maintenance=object())  # type: ignore[arg-type]
     known = {operation["operationId"]: operation for operation in operations(app.openapi())}
     links = [
         link
@@ -128,7 +128,7 @@ def test_it_says_what_is_answered_without_a_key(
     scopes: tuple[Any, ...], asking: list[dict[str, Any]], operating: list[dict[str, Any]]
 ) -> None:
     options = Options(keys=tuple(Key(scope, scope, "0" * 64) for scope in scopes))
-    app = create_app(FakeService(), options=options, operations=object())  # type: ignore[arg-type]
+    app = create_app(FakeService(), options=options, maintenance=object())  # type: ignore[arg-type]
     known = {operation["operationId"]: operation for operation in operations(app.openapi())}
     assert known["ask"]["security"] == [{"key": ["ask"]}, *asking]
     assert known["updateIndex"]["security"] == [{"key": ["admin"]}, *operating]

@@ -25,10 +25,9 @@ from qa.types import Answer, Citation
 from qa.web.app import create_app
 from qa.web.options import Options
 from tests.support import schemathesis_bodies  # noqa: F401 - question files, which it registers
+from tests.support.fake_evaluations import NDJSON, QUESTION, FakeEvaluations
+from tests.support.fake_service import FERRY, SNAPSHOT, FakeMaintenance, FakeService
 from tests.support.uvicorn_server import serving
-from tests.web.api.test_evaluations import NDJSON, QUESTION, FakeEvaluations
-from tests.web.conftest import FERRY, SNAPSHOT, FakeService
-from tests.web.middleware.test_access import FakeOperations
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -81,7 +80,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         service,
         Finished(Path(tmp_path_factory.mktemp("evaluations"))),
         Options(max_upload_bytes=100_000),
-        FakeOperations(),
+        FakeMaintenance(),
     )
     with serving(app) as (host, port):
         yield schemathesis.openapi.from_url(f"http://{host}:{port}/openapi.json")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
 
 import pytest
 from starlette.testclient import TestClient
@@ -17,14 +16,11 @@ from qa.errors import (
     UpdateRunning,
     WriterBusy,
 )
-from qa.index.snapshots import SnapshotInfo
-from qa.service.operator import Indexing
-from qa.types import State
 from qa.web.app import create_app
 from qa.web.middleware.access import Key, find, new_key, parse_keys, required_scope
 from qa.web.middleware.limits import own_names
 from qa.web.options import Options
-from tests.web.conftest import READY, SNAPSHOT, FakeService
+from tests.support.fake_service import SNAPSHOT, FakeMaintenance, FakeService
 
 HERE, ELSEWHERE = ("127.0.0.1", 5000), ("203.0.113.7", 5000)
 OPEN = {"health", "ready"}
@@ -38,29 +34,6 @@ ADMIN = {
 }
 
 
-class FakeOperations:
-    def __init__(self) -> None:
-        self.activated: list[str] = []
-        self.failure: Exception | None = None
-
-    def snapshots(self) -> Sequence[SnapshotInfo]:
-        return [SnapshotInfo(SNAPSHOT, True, 1000, None, "/srv/indexes/x/manifest.json is no manifest")]
-
-    def activate(self, id: str) -> State:
-        if self.failure is not None:
-            raise self.failure
-        self.activated.append(id)
-        return READY
-
-    def index(self) -> Indexing:
-        if self.failure is not None:
-            raise self.failure
-        return Indexing("running")
-
-    def indexing(self) -> Indexing:
-        return Indexing()
-
-
 def key(name: str, scope: str, secret: str) -> Key:
     return Key(name, scope, hashlib.sha256(secret.encode()).hexdigest())  # type: ignore[arg-type]
 
@@ -68,8 +41,8 @@ def key(name: str, scope: str, secret: str) -> Key:
 ASK, BOSS = key("reader", "ask", "reading"), key("boss", "admin", "operating")
 
 
-def client(*keys: Key, at: tuple[str, int] = ELSEWHERE, operations: FakeOperations | None = None) -> TestClient:
-    app = create_app(FakeService(), options=Options(keys=keys), operations=operations or FakeOperations())
+def client(*keys: Key, at: tuple[str, int] = ELSEWHERE, maintenance: FakeMaintenance | None = None) -> TestClient:
+    app = create_app(FakeService(), options=Options(keys=keys), maintenance=maintenance or FakeMaintenance())
     return TestClient(app, raise_server_exceptions=False, client=at)
 
 
@@ -81,7 +54,7 @@ def test_every_operation_needs_what_it_should() -> None:
     class Evaluations:
         pass
 
-    app = create_app(FakeService(), Evaluations(), operations=FakeOperations())  # type: ignore[arg-type]
+    app = create_app(FakeService(), Evaluations(), maintenance=FakeMaintenance())  # type: ignore[arg-type]
     operations = {
         operation["operationId"]: (required_scope(method.upper(), path), operation)
         for path, methods in app.openapi()["paths"].items()
@@ -156,8 +129,8 @@ def test_a_browser_s_dialogue_does_not_operate() -> None:
     ],
 )
 def test_a_page_of_another_site_changes_nothing(headers: dict[str, str]) -> None:
-    operations = FakeOperations()
-    app = client(at=HERE, operations=operations)
+    operations = FakeMaintenance()
+    app = client(at=HERE, maintenance=operations)
     refused = app.post(f"/v1/snapshots/{SNAPSHOT}/activate", headers=headers)
     assert (refused.status_code, refused.json()["type"]) == (403, "urn:qa:problem:cross-site")
     assert operations.activated == []
@@ -200,8 +173,8 @@ def test_the_host_must_be_this_one(host: str, status: int) -> None:
 
 
 def test_what_operating_ends_in_names_no_path() -> None:
-    operations = FakeOperations()
-    app = client(at=HERE, operations=operations)
+    operations = FakeMaintenance()
+    app = client(at=HERE, maintenance=operations)
     problem = app.get("/v1/snapshots").json()["snapshots"][0]["problem"]
     assert problem == "it is damaged, or of another version"
     for failure, status, type in (

@@ -14,9 +14,9 @@ from fastapi import FastAPI
 
 from qa.web.app import create_app
 from qa.web.options import Options
+from tests.support.fake_service import SlowService
 from tests.support.uvicorn_server import serving
 from tests.support.waiting import AT_MOST, wait_for
-from tests.web.test_asking import SlowService
 
 Address = tuple[str, int]
 # Seconds that a connection may rest.
@@ -42,7 +42,7 @@ def filled(app: FastAPI, service: SlowService) -> Iterator[Address]:
             asker.start()
             if number < 2:
                 assert service.begun.acquire(timeout=AT_MOST)
-        wait_for(app.state.asking.batcher.is_full)
+        wait_for(app.state.dependencies.asking.batcher.is_full)
         yield address
         service.go.set()
         for asker in askers:
@@ -115,7 +115,7 @@ def test_responses_come_in_the_order_of_the_requests(full: Address, app: FastAPI
 
     def answer() -> None:
         # Both of the batch wait beside the one that waits already.
-        wait_for(lambda: app.state.asking.batcher.waiting == 3)
+        wait_for(lambda: app.state.dependencies.asking.batcher.waiting == 3)
         service.go.set()
 
     opener = threading.Thread(target=answer)
@@ -135,7 +135,7 @@ def test_a_refusal_does_not_end_the_request_behind_it(full: Address, app: FastAP
     slow = (head + b"Connection: close\r\n\r\n") % len(batch) + batch
 
     def answer() -> None:
-        wait_for(lambda: app.state.asking.batcher.waiting == 3)
+        wait_for(lambda: app.state.dependencies.asking.batcher.waiting == 3)
         time.sleep(2 * KEEP_ALIVE)
         service.go.set()
 

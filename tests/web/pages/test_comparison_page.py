@@ -10,33 +10,11 @@ from starlette.testclient import TestClient
 
 from qa.evaluation.jobs.jobs import Job
 from qa.evaluation.jobs.worker import Compared
-from tests.web.api.test_evaluations import ID, QUESTION, FakeEvaluations
+from tests.support.fake_evaluations import DONE, ID, QUESTION, FakeEvaluations
+from tests.support.html_page import page
 from tests.web.pages.test_evaluation_pages import KEYS, client_of, upload
-from tests.web.pages.test_page import page
 
 ADDRESS = f"/evaluate/compare?a={ID}&b={ID}"
-MEASURE = {
-    "name": "passages.nDCG@10",
-    "baseline": 0.5,
-    "candidate": 0.625,
-    "difference": 0.125,
-    "low": 0.0625,
-    "high": 0.1875,
-    "n": 1200,
-    "p": 0.0003,
-    "verdict": "better",
-}
-DONE = Compared(
-    "done",
-    {
-        "verdict": "better",
-        "better": 1100,
-        "worse": 20,
-        "detectable": 0.01,
-        "notes": ["They differ in mode: dense and hybrid."],
-        "measures": [MEASURE, {**MEASURE, "name": "passages.<b>", "low": None, "high": None}],
-    },
-)
 
 
 class TwoEvaluations(FakeEvaluations):

@@ -13,17 +13,9 @@ from starlette.testclient import TestClient
 
 from qa.types import Collection, DocumentSummary, FileReport
 from qa.web.app import create_app
-from qa.web.pages.documents import COLUMNS, STATUSES, Row, View, ordered, parse
-from tests.web.conftest import LOADING, SNAPSHOT, FakeService
-from tests.web.pages.test_page import BROWSER, Page, page
-
-FILES = (
-    FileReport("b.pdf", "partial", "a font is broken", 9_000, 12_345, pages=7, empty_pages=2, passages=30),
-    FileReport("a <i>.txt", "read", size=900, characters=800, passages=3),
-    FileReport("scan.pdf", "failed", "no text in it"),
-    FileReport("old.txt", "failed", "permission denied", kept_since="2026-03-01T08:30:00+00:00"),
-    FileReport("movie.mp4", "skipped", "no reader for video/mp4"),
-)
+from qa.web.pages.documents import COLUMNS, STATUSES, Row, View, parse_view, sort_rows
+from tests.support.fake_service import FILES, LOADING, SNAPSHOT, FakeService
+from tests.support.html_page import BROWSER, Page, page
 
 
 class Collected(FakeService):
@@ -199,7 +191,7 @@ views = st.builds(
 @given(views)
 def test_the_address_of_a_view_leads_to_that_view(view: View) -> None:
     parameters = dict(part.split("=") for part in view.address().partition("?")[2].split("&") if part)
-    found = parse(
+    found = parse_view(
         parameters.get("status", ""),
         parameters.get("sort", "file"),
         parameters.get("order", ""),
@@ -214,4 +206,4 @@ def test_the_address_of_a_view_leads_to_that_view(view: View) -> None:
 )
 def test_sorting_loses_no_file(view: View, files: list[FileReport]) -> None:
     rows = [Row(file, "", has_document=False) for file in files]
-    assert Counter(ordered(rows, view)) == Counter(rows)
+    assert Counter(sort_rows(rows, view)) == Counter(rows)

@@ -13,9 +13,9 @@ from qa.web.api import evaluations as evaluation_schemas
 from qa.web.app import create_app
 from qa.web.middleware.access import Key, parse_keys
 from qa.web.options import Options
-from tests.web.api.test_evaluations import ID, QUESTION, FakeEvaluations
-from tests.web.conftest import FakeService
-from tests.web.pages.test_page import Page, page
+from tests.support.fake_evaluations import ID, QUESTION, FakeEvaluations
+from tests.support.fake_service import FakeService
+from tests.support.html_page import Page, page
 
 KEYS: tuple[Key, ...] = parse_keys("operator:admin:" + "0" * 64)
 

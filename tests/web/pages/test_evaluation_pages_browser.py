@@ -8,9 +8,8 @@ import pytest
 from playwright.sync_api import FilePayload, expect
 
 from tests.support.browsing import Visit, Visiting
+from tests.support.fake_evaluations import DONE, QUESTION
 from tests.support.site import COMPARED, WIDTHS, Site
-from tests.web.api.test_evaluations import QUESTION
-from tests.web.pages.test_comparison_page import DONE
 
 pytestmark = pytest.mark.browser
 

@@ -17,8 +17,8 @@ from qa.types import Answer, Citation
 from qa.web.app import create_app
 from qa.web.middleware.access import parse_keys
 from qa.web.options import Options
-from tests.web.conftest import FERRY, SCRIPT, FakeService
-from tests.web.pages.test_page import Page, page
+from tests.support.fake_service import FERRY, SCRIPT, FakeService
+from tests.support.html_page import Page, page
 
 QUESTION = "When does the ferry leave?"
 START = SCRIPT.index("at noon")

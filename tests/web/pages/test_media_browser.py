@@ -6,8 +6,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.support.browsing import Visiting
+from tests.support.fake_service import LOADING
 from tests.support.site import ASKED, IN_PLACE, Site
-from tests.web.conftest import LOADING
 
 pytestmark = pytest.mark.browser
 

@@ -14,7 +14,7 @@ from qa.errors import DocumentNotFound, OriginalUnavailable
 from qa.service.service import Service
 from qa.web.app import create_app
 from qa.web.options import Options
-from tests.web.conftest import SCRIPT, FakeService
+from tests.support.fake_service import SCRIPT, FakeService
 
 ADDRESS = "/originals/notes/ferry%20%3Ci%3E.txt"
 

@@ -13,8 +13,8 @@ from starlette.testclient import TestClient
 from qa.errors import QueryError
 from qa.types import Limits, Query
 from qa.web.pages.rendering import asking_address, read_query, reading_address
-from tests.web.conftest import LOADING, FakeService
-from tests.web.pages.test_page import page
+from tests.support.fake_service import LOADING, FakeService
+from tests.support.html_page import page
 
 LIMITS = Limits(question_chars=200, top_k=10, batch=4)
 CHOSEN = "top_k=2&mode=lexical&documents=notes/*&documents=*.pdf&sections=T*"

@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.support.browsing import Visit, Visiting
+from tests.support.fake_service import LOADING, READY, SCRIPT
 from tests.support.site import ASKED, QUESTION, WIDTHS, Site
-from tests.web.conftest import LOADING, READY, SCRIPT
 
 pytestmark = pytest.mark.browser
 

@@ -9,30 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from qa.types import Alternative, Answer, Citation, Document, Page, Section, Span
+from qa.types import Document, Page, Section, Span
 from qa.web.pages.document import WINDOW, blocks, window
-from tests.web.conftest import DOCUMENTS, SCRIPT, FakeService
-from tests.web.pages.test_page import page
+from tests.support.fake_service import ADDRESS, ANSWER, DOCUMENTS, NOON, SCRIPT, FakeService, citation
+from tests.support.html_page import page
 
 FERRY = "notes/ferry <i>.txt"
-NOON = SCRIPT.index("noon")
-START = SCRIPT.rindex("The ferry", 0, NOON)
-ADDRESS = "/documents/notes/ferry%20%3Ci%3E.txt"
-
-
-def citation(start: int, end: int) -> Citation:
-    return Citation(FERRY, start, end, 1, "Crossing the bay", "0" * 64, "0" * 64, "verified")
-
-
-ANSWER = Answer(
-    outcome="answered",
-    confidence=0.8,
-    text="noon",
-    citation=citation(NOON, NOON + 4),
-    sentence=Span(START, NOON + 4),
-    alternatives=(Alternative("ferry", citation(START + 4, START + 9)),),
-    promised_error=0.3,
-)
 
 
 def test_the_answer_comes_first_with_its_place_and_how_sure_it_is(client: TestClient, service: FakeService) -> None:

@@ -1,37 +1,30 @@
-"""Operating over HTTP: snapshots listed and switched, the index brought up to date. Needs a key of the scope admin."""
+"""Maintenance over HTTP: snapshots listed and switched, the index updated. It needs a key of the scope admin."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from qa.errors import SnapshotCorrupt
 from qa.index.snapshots import SnapshotInfo
-from qa.service.operator import Indexing
-from qa.web.api import examples
-from qa.web.api import responses as schemas
+from qa.service.maintenance import Indexing
+from qa.web.api import examples, responses
 from qa.web.api.openapi import problems
-from qa.web.ports import Operations
+from qa.web.deps import MaintenanceDep
 from qa.web.problems import Problem, ProblemError, shown
 
 log = structlog.get_logger(__name__)
 router = APIRouter(tags=["operation"])
 
 
-async def _operations(request: Request) -> Operations:
-    operations: Operations = request.app.state.operations
-    return operations
-
-
-Operating = Annotated[Operations, Depends(_operations)]
-Id = Annotated[str, Path(description="As `GET /v1/snapshots` names it.", max_length=64)]
+SnapshotId = Annotated[str, Path(description="As `GET /v1/snapshots` names it.", max_length=64)]
 
 
 class SnapshotBody(BaseModel):
-    """A snapshot on disk. Where `problem` is not empty, it cannot be read, and the fields below it are null."""
+    """A snapshot on disk. Where `problem` is not empty, the snapshot cannot be read, and the next fields are null."""
 
     id: str
     active: bool
@@ -49,7 +42,7 @@ class SnapshotBody(BaseModel):
             id=info.id,
             active=info.active,
             bytes=info.size,
-            # Without the message, which names paths of this machine.
+            # The error's own message names paths of this machine.
             problem="" if manifest is not None else "it is damaged, or of another version",
             created=manifest.created if manifest else None,
             encoder=manifest.encoder if manifest else None,
@@ -59,7 +52,7 @@ class SnapshotBody(BaseModel):
 
 
 class SnapshotsResponse(BaseModel):
-    """Newest first."""
+    """The snapshots of the index, newest first."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [examples.SNAPSHOTS]})
 
@@ -67,13 +60,13 @@ class SnapshotsResponse(BaseModel):
 
 
 class IndexResponse(BaseModel):
-    """The last update of the index that was asked for over HTTP since the server started."""
+    """The last update of the index that was requested over HTTP since the server started."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [examples.INDEXING]})
 
     status: str = Field(description="`none`, `running`, `done`, `unchanged` or `failed`.")
     detail: str
-    snapshot: str | None = Field(description="The snapshot that is active since.")
+    snapshot: str | None = Field(description="The snapshot that the update made active.")
     started: str | None = Field(description="In ISO 8601.")
     seconds: float | None
 
@@ -88,9 +81,9 @@ class IndexResponse(BaseModel):
     summary="The snapshots of the index",
     responses=problems(401, 403, 503),
 )
-def snapshots(operations: Operating) -> SnapshotsResponse:
-    """Newest first; one is active."""
-    return SnapshotsResponse(snapshots=[SnapshotBody.of(info) for info in operations.snapshots()])
+def snapshots(maintenance: MaintenanceDep) -> SnapshotsResponse:
+    """List the snapshots, newest first; one of them is active."""
+    return SnapshotsResponse(snapshots=[SnapshotBody.of(info) for info in maintenance.snapshots()])
 
 
 @router.post(
@@ -99,34 +92,34 @@ def snapshots(operations: Operating) -> SnapshotsResponse:
     summary="Switch to another snapshot, or back",
     responses=problems(401, 403, 404, 409, 503),
 )
-def activate(id: Id, operations: Operating) -> schemas.ReadyResponse:
-    """It is checked first; where it is damaged or another model's, 409, and what was served is served on."""
+def activate(id: SnapshotId, maintenance: MaintenanceDep) -> responses.ReadyResponse:
+    """Check a snapshot and serve it. A damaged one, or one of another model, gets 409, and nothing changes."""
     try:
-        return schemas.ReadyResponse.of(operations.activate(id))
+        return responses.ReadyResponse.of(maintenance.activate(id))
     except SnapshotCorrupt as error:
         log.error("snapshot not activated", snapshot=shown(id), reason=str(error))
-        detail = "The snapshot is damaged; the server's log says where. What was served is served on."
+        detail = "The snapshot is damaged; the server's log says where. The present one is still served."
         raise ProblemError(Problem("snapshot-unusable", 409, detail)) from error
 
 
 @router.post(
     "/v1/index",
     operation_id="updateIndex",
-    summary="Bring the index up to date with its files",
+    summary="Update the index from its files",
     status_code=202,
     responses=problems(401, 403, 409, 503),
 )
-def index(operations: Operating) -> IndexResponse:
-    """Reads what has changed below the paths that the index was made of. Ask `GET /v1/index` what came of it."""
-    return IndexResponse.of(operations.index())
+def index(maintenance: MaintenanceDep) -> IndexResponse:
+    """Read what has changed below the paths that the index was built from; `GET /v1/index` has the result."""
+    return IndexResponse.of(maintenance.index())
 
 
 @router.get(
     "/v1/index",
     operation_id="getIndexing",
-    summary="What came of the last update",
+    summary="The result of the last update",
     responses=problems(401, 403),
 )
-def indexing(operations: Operating) -> IndexResponse:
-    """Of those that were asked for over HTTP."""
-    return IndexResponse.of(operations.indexing())
+def indexing(maintenance: MaintenanceDep) -> IndexResponse:
+    """Return the state of the last update that was requested over HTTP."""
+    return IndexResponse.of(maintenance.indexing())

@@ -1,4 +1,4 @@
-"""What an operator does to a running service: list its snapshots, switch between them, bring the index up to date."""
+"""Maintenance of a running service: list its snapshots, switch between them, update the index."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TO_DO = "free space, or do it where the index's folder can be written: qa snaps
 
 @dataclass(frozen=True, slots=True)
 class Indexing:
-    """The last update that was asked for. ``detail`` says in words what came of it; times are ISO 8601."""
+    """The last update that was requested. ``detail`` describes its result in words; times are ISO 8601."""
 
     status: Literal["none", "running", "done", "unchanged", "failed"] = "none"
     detail: str = ""
@@ -33,8 +33,8 @@ class Indexing:
     seconds: float | None = None
 
 
-class Operator:
-    """Thread-safe; every method may block on the disk."""
+class Maintenance:
+    """What an operator may do to a running service. Thread-safe; every method may block on the disk."""
 
     def __init__(self, settings: Settings, service: Service) -> None:
         self._settings = settings
@@ -44,15 +44,15 @@ class Operator:
         self._indexing = Indexing()
 
     def snapshots(self) -> list[SnapshotInfo]:
-        """Newest first. Raises IndexNotFound."""
+        """List the snapshots, newest first. Raises IndexNotFound."""
         return self._snapshots.listing()
 
     def activate(self, id: str) -> State:
-        """Check a snapshot, make it the active one and serve it; where it cannot be used, all stays as it was.
+        """Check a snapshot, make it the active one and serve it. On an error nothing changes.
 
         Raises:
-            SnapshotNotFound, SnapshotCorrupt, SnapshotIncompatible: the snapshot is not there, damaged, or another
-                model's.
+            SnapshotNotFound, SnapshotCorrupt, SnapshotIncompatible: the snapshot is missing, damaged, or was made by
+                another model.
             WriterBusy: the index is being written.
             StorageError: the disk is full or read-only.
         """
@@ -70,21 +70,22 @@ class Operator:
         return self._service.state()
 
     def index(self) -> Indexing:
-        """Begin to bring the index up to date with the paths that it was made of; returns at once.
+        """Start to update the index from the paths that it was built from, and return at once.
 
         Raises:
-            UpdateRunning: that is being done already.
+            UpdateRunning: an update is running already.
             IndexNotFound: there is no index.
         """
         self._snapshots.current()
         with self._lock:
             if self._indexing.status == "running":
-                raise UpdateRunning("the index is being brought up to date already; ask again when that is done")
+                raise UpdateRunning("the index is being updated already; try again when that is done")
             begun = self._indexing = Indexing("running", "the files are being read", started=_now())
         threading.Thread(target=self._update, daemon=True, name="index").start()
         return begun
 
     def indexing(self) -> Indexing:
+        """Return the state of the last update."""
         return self._indexing
 
     def _update(self) -> None:
@@ -94,7 +95,7 @@ class Operator:
             detail = f"newly encoded: {done.counts.encoded:,}" if changed else "nothing has changed"
             result = Indexing("done" if changed else "unchanged", detail, done.manifest.id, seconds=done.seconds)
             self._service.reload()
-        except Exception as error:  # whatever it is: what is served is served on
+        except Exception as error:  # the present snapshot is served on after any failure
             unforeseen = None if isinstance(error, QAError | OSError) else error
             to_do = {"to_do": _TO_DO} if isinstance(error, OSError) else {}
             log.error("index not updated", reason=str(error), exc_info=unforeseen, **to_do)

@@ -10,7 +10,7 @@ import pytest
 
 from qa.errors import SnapshotCorrupt, SnapshotError, SnapshotNotFound, WriterBusy
 from qa.index.snapshots import Snapshots
-from qa.service.operator import Indexing, Operator
+from qa.service.maintenance import Indexing, Maintenance
 from qa.service.service import Service
 from qa.settings import Settings
 from qa.types import Query
@@ -19,16 +19,16 @@ from tests.support.waiting import wait_for
 
 
 @pytest.fixture
-def operator(settings: Settings, service: Service) -> Operator:
-    return Operator(settings, service)
+def operator(settings: Settings, service: Service) -> Maintenance:
+    return Maintenance(settings, service)
 
 
-def ended(operator: Operator) -> Indexing:
+def ended(operator: Maintenance) -> Indexing:
     wait_for(lambda: operator.indexing().status != "running")
     return operator.indexing()
 
 
-def test_rollback_is_one_call(operator: Operator, service: Service, build: Build, folder: Path) -> None:
+def test_rollback_is_one_call(operator: Maintenance, service: Service, build: Build, folder: Path) -> None:
     first = service.state().snapshot
     (folder / "figs.txt").write_text("Figs are sweet.\n")
     second = build(folder).manifest.id
@@ -42,7 +42,7 @@ def test_rollback_is_one_call(operator: Operator, service: Service, build: Build
 
 @pytest.mark.parametrize("damage", ["vectors.faiss", "documents.sqlite", "manifest.json"])
 def test_a_damaged_snapshot_is_refused_and_the_other_served_on(
-    operator: Operator, service: Service, build: Build, settings: Settings, damage: str
+    operator: Maintenance, service: Service, build: Build, settings: Settings, damage: str
 ) -> None:
     first = service.state().snapshot
     second = build().manifest.id
@@ -56,20 +56,20 @@ def test_a_damaged_snapshot_is_refused_and_the_other_served_on(
     assert service.ask(Query("plums")).snapshot == first
 
 
-def test_one_that_is_not_there(operator: Operator, service: Service) -> None:
+def test_one_that_is_not_there(operator: Maintenance, service: Service) -> None:
     with pytest.raises(SnapshotNotFound):
         operator.activate("20260401T120000.000Z-5a7b4a42")
     assert service.state().ready
 
 
-def test_while_another_writes(operator: Operator, service: Service, settings: Settings) -> None:
+def test_while_another_writes(operator: Maintenance, service: Service, settings: Settings) -> None:
     id = service.state().snapshot
     assert id is not None
     with Snapshots(settings.indexes, settings.name).writing(), pytest.raises(WriterBusy):
         operator.activate(id)
 
 
-def test_the_index_is_brought_up_to_date(settings: Settings, operator: Operator, service: Service) -> None:
+def test_the_index_is_brought_up_to_date(settings: Settings, operator: Maintenance, service: Service) -> None:
     before = service.state().snapshot
     assert operator.index().status == "running"
     assert ended(operator).status == "unchanged"
@@ -89,20 +89,20 @@ class Immediate:
 
 
 def test_what_is_begun_is_said_to_run_however_soon_it_is_over(
-    operator: Operator, monkeypatch: pytest.MonkeyPatch
+    operator: Maintenance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qa.service.operator.threading", SimpleNamespace(Thread=Immediate))
+    monkeypatch.setattr("qa.service.maintenance.threading", SimpleNamespace(Thread=Immediate))
     assert operator.index().status == "running"
     assert operator.indexing().status == "unchanged"
 
 
 def test_what_fails_is_told_and_nothing_else_happens(
-    operator: Operator, service: Service, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    operator: Maintenance, service: Service, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*args: object) -> None:
         raise OSError("no space left on /srv")
 
-    monkeypatch.setattr("qa.service.operator.follow", fails)
+    monkeypatch.setattr("qa.service.maintenance.follow", fails)
     operator.index()
     failed = ended(operator)
     assert failed.status == "failed"
@@ -112,4 +112,4 @@ def test_what_fails_is_told_and_nothing_else_happens(
 
 def test_an_index_that_is_gone(settings: Settings) -> None:
     with pytest.raises(SnapshotError):
-        Operator(settings, Service(settings)).index()
+        Maintenance(settings, Service(settings)).index()

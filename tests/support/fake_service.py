@@ -1,0 +1,284 @@
+"""A small service without an index: true spans of two documents, ranked by the words they share with the question."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from fnmatch import fnmatchcase
+from io import BufferedReader, BytesIO
+
+from qa.answers.citations import Original
+from qa.errors import DocumentNotFound, NotReady, OriginalUnavailable, QAError, QueryError
+from qa.index.snapshots import SnapshotInfo
+from qa.search.query import check
+from qa.service.maintenance import Indexing, Maintenance
+from qa.service.service import Service
+from qa.types import (
+    Alternative,
+    Answer,
+    CheckedCitation,
+    Citation,
+    CitationClaim,
+    CitationStatus,
+    Collection,
+    Document,
+    DocumentSummary,
+    FileReport,
+    Hit,
+    Limits,
+    Page,
+    Passage,
+    Query,
+    Reply,
+    Scores,
+    Section,
+    SnapshotDocument,
+    Span,
+    State,
+)
+from tests.support.waiting import AT_MOST
+
+SNAPSHOT = "20260401T120000.000Z-5a7b4a42"
+
+SCRIPT = """Crossing the bay
+
+The ferry leaves at noon, from the <script>alert("pier")</script> & the <b>old</b> quay.
+It carries forty people and takes twenty minutes.
+
+Tickets
+
+A ticket costs three crowns. Children under six travel free."""
+
+ARABIC = """المكتبة
+
+تفتح المكتبة أبوابها في التاسعة صباحا، وتغلق في السادسة مساء.
+
+يستطيع كل زائر أن يستعير خمسة كتب لمدة ثلاثة أسابيع."""
+
+READY = State(
+    ready=True,
+    status="ready",
+    detail=f"serving snapshot {SNAPSHOT}",
+    index="harbour",
+    snapshot=SNAPSHOT,
+    documents=2,
+    passages=6,
+    created="2026-04-01T12:00:00+00:00",
+)
+LOADING = State(False, "loading", "the snapshot and its model are being loaded", "harbour")
+REFUSED = State(False, "refused", "the snapshot was made by another model; index again", "harbour")
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+_TICKETS = SCRIPT.index("Tickets")
+FERRY = Document(
+    id="notes/ferry <i>.txt",
+    title="Ferry & <em>tickets</em>",
+    text=SCRIPT,
+    source_sha256=_sha256(SCRIPT),
+    media_type="text/plain",
+    reader="text/1",
+    sections=(
+        Section("Crossing the bay", level=1, start=0, body=17, end=_TICKETS),
+        Section("Tickets", level=1, start=_TICKETS, body=_TICKETS + 8, end=len(SCRIPT)),
+    ),
+    pages=(Page(1, 0, len(SCRIPT)),),
+)
+LIBRARY = Document("مكتبة.txt", "المكتبة", ARABIC, _sha256(ARABIC), "text/plain", "text/1")
+DOCUMENTS = {document.id: document for document in (FERRY, LIBRARY)}
+
+
+class FakeService(Service):
+    """A service whose state, failures and answer a test sets, and which is never loaded."""
+
+    def __init__(self) -> None:
+        self.limits = Limits(question_chars=200, top_k=10, batch=4)
+        self.current = READY
+        self.failure: Exception | None = None
+        self.outcome: QAError | None = None
+        self.empty = False
+        self.source: CitationStatus = "verified"
+        self.answer: Answer | None = None
+        self.asked: list[Query] = []
+
+    def ask(self, query: Query) -> Reply:
+        (reply,) = self.ask_many([query])
+        if isinstance(reply, QAError):
+            raise reply
+        return reply
+
+    def ask_many(self, queries: Sequence[Query]) -> list[Reply | QAError]:
+        self._require_ready()
+        return [self._ask(query) for query in queries]
+
+    def examples(self) -> tuple[str, ...]:
+        self._require_ready()
+        return ("When does the ferry leave?", "متى تفتح المكتبة أبوابها؟")
+
+    def collection(self) -> Collection:
+        self._require_ready()
+        summaries = tuple(
+            DocumentSummary(d.id, d.title, d.media_type, d.source_sha256, len(d.text), len(d.pages), 3)
+            for d in DOCUMENTS.values()
+        )
+        read = tuple(FileReport(d.id, "read", size=len(d.text.encode())) for d in DOCUMENTS.values())
+        return Collection(SNAPSHOT, summaries, (*read, FileReport("scan.pdf", "failed", "no text in it")))
+
+    def document(self, id: str) -> SnapshotDocument:
+        self._require_ready()
+        if id not in DOCUMENTS:
+            raise DocumentNotFound(f"no indexed document has the id {id!r}")
+        return SnapshotDocument(SNAPSHOT, DOCUMENTS[id])
+
+    def original(self, id: str) -> Original:
+        text = self.document(id).document.text.encode()
+        if self.source != "verified":
+            raise OriginalUnavailable("the file that this was read from has changed since it was indexed")
+        sha256 = hashlib.sha256(text).hexdigest()
+        return Original(BufferedReader(BytesIO(text)), len(text), sha256, ExitStack())
+
+    def source_status(self, id: str) -> CitationStatus:
+        self.document(id)
+        return self.source
+
+    def check_citation(self, claim: CitationClaim, snapshot: str | None = None) -> CheckedCitation:
+        document = self.document(claim.document).document
+        citation = Citation(
+            document.id,
+            claim.start,
+            claim.end,
+            page=1 if document.pages else None,
+            section=None,
+            source_sha256=document.source_sha256,
+            text_sha256=document.source_sha256,
+            status="verified",
+        )
+        return CheckedCitation(SNAPSHOT, citation, document.text[claim.start : claim.end], "nothing has changed")
+
+    def state(self) -> State:
+        return self.current
+
+    def _require_ready(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+        if not self.current.ready:
+            raise NotReady(self.current.detail, self.current.status)
+
+    def _ask(self, query: Query) -> Reply | QAError:
+        self.asked.append(query)
+        if self.outcome is not None:
+            return self.outcome
+        try:
+            check(query, self.limits)
+        except QueryError as error:
+            return error
+        if "impossible" in query.question:
+            return QueryError("question", "the question is impossible; ask another")
+        words = set(re.findall(r"\w+", query.question.lower()))
+        found = [] if self.empty else [(_likeness(words, passage), passage) for passage in _passages(query.documents)]
+        found.sort(key=lambda pair: (-pair[0], pair[1].id))
+        hits = (
+            Hit(rank, passage, DOCUMENTS[passage.document].title, Scores(dense=likeness))
+            for rank, (likeness, passage) in enumerate(found[: query.top_k], start=1)
+        )
+        return Reply(query.question, tuple(hits), SNAPSHOT, {"encode": 1.25, "search": 0.5, "total": 1.75}, self.answer)
+
+
+def _passages(globs: Sequence[str]) -> Iterator[Passage]:
+    for document in DOCUMENTS.values():
+        if globs and not any(fnmatchcase(document.id, glob) for glob in globs):
+            continue
+        for match in re.finditer(r".+(\n.+)*", document.text):
+            sections = [s.title for s in document.sections if s.start <= match.start() < s.end]
+            yield Passage(
+                id=_sha256(f"{document.id} {match.start()}")[:16],
+                document=document.id,
+                start=match.start(),
+                end=match.end(),
+                text=match.group(),
+                path=tuple(sections),
+                page=1 if document.pages else None,
+            )
+
+
+def _likeness(words: set[str], passage: Passage) -> float:
+    theirs = {word for word in re.findall(r"\w+", passage.text.lower()) if word not in ("the", "and", "a")}
+    return len(words & theirs) / (len(words) * len(theirs)) ** 0.5 if words else 0.0
+
+
+class SlowService(FakeService):
+    """A service that answers when ``go`` is set; ``begun`` counts the batches that it took."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = threading.Event()
+        self.begun = threading.Semaphore(0)
+
+    def ask_many(self, queries: Sequence[Query]) -> list[Reply | QAError]:
+        self.begun.release()
+        assert self.go.wait(AT_MOST)
+        return super().ask_many(queries)
+
+
+class FakeMaintenance(Maintenance):
+    """Snapshots and an index that nothing is done to; a test sets what its calls end in."""
+
+    def __init__(self) -> None:
+        self.activated: list[str] = []
+        self.failure: Exception | None = None
+
+    def snapshots(self) -> list[SnapshotInfo]:
+        return [SnapshotInfo(SNAPSHOT, True, 1000, None, "/srv/indexes/x/manifest.json is no manifest")]
+
+    def activate(self, id: str) -> State:
+        if self.failure is not None:
+            raise self.failure
+        self.activated.append(id)
+        return READY
+
+    def index(self) -> Indexing:
+        if self.failure is not None:
+            raise self.failure
+        return Indexing("running")
+
+    def indexing(self) -> Indexing:
+        return Indexing()
+
+
+NOON = SCRIPT.index("noon")
+
+
+START = SCRIPT.rindex("The ferry", 0, NOON)
+
+
+ADDRESS = "/documents/notes/ferry%20%3Ci%3E.txt"
+
+
+def citation(start: int, end: int) -> Citation:
+    return Citation(FERRY.id, start, end, 1, "Crossing the bay", "0" * 64, "0" * 64, "verified")
+
+
+ANSWER = Answer(
+    outcome="answered",
+    confidence=0.8,
+    text="noon",
+    citation=citation(NOON, NOON + 4),
+    sentence=Span(START, NOON + 4),
+    alternatives=(Alternative("ferry", citation(START + 4, START + 9)),),
+    promised_error=0.3,
+)
+
+
+FILES = (
+    FileReport("b.pdf", "partial", "a font is broken", 9_000, 12_345, pages=7, empty_pages=2, passages=30),
+    FileReport("a <i>.txt", "read", size=900, characters=800, passages=3),
+    FileReport("scan.pdf", "failed", "no text in it"),
+    FileReport("old.txt", "failed", "permission denied", kept_since="2026-03-01T08:30:00+00:00"),
+    FileReport("movie.mp4", "skipped", "no reader for video/mp4"),
+)

@@ -171,13 +171,13 @@ class FakeService(Service):
             raise NotReady(self.current.detail, self.current.status)
 
     def _ask(self, query: Query) -> Reply | QAError:
-        self.asked.append(query)
-        if self.outcome is not None:
-            return self.outcome
         try:
             check(query, self.limits)
         except QueryError as error:
             return error
+        self.asked.append(query)
+        if self.outcome is not None:
+            return self.outcome
         if "impossible" in query.question:
             return QueryError("question", "the question is impossible; ask another")
         words = set(re.findall(r"\w+", query.question.lower()))

@@ -86,6 +86,12 @@ TAKE_SECONDS = 30.0
 _LEFT_TO_THE_APPLICATION = (b"content-length", b"transfer-encoding", b"origin")
 
 
+def _refusals_of(app: object) -> Refusals | None:
+    # Not by qa.web.deps, which knows this module; another application has neither.
+    parts = getattr(getattr(app, "state", None), "dependencies", None)
+    return getattr(parts, "refusals", None)
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """uvicorn itself bounds how long a connection may rest between requests, and none of these."""
 
@@ -136,7 +142,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
         A request and a task for each of thousands a second would cost as much as the questions that are answered.
         """
-        refusals: Refusals | None = getattr(getattr(self.config.app, "state", None), "refusals", None)
+        refusals = _refusals_of(self.config.app)
         if refusals is None or self.parser.get_method() != b"GET" or self.parser.should_upgrade():
             return None
         is_next = self.cycle is None or self.cycle.response_complete

@@ -172,7 +172,7 @@ def test_a_person_is_told_on_a_page_what_a_program_is_told_in_json(client: TestC
     assert (
         page(client, "/nothing", 404)
         .text("main")
-        .startswith("Nothing is at this address There is nothing at /nothing.")
+        .startswith("There is nothing at this address There is nothing at /nothing.")
     )
     assert client.get("/v1/nothing", headers=BROWSER).headers["content-type"] == "application/problem+json"
     service.failure = RuntimeError("secret")

@@ -222,8 +222,8 @@ def test_a_full_disk_loses_nothing_and_leaves_nothing(
 WRITER = """
 import sys
 from pathlib import Path
-from qa.feedback import FeedbackFile
-from qa.questions import Quote
+from qa.questions.feedback import FeedbackFile
+from qa.questions.questions import Quote
 file = FeedbackFile(Path(sys.argv[1]))
 for number in range(40):
     file.append(f"{sys.argv[2]} {number}?", Quote("a.txt", "at noon" * 300))

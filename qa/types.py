@@ -94,7 +94,7 @@ class Passage:
     ``id`` is 16 hexadecimal digits, a hash of document, span and text. ``context`` holds the headings above the
     passage that its own text does not contain; it is searched with the text and is no part of the span. ``path`` are
     the titles of all headings above it, outermost first. ``windows`` are in order and hold all of the text but white
-    space between them.
+    space between them. ``language`` is the document's.
     """
 
     id: str
@@ -106,6 +106,7 @@ class Passage:
     path: tuple[str, ...] = ()
     page: int | None = None
     windows: tuple[Window, ...] = ()
+    language: str = ""
 
     @property
     def section(self) -> str | None:

@@ -65,7 +65,7 @@ REPORT = ", ".join(field.name for field in fields(FileReport))
 # The columns of a passage, before those of its windows.
 PASSAGE = (
     "passages.id, documents.id, passages.start, passages.end, passages.text, passages.context, passages.path, "
-    "passages.page"
+    "passages.page, documents.language"
 )
 
 
@@ -86,8 +86,8 @@ def text_sha256(text: str) -> str:
 
 def _passage(row: Sequence[Any], windows: Sequence[Window]) -> Passage:
     """Of a row that begins with the columns of ``PASSAGE``."""
-    key, document, start, end, text, context, path, page = row[:8]
-    return Passage(f"{key:016x}", document, start, end, text, context, _titles(path), page, tuple(windows))
+    key, document, start, end, text, context, path, page, language = row[:9]
+    return Passage(f"{key:016x}", document, start, end, text, context, _titles(path), page, tuple(windows), language)
 
 
 @lru_cache(maxsize=4096)

@@ -107,7 +107,7 @@ def _balanced(draft: Draft, rest: Sequence[Unit]) -> tuple[Draft, Draft]:
     return Draft(units[:middle], draft.repeated), Draft(units[middle:])
 
 
-SPLITTER_VERSION = "3"
+SPLITTER_VERSION = "4"
 
 CountTokens = Callable[[Sequence[str]], list[int]]
 
@@ -224,12 +224,12 @@ class _Splitter:
             yield from ((segment, replace(unit, cost=cost)) for (segment, unit), cost in zip(found, costs, strict=True))
 
     def _units(self) -> Iterator[tuple[Segment, Unit]]:
-        text = self._document.text
+        text, language = self._document.text, self._document.language
         for segment in segments(self._document):
             for heading in segment.headings:
-                for span in sentences(text, heading.start, heading.end):
+                for span in sentences(text, heading.start, heading.end, language):
                     yield segment, Unit(span, is_heading=True)
-            for span in sentences(text, segment.body, segment.end):
+            for span in sentences(text, segment.body, segment.end, language):
                 yield segment, Unit(span)
 
     def _costs(self, spans: Iterable[Span]) -> list[int]:
@@ -349,6 +349,7 @@ class _Splitter:
             context=self._context(titles),
             path=tuple(section.title for section in plan.segment.path),
             page=self._document.pages[page - 1].number if page else None,
+            language=self._document.language,
         )
 
     def _tokens_of(self, context: str) -> int:

@@ -75,6 +75,72 @@ def test_examples(text: str, expected: list[str]) -> None:
     assert _texts(text) == expected
 
 
+def test_sentences_end_by_the_rules_of_their_language() -> None:
+    text = "Der Preis beträgt bzw. betrug 3 Euro, vgl. Abb. 2. Am 3. Oktober fährt nichts."
+    found = [text[span.start : span.end] for span in sentences(text, language="de")]
+    assert found[-1] == "Am 3. Oktober fährt nichts."
+    assert len(found) <= 3
+    assert len(_texts(text)) > 4
+
+
+@given(TEXTS, st.sampled_from(["", "de", "fr", "ar", "hi", "zh", "ja", "xx", "el", "hy", "my"]))
+def test_any_text_is_covered_in_any_language(text: str, language: str) -> None:
+    position = 0
+    for span in sentences(text, language=language):
+        assert position <= span.start < span.end
+        assert not text[position : span.start].strip()
+        position = span.end
+    assert not text[position:].strip()
+
+
+LISTS = {
+    "rows": "Town: Tor | People: 12400\nTown: Barrow | People: 8200\ntown: Ness | people: 61300",
+    "cells": "Tor\t12400\nBarrow\t8200",
+    "columns": "Herring roll      $4\nChowder           $19",
+    "a price list": "Herring roll $4\nCrab soup $7.50\nSmoked eel with bread $19",
+    "prices in a wide list": "Herring roll on dark bread with onions 4 EUR\nSoup of the day 7,50 EUR\nEel 19 EUR",
+    "a card": "Ada Hall\nSkipper of the Evening Tide\nPhone: 555 0199",
+    "keys and values": "Name: Ines Roth\nBoat: Evening Tide\nBerth: 12, the long one by the fish market",
+    "a log": "2024-05-08 03:14:15 pump 2 failed with code 77\n2024-05-08 03:14:16 pump 3 failed with code 12 again",
+    "bracketed stamps": "[12:01] engine started at the second attempt\n[12:04] engine stopped again by the keeper",
+    "dot leaders": "Crane hire ...... 95\nSlip ............ 10",
+    "names after a colon": "The crew of the year, in the order in which they were chosen:\nAda Hall\nInes Roth",
+    "bullets": "- Milk\n- eggs\n* Bread",
+    "code": "int a = harbour_depth(today);\nreturn a;",
+    "short lines": "Monday closed\nTuesday 9 to 5\nWednesday 9 to 5",
+    "Chinese": "鲱鱼卷四元\n螃蟹汤七元\n熏鳗鱼十九元",
+    "paragraphs without blank lines": f"{'The harbour office is open all week. ' * 3}\nTor has a lift.\nDogs stay.",
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_rows_and_lines_of_a_list_are_sentences_of_their_own(name: str) -> None:
+    text = LISTS[name]
+    found = _texts(text)
+    starts = {text.index(line.strip()) for line in text.split("\n")}
+    assert starts <= {span.start for span in sentences(text)}, found
+
+
+PROSE = {
+    "wrapped": "The harbour office in Tor is open from nine to five on weekdays, and\n"
+    "Mrs Hall, who keeps it, is there on Saturdays too when a ship of the\nline or one of the ferries is due.",
+    "German": "Das Hafenamt in der Altstadt ist werktags von neun bis siebzehn\nUhr geöffnet, und Frau Hall, die es"
+    " seit vielen Jahren leitet, ist am\nSamstag auch da, wenn ein Schiff erwartet wird.",
+    "narrow": "The harbour office in Tor is open\nfrom nine to five on weekdays and\nSaturdays when a ship is due or\n"
+    "Mrs Hall has time.",
+    "an item of two lines": "- Milk from the farm\n  Ness, and eggs",
+    "numbers": "The tower was built between the winter of 1871 and the summer of 1874\nand cost more than planned.",
+    "two lines": "Wrapped over\ntwo lines",
+    "Chinese": "\n".join(["灯塔建于一八七四年位于离岸两英里的礁石上九十年来每次都有三名"] * 3),
+    "Arabic": "بنيت المنارة عام 1874 على شعاب مرجانية تبعد ميلين عن الشاطئ\nفيها ثلاثة حراس في كل مرة لمدة تسعين سنة",
+}
+
+
+@pytest.mark.parametrize("name", PROSE)
+def test_a_sentence_of_wrapped_prose_is_one(name: str) -> None:
+    assert _texts(PROSE[name]) == [PROSE[name]]
+
+
 @pytest.mark.parametrize(
     "text",
     [

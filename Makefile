@@ -23,9 +23,9 @@ check: $(INSTALLED)-dev
 	$(BIN)/python docs/generate.py --check
 
 # Make a reader: about ten minutes on a large GPU, days without one (docs/reader.md); needs ../shared/reader.
+BASE ?= ../shared/reader/weights/reader-12-layers.safetensors
 train: $(INSTALLED)-dev
-	$(BIN)/python -m training train --data ../shared/reader/data \
-		--base ../shared/reader/weights/reader-12-layers.safetensors --out runs/reader
+	$(BIN)/python -m training train --data ../shared/reader/data --base $(BASE) --out runs/reader
 
 # How often the seed questions find their evidence: benchmarks/README.md.
 bench-seeds: $(INSTALLED)

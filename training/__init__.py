@@ -5,6 +5,7 @@ Nothing that serves imports this package. ``docs/reader.md`` is the model card o
 data       sources with their licences, checks of every span, what is kept back
 encoding   examples as tokens, stretches of whole sentences, batches
 negatives  texts that are near a question and do not answer it
+dequantise base weights out of a package's int8 ONNX file
 model      the reader as a torch module
 train      what is minimised, with a teacher or without, and the loop that does it
 export     int8 rows, a checksum and a reference: the file that ships

@@ -1,4 +1,7 @@
-"""Commands: ``train`` makes a reader, ``export`` writes weights as the file that ships, ``evaluate`` measures one."""
+"""Commands: ``train`` makes a reader, ``export`` writes weights as the file that ships, ``evaluate`` measures one.
+
+``dequantise`` makes weights to start from of a package's ONNX file.
+"""
 
 from __future__ import annotations
 
@@ -44,6 +47,11 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--all-licences", action="store_true", help="also sources whose licence is not clear")
     train.add_argument("--evaluate", type=Path, nargs="*", default=[], help="more JSONL files to evaluate on")
 
+    dequantise = commands.add_parser("dequantise", help="make base weights of an encoder's int8 ONNX file")
+    dequantise.set_defaults(run=_dequantise)
+    dequantise.add_argument("model", type=Path)
+    dequantise.add_argument("file", type=Path)
+
     export = commands.add_parser("export", help="write weights as the file that ships")
     export.set_defaults(run=_export)
     export.add_argument("weights", type=Path)
@@ -75,6 +83,16 @@ def _train(options: argparse.Namespace) -> None:
     sources = choose_sources(with_unclear=options.all_licences)
     sets = {path.stem: _load_set(path) for path in options.evaluate}
     run(recipe, sources, options.data, options.out, sets, tell=_print)
+
+
+def _dequantise(options: argparse.Namespace) -> None:
+    from safetensors.numpy import save_file
+
+    from training.dequantise import load_onnx
+
+    weights = load_onnx(options.model)
+    save_file(weights, options.file)
+    _print({"weights": len(weights), "size": options.file.stat().st_size})
 
 
 def _export(options: argparse.Namespace) -> None:

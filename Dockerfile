@@ -1,7 +1,7 @@
 ARG BASE=debian:bookworm-slim
 FROM ${BASE} AS build
 
-# A public build names the index with PyTorch's CPU wheels here; without it pip takes those for CUDA, which are larger.
+# Name an index with PyTorch's CPU wheels here; without one pip installs the wheels for CUDA, which are far larger.
 ARG PIP_EXTRA_INDEX_URL=
 RUN apt-get update -qq \
  && apt-get install -y -qq --no-install-recommends python3 python3-venv >/dev/null \
@@ -9,14 +9,14 @@ RUN apt-get update -qq \
 ENV PIP_CONSTRAINT=/app/constraints.txt PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /app
 COPY constraints.txt pyproject.toml README.md LICENSE ./
-# What is installed decides this layer, not the source: a change of code downloads nothing again.
+# This layer depends on what is installed, not on the source: a change of code downloads nothing again.
 RUN mkdir qa && touch qa/__init__.py \
  && python3 -m venv .venv \
  && PIP_EXTRA_INDEX_URL=${PIP_EXTRA_INDEX_URL} .venv/bin/pip install --quiet . \
  && .venv/bin/pip uninstall --quiet --yes qa
 COPY qa qa
-# Headers, static libraries, tests and what drives processors that are not there are of no use to a service. What it imports
-# is compiled, since nothing can be later; what only compiling another model imports (torch and its kin) is not.
+# A service needs no headers, static libraries, tests or plugins for other processors. Its imports are compiled to bytecode now,
+# because the image is read-only later; torch and what comes with it are not, because only compiling another model needs them.
 RUN .venv/bin/pip install --quiet --no-deps . && rm -rf qa && cd .venv/lib/python3.11/site-packages \
  && rm -rf pip setuptools torch/include torch/test torch/bin/test_* torch/bin/protoc* openvino/include openvino/libs/cache.json \
       openvino/libs/libopenvino_intel_gpu_plugin.so openvino/libs/libopenvino_intel_npu_plugin.so hf_xet hf_xet-*.dist-info \
@@ -26,7 +26,7 @@ RUN .venv/bin/pip install --quiet --no-deps . && rm -rf qa && cd .venv/lib/pytho
  && { /app/.venv/bin/python -m compileall -q -j 0 -x '/(torch|transformers|sympy|sklearn|networkx)/' . >/dev/null \
       || echo "some templates are no Python"; }
 COPY seeds seeds
-# The model is compiled here once, and the seeds indexed with it: the image starts serving without torch.
+# Compile the model and index the seeds with it, so that the image starts serving without torch.
 RUN QA_INDEXES=/data/indexes .venv/bin/qa index seeds --name seeds
 
 
@@ -36,7 +36,7 @@ RUN apt-get update -qq \
  && apt-get clean && rm -rf /var/lib/apt/lists/* /usr/share/doc/* \
  && useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin qa
 COPY --from=build /app /app
-# The one place that `qa index` and evaluations write to; mount a volume here to keep it, or leave it read-only.
+# `qa index` and evaluations write only here; mount a volume to keep it, or leave it read-only.
 COPY --from=build --chown=10001:10001 /data /data
 ENV PATH=/app/.venv/bin:$PATH HOME=/tmp PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
     QA_INDEXES=/data/indexes QA_HOST=0.0.0.0 QA_PORT=8000

@@ -12,7 +12,7 @@ serve: $(INSTALLED)
 
 test: $(INSTALLED)-dev
 	$(BIN)/pytest -n auto --dist loadfile --ignore tests/build/test_watch_killed.py
-	@# By itself: it kills processes, and once left the workers of the line above waiting for each other.
+	@# Alone, because it kills processes, which once left the workers of the line above waiting for each other.
 	$(BIN)/pytest tests/build/test_watch_killed.py
 
 check: $(INSTALLED)-dev
@@ -32,7 +32,7 @@ bench-seeds: $(INSTALLED)
 	@$(BIN)/qa index seeds --name seeds
 	@$(BIN)/python -m benchmarks.seeds
 
-# Ranking against each leg and two peers, which get an environment of their own; needs ../shared/data.
+# Ranking against each leg and two peers, which are installed into an environment of their own; needs ../shared/data.
 bench-quality: $(INSTALLED)-dev .venv-peers/.installed
 	@$(BIN)/python -m benchmarks.quality report
 
@@ -52,7 +52,7 @@ bench-answers: $(INSTALLED)-dev
 bench-speed: $(INSTALLED)-dev
 	@$(BIN)/python -m benchmarks.speed
 
-# The image really built, run read-only and asked: docs/deploying.md.
+# Build the image, run it read-only and ask it: docs/deploying.md.
 image-test:
 	@deploy/image-test
 
@@ -60,7 +60,7 @@ image-test:
 api-test: $(INSTALLED)-dev
 	@tests/support/api-test
 
-# What serving costs under load, against a tutorial's service: benchmarks/README.md says what to index first.
+# The cost of serving under load, against a tutorial's service; benchmarks/README.md says what to index first.
 bench-serving: $(INSTALLED)-dev .venv-peers/.installed
 	@$(BIN)/python -m benchmarks.serving
 
@@ -86,7 +86,7 @@ $(INSTALLED)-dev: $(INSTALLED)
 	@PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
-# Resolve anew within the ranges of pyproject.toml, and pin what came out.
+# Resolve again within the ranges of pyproject.toml, and pin the result.
 constraints:
 	@$(PYTHON) -m venv $(VENV)-new
 	@$(VENV)-new/bin/pip install --quiet --disable-pip-version-check -e '.[dev]'

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
 
 @contextmanager
 def watching(settings: Settings, encoder: Callable[[], Encoder]) -> Iterator[None]:
-    """The watch, in a thread as the server runs it, until the end of the block."""
+    """Run the watch in a thread, as the server does, until the block ends."""
     stopped = threading.Event()
     thread = threading.Thread(target=watch, args=(settings, encoder, stopped))
     thread.start()
@@ -45,7 +45,7 @@ def watching(settings: Settings, encoder: Callable[[], Encoder]) -> Iterator[Non
 
 @pytest.fixture
 def watched(settings: Settings, folder: Path, build: Build) -> Iterator[Service]:
-    """A service over ``folder``, followed and watched by threads as the server runs them."""
+    """Make a service over ``folder``, followed and watched by threads as the server runs them."""
     build()
     service, stopped = Service(settings, make=hashing_encoder), threading.Event()
     service.reload()

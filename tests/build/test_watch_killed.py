@@ -39,7 +39,7 @@ def write(folder: Path, name: str, version: int) -> str:
 
 
 def indexed(settings: Settings) -> dict[str, str]:
-    """The texts of the active snapshot, every byte of which has been checked."""
+    """Verify every byte of the active snapshot, and return its texts."""
     snapshots = Snapshots(settings.indexes, settings.name)
     snapshots.verify()
     index = snapshots.open()

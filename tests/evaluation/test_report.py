@@ -77,7 +77,7 @@ def test_the_policy_allows_what_is_in_the_page_and_nothing_else() -> None:
 
 
 def evil(evaluation: Evaluation) -> Evaluation:
-    """The same with hostile text wherever text comes from outside."""
+    """Return the same with hostile text wherever text comes from outside."""
 
     def of(outcome: Outcome) -> Outcome:
         asked = replace(outcome.question, id=f"{outcome.question.id} {EVIL}", text=EVIL, tags=(EVIL,), answers=(EVIL,))

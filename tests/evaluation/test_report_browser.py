@@ -17,7 +17,7 @@ pytestmark = pytest.mark.browser
 
 
 def opened(visiting: Visiting, folder: Path, html: str, *, width: int = 1000, script: bool = True) -> Page:
-    """The page, from a file of its own, which is all that the browser may ask for."""
+    """Open the page from a file, which is all that the browser may load."""
     path = folder / "report.html"
     path.write_text(html, encoding="utf-8")
     shown = visiting(path.as_uri(), viewport={"width": width, "height": 800}, java_script_enabled=script).page

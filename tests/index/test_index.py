@@ -20,7 +20,7 @@ Tamper = Callable[[str], Path]
 
 @pytest.fixture
 def tamper(build: Build, settings: Settings) -> Tamper:
-    """Runs SQL on a snapshot's documents and mends its sums, as a fault in the program that wrote it would look."""
+    """Run SQL on a snapshot's documents and correct its checksums, as a faulty program that wrote it would have."""
     folder = settings.indexes / settings.name / "snapshots" / build().manifest.id
 
     def run(sql: str) -> Path:

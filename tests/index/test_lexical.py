@@ -46,7 +46,7 @@ def ask(index: LexicalIndex, question: str, k: int = 10) -> list[int]:
 
 
 def bm25(texts: Sequence[str], question: str, k1: float = 1.2, b: float = 0.75) -> list[float]:
-    """The formula of Robertson & Zaragoza (2009), over whole documents."""
+    """Compute the formula of Robertson & Zaragoza (2009) over whole documents."""
     documents = [Counter(passage_terms(text, "en")) for text in texts]
     mean = sum(sum(d.values()) for d in documents) / len(documents)
     scores = [0.0] * len(texts)

@@ -40,7 +40,7 @@ def _bert(folder: Path, window: int, **options: Any) -> Any:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
-    """Makes a bi-encoder of 32 dimensions (16 with ``dense``)."""
+    """Make a bi-encoder of 32 dimensions (16 with ``dense``)."""
 
     def make(pooling: str = "mean", *, dense: bool = False, normalize: bool = True, window: int = 64) -> Path:
         import torch
@@ -64,7 +64,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
 
 @pytest.fixture(scope="session")
 def tiny_cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
-    """Makes a cross-encoder, laid out as those on hubs are: transformers' files alone."""
+    """Make a cross-encoder, laid out as on a hub: transformers' files alone."""
 
     def make(labels: int = 1, window: int = 64) -> Path:
         from transformers import BertForSequenceClassification
@@ -78,7 +78,7 @@ def tiny_cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
 
 @pytest.fixture(scope="session")
 def tiny_answer_reader(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
-    """Makes an extractive question-answering model, laid out as those on hubs are."""
+    """Make an extractive question-answering model, laid out as on a hub."""
 
     def make(window: int = 64) -> Path:
         from transformers import BertForQuestionAnswering

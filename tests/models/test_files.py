@@ -15,7 +15,7 @@ from qa.settings import DEFAULT_MODEL
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A folder that is laid out as sentence-transformers saves one, with a few bytes for weights."""
+    """Make a folder that is laid out as sentence-transformers saves one, with a few bytes for weights."""
     folder = tmp_path / "model"
     (folder / "1_Pooling").mkdir(parents=True)
     files: dict[str, object] = {

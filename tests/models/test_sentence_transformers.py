@@ -61,7 +61,7 @@ def test_a_question_beyond_the_window_is_refused(encoder: SentenceTransformerEnc
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The default model in a folder whose files can be replaced."""
+    """Return the default model in a folder whose files can be replaced."""
     shutil.copytree(locate(DEFAULT_MODEL).folder, tmp_path / "model", copy_function=os.symlink)
     return tmp_path / "model"
 

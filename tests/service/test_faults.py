@@ -62,7 +62,7 @@ def failing(error: Exception) -> Callable[..., Encoder]:
 
 
 def check(service: Service, state: str, to_do: str) -> None:
-    """The fault is what /readyz and asking say, without a path; the log says what to do."""
+    """Check that /readyz and asking name the fault, without a path, and that the log says what to do."""
     lines = followed(service, lambda: service.state().status != "loading")
     client = TestClient(create_app(service))
     ready = client.get("/readyz")

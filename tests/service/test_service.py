@@ -217,7 +217,7 @@ def test_a_missing_model_is_a_named_state(build: Build, settings: Settings, tmp_
 
 
 def followed_once(service: Service) -> State:
-    """The state once following has tried to load what is current."""
+    """Return the state after following has tried to load what is current."""
     stopped = threading.Event()
     thread = threading.Thread(target=service.keep_current, args=(stopped, lambda state: None))
     thread.start()

@@ -139,7 +139,7 @@ def test_what_is_detectable_is_found_as_often_as_the_power_says() -> None:
 
 
 def per_question(rng: np.random.Generator, n: int) -> np.ndarray:
-    """What measures of rankings look like: many 0 and 1, and some between."""
+    """Draw values like those of ranking measures: many 0 and 1, and some between."""
     return rng.choice([0.0, 0.39, 0.43, 0.5, 0.63, 1.0], n, p=[0.2, 0.05, 0.1, 0.15, 0.2, 0.3])
 
 

@@ -30,7 +30,7 @@ def pdf(
     count: int | None = None,
     annotations: Sequence[str] = (),
 ) -> bytes:
-    """A PDF of these pages. ``outline`` pairs titles with page numbers from 1; ``count`` is declared in their place.
+    """Write a PDF of these pages. ``outline`` pairs titles with page numbers from 1; ``count`` is declared in their place.
 
     ``annotations`` are the entries of dictionaries, on the first page; all of them are in the form.
     """

@@ -40,7 +40,7 @@ def characters(texts: Sequence[str]) -> list[int]:
 
 
 def uneven(texts: Sequence[str]) -> list[int]:
-    """A count that is more than the sum over its parts."""
+    """Count more than the sum over the parts."""
     return [len(text) // 3 + len(text) ** 2 // 400 + 2 for text in texts]
 
 
@@ -48,7 +48,7 @@ COUNTERS = [minilm, characters, uneven]
 
 
 def _document(text: str, *headings: tuple[str, int], pages: tuple[Page, ...] = ()) -> Document:
-    """A document in which each heading, with its level, stands where its title is first found after the one before."""
+    """Make a document; each heading, with its level, is where its title is first found after the one before."""
     found, position = [], 0
     for title, level in headings:
         start = text.index(title, position)

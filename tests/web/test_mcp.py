@@ -37,7 +37,7 @@ async def connected(target: Any) -> AsyncIterator[Any]:
 
 @pytest.fixture
 def using(service: FakeService) -> Callable[[Use], None]:
-    """Runs a coroutine with a client that is connected in this process."""
+    """Run a coroutine with a client that is connected in this process."""
 
     async def ask(query: Any) -> Any:
         return service.ask(query)

@@ -16,7 +16,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 def problem(response: Any, status: int, type: str) -> dict[str, Any]:
-    """The body, after checking what every problem detail must be."""
+    """Return the body, after checking what holds for every problem detail."""
     body: dict[str, Any] = response.json()
     assert response.headers["content-type"] == "application/problem+json"
     assert (response.status_code, body["status"]) == (status, status)

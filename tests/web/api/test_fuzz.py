@@ -79,7 +79,7 @@ def addresses(app: Any) -> list[Address]:
 
 
 def _queries(endpoint: Any) -> Iterable[str]:
-    """The parameters that an address may have, each by itself or as the fields of a model."""
+    """List the parameters that an address may have, each by itself or as the fields of a model."""
     if not inspect.isfunction(endpoint):
         return
     for name, hint in get_type_hints(endpoint).items():

@@ -132,7 +132,7 @@ def operations_of(client: httpx2.Client) -> dict[str, Operation]:
 
 
 def followed(client: httpx2.Client, operation: Operation, link: dict[str, Any], answered: Any) -> httpx2.Response:
-    """What the server answers to the request that a link makes of an answer."""
+    """Send the request that a link makes of a response, and return what the server answers."""
     method, path, described = operation
     values: dict[str, Any] = {
         name: resolve_pointer(answered, expression.removeprefix("$response.body#"))

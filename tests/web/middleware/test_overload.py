@@ -35,7 +35,7 @@ def app(service: SlowService) -> FastAPI:
 
 @contextmanager
 def filled(app: FastAPI, service: SlowService) -> Iterator[Address]:
-    """A server whose two workers and whose queue are taken, until ``service.go`` is set."""
+    """Run a server whose two workers and whose queue are occupied until ``service.go`` is set."""
     with serving(app, keep_alive=KEEP_ALIVE) as address:
         askers = [threading.Thread(target=get, args=(address, "/v1/ask?q=ferry")) for _ in range(3)]
         for number, asker in enumerate(askers):
@@ -60,7 +60,7 @@ def get(address: Address, target: str) -> list[tuple[int, dict[str, str], bytes]
 
 
 def talk(address: Address, request: bytes) -> list[tuple[int, dict[str, str], bytes]]:
-    """What comes back until the server closes: status, headers and body of each response."""
+    """Read until the server closes; return status, headers and body of each response."""
     with socket.create_connection(address, timeout=AT_MOST) as connection:
         connection.sendall(request)
         received = b""

@@ -29,18 +29,18 @@ _NO_MORE: tuple[str, Iterator[Passage]] = ("", iter(()))
 
 
 def columns_of(passage: Passage) -> dict[str, str]:
-    """The values of a passage's row in :data:`COLUMNS`."""
+    """Return the values of a passage's row in :data:`COLUMNS`."""
     return {DOCUMENT_COLUMN: passage.document, PATH_COLUMN: _BETWEEN_TITLES.join(passage.path)}
 
 
 def below(paths: Iterable[tuple[str, ...]]) -> Filter:
-    """The filter for passages below any of these paths of headings."""
+    """Make the filter for passages below any of these paths of headings."""
     return In(PATH_COLUMN, tuple(_BETWEEN_TITLES.join(path) for path in paths))
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """Immutable; any number of threads may read it.
+    """An open snapshot, immutable; any number of threads may read it.
 
     ``vectors`` has a row for each window of a passage; ``windows (n,)`` are their keys in ascending order,
     ``passages (n,)`` those of the passages that they are windows of, and ``by_passage (n,)`` sorts them by passage.
@@ -55,7 +55,7 @@ class Index:
     by_passage: Ids
 
     def windows_of(self, passages: Ids) -> tuple[Ids, Ids]:
-        """The windows of passages ``(p,)``, those of one after those of the other, and where each one's begin."""
+        """Return the windows of passages ``(p,)``, one passage's after the other's, and where each one's begin."""
         first = np.searchsorted(self.passages, passages, "left", sorter=self.by_passage)
         last = np.searchsorted(self.passages, passages, "right", sorter=self.by_passage)
         starts = np.concatenate([[0], np.cumsum(last - first)])
@@ -63,7 +63,7 @@ class Index:
         return self.windows[self.by_passage[rows]], starts[:-1]
 
     def passages_of(self, windows: Ids) -> Ids:
-        """The passage ``(n,)`` of each window ``(n,)``, all by their keys."""
+        """Return the passage ``(n,)`` of each window ``(n,)``, all by their keys."""
         of: Ids = self.passages[np.searchsorted(self.windows, windows)]
         return of
 
@@ -93,7 +93,7 @@ def open_index(folder: Path) -> Index:
 
 
 def open_store(folder: Path) -> tuple[Manifest, Store]:
-    """The documents of a snapshot alone, checked by their sum.
+    """Open the documents of a snapshot alone, checked by their sum.
 
     Raises:
         SnapshotCorrupt, SnapshotIncompatible: as :func:`open_index`.
@@ -104,7 +104,7 @@ def open_store(folder: Path) -> tuple[Manifest, Store]:
 
 
 def verify_index(folder: Path) -> Manifest:
-    """All that :func:`open_index` checks, and every text, span and vector besides; as slow as reading them all.
+    """Check all that :func:`open_index` does, and every text, span and vector: as slow as reading them all.
 
     Raises:
         SnapshotCorrupt: naming the first document or passage that is wrong.
@@ -123,7 +123,7 @@ def verify_index(folder: Path) -> Manifest:
 
 
 def _check_sums(folder: Path, manifest: Manifest, names: Collection[str] | None = None) -> None:
-    """Of all files, or of those of these ``names``."""
+    """Compare the sums of all files, or of those of these ``names``, with the manifest's."""
     expected = {name: manifest.files.get(name) for name in (manifest.files if names is None else names)}
     found = file_sums(folder, expected)
     wrong = sorted(name for name, sum in expected.items() if sum is None or found.get(name) != sum)

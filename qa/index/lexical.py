@@ -1,11 +1,7 @@
-"""What writing and reading a lexical index agree on: its folder, its fields, and the tantivy behind them.
+"""BM25 over the passages of a snapshot, in tantivy: written once, into the snapshot's folder, and then only read.
 
 Okapi BM25 as Lucene counts it (Robertson & Zaragoza, 2009, "The Probabilistic Relevance Framework"), k1 1.2, b 0.75.
 The terms are ours (``qa.text.words``); tantivy is given them parted by blanks.
-
-BM25 over the passages of a snapshot, in tantivy: read, never written.
-
-BM25 over passages, in tantivy: written once, into a snapshot's folder.
 """
 
 from __future__ import annotations
@@ -35,9 +31,16 @@ LEXICAL_FINGERPRINT = {"terms": TERMS_VERSION, "k1": 1.2, "b": 0.75}
 META = "terms.json"
 FORMAT = "1"
 
+# Scores are sums of 32-bit numbers; what differs after this many decimals does not differ.
+_DECIMALS = 5
+_TIE_MARGIN = 32
+_REMOVALS = 5
+# What tantivy holds in memory before it writes a segment: a build's memory does not grow with the collection.
+_HEAP_BYTES = 64_000_000
+
 
 def schema(columns: Iterable[str]) -> Any:
-    """Of a passage: its key, its terms, and the values that filters look at."""
+    """Make the schema of a passage: its key, its terms, and the values that filters look at."""
     builder = tantivy().SchemaBuilder()
     builder.add_integer_field("key", indexed=True, fast=True)
     builder.add_text_field("text", tokenizer_name="whitespace", index_option="freq")
@@ -47,25 +50,19 @@ def schema(columns: Iterable[str]) -> Any:
 
 
 def sound(value: str) -> str:
-    """Halves of surrogate pairs, which file names and damaged texts hold, cannot be written."""
+    """Replace halves of surrogate pairs, which file names and damaged texts hold and tantivy cannot write."""
     return value.encode("utf-8", "replace").decode()
 
 
 def tantivy() -> Any:
-    """The library, imported late."""
+    """Import the library, late."""
     import tantivy as library
 
     return library
 
 
-# Scores are sums of 32-bit numbers; what differs after this many decimals does not differ.
-_DECIMALS = 5
-_TIE_MARGIN = 32
-_REMOVALS = 5
-
-
 class LexicalIndex:
-    """Reads what :class:`qa.index.lexical.LexicalWriter` wrote. Thread-safe.
+    """What :class:`LexicalWriter` wrote, open. Thread-safe.
 
     tantivy makes lock files where it opens an index, and a snapshot never changes and may lie on a disk that cannot be
     written: it is opened through links in a folder of its own, which is gone once the files are mapped.
@@ -95,12 +92,12 @@ class LexicalIndex:
         return int(self._searcher.num_docs)
 
     def keys(self) -> Ids:
-        """``(n,)`` of all passages, ascending."""
+        """Return the keys ``(n,)`` of all passages, ascending."""
         hits = self._searcher.search(tantivy().Query.all_query(), limit=max(1, len(self)), count=False).hits
         return np.sort(self._keys(hits))
 
     def question_terms(self, question: str) -> list[tuple[str, ...]]:
-        """For each different word of a question the forms under which passages may hold it: one a language."""
+        """Return for each different word of a question the forms under which passages may hold it: one a language."""
         return distinct(words(question, self.languages))
 
     @property
@@ -109,12 +106,12 @@ class LexicalIndex:
         return math.log(1 + (len(self) - 0.5) / 1.5)
 
     def idf(self, forms: tuple[str, ...]) -> float:
-        """Inverse document frequency of a word, ``ln(1 + (n - df + 0.5) / (df + 0.5))``; 0 where no passage has it."""
+        """Compute a word's inverse document frequency, ``ln(1 + (n - df + 0.5) / (df + 0.5))``; 0 if it is nowhere."""
         frequency = max(self._searcher.doc_freq("text", form) for form in forms)
         return math.log(1 + (len(self) - frequency + 0.5) / (frequency + 0.5)) if frequency else 0.0
 
     def search(self, terms: Sequence[tuple[str, ...]], k: int, filter: Filter | None = None) -> tuple[Ids, Vectors]:
-        """The best ``k`` passages at most that hold any of the terms.
+        """Find the best ``k`` passages at most that hold any of the terms.
 
         Returns:
             keys ``(n,)`` and BM25 scores ``(n,)``, best first, equal scores by key.
@@ -135,7 +132,7 @@ class LexicalIndex:
             fetch *= 4
 
     def scores(self, terms: Sequence[tuple[str, ...]], keys: Sequence[int]) -> dict[int, float]:
-        """BM25 scores of given passages; those that hold none of the terms are left out."""
+        """Compute the BM25 scores of given passages; those that hold none of the terms are left out."""
         if not keys or (query := self._scoring(terms)) is None:
             return {}
         library, schema = tantivy(), self._index.schema
@@ -151,7 +148,7 @@ class LexicalIndex:
         return np.array(values, dtype=np.int64)
 
     def _scoring(self, terms: Sequence[tuple[str, ...]]) -> Any:
-        """``None`` where no passage holds any of the terms."""
+        """Make the query of terms; ``None`` where no passage holds any of them."""
         library = tantivy()
         forms = sorted({form for forms in terms for form in forms if self._searcher.doc_freq("text", form)})
         if not forms:
@@ -192,7 +189,7 @@ def _rounded(hits: Sequence[tuple[float, Any]]) -> Vectors:
 
 @contextmanager
 def _links(source: Path) -> Iterator[Path]:
-    """A folder of links to what tantivy maps into memory, and of copies of the two files that it may write anew."""
+    """Make a folder of links to what tantivy maps into memory, and copies of the two files that it may rewrite."""
     try:
         view = Path(tempfile.mkdtemp(prefix="qa-lexical-"))
     except OSError as error:
@@ -214,13 +211,9 @@ def _links(source: Path) -> Iterator[Path]:
                 break
 
 
-# What tantivy holds in memory before it writes a segment: a build's memory does not grow with the collection.
-_HEAP_BYTES = 64_000_000
-
-
 @dataclass(frozen=True, slots=True)
 class LexicalRow:
-    """A passage for the index: ``columns`` are what filters look at, as in :class:`qa.types.VectorRows`."""
+    """A passage for the index: ``columns`` are what filters look at, as in :class:`qa.protocols.VectorRows`."""
 
     key: int
     text: str
@@ -229,7 +222,7 @@ class LexicalRow:
 
 
 class LexicalWriter:
-    """Writes ``folder/lexical``. Left without :meth:`finish` it writes nothing more: the folder can be removed.
+    """Writer of ``folder/lexical``. Left without :meth:`finish` it writes nothing more: the folder can be removed.
 
     Raises:
         StorageError: from every method, where the disk is full or cannot be written.

@@ -19,7 +19,7 @@ _OF_PRECISION = {"precision", "runtime"}
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """See "A snapshot on disk" in the architecture.
+    """What a snapshot holds and was made of; see "A snapshot on disk" in the architecture.
 
     ``created`` is UTC, ISO 8601. ``fingerprint`` has the parts ``encoder``, ``splitter`` and ``readers``; only the
     first decides whether the snapshot can be searched. ``parent`` is the snapshot that was active when this was made.
@@ -38,7 +38,7 @@ class Manifest:
     format: int = FORMAT_VERSION
 
     def require_encoder(self, name: str, fingerprint: Mapping[str, object]) -> None:
-        """Raises SnapshotIncompatible, naming both models and what differs, unless the encoder is the snapshot's."""
+        """Raise SnapshotIncompatible, naming both models and what differs, unless the encoder is the snapshot's."""
         made_with = self.fingerprint["encoder"]
         if made_with == fingerprint:
             return
@@ -60,9 +60,11 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
-        """Raises:
-        SnapshotCorrupt: the file is missing or not a manifest.
-        SnapshotIncompatible: it is of another format version.
+        """Read the manifest of a snapshot's folder.
+
+        Raises:
+            SnapshotCorrupt: the file is missing or not a manifest.
+            SnapshotIncompatible: it is of another format version.
         """
         path = folder / MANIFEST_FILE
         try:
@@ -81,13 +83,13 @@ class Manifest:
 
 
 def file_names(folder: Path) -> list[str]:
-    """Every file below ``folder`` but the manifest, by its path with ``/``."""
+    """List every file below ``folder`` but the manifest, by its path with ``/``."""
     paths = (path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST_FILE)
     return sorted(path.relative_to(folder).as_posix() for path in paths)
 
 
 def file_sums(folder: Path, names: Iterable[str]) -> dict[str, str]:
-    """The SHA-256 of each of the files that is there. What else lies in the folder is not looked at."""
+    """Compute the SHA-256 of each of the named files that is there."""
     sums = {}
     for name in names:
         if (folder / name).is_file():

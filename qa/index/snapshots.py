@@ -1,8 +1,4 @@
-"""Changing what snapshots an index has: published, activated, pruned, by the one that holds the lock.
-
-A snapshot's folder never changes once it stands under ``snapshots/``. Only ``CURRENT`` does, by ``os.replace``.
-
-The snapshots of one index: found, listed, opened. One writer, any number of readers.
+"""The snapshots of one index: listed, opened, published, activated and pruned. One writer, any number of readers.
 
 A snapshot's folder never changes once it stands under ``snapshots/``. Only ``CURRENT`` does, by ``os.replace``.
 """
@@ -19,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -38,128 +34,6 @@ from qa.index.store import Store
 
 # Folders that are being built or removed carry this prefix; whoever holds the lock may delete them.
 ASIDE = ".aside-"
-
-
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """What a new snapshot's manifest says beside its counts and sums."""
-
-    encoder: str
-    fingerprint: Mapping[str, Any]
-    sources: tuple[str, ...]
-
-
-class Published(Protocol):
-    """The snapshots that there are: :class:`qa.index.snapshots.Snapshots`."""
-
-    def current(self) -> str: ...
-
-    def current_or_none(self) -> str | None: ...
-
-    def ids(self) -> list[str]: ...
-
-    def open(self, id: str | None = None) -> Index: ...
-
-
-class SnapshotWriter:
-    """Handed out by :meth:`qa.index.snapshots.Snapshots.writing`, to the one writer."""
-
-    def __init__(self, published: Published, folder: Path, pointer: Path) -> None:
-        self._owner = published
-        self._folder = folder
-        self._pointer = pointer
-
-    @contextmanager
-    def staging(self) -> Iterator[Path]:
-        """An empty folder beside the snapshots; gone afterwards, unless it was published."""
-        staged = Path(tempfile.mkdtemp(prefix=ASIDE, dir=self._folder))
-        try:
-            yield staged
-        finally:
-            if staged.is_dir():
-                shutil.rmtree(staged)
-
-    def publish(self, staged: Path, provenance: Provenance, documents: int, passages: int) -> Manifest:
-        """Make a staged folder a snapshot and the active one.
-
-        A crash at any instant leaves the old snapshot active, or the new one, and never anything between.
-
-        Raises:
-            SnapshotCorrupt: what was written does not hold together; nothing is published.
-        """
-        manifest = self.add(staged, provenance, documents, passages)
-        self._point_to(manifest.id)
-        return manifest
-
-    def add(self, staged: Path, provenance: Provenance, documents: int, passages: int) -> Manifest:
-        """Make a staged folder a snapshot, whole and checked, and leave the active one active.
-
-        Raises:
-            SnapshotCorrupt: what was written does not hold together; nothing is published.
-        """
-        now = self._now()
-        sums = file_sums(staged, file_names(staged))
-        identity = json.dumps([now.isoformat(), sums, provenance.fingerprint], sort_keys=True)
-        manifest = Manifest(
-            # In the order of their making when sorted, and never one id for two snapshots.
-            id=f"{now:%Y%m%dT%H%M%S.%f}"[:-3] + f"Z-{hashlib.sha256(identity.encode()).hexdigest()[:8]}",
-            created=now.isoformat(timespec="seconds"),
-            parent=self._owner.current_or_none(),
-            encoder=provenance.encoder,
-            fingerprint=provenance.fingerprint,
-            sources=provenance.sources,
-            documents=documents,
-            passages=passages,
-            files=sums,
-        )
-        manifest.write(staged)
-        for path in staged.rglob("*"):
-            sync(path)
-        sync(staged)
-        verify_index(staged)
-        staged.chmod(0o755)  # mkdtemp makes it private; readers may be other users
-        staged.rename(self._folder / manifest.id)
-        sync(self._folder)
-        return manifest
-
-    def _now(self) -> datetime:
-        """The time, or a moment after the newest snapshot where the clock went back: ids are in order always."""
-        now = datetime.now(UTC)
-        newest = self._owner.ids()[-1:]
-        if not newest:
-            return now
-        made = datetime.strptime(newest[0].partition("-")[0], "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
-        return max(now, made + timedelta(milliseconds=1))
-
-    def activate(self, id: str) -> Manifest:
-        """Switch to another snapshot, once it has been opened and found whole."""
-        index = self._owner.open(id)
-        index.close()
-        self._point_to(id)
-        return index.manifest
-
-    def prune(self, keep: int) -> list[str]:
-        """Remove all but the ``keep`` newest snapshots (at least one) and the active one; returns the ids removed."""
-        current = self._owner.current()
-        removed = [id for id in self._owner.ids()[:-keep] if id != current]
-        for id in removed:
-            # Renamed first: a crash half way through must not leave a snapshot with files missing in the listing.
-            aside = self._folder / f"{ASIDE}{id}"
-            (self._folder / id).rename(aside)
-            remove(aside)
-        return removed
-
-    def _point_to(self, id: str) -> None:
-        write_atomically(self._pointer, f"{id}\n")
-
-
-def remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
-
-
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # The time of the build in UTC, then a part of a hash: sorted, they are in the order of their making.
 _ID = re.compile(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{8}")
@@ -199,7 +73,7 @@ class Snapshots:
         return self.folder / "CURRENT"
 
     def current(self) -> str:
-        """The id of the active snapshot.
+        """Read the id of the active snapshot.
 
         Raises:
             IndexNotFound: there is none; the message names the indexes that exist.
@@ -221,18 +95,23 @@ class Snapshots:
         return id
 
     def current_or_none(self) -> str | None:
-        """The same, where an index that has none, or a pointer that holds none, is no error."""
+        """Return the same, or ``None`` where the index has none or the pointer holds none."""
         try:
             return self.current()
         except SnapshotError:
             return None
 
     def ids(self) -> list[str]:
-        """Oldest first. What else lies in the folder is nobody's snapshot, and left alone."""
+        """List the ids, oldest first. What else lies in the folder is left alone."""
         return sorted(path.name for path in self._snapshots.glob("*") if _ID.fullmatch(path.name) and path.is_dir())
 
     def path(self, id: str) -> Path:
-        """Raises SnapshotNotFound, naming those that exist, or IndexNotFound."""
+        """Return the folder of a snapshot.
+
+        Raises:
+            SnapshotNotFound: there is none of this id; the message names those that exist.
+            IndexNotFound: there is no such index.
+        """
         if id not in self.ids():
             self.current()
             have = ", ".join(self.ids()) or "none"
@@ -240,7 +119,7 @@ class Snapshots:
         return self._snapshots / id
 
     def listing(self) -> list[SnapshotInfo]:
-        """Newest first.
+        """Describe every snapshot, newest first.
 
         Raises:
             IndexNotFound: there is no such index.
@@ -248,26 +127,31 @@ class Snapshots:
         current = self.current_or_none()
         if not (ids := self.ids()):
             self.current()
-        return [self._info(id, current) for id in reversed(ids)]
+        return [info for id in reversed(ids) if (info := self._info(id, current)) is not None]
 
-    def _info(self, id: str, current: str | None) -> SnapshotInfo:
+    def _info(self, id: str, current: str | None) -> SnapshotInfo | None:
+        """Describe a snapshot; ``None`` where another process has removed it since the ids were read."""
         folder = self._snapshots / id
-        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        manifest, problem = None, ""
         try:
-            return SnapshotInfo(id, id == current, size, Manifest.read(folder))
+            size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+            manifest = Manifest.read(folder)
+        except FileNotFoundError:
+            return None
         except SnapshotError as error:
-            return SnapshotInfo(id, id == current, size, None, str(error))
+            problem = str(error)
+        return SnapshotInfo(id, id == current, size, manifest, problem) if folder.is_dir() else None
 
     def open(self, id: str | None = None) -> Index:
         """Open a snapshot, the active one by default, checked. Raises what :func:`qa.index.index.open_index` does."""
         return open_index(self._own(id or self.current()))
 
     def open_store(self, id: str) -> tuple[Manifest, Store]:
-        """The documents of a snapshot alone, checked. Raises what :func:`qa.index.index.open_store` does."""
+        """Open the documents of a snapshot alone, checked. Raises what :func:`qa.index.index.open_store` does."""
         return open_store(self._own(id))
 
     def manifest(self, id: str | None = None) -> Manifest:
-        """Read alone, of a snapshot that is not opened. Raises SnapshotCorrupt."""
+        """Read the manifest of a snapshot without opening it. Raises SnapshotCorrupt."""
         return Manifest.read(self._own(id or self.current()))
 
     def verify(self, id: str | None = None) -> Manifest:
@@ -275,7 +159,7 @@ class Snapshots:
         return verify_index(self._own(id or self.current()))
 
     def _own(self, id: str) -> Path:
-        """The snapshot's folder, if it is the one that was published under this id."""
+        """Return the snapshot's folder, if it is the one that was published under this id."""
         folder = self.path(id)
         if (holds := Manifest.read(folder).id) != id:
             raise SnapshotCorrupt(f"snapshot {id} holds the manifest of {holds}; build the index again")
@@ -303,3 +187,111 @@ class Snapshots:
             yield SnapshotWriter(self, self._snapshots, self._pointer)
         finally:
             lock.release()
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What a new snapshot's manifest says beside its counts and sums."""
+
+    encoder: str
+    fingerprint: Mapping[str, Any]
+    sources: tuple[str, ...]
+
+
+class SnapshotWriter:
+    """What the one writer may do; :meth:`Snapshots.writing` hands it out."""
+
+    def __init__(self, snapshots: Snapshots, folder: Path, pointer: Path) -> None:
+        self._snapshots = snapshots
+        self._folder = folder
+        self._pointer = pointer
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        """Make an empty folder beside the snapshots; it is removed afterwards, unless it was published."""
+        staged = Path(tempfile.mkdtemp(prefix=ASIDE, dir=self._folder))
+        try:
+            yield staged
+        finally:
+            if staged.is_dir():
+                shutil.rmtree(staged)
+
+    def publish(self, staged: Path, provenance: Provenance, documents: int, passages: int) -> Manifest:
+        """Make a staged folder a snapshot and the active one.
+
+        A crash at any instant leaves the old snapshot active, or the new one, and never anything between.
+
+        Raises:
+            SnapshotCorrupt: what was written does not hold together; nothing is published.
+        """
+        manifest = self.add(staged, provenance, documents, passages)
+        self._point_to(manifest.id)
+        return manifest
+
+    def add(self, staged: Path, provenance: Provenance, documents: int, passages: int) -> Manifest:
+        """Make a staged folder a snapshot, whole and checked, and leave the active one active.
+
+        Raises:
+            SnapshotCorrupt: what was written does not hold together; nothing is published.
+        """
+        now = self._now()
+        sums = file_sums(staged, file_names(staged))
+        identity = json.dumps([now.isoformat(), sums, provenance.fingerprint], sort_keys=True)
+        manifest = Manifest(
+            # In the order of their making when sorted, and never one id for two snapshots.
+            id=f"{now:%Y%m%dT%H%M%S.%f}"[:-3] + f"Z-{hashlib.sha256(identity.encode()).hexdigest()[:8]}",
+            created=now.isoformat(timespec="seconds"),
+            parent=self._snapshots.current_or_none(),
+            encoder=provenance.encoder,
+            fingerprint=provenance.fingerprint,
+            sources=provenance.sources,
+            documents=documents,
+            passages=passages,
+            files=sums,
+        )
+        manifest.write(staged)
+        for path in staged.rglob("*"):
+            sync(path)
+        sync(staged)
+        verify_index(staged)
+        staged.chmod(0o755)  # mkdtemp makes it private; readers may be other users
+        staged.rename(self._folder / manifest.id)
+        sync(self._folder)
+        return manifest
+
+    def _now(self) -> datetime:
+        """Return the time, or a moment after the newest snapshot where the clock went back: ids stay in order."""
+        now = datetime.now(UTC)
+        newest = self._snapshots.ids()[-1:]
+        if not newest:
+            return now
+        made = datetime.strptime(newest[0].partition("-")[0], "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
+        return max(now, made + timedelta(milliseconds=1))
+
+    def activate(self, id: str) -> Manifest:
+        """Switch to another snapshot, once it has been opened and found whole."""
+        index = self._snapshots.open(id)
+        index.close()
+        self._point_to(id)
+        return index.manifest
+
+    def prune(self, keep: int) -> list[str]:
+        """Remove all but the ``keep`` newest snapshots (at least one) and the active one; returns the ids removed."""
+        current = self._snapshots.current()
+        removed = [id for id in self._snapshots.ids()[:-keep] if id != current]
+        for id in removed:
+            # Renamed first: a crash half way through must not leave a snapshot with files missing in the listing.
+            aside = self._folder / f"{ASIDE}{id}"
+            (self._folder / id).rename(aside)
+            remove(aside)
+        return removed
+
+    def _point_to(self, id: str) -> None:
+        write_atomically(self._pointer, f"{id}\n")
+
+
+def remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()

@@ -1,8 +1,6 @@
-"""How ``documents.sqlite`` is laid out: its tables, and the keys under which other files name its rows.
+"""``documents.sqlite``: texts with their sections, pages and excluded spans, passages, and the ingestion report.
 
-Reads ``documents.sqlite``: texts with their sections, pages and excluded spans, passages and the report.
-
-Writes ``documents.sqlite``: texts with their sections, pages and excluded spans, passages and the report.
+The tables, the keys under which other files name their rows, and who reads and writes them.
 """
 
 from __future__ import annotations
@@ -70,12 +68,12 @@ PASSAGE = (
 
 
 def passage_key(id: str) -> int:
-    """The passage's id as the vector index holds it: its 16 hexadecimal digits are a 63-bit number."""
+    """Turn a passage's id, 16 hexadecimal digits, into the 63-bit number that the vector index holds."""
     return int(id, 16)
 
 
 def window_key(passage: Passage, window: Window) -> int:
-    """63 bits that name a window in the vector index: a hash of its passage and of where it stands in it."""
+    """Compute 63 bits that name a window in the vector index: a hash of its passage and of its place in it."""
     place = f"{passage.id} {window.start - passage.start} {window.end - passage.start}"
     return int.from_bytes(hashlib.blake2b(place.encode(), digest_size=8).digest(), "big") >> 1
 
@@ -85,19 +83,19 @@ def text_sha256(text: str) -> str:
 
 
 def _passage(row: Sequence[Any], windows: Sequence[Window]) -> Passage:
-    """Of a row that begins with the columns of ``PASSAGE``."""
+    """Make the passage of a row that begins with the columns of ``PASSAGE``."""
     key, document, start, end, text, context, path, page, language = row[:9]
     return Passage(f"{key:016x}", document, start, end, text, context, _titles(path), page, tuple(windows), language)
 
 
 @lru_cache(maxsize=4096)
 def _titles(path: str) -> tuple[str, ...]:
-    """Of a column; a section's passages share it."""
+    """Parse the titles of a column; a section's passages share it."""
     return tuple(json.loads(path))
 
 
 class Store:
-    """Reads a published file. Thread-safe: SQLite serialises the calls, and the file never changes.
+    """A published file, open. Thread-safe: SQLite serialises the calls, and the file never changes.
 
     Raises:
         SnapshotCorrupt: on opening, where the file is not a store.
@@ -125,18 +123,18 @@ class Store:
         return self._connection.execute(sql, parameters).fetchall()
 
     def passage_keys(self) -> Ids:
-        """``(n,)``, in ascending order."""
+        """Return the keys ``(n,)`` of all passages, in ascending order."""
         rows = self._connection.execute("SELECT id FROM passages ORDER BY id")
         return np.fromiter((key for (key,) in rows), np.int64, self.passages)
 
     def windows_of_passages(self) -> tuple[Ids, Ids]:
-        """The keys of all windows ``(n,)``, in ascending order, and of the passage of each ``(n,)``."""
+        """Return the keys of all windows ``(n,)``, in ascending order, and of the passage of each ``(n,)``."""
         rows = self._connection.execute("SELECT id, passage FROM windows ORDER BY id")
         flat = np.fromiter((key for row in rows for key in row), np.int64, 2 * self.windows)
         return flat[::2].copy(), flat[1::2].copy()
 
     def windows_out_of_range(self) -> int:
-        """How many windows are empty or reach beyond their passage, or have none; and passages without a window."""
+        """Count windows that are empty, reach beyond their passage or have none, and passages without a window."""
         (astray,) = self._one(
             "SELECT count(*) FROM windows LEFT JOIN passages ON passages.id = windows.passage "
             "WHERE passages.id IS NULL OR windows.end <= windows.start OR windows.start < passages.start "
@@ -146,7 +144,7 @@ class Store:
         return int(astray) + int(bare)
 
     def passages_out_of_range(self) -> int:
-        """How many passages are empty or reach beyond their document, or have none."""
+        """Count the passages that are empty, reach beyond their document, or have none."""
         (count,) = self._one(
             "SELECT count(*) FROM passages LEFT JOIN documents ON documents.number = passages.document "
             "WHERE documents.number IS NULL OR start < 0 OR end <= start OR end > characters"
@@ -154,7 +152,7 @@ class Store:
         return int(count)
 
     def find_passages(self, keys: Sequence[int]) -> dict[int, tuple[Passage, str]]:
-        """Passages and their documents' titles, by key; keys that are not there are left out."""
+        """Read passages and their documents' titles, by key; keys that are not there are left out."""
         marks = ",".join("?" * len(keys))
         rows = self._all(
             f"SELECT {PASSAGE}, title FROM passages JOIN documents ON documents.number = passages.document "
@@ -169,11 +167,11 @@ class Store:
         return {row[0]: (_passage(row, windows[row[0]]), row[-1]) for row in rows}
 
     def all_passages(self) -> Iterator[Passage]:
-        """Streamed, by document and start."""
+        """Stream all passages, by document and start."""
         return self._passages("")
 
     def passages_of(self, id: str) -> Iterator[Passage]:
-        """The passages of one document, by start."""
+        """Stream the passages of one document, by start."""
         return self._passages("WHERE documents.id = ?", id)
 
     def _passages(self, where: str, *parameters: str) -> Iterator[Passage]:
@@ -194,11 +192,11 @@ class Store:
 
     @cached_property
     def document_ids(self) -> list[str]:
-        """In ascending order."""
+        """The ids of all documents, in ascending order."""
         return [id for (id,) in self._all("SELECT id FROM documents ORDER BY id")]
 
     def summaries(self) -> list[DocumentSummary]:
-        """By id."""
+        """Describe every document, by id."""
         rows = self._all(
             "SELECT id, title, media_type, source_sha256, characters, "
             "(SELECT count(*) FROM pages WHERE pages.document = number), "
@@ -207,12 +205,12 @@ class Store:
         return [DocumentSummary(*row) for row in rows]
 
     def report(self) -> list[FileReport]:
-        """In the order in which the files were found."""
+        """Read the ingestion report, in the order in which the files were found."""
         rows = self._all(f"SELECT {REPORT} FROM files ORDER BY ordinal")
         return [FileReport(*row) for row in rows]
 
     def document(self, id: str) -> Document:
-        """Raises DocumentNotFound."""
+        """Read a document. Raises DocumentNotFound."""
         row = self._one(
             "SELECT id, title, text, source_sha256, media_type, reader, problems, language, number FROM documents "
             "WHERE id = ?",
@@ -241,7 +239,7 @@ class Store:
         )
 
     def sums(self, id: str) -> tuple[str, str, int]:
-        """Of a document: the SHA-256 of its source's bytes and of its text, and how many characters it has.
+        """Return of a document the SHA-256 of its source's bytes and of its text, and how many characters it has.
 
         Raises:
             DocumentNotFound: there is none.
@@ -252,7 +250,7 @@ class Store:
         return str(row[0]), str(row[1]), int(row[2])
 
     def text(self, id: str, start: int, end: int) -> str:
-        """``text[start:end]`` of a document, without the rest of it. Raises DocumentNotFound."""
+        """Read ``text[start:end]`` of a document, without the rest of it. Raises DocumentNotFound."""
         row = self._one("SELECT substr(text, ? + 1, ?) FROM documents WHERE id = ?", (start, end - start, id))
         if row is None:
             raise _not_found(id)
@@ -260,7 +258,7 @@ class Store:
         return str(row[0]) if len(row[0]) == end - start else self.document(id).text[start:end]
 
     def place(self, id: str, at: int) -> tuple[int | None, str | None]:
-        """The page that a character of a document is on, and the nearest heading above it."""
+        """Find the page that a character of a document is on, and the nearest heading above it."""
         of = "FROM {} JOIN documents ON documents.number = {}.document WHERE id = ? AND start <= ?"
         page = self._one(f"SELECT pages.number {of.format('pages', 'pages')} ORDER BY start DESC LIMIT 1", (id, at))
         section = self._one(
@@ -270,11 +268,11 @@ class Store:
         return (None if page is None else int(page[0])), (None if section is None else str(section[0]))
 
     def source_sums(self) -> dict[str, str]:
-        """Of every document's id, the SHA-256 of the bytes that it was read from."""
+        """Map every document's id to the SHA-256 of the bytes that it was read from."""
         return dict(self._all("SELECT id, source_sha256 FROM documents"))
 
     def texts(self) -> Iterator[tuple[str, str, str]]:
-        """Streamed, in the order of :meth:`all_passages`: id, canonical text, and its SHA-256 as it was written."""
+        """Stream id, canonical text and the SHA-256 that was written with it, in the order of :meth:`all_passages`."""
         yield from self._connection.execute("SELECT id, text, text_sha256 FROM documents ORDER BY number")
 
 
@@ -287,7 +285,7 @@ _columns_of = attrgetter(*(field.name for field in fields(FileReport)))
 
 
 class StoreWriter:
-    """Writes a new file; nobody else sees it before it is left, so it needs no journal.
+    """Writer of a new file; no one else sees it before it is left, so it needs no journal.
 
     Raises:
         StorageError: on leaving it, where the disk could not be written.
@@ -322,7 +320,7 @@ class StoreWriter:
         return self._numbers
 
     def add_document(self, document: Document) -> int:
-        """Returns the number by which :meth:`add_passages` names the document."""
+        """Write a document; returns the number by which :meth:`add_passages` names it."""
         self._numbers += 1
         number = self._numbers
         self._connection.execute(
@@ -355,7 +353,7 @@ class StoreWriter:
         return number
 
     def add_passages(self, rows: Iterable[tuple[int, Passage]]) -> None:
-        """``rows`` pair a document's number with its passage."""
+        """Write passages; ``rows`` pair a document's number with its passage."""
         rows = list(rows)
         self._connection.executemany(
             "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

@@ -1,8 +1,7 @@
-"""Filter columns of a vector index: strings, coded as integers, evaluated to a mask of rows.
+"""Vector indexes behind :class:`qa.protocols.VectorIndex`, each with string columns that a search can be filtered by.
 
-Exact inner product in FAISS (``IndexIDMap`` over ``IndexFlatIP``): cosine, as every vector is of unit length.
-
-Vector indexes behind :class:`qa.types.VectorIndex`; one contract suite holds them all.
+One so far: exact inner product in FAISS (``IndexIDMap`` over ``IndexFlatIP``), which is the cosine, as every vector is
+of unit length. One contract suite (``tests/index/test_vectors.py``) holds them all.
 """
 
 from __future__ import annotations
@@ -26,8 +25,17 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 
+VECTORS_FILE = "vectors.faiss"
+COLUMNS_FILE = "vectors.columns.npz"
+
+# Inner products of equal vectors differ in their last bits with the rows around them; a tie must stay a tie.
+_DECIMALS = 6
+_TIE_MARGIN = 32
+_VERIFIED_AT_ONCE = 65536
+
+
 class Columns:
-    """Declared columns, one string a row in each. Rows are in the order in which they were appended."""
+    """Declared columns, one string a row in each, coded as integers. Rows are in the order of their appending."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._values: dict[str, dict[str, int]] = {name: {} for name in names}
@@ -38,7 +46,7 @@ class Columns:
         return tuple(self._values)
 
     def check(self, columns: Mapping[str, Sequence[str]], rows: int) -> None:
-        """Raises VectorIndexError unless the columns are the declared ones and ``rows`` long."""
+        """Raise VectorIndexError unless the columns are the declared ones and ``rows`` long."""
         if set(columns) != set(self._values):
             raise VectorIndexError(f"columns {sorted(columns)} were given, {sorted(self._values)} are declared")
         for name, values in columns.items():
@@ -56,7 +64,7 @@ class Columns:
         self._codes = {name: codes[mask] for name, codes in self._codes.items()}
 
     def mask(self, filter: Filter, rows: int) -> Mask:
-        """The rows of ``rows`` that pass ``filter``, as booleans.
+        """Find which of ``rows`` rows pass ``filter``, as booleans.
 
         Raises:
             VectorIndexError: the filter names a column that is not declared.
@@ -87,17 +95,24 @@ class Columns:
         return np.isin(self._codes[column], np.array(codes, dtype=np.int32))
 
     def save(self, path: Path) -> None:
-        """As ``.npz``: for each column its codes, and its values as UTF-8 JSON. Nothing is pickled."""
+        """Write an ``.npz``: for each column its codes, and its values as UTF-8 JSON. Nothing is pickled.
+
+        Raises:
+            StorageError: the disk is full, or cannot be written.
+        """
         arrays: dict[str, NDArray[np.int32] | NDArray[np.uint8]] = {}
         for name, values in self._values.items():
             arrays[f"{name}.codes"] = self._codes[name]
             arrays[f"{name}.values"] = np.frombuffer(json.dumps(list(values)).encode(), dtype=np.uint8)
-        with path.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
+        try:
+            with path.open("wb") as file:
+                np.savez(file, allow_pickle=False, **arrays)
+        except OSError as error:
+            raise _unwritten(path) from error
 
     @classmethod
     def open(cls, path: Path, rows: int) -> Columns:
-        """Raises SnapshotCorrupt where the file does not hold ``rows`` values in each column."""
+        """Read what :meth:`save` wrote. Raises SnapshotCorrupt unless it holds ``rows`` values in each column."""
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 names = [key.removesuffix(".codes") for key in arrays.files if key.endswith(".codes")]
@@ -116,13 +131,8 @@ class Columns:
         return columns
 
 
-VECTORS_FILE = "vectors.faiss"
-COLUMNS_FILE = "vectors.columns.npz"
-
-# Inner products of equal vectors differ in their last bits with the rows around them; a tie must stay a tie.
-_DECIMALS = 6
-_TIE_MARGIN = 32
-_VERIFIED_AT_ONCE = 65536
+def _unwritten(path: Path) -> StorageError:
+    return StorageError(f"cannot write {path}; check the folder's permissions and the disk's free space")
 
 
 def _faiss() -> Any:
@@ -134,7 +144,7 @@ def _faiss() -> Any:
 
 
 class FaissFlat:
-    """See :class:`qa.types.VectorIndex`. Searching is thread-safe as long as nobody writes.
+    """Exact search; see :class:`qa.protocols.VectorIndex`. Searching is thread-safe as long as no one writes.
 
     Args:
         dimension: of the vectors.
@@ -214,7 +224,7 @@ class FaissFlat:
         return cosines
 
     def _order(self) -> Ids:
-        """Where each row stands, by its id."""
+        """Return the rows in the order of their ids."""
         if self._by_id is None:
             self._by_id = np.argsort(self._ids)
         return self._by_id
@@ -229,7 +239,7 @@ class FaissFlat:
     def _search(
         self, vectors: Vectors, k: int, fetch: int, rows: int, parameters: Any
     ) -> Iterator[tuple[Ids, Vectors]]:
-        """All queries at once: the rows are read once for all of them, and reading them is what takes the time.
+        """Search all queries at once: reading the rows is what takes the time, and they are read once for all of them.
 
         FAISS leaves open which of equal scores it keeps: fetch until the tie at rank ``k`` is whole.
         """
@@ -260,14 +270,12 @@ class FaissFlat:
         try:
             _faiss().write_index(self._index, str(folder / VECTORS_FILE))
         except RuntimeError as error:
-            raise StorageError(
-                f"cannot write {folder / VECTORS_FILE}; check the folder's permissions and the disk's free space"
-            ) from error
+            raise _unwritten(folder / VECTORS_FILE) from error
         self._columns.save(folder / COLUMNS_FILE)
 
     @classmethod
     def open(cls, folder: Path) -> FaissFlat:
-        """Raises SnapshotCorrupt where the files are not what :meth:`save` writes."""
+        """Read what :meth:`save` wrote. Raises SnapshotCorrupt where the files are something else."""
         faiss = _faiss()
         path = folder / VECTORS_FILE
         try:
@@ -289,10 +297,10 @@ class FaissFlat:
 
 
 def new_vectors(dimension: int, columns: Sequence[str]) -> VectorIndex:
-    """An empty index in memory; exact search is the only back end so far."""
+    """Make an empty index in memory; exact search is the only back end so far."""
     return FaissFlat(dimension, columns)
 
 
 def open_vectors(folder: Path) -> VectorIndex:
-    """What :meth:`VectorIndex.save` wrote. Raises SnapshotCorrupt."""
+    """Open what :meth:`qa.protocols.VectorIndex.save` wrote. Raises SnapshotCorrupt."""
     return FaissFlat.open(folder)

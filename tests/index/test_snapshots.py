@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -129,6 +130,25 @@ def test_what_is_no_manifest_is_said_to_be_none_and_still_listed(
     (info,) = snapshots.listing()
     assert info.manifest is None
     assert "is no manifest" in info.problem
+
+
+def test_a_snapshot_that_is_pruned_while_it_is_listed_is_left_out(
+    build: Build, snapshots: Snapshots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = build().manifest.id
+    gone = snapshots.folder / "snapshots" / "20010101T000000.000Z-00000000"
+    gone.mkdir()
+    (gone / "manifest.json").touch()
+    is_file = Path.is_file
+
+    def is_file_and_then_gone(path: Path) -> bool:
+        found = is_file(path)
+        if path.parent == gone:
+            shutil.rmtree(gone, ignore_errors=True)
+        return found
+
+    monkeypatch.setattr(Path, "is_file", is_file_and_then_gone)
+    assert [info.id for info in snapshots.listing()] == [id]
 
 
 def test_a_snapshot_moved_under_another_id_is_refused(build: Build, snapshots: Snapshots) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from qa.errors import StorageError, VectorIndexError
-from qa.index.vectors import FaissFlat
+from qa.index.vectors import COLUMNS_FILE, FaissFlat
 from qa.protocols import VectorIndex, VectorRows
 from qa.types import And, Eq, Filter, In, Range
 
@@ -222,6 +222,12 @@ def test_all_ids_are_told_and_all_vectors_looked_at(make: Make) -> None:
 def test_a_folder_that_cannot_be_written_is_said(make: Make, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"cannot write .*absent"):
         filled(make).save(tmp_path / "absent")
+
+
+def test_columns_that_cannot_be_written_are_said(make: Make, tmp_path: Path) -> None:
+    (tmp_path / COLUMNS_FILE).mkdir()
+    with pytest.raises(StorageError, match=r"cannot write .*columns\.npz; check"):
+        filled(make).save(tmp_path)
 
 
 def test_a_wrong_query_or_filter_is_refused(make: Make) -> None:

@@ -30,8 +30,9 @@ def pdf(
     count: int | None = None,
     annotations: Sequence[str] = (),
 ) -> bytes:
-    """Write a PDF of these pages. ``outline`` pairs titles with page numbers from 1; ``count`` is declared in their place.
+    """Write a PDF of these pages.
 
+    ``outline`` pairs titles with page numbers from 1; ``count`` is declared as the number of pages.
     ``annotations`` are the entries of dictionaries, on the first page; all of them are in the form.
     """
     bodies: dict[int, bytes] = {}

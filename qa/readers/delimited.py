@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 
 from qa.errors import UnreadableDocument
@@ -13,6 +14,8 @@ from qa.readers.tables import format_rows
 
 _SAMPLE = 65_536
 _SAMPLE_LINES = 50
+# What Excel writes, and reads, before the first row.
+_DECLARED = re.compile(r"sep=([^\w\s\"]|\t)\n", re.IGNORECASE)
 _DELIMITERS = ",;\t|"
 # A quotation mark that is never closed makes one field of the rest of the file.
 _LONGEST_FIELD = 10_000_000
@@ -21,7 +24,7 @@ _LONGEST_FIELD = 10_000_000
 class DelimitedReader:
     """A reader of ``text/csv``; commas, semicolons, tabs or bars separate the values.
 
-    A row is a line, "name: value | name: value" where the first row names the columns.
+    A row is a line, "name: value | name: value" if the first row names the columns.
     """
 
     name = "delimited"
@@ -42,9 +45,12 @@ class DelimitedReader:
 
 def _rows(text: str) -> Iterator[list[str]]:
     csv.field_size_limit(_LONGEST_FIELD)
-    delimiter = _delimiter(text[:_SAMPLE])
+    declared = _DECLARED.match(text)
+    delimiter = declared[1] if declared else _delimiter(text[:_SAMPLE])
     # Without newline="" a field could not hold a newline.
-    return csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    file = io.StringIO(text, newline="")
+    file.seek(declared.end() if declared else 0)
+    return csv.reader(file, delimiter=delimiter, skipinitialspace=True)
 
 
 def _delimiter(sample: str) -> str:

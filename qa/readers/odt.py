@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from itertools import chain
 from typing import Any
 
 from qa.readers.archive import Archive, attribute, local
 from qa.readers.composition import Composition, Content
-from qa.readers.tables import format_row
+from qa.readers.tables import Cell, Grid, write_table
 
 _CONTENT, _META = "content.xml", "meta.xml"
 # What was deleted, remarks, what repeats the headings, and what is said of a picture besides its text.
@@ -108,26 +108,24 @@ class _Writer:
 
     def _write_table(self, table: Any, depth: int) -> None:
         """Write the rows of a table as lines; a table that holds tables is a frame, and its cells are blocks."""
-        self._composition.gap()
-        rows = [
-            [cell for cell in row if local(cell) in {"table-cell", "covered-table-cell"}]
-            for row in _outermost(table, {"table-row"})
-        ]
+        rows = [[cell for cell in row if local(cell) == "table-cell"] for row in _outermost(table, {"table-row"})]
         if any(_outermost(cell, {"table"}) for row in rows for cell in row):
+            self._composition.gap()
             for cell in chain.from_iterable(rows):
                 self.write(cell, 0, depth + 1)
+            self._composition.gap()
         else:
-            for row in rows:
-                self._composition.line(format_row(self._cells(row)), "table")
-        self._composition.gap()
+            headings = sum(len(_outermost(group, {"table-row"})) for group in _outermost(table, {"table-header-rows"}))
+            grid = Grid()
+            texts = [grid.row(self._cells(row), is_heading=at < headings) for at, row in enumerate(rows)]
+            write_table(self._composition, texts, headings or None)
 
-    def _cells(self, row: list[Any]) -> list[str]:
-        cells: list[str] = []
+    def _cells(self, row: list[Any]) -> Iterator[Cell]:
         for cell in row:
             texts = [self._text(paragraph).strip() for paragraph in _outermost(cell, {"p", "h"}, with_boxes=True)]
+            spanned = _number(cell, "number-columns-spanned", 1), _number(cell, "number-rows-spanned", 1)
             repeated = min(_number(cell, "number-columns-repeated", 1), _MOST_REPEATED)
-            cells += ["; ".join(filter(None, texts))] * repeated
-        return cells
+            yield from [Cell("; ".join(filter(None, texts)), *spanned)] * repeated
 
     def _text(self, element: Any) -> str:
         parts: list[str] = []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qa.errors import UnreadableDocument
 from qa.readers.archive import Archive, attribute, local, parse_xml
 from qa.readers.composition import Composition, Content
-from qa.readers.tables import format_row
+from qa.readers.tables import Cell, Grid, write_table
 
 if TYPE_CHECKING:
     from pptx.presentation import Presentation
@@ -93,13 +93,24 @@ def _write_shape(shape: Any, composition: Composition) -> None:
     if shape.has_text_frame:
         _write_text(shape, composition)
     elif getattr(shape, "has_table", False) and shape.has_table:
-        for row in shape.table.rows:
-            composition.line(format_row([cell.text.translate(_BREAKS) for cell in row.cells]), "table")
+        write_table(composition, _rows(shape.table))
     elif getattr(shape, "has_chart", False) and shape.has_chart:
         _write_chart(shape.chart, composition)
     elif local(shape.element) == "graphicFrame":
         for text in _diagram(shape):
             composition.line(f"• {text}", "list")
+
+
+def _rows(table: Any) -> list[list[str]]:
+    grid = Grid()
+    return [
+        grid.row(
+            Cell(cell.text.translate(_BREAKS), cell.span_width, cell.span_height)
+            for cell in row.cells
+            if not cell.is_spanned
+        )
+        for row in table.rows
+    ]
 
 
 def _write_text(shape: Any, composition: Composition) -> None:
@@ -125,10 +136,11 @@ def _write_chart(chart: Any, composition: Composition) -> None:
         composition.paragraph(chart.chart_title.text_frame.text)
     for plot in chart.plots:
         series = list(plot.series)
-        composition.line(format_row(["", *(one.name or "" for one in series)]).removeprefix(" | "), "table")
+        rows = [["", *(one.name or "" for one in series)]]
         for index, category in enumerate(plot.categories):
             values = [one.values[index] if index < len(one.values) else None for one in series]
-            composition.line(format_row([str(category), *("" if v is None else f"{v:.10g}" for v in values)]), "table")
+            rows.append([str(category), *("" if value is None else f"{value:.10g}" for value in values)])
+        write_table(composition, rows, headings=1)
 
 
 def _diagram(frame: Any) -> Iterator[str]:

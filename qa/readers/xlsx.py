@@ -77,7 +77,7 @@ def _write_sheet(sheet: Any, composition: Composition) -> bool:
         if not is_named:
             composition.heading(sheet.title, 1)
             is_named = True
-        for line in format_rows(table, is_named=is_probably_named(table)):
+        for line in format_rows(table, headings=None if is_probably_named(table) else 0):
             composition.line(line, "table")
         composition.gap()
 

@@ -35,7 +35,7 @@ def _read(folder: Path, page: str | bytes) -> Document:
         ("<table><tr><td rowspan=2>a<td>b<tr><td>c<tr><td>d<td>e</table>", "a | b\na | c\nd | e"),
         ("<table><tr><td>a<td rowspan=2>b<td>c<tr><td>d<td>e</table>", "a | b | c\nd | b | e"),
         ("<table><tr><td>a<td rowspan=2>b<tr><td>d</table>", "a | b\nd | b"),
-        ("<table><tr><th colspan=2>a<th>b<tr><td>c<td>d<td>e</table>", "a | | b\nc | d | e"),
+        ("<table><tr><th colspan=2>a<th>b<tr><td>c<td>d<td>e</table>", "a | b\na: c | a: d | b: e"),
         ("<table><tr><td rowspan=2 colspan=2>a<td>b<tr><td>c</table>", "a | | b\na | | c"),
         ("<table><tbody><tr><td rowspan=0>a<td>b<tr><td>c<tbody><tr><td>d<td>e</table>", "a | b\na | c\nd | e"),
         (f"<table><tr><td rowspan=2>{'a' * 101}<td>b<tr><td>c</table>", f"{'a' * 101} | b\n| c"),

@@ -38,13 +38,51 @@ def _xlsx(folder: Path, *rows: tuple[object, ...]) -> str:
     [
         ([["Name", "Age"], ["Ann", "3"], ["Bob", ""]], ["Name | Age", "Name: Ann | Age: 3", "Name: Bob"]),
         ([["1", "2"], ["3", "4"]], ["1 | 2", "3 | 4"]),
-        ([["A", "A"], ["3", "4"]], ["A | A", "3 | 4"]),
-        ([["Name", "Age"], ["Ann", "3", "more"]], ["Name | Age", "Ann | 3 | more"]),
+        ([["Name", "Age"], ["Ann", "3", "more"]], ["Name | Age", "Name: Ann | Age: 3 | more"]),
+        ([["Name", "Age"], ["Ann", "3", ""], ["", "4"]], ["Name | Age", "Name: Ann | Age: 3", "Age: 4"]),
+        ([["Name", "Age", "Home"], ["Ann", "3"]], ["Name | Age | Home", "Name: Ann | Age: 3"]),
+        ([["Town", "2020", "2021"], ["Ashby", "1", "2"]], ["Town | 2020 | 2021", "Town: Ashby | 2020: 1 | 2021: 2"]),
+        ([["2020", "2021"], ["1", "2"]], ["2020 | 2021", "1 | 2"]),
+        ([["", "Jan", "Feb"], ["Rent", "1", "2"]], ["Jan | Feb", "Rent | Jan: 1 | Feb: 2"]),
+        (
+            [["Rates of 2024", ""], ["Item", "Net"], ["Berth", "9"]],
+            ["Rates of 2024", "Item | Net", "Item: Berth | Net: 9"],
+        ),
+        ([["Item", "Net"], ["Berth", "9"], ["Source: us"]], ["Item | Net", "Item: Berth | Net: 9", "Source: us"]),
+        ([["Item:", "Net:"], ["Berth", "9"]], ["Item: | Net:", "Item: Berth | Net: 9"]),
+        ([["Q" * 150, "B"], ["1", "2"]], [f"{'Q' * 150} | B", f"{'Q' * 150}: 1 | B: 2"]),
+        ([["Q" * 201, "B"], ["1", "2"]], [f"{'Q' * 201} | B", "1 | 2"]),
+        ([["A", "B"], ["A", "B"], ["1", "2"]], ["A | B", "A | B", "A: 1 | B: 2"]),
+        (
+            [["Land", "Eggs", "Land", "Eggs"], ["Chad", "3", "Mali", "5"], ["Togo", "8"]],
+            ["Land | Eggs", "Land: Chad | Eggs: 3", "Land: Mali | Eggs: 5", "Land: Togo | Eggs: 8"],
+        ),
         ([["", ""], ["one"], ["two"]], ["one", "two"]),
     ],
 )
 def test_rows_name_their_columns_where_the_first_does(rows: list[list[str]], lines: list[str]) -> None:
     assert list(format_rows(rows)) == lines
+
+
+def test_rows_of_headings_that_stand_below_one_another_name_columns_together() -> None:
+    rows = [["Room", "Low season", "Low season"], ["Room", "Adult", "Child"], ["Hut", "9", "4"]]
+    assert list(format_rows(rows, headings=2))[-1] == "Room: Hut | Low season Adult: 9 | Low season Child: 4"
+
+
+def test_a_table_without_headings_has_none_made_for_it() -> None:
+    rows = [["Voltage", "230 V", "50 Hz"], ["Weight", "12 kg", "full"]]
+    assert list(format_rows(rows, headings=0)) == ["Voltage | 230 V | 50 Hz", "Weight | 12 kg | full"]
+
+
+def test_a_small_table_of_pairs_in_a_text_stays_as_it_is_and_a_long_one_names_its_columns() -> None:
+    rows = [["Item", "Price"], *([f"Berth {n}", str(n)] for n in range(20))]
+    assert list(format_rows(rows[:4], headings=1, keep_pairs=True))[-1] == "Berth 2 | 2"
+    assert list(format_rows(rows, headings=1, keep_pairs=True))[-1] == "Item: Berth 19 | Price: 19"
+
+
+def test_names_that_are_many_and_long_are_not_repeated_in_every_row() -> None:
+    rows = [["name" * 40] * 30, *([["1"] * 30] * 100)]
+    assert sum(map(len, format_rows(rows))) < 20_000
 
 
 def test_pairs_of_words_are_not_taken_for_a_table_with_names() -> None:
@@ -60,6 +98,8 @@ def test_pairs_of_words_are_not_taken_for_a_table_with_names() -> None:
         ("a\tb\r\n1\t2\r\n", "a | b\na: 1 | b: 2"),
         ('a,b\n"x, ""y""\nz",2\n', 'a | b\na: x, "y" z | b: 2'),
         ("only\nwords\n", "only\nwords"),
+        ("sep=;\na,b;c\n1,5;2\n", "a,b | c\na,b: 1,5 | c: 2"),
+        ("a,b\n1,2,\n3,4,\n", "a | b\na: 1 | b: 2\na: 3 | b: 4"),
     ],
 )
 def test_delimiters_and_quotes(tmp_path: Path, data: str, text: str) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qa.errors import UnreadableDocument
 from qa.readers.archive import Archive, attribute, local, parse_xml
 from qa.readers.composition import Composition, Content
 from qa.readers.docx.styles import Numbering, ParagraphStyle, Styles
-from qa.readers.tables import format_row
+from qa.readers.tables import write_table
 
 if TYPE_CHECKING:
     from docx.document import Document as WordDocument
@@ -89,28 +90,30 @@ class BodyWriter:
 
     def _write_table(self, table: Any, depth: int) -> None:
         rows = _rows(table)
-        self._composition.gap()
-        if _is_layout(rows):
+        if _is_layout([row.cells for row in rows]):
+            self._composition.gap()
             for row in rows:
-                for cell in row:
+                for cell in row.cells:
                     self.write(cell, depth + 1)
+            self._composition.gap()
         else:
-            above: list[str] = []
-            for row in rows:
-                above = self._cells(row, above)
-                self._composition.line(format_row(above), "table")
-        self._composition.gap()
+            headings = next((at for at, row in enumerate(rows) if not row.is_heading), len(rows))
+            texts: list[list[str]] = []
+            for at, row in enumerate(rows):
+                texts.append(self._cells(row, texts[-1] if at else [], is_heading=at < headings))
+            write_table(self._composition, texts, headings or None)
 
-    def _cells(self, row: list[Any], above: list[str]) -> list[str]:
+    def _cells(self, row: _Row, above: list[str], *, is_heading: bool) -> list[str]:
         """Return a text for every column of a row; a short one is repeated in the rows below that its cell spans."""
-        texts: list[str] = []
-        for cell in row:
+        texts = [""] * row.skipped
+        for cell in row.cells:
             columns, goes_on = _spans(cell)
             text = self._cell(cell)
             if goes_on and not text and len(texts) < len(above) and len(above[len(texts)]) <= _LONGEST_REPEATED:
                 text = above[len(texts)]
-            texts += [text] + [""] * (columns - 1)
-        return texts
+            texts += [text] + [text if is_heading and len(text) <= _LONGEST_REPEATED else ""] * (columns - 1)
+        # One cell across the whole table is a title of what stands below it.
+        return texts[:1] if len(row.cells) == 1 and not row.skipped else texts
 
     def _cell(self, cell: Any) -> str:
         texts = []
@@ -173,22 +176,42 @@ def _spans(cell: Any) -> tuple[int, bool]:
     return columns, goes_on
 
 
-def _rows(table: Any) -> list[list[Any]]:
+@dataclass(slots=True)
+class _Row:
+    """A row of a table. ``skipped`` is how many columns of the grid stand empty before its first cell."""
+
+    cells: list[Any]
+    skipped: int = 0
+    is_heading: bool = False
+
+
+def _rows(table: Any) -> list[_Row]:
     """Return the cells of every row, including those in content controls and without deleted rows."""
-    rows: list[list[Any]] = []
+    rows: list[_Row] = []
     pending = list(reversed(table))
     while pending:
         element = pending.pop()
         name = local(element)
         if name == "tr":
-            if not any(local(part) == "del" for properties in element[:2] for part in properties):
-                rows.append([])
+            properties = {local(part): part for parts in element[:3] if local(parts) == "trPr" for part in parts}
+            if "del" not in properties:
+                rows.append(_Row([], _skipped(properties), _is_on(properties.get("tblHeader"))))
                 pending.extend(reversed(element))
         elif name == "tc":
-            rows[-1].append(element) if rows else rows.append([element])
+            rows[-1].cells.append(element) if rows else rows.append(_Row([element]))
         elif name in {"sdt", "sdtContent", "customXml", "ins"}:
             pending.extend(reversed(element))
     return rows
+
+
+def _skipped(properties: Mapping[str, Any]) -> int:
+    value = attribute(properties["gridBefore"], "val") if "gridBefore" in properties else ""
+    return min(int(value), _MOST_COLUMNS) if value.isascii() and value.isdigit() and len(value) < 4 else 0
+
+
+def _is_on(property: Any) -> bool:
+    """Return whether a property that is on or off is there and on."""
+    return property is not None and attribute(property, "val") not in _OFF
 
 
 def _is_layout(rows: list[list[Any]]) -> bool:

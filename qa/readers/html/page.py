@@ -10,7 +10,7 @@ from qa.readers.composition import Composition, Content
 from qa.readers.decoding import Decoded, charset, decode
 from qa.readers.html.boilerplate import find_main_text
 from qa.readers.html.tree import HEADINGS, Element, End, parse
-from qa.readers.tables import Cell, Grid, format_row
+from qa.readers.tables import Cell, Grid, write_table
 
 _BLOCKS = frozenset(
     "address article aside blockquote body caption center dd details dialog dir div dl dt fieldset figcaption figure "
@@ -76,6 +76,9 @@ class _Writer:
         self._marker = ""
         self._tables: list[Element] = []
         self._row: list[Cell] = []
+        self._rows: list[list[str]] = []
+        self._headings: list[bool] = []
+        self._in_head = self._has_names = False
         self._grid = Grid()
         self._terms = 0
         self._is_term = False
@@ -103,9 +106,11 @@ class _Writer:
         elif tag == "table":
             self._composition.gap()
             self._tables.append(element)
-            self._grid = Grid()
+            self._rows, self._headings, self._grid = [], [], Grid()
         elif tag == "tr":
             self._row = []
+        elif tag in _ROW_GROUPS:
+            self._in_head = tag == "thead"
         elif tag == "caption":
             self._drop_space()
         else:
@@ -118,7 +123,7 @@ class _Writer:
         elif tag in _BLOCKS:
             self._boundary("")
         if tag in _ROW_GROUPS:
-            self._grid = Grid()
+            self._grid, self._in_head = Grid(), False
         elif tag in HEADINGS:
             self._heading = 0
         elif tag == "li":
@@ -139,10 +144,23 @@ class _Writer:
         if element.tag == "caption":
             self._composition.paragraph(text)
         elif element.tag == "tr":
-            cells = [*self._row, Cell(text)] if text.strip() else self._row
-            self._composition.line(format_row(self._grid.row(cells)), "table")
+            self._close_row([*self._row, Cell(text)] if text.strip() else self._row)
         else:
             self._row.append(_cell(element, text))
+            self._has_names |= element.tag == "th"
+
+    def _close_row(self, cells: Sequence[Cell]) -> None:
+        is_heading = self._in_head or (bool(cells) and all(cell.is_name or not cell.text.strip() for cell in cells))
+        texts = self._grid.row(cells, is_heading=is_heading and len(cells) > 1)
+        # One cell across the whole table is a title of what stands below it.
+        self._rows.append(texts[:1] if len(cells) == 1 and not any(texts[1:]) else texts)
+        self._headings.append(is_heading)
+
+    def _write_table(self) -> None:
+        """Write the rows of a table of data, whose headings are the ``th`` and ``thead`` above all other rows."""
+        headings = next((at for at, is_heading in enumerate(self._headings) if not is_heading), len(self._headings))
+        write_table(self._composition, self._rows, headings or (0 if self._has_names else None))
+        self._rows, self._headings, self._has_names = [], [], False
 
     def flush(self) -> None:
         """Write the inline text that was gathered."""
@@ -198,6 +216,8 @@ class _Writer:
     def _close_group(self, tag: str) -> None:
         """End a list or table, and set what comes next apart from it."""
         if tag == "table":
+            if self._in_cell:
+                self._write_table()
             self._tables.pop()
         elif tag == "dl":
             self._terms -= 1
@@ -236,7 +256,7 @@ def _list(element: Element) -> _List:
 def _cell(element: Element, text: str) -> Cell:
     """Make the cell of a ``td`` or ``th``; zero rows are all that follow in its group."""
     rows = _integer(element.get("rowspan"), 1)
-    return Cell(text, max(_integer(element.get("colspan"), 1), 1), rows or _ALL_ROWS)
+    return Cell(text, max(_integer(element.get("colspan"), 1), 1), rows or _ALL_ROWS, element.tag == "th")
 
 
 def _integer(value: str, default: int) -> int:

@@ -27,7 +27,7 @@ def _read(folder: Path, page: str | bytes) -> Document:
         ("<ul><li>a<li>b<ul><li>c</ul><li><p>d<p>e</ul>f", "• a\n• b\n  • c\n• d\n  e\n\nf"),
         ("<ol start=3><li>a<li value=9>b<li>c</ol>", "3. a\n9. b\n10. c"),
         ("<ol reversed start=2><li>a<li>b</ol>", "2. a\n1. b"),
-        ("<dl><dt>a<dd>b<dt>c<dd>d</dl>e", "a\n  b\nc\n  d\n\ne"),
+        ("<dl><dt>a<dd>b<dt>c<dd>d</dl>e", "a: b\nc: d\n\ne"),
         ("<table><tr><th>a<th>b<tr><td>1<td><ul><li>x<li>y</ul></table>z", "a | b\n1 | x; y\n\nz"),
         ("<table><tr><td>a<td>b<tr><td></table><table><tr><td>c<td>d</table>", "a | b\n\nc | d"),
         ("<table><tr><td><table><tr><td>a<td>b</table><td><p>c<p>d</table>", "a | b\n\nc\n\nd"),
@@ -44,7 +44,10 @@ def _read(folder: Path, page: str | bytes) -> Document:
         ("10<sup>3</sup> and 1<sup>st</sup>", "10³ and 1st"),
         ("<q>a</q>&shy;b\u200b", "“a”b"),
         ("<p hidden>a<p style='display: none'>b<p>c", "c"),
-        ("<p><script>a</script><style>b</style><noscript>c</noscript><template>d</template>e", "e"),
+        (
+            "<p><script>a</script><style>b</style><noscript>Enable JavaScript here.</noscript><template>d</template>e",
+            "e",
+        ),
         ("a<button>b</button><select><option>c</select><input value=d>", "a"),
         ("<p>a<span/>b<p/>c", "ab\n\nc"),
         ("<ruby>漢<rp>(</rp><rt>kan</rt><rp>)</rp></ruby>", "漢"),
@@ -193,3 +196,106 @@ def test_what_is_nested_too_deep_is_still_read(tmp_path: Path) -> None:
 def test_a_page_that_declares_a_codec_of_python_is_read(tmp_path: Path, label: str) -> None:
     page = f"<meta charset={label}><p>Caf\xe9 \\x41 {_WORDS}".encode("cp1252")
     assert _read(tmp_path, page).text.startswith("Caf\xe9 \\x41 Words")
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("<p>It costs <del>$50</del> $40.", "It costs $40."),
+        ("<p><s>Nine crowns.</s><p>Twelve crowns.<p><strike>x</strike>", "Twelve crowns."),
+        ("<p>a <span style='text-decoration: line-through'>b</span> c", "a c"),
+        ("<style>.old{color:red} .was, #x {text-decoration:line-through}</style><p class='was y'>a<p id=x>b<p>c", "c"),
+        ("<style>/* .c{} */ .old{display:none}</style><p class=old>a<p class=new>b", "b"),
+        ("<style>@media print{.old{display:none}} .a .old{display:none}</style><p class=old>a", "a"),
+        ("<style>.a{</style><p>b", "b"),
+    ],
+)
+def test_what_is_struck_out_or_hidden_is_not_read(tmp_path: Path, page: str, text: str) -> None:
+    assert _read(tmp_path, page).text == text
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("<h2><button>Is there a lift?</button></h2><div class=collapse hidden>No.</div>", "Is there a lift?\n\nNo."),
+        ("<button aria-controls=x>Fees</button><div id=x style='display:none'>Nine.</div>", "Fees\n\nNine."),
+        ("<div role=tabpanel hidden>a</div><p>b", "a\n\nb"),
+        ("<details><summary>a</summary>b</details>", "a\n\nb"),
+        ("<p>a<button>Send</button><select><option>c<option selected>d</select>", "a\n\nd"),
+        ("<button>May I bring my dog?</button>", "May I bring my dog?"),
+        ("<p>a<textarea>b</textarea>", "ab"),
+        ("<p>a<noscript>Bus 9 runs every twenty minutes.</noscript>", "aBus 9 runs every twenty minutes."),
+        ("<x-y><template shadowrootmode=open><p>a</template></x-y><template>b</template>", "a"),
+        ("<p>a<svg><title>t</title><text>slip B</text><path/></svg>", "aslip B"),
+        (
+            "<table><tr><th>A<th>B<th>C<tr><td>x<td><img alt=No><td><img alt=Yes></table>",
+            "A | B | C\nA: x | B: No | C: Yes",
+        ),
+        (
+            "<p>a<img alt='logo'><img alt='crane.png on the quay'><img alt='A crane on the quay'>",
+            "a A crane on the quay",
+        ),
+        (
+            "<p><a href='a/form.pdf'>Form</a> <a href='mailto:a@b.org?subject=x'>us</a>",
+            "Form (a/form.pdf) us (a@b.org)",
+        ),
+        (
+            "<p><a href='mailto:a@b.org'>a@b.org</a> <a href='tel:+44 1'>+44 (1)</a> <a href=/x>y</a>",
+            "a@b.org +44 (1) y",
+        ),
+    ],
+)
+def test_what_a_person_can_open_or_is_told_otherwise_is_read(tmp_path: Path, page: str, text: str) -> None:
+    assert _read(tmp_path, page).text == text
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("<span>Capacity</span><span>40 tonnes</span>", "Capacity 40 tonnes"),
+        ("<span>Phone</span>1-855", "Phone 1-855"),
+        ("<a>Tides</a><a>winds</a>", "Tides winds"),
+        ("<b>a</b>b<i>C</i><sub>2</sub>", "abC2"),
+        ("<span>N</span>avigation<span>al</span>", "Navigational"),
+        ("<pre><span>get</span><span>Name</span></pre>", "getName"),
+    ],
+)
+def test_words_of_neighbouring_boxes_are_apart(tmp_path: Path, page: str, text: str) -> None:
+    assert _read(tmp_path, page).text == text
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("<dl><dt>Is there a lift?<dd>No.<dd>Stairs.</dl>", "Is there a lift? No.\n  Stairs."),
+        ("<dl><dt>a<dt>b<dd>c<dt>d</dl>", "a\nb: c\nd"),
+        (f"<dl><dt>{'a' * 300}<dd>b</dl>", f"{'a' * 300}\n  b"),
+    ],
+)
+def test_a_term_and_what_is_said_of_it_are_one_line(tmp_path: Path, page: str, text: str) -> None:
+    assert _read(tmp_path, page).text == text
+
+
+def test_facts_beside_the_main_text_are_read_and_links_are_not(tmp_path: Path) -> None:
+    page = (
+        f"<main><h1>Mill</h1><p>{_WORDS}</p></main>"
+        "<aside><table><tr><th>Open</th><td>10 to 4</td></tr></table></aside><aside>Elsewhere: weather.</aside>"
+        "<footer><p>Telephone 555 0199.</p></footer><footer>© 2019-2024 <a href=/terms>Terms and terms</a></footer>"
+    )
+    text = _read(tmp_path, page).text
+    assert text.endswith("\n\nOpen | 10 to 4\n\nTelephone 555 0199.")
+    assert "weather" not in text
+    assert "2019" not in text
+
+
+def test_headings_of_several_rows_name_columns_together(tmp_path: Path) -> None:
+    page = (
+        "<table><thead><tr><th rowspan=2>Hut<th colspan=2>Season<tr><th>low<th>high</thead>"
+        "<tr><td colspan=3>North<tr><td>A<td>4<td>9</table>"
+    )
+    assert _read(tmp_path, page).text.split("\n") == [
+        "Hut | Season",
+        "Hut | low | high",
+        "North",
+        "Hut: A | Season low: 4 | Season high: 9",
+    ]

@@ -23,6 +23,10 @@ _NAMES = frozenset("sidebar navbar breadcrumb breadcrumbs pagination site-footer
 _CONSENT = re.compile(
     r"cookie-?_?(?:banner|consent|notice|bar|popup|message|law|policy|wall)|gdpr|onetrust", re.IGNORECASE
 )
+_FACTS = frozenset({"table", "dl", "address"})
+# A telephone number or a mailbox; years of a copyright are neither.
+_CONTACT = re.compile(r"(?<!\d)(?!(?:19|20)\d\d\s?[-–]\s?(?:19|20)?\d\d(?!\d))\+?\d[\d\s()./–-]{5,}\d|\w@\w+\.\w")
+_LONGEST_FACTS = 5_000
 _MOST_OF_IT = 0.5
 _NAMED_SHARE = 0.25
 _MAIN_SHARE, _ARTICLE_SHARE = 0.6, 0.7
@@ -43,7 +47,38 @@ def find_main_text(tokens: Sequence[str | Element | End]) -> tuple[list[range], 
     if main is None:
         return everything, passed_over
     title = _title_before(tokens, main, dropped)
-    return ([title, main] if title else [main]), passed_over
+    beside = [range(element.start, element.end + 1) for element in _beside(tokens, main, dropped)]
+    before = [part for part in beside if part.start < main.start and part != title]
+    after = [part for part in beside if part.start > main.start]
+    return [*([title] if title else []), *before, main, *after], passed_over
+
+
+def _beside(tokens: Sequence[str | Element | End], main: range, dropped: Sequence[Element]) -> list[Element]:
+    """Return the outermost elements outside the main text that hold facts: a box of data, how to reach somebody."""
+    found: list[Element] = []
+    ends = [(element.start, element.end) for element in dropped]
+    reached = 0
+    for token in tokens:
+        if not isinstance(token, Element) or token.start < reached or token.tag not in _OUTSIDE_ONLY:
+            continue
+        if token.start in main or token.start < main.start <= token.end:
+            continue
+        if not any(start <= token.start < end for start, end in ends) and _holds_facts(tokens, token):
+            found.append(token)
+            reached = token.end
+    return found
+
+
+def _holds_facts(tokens: Sequence[str | Element | End], element: Element) -> bool:
+    """Return whether an aside or footer is short and holds data: a table, an address, a telephone number."""
+    if element.weight > _LONGEST_FACTS or element.end - element.start > _LONGEST_FACTS:
+        return False
+    inside = [token for token in tokens[element.start + 1 : element.end] if not isinstance(token, End)]
+    links = sum(token.weight for token in inside if isinstance(token, Element) and token.tag == "a")
+    if links * 2 > element.weight:
+        return False
+    is_marked = any(isinstance(token, Element) and token.tag in _FACTS for token in inside)
+    return is_marked or bool(_CONTACT.search(" ".join(token for token in inside if isinstance(token, str))))
 
 
 def _title_before(tokens: Sequence[str | Element | End], main: range, dropped: Sequence[Element]) -> range | None:
@@ -72,7 +107,8 @@ def _dropped(tokens: Sequence[str | Element | End], total: int) -> list[Element]
                 header_end = max(header_end, token.end)
             # Beside the title there are menus: of languages, of views.
             limit = _MOST_OF_IT if token.tag in _LISTS and index < header_end else _limit(token, inside > 0)
-            if index not in titled and token.weight < limit * total:
+            is_fact = token.tag in _OUTSIDE_ONLY - {"header"} and _holds_facts(tokens, token)
+            if index not in titled and token.weight < limit * total and not is_fact:
                 dropped.append(token)
                 skip_to = token.end + 1
             else:

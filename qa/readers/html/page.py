@@ -24,6 +24,17 @@ _BLANK_LINE = re.compile(r"\n\s*\n")
 _POWERS = str.maketrans("0123456789+-−n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻ⁿ")
 _POWER = re.compile(r"\s*[+\-−]?(?:\d{1,3}|n)\s*")
 _MATHS = frozenset({"mwe-math-fallback-image-inline", "mwe-math-fallback-image-display", "tex", "latex", "math"})
+# Neighbours among these are apart on the page, by its style, also where no space stands between them.
+_BOXES = frozenset("span a button label time small data".split())
+# An address that says more than the words of its link: a file to be had, a mailbox, a telephone.
+_ADDRESS = re.compile(
+    r"(?:mailto:|tel:).+|[^?#]+\.(?:pdf|docx?|xlsx?|pptx?|od[tsp]|rtf|csv|zip|epub|ics)(?:[?#].*)?", re.IGNORECASE
+)
+_LONGEST_ADDRESS = 300
+_LEAST_ALT_WORDS = 3
+_FILE_NAME = re.compile(r"\.(?:png|jpe?g|gif|svg|webp|bmp)\b", re.IGNORECASE)
+_NEAR = 20
+_LONGEST_TERM = 200
 _DEEPEST_INDENT = 12
 _ALL_ROWS = 65_534
 
@@ -81,11 +92,15 @@ class _Writer:
         self._in_head = self._has_names = False
         self._grid = Grid()
         self._terms = 0
+        self._term = ""
         self._is_term = False
+        self._closed = self._opened = ""
         self._pre = 0
         self._superscript = 0
 
     def text(self, text: str) -> None:
+        if self._closed and text:
+            self._part(text)
         if self._pre:
             self._inline.append(text)
         elif self._superscript and _POWER.fullmatch(text):
@@ -93,8 +108,23 @@ class _Writer:
         else:
             self._inline.append(_SPACE.sub(" ", text))
 
+    def _part(self, text: str) -> None:
+        """Write a space where one box ends and ``text`` begins, if their words would run into one."""
+        before, after = (self._inline[-1][-1:] if self._inline else ""), text[0]
+        if self._opened:
+            is_apart = self._closed == self._opened == "a" or (
+                before.islower() and (after.isupper() or after.isdigit())
+            )
+        else:
+            is_apart = before.islower() and after.isdigit()
+        if is_apart and before.isalnum() and after.isalnum() and not self._pre:
+            self._inline.append(" ")
+        self._closed = self._opened = ""
+
     def open(self, element: Element) -> None:
         tag = element.tag
+        if self._closed:
+            self._closed, self._opened = (self._closed, tag) if tag in _BOXES else ("", "")
         if tag in _BLOCKS:
             self._boundary(tag)
         if tag in HEADINGS and not self._in_cell:
@@ -118,6 +148,7 @@ class _Writer:
 
     def close(self, element: Element) -> None:
         tag = element.tag
+        self._closed, self._opened = (tag if tag in _BOXES else ""), ""
         if self._in_cell and tag in {"td", "th", "tr", "caption"}:
             self._close_in_table(element)
         elif tag in _BLOCKS:
@@ -130,12 +161,27 @@ class _Writer:
             self._marker = ""
         elif tag in _LISTS | {"table", "dl"}:
             self._close_group(tag)
-        elif tag == "pre":
-            self._pre -= 1
-        elif tag == "sup":
-            self._superscript -= 1
-        elif tag == "q":
-            self._inline.append("”")
+        else:
+            self._close_other(element)
+
+    def _close_other(self, element: Element) -> None:
+        match element.tag:
+            case "pre":
+                self._pre -= 1
+            case "sup":
+                self._superscript -= 1
+            case "q":
+                self._inline.append("”")
+            case "a":
+                self._close_link(element)
+
+    def _close_link(self, element: Element) -> None:
+        """Write the address of a link after its text, if it leads to something to be had and is not its text."""
+        address = element.get("href").strip()
+        if len(address) <= _LONGEST_ADDRESS and _ADDRESS.fullmatch(address):
+            shown = address.partition(":")[2].partition("?")[0] if address.startswith(("mailto:", "tel:")) else address
+            if _letters(shown) not in _letters("".join(self._inline[-_NEAR:])):
+                self._inline.append(f" ({shown})")
 
     def _close_in_table(self, element: Element) -> None:
         """Gather a cell, or write a row or caption, of a table of data."""
@@ -177,10 +223,28 @@ class _Writer:
             self._composition.line(f"{self._marker}{text.strip()}", "list", indent + (not self._marker))
             self._marker = ""
         elif self._terms:
-            self._composition.line(text, "terms", 0 if self._is_term else 1)
+            self._write_term(text.strip())
         else:
             for paragraph in _BLANK_LINE.split(text):
                 self._composition.paragraph(paragraph)
+
+    def _write_term(self, text: str) -> None:
+        """Write a term and the first paragraph of what is said of it on one line, "term: text"."""
+        if self._is_term and len(text) <= _LONGEST_TERM and "\n" not in text:
+            if self._term:
+                self._composition.line(self._term, "terms")
+            self._term = text
+            return
+        if self._term:
+            text = f"{self._term} {text}" if self._term[-1] in ":?" else f"{self._term}: {text}"
+            self._term = ""
+            self._composition.line(text, "terms")
+        else:
+            self._composition.line(text, "terms", 0 if self._is_term else 1)
+
+    def _is_read(self, alternative: str) -> bool:
+        """Return whether the text that stands for an image says something: in a cell any, else a few words."""
+        return self._in_cell or (len(alternative.split()) >= _LEAST_ALT_WORDS and not _FILE_NAME.search(alternative))
 
     @property
     def _in_cell(self) -> bool:
@@ -221,6 +285,9 @@ class _Writer:
             self._tables.pop()
         elif tag == "dl":
             self._terms -= 1
+            if self._term:
+                self._composition.line(self._term, "terms")
+                self._term = ""
         else:
             self._lists.pop()
         if not self._lists and not self._in_cell:
@@ -242,8 +309,12 @@ class _Writer:
                 self._inline.append("“")
             case "hr":
                 self._composition.gap()
-            case "img" if element.classes & _MATHS:
+            case "img" if element.classes & _MATHS or self._is_read(element.get("alt")):
                 self._inline.append(f" {element.get('alt')} ")
+
+
+def _letters(text: str) -> str:
+    return "".join(character for character in text.casefold() if character.isalnum())
 
 
 def _list(element: Element) -> _List:

@@ -127,16 +127,35 @@ def _after_raw(markup: str, name: str, start: int) -> int:
 
 HEADINGS = {f"h{level}": level for level in range(1, 7)}
 
-# What browsers do not show as text, what is operated and not read, and pronunciations of ruby text.
+# What browsers do not show as text, what is operated and not read, what is struck out, and pronunciations of ruby text.
 _NEVER_READ = frozenset(
-    "script style noscript template iframe object embed applet svg canvas audio video map select datalist button input "
-    "textarea progress meter rt rp annotation annotation-xml noframes noembed param".split()
+    "script style template iframe object embed applet canvas audio video map datalist input progress meter rt rp "
+    "annotation annotation-xml noframes noembed param del s strike".split()
 )
 # Furniture of wikis and documentation generators: "[edit]", "¶", boxes of links.
 _FURNITURE = frozenset(
     "mw-editsection mw-jump-link mw-indicators navbox noprint headerlink anchorjs-link anchor-link skip-link".split()
 )
-_INVISIBLE = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.IGNORECASE)
+_INVISIBLE = re.compile(
+    r"display\s*:\s*none|visibility\s*:\s*hidden|text-decoration(?:-line)?\s*:[^;]*line-through", re.IGNORECASE
+)
+# What is folded away until a person opens it: panels of accordions and tabs.
+_PANEL = re.compile(
+    r"(?:^|[-_ ])(?:panel|pane|accordion|collaps\w*|tabs?|tabs?(?:pane|panel|content)|faq|answer|expand\w*|toggle)"
+    r"(?:$|[-_ ])",
+    re.IGNORECASE,
+)
+_CONTROLLED = re.compile(r"""(?:aria-controls|data-(?:bs-)?target)\s*=\s*["']?#?([^\s"'>]+)""", re.IGNORECASE)
+_SELECTOR = re.compile(r"\s*(?:[a-z][a-z0-9]*)?([.#])([\w-]+)\s*", re.IGNORECASE)
+_CSS_BRACE = re.compile(r"[^{}]*[{}]")
+_CSS_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+_MOST_CSS = 1_000_000
+_SHADOW_ROOT = re.compile(r"<template\s[^>]*shadowroot[^>]*>", re.IGNORECASE)
+_SCRIPTING = re.compile(r"java\s?script|enable scripts", re.IGNORECASE)
+_LEAST_NOSCRIPT = 20
+_MOST_TOKENS = 1_000
+# Shorter ones are names of deeds: "Send", "Add to cart", "Copy link".
+_LEAST_BUTTON_WORDS = 4
 _LONG_CELL = 1_500
 
 
@@ -181,8 +200,9 @@ def parse(markup: str) -> Tree:
     from selectolax.lexbor import LexborHTMLParser
 
     # NUL ends a string in C.
-    root = LexborHTMLParser(bounded(markup.replace("\0", ""))).root
-    builder = _Builder()
+    markup = _open_shadow_roots(markup.replace("\0", ""))
+    root = LexborHTMLParser(bounded(markup)).root
+    builder = _Builder(_hidden_by_style(markup), frozenset(_CONTROLLED.findall(markup)))
     pending: list[LexborNode | End] = [root] if root is not None else []
     while pending:
         node = pending.pop()
@@ -201,18 +221,30 @@ def parse(markup: str) -> Tree:
 
 
 class _Builder:
-    def __init__(self) -> None:
+    """The list while it grows.
+
+    Args:
+        hidden: selectors of classes and ids (".old", "#old") that the page's own style sheet hides.
+        controlled: ids of elements that a button opens and closes.
+    """
+
+    def __init__(self, hidden: frozenset[str] = frozenset(), controlled: frozenset[str] = frozenset()) -> None:
         self.tokens: list[str | Element | End] = []
         self.title = ""
+        self._hidden = hidden
+        self._controlled = controlled
         self._open: list[Element] = []
         self._tables: list[Element] = []
+        self._drawings = self._labels = 0
 
     def open(self, tag: str, attributes: Mapping[str, str | None]) -> Element | None:
         """Begin an element, and return it, or ``None`` if it is not read."""
-        if tag in _NEVER_READ or (attributes and tag not in {"html", "body"} and _is_unseen(attributes)):
+        if tag in _NEVER_READ or (tag == "option" and "selected" not in attributes):
             return None
         classes = frozenset((attributes.get("class") or "").split()) if attributes else frozenset()
-        if classes & _FURNITURE:
+        if classes & _FURNITURE or (
+            attributes and tag not in {"html", "body"} and self._is_unseen(attributes, classes)
+        ):
             return None
         element = Element(tag, attributes, len(self.tokens), classes=classes)
         if tag == "table":
@@ -222,12 +254,19 @@ class _Builder:
             self._tables.append(element)
         elif tag in HEADINGS and self._tables:
             self._tables[-1].is_layout = True
+        self._drawings += tag == "svg"
+        self._labels += tag == "text"
         self.tokens.append(element)
         self._open.append(element)
         return element
 
     def close(self, end: End) -> None:
         element = self._open.pop()
+        self._drawings -= element.tag == "svg"
+        self._labels -= element.tag == "text"
+        if self._is_unread(element):
+            del self.tokens[element.start :]
+            return
         element.end = len(self.tokens)
         self.tokens.append(end)
         if self._open:
@@ -245,15 +284,70 @@ class _Builder:
     def text(self, text: str) -> None:
         parent = self._open[-1] if self._open else None
         if parent is not None and parent.tag == "title":
-            self.title = self.title or text
+            if not self._drawings:
+                self.title = self.title or text
+            return
+        if self._drawings and not self._labels:
             return
         self.tokens.append(text)
         if parent is not None:
             parent.weight += len(text.strip())
 
+    def _is_unread(self, element: Element) -> bool:
+        """Return whether an element that has ended turns out to say nothing to a reader, as most buttons do."""
+        if element.tag not in {"button", "noscript"}:
+            return False
+        tokens = self.tokens[element.start : element.start + _MOST_TOKENS]
+        text = "".join(token for token in tokens if isinstance(token, str))
+        if element.tag == "noscript":
+            return len(text.strip()) < _LEAST_NOSCRIPT or bool(_SCRIPTING.search(text))
+        opens = "aria-expanded" in element.attributes or "aria-controls" in element.attributes
+        in_heading = any(above.tag in HEADINGS or above.tag in {"summary", "dt"} for above in self._open)
+        return not (opens or in_heading or len(text.split()) >= _LEAST_BUTTON_WORDS)
 
-def _is_unseen(attributes: Mapping[str, str | None]) -> bool:
-    if "hidden" in attributes and attributes["hidden"] != "until-found":
-        return True
-    style = attributes.get("style")
-    return bool(style and _INVISIBLE.search(style))
+    def _is_unseen(self, attributes: Mapping[str, str | None], classes: frozenset[str]) -> bool:
+        """Return whether an element is hidden, and is not a panel that a person can open."""
+        style = attributes.get("style")
+        hidden = "hidden" in attributes and attributes["hidden"] != "until-found"
+        hidden = hidden or bool(style and _INVISIBLE.search(style))
+        id = attributes.get("id") or ""
+        if not hidden and self._hidden:
+            hidden = f"#{id}" in self._hidden or any(f".{name}" in self._hidden for name in classes)
+        if not hidden:
+            return False
+        is_panel = attributes.get("role") == "tabpanel" or id in self._controlled
+        return not (is_panel or any(_PANEL.search(name) for name in classes))
+
+
+def _open_shadow_roots(markup: str) -> str:
+    """Write the declarative shadow roots of a page, which browsers show, as ordinary elements."""
+    parts: list[str] = []
+    position = 0
+    while found := _SHADOW_ROOT.search(markup, position):
+        end = markup.find("</template>", found.end())
+        if end < 0:
+            break
+        parts += [markup[position : found.start()], "<div>", markup[found.end() : end], "</div>"]
+        position = end + len("</template>")
+    return "".join([*parts, markup[position:]])
+
+
+def _hidden_by_style(markup: str) -> frozenset[str]:
+    """Return the classes and ids that the page's own style sheets hide or strike out, on every medium."""
+    hidden: set[str] = set()
+    position = 0
+    while (start := markup.find("<style", position)) >= 0:
+        position = _after_raw(markup, "style", start)
+        sheet = _CSS_COMMENT.sub("", markup[markup.find(">", start) + 1 : position][:_MOST_CSS])
+        depth, prelude = 0, ""
+        for found in _CSS_BRACE.finditer(sheet):
+            text = found[0][:-1]
+            if found[0][-1] == "{":
+                prelude, depth = text, depth + 1
+                continue
+            if depth == 1 and "@" not in prelude and _INVISIBLE.search(text):
+                selectors = (_SELECTOR.fullmatch(selector) for selector in prelude.split(","))
+                hidden.update(f"{selector[1]}{selector[2]}" for selector in selectors if selector)
+            depth = max(depth - 1, 0)
+        position = max(position, start + 1)
+    return frozenset(hidden)

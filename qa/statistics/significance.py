@@ -72,10 +72,11 @@ def estimate_unbounded_mean(values: Sequence[float]) -> Estimate:
 
 
 def estimate(statistic: Callable[..., Any], *columns: Sequence[float]) -> Estimate:
-    """A statistic of paired columns, each ``(n,)``, with its interval: BCa over questions.
+    """Estimate a statistic of paired columns, each ``(n,)``, with its BCa interval over questions.
 
     Args:
-        statistic: of ``(n,)`` arrays to a number. NaN of a resample, as where it holds but one kind, is left out.
+        statistic: a function of ``(n,)`` arrays to a number. It may be NaN for a resample, such as an AUROC of one
+            class; the interval then consists of percentiles of the other resamples.
     """
     from scipy.stats import bootstrap
 
@@ -84,16 +85,9 @@ def estimate(statistic: Callable[..., Any], *columns: Sequence[float]) -> Estima
     value = float(statistic(*data)) if n else float("nan")
     if n < 2 or not np.isfinite(value):
         return Estimate(value, n)
-    drawn = np.random.default_rng(_SEED).integers(0, n, (_SLOW_RESAMPLES, n))
-    resampled = np.array([statistic(*(column[rows] for column in data)) for rows in drawn])
-    if not np.isfinite(resampled).all():
-        # BCa's correction is not defined with holes; percentiles of what remains are.
-        kept = resampled[np.isfinite(resampled)]
-        low, high = np.percentile(kept, [100 * (1 - LEVEL) / 2, 100 * (1 + LEVEL) / 2])
-        return Estimate(value, n, float(low), float(high), "percentile bootstrap")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        interval = bootstrap(
+        found = bootstrap(
             data,
             statistic,
             paired=True,
@@ -102,10 +96,13 @@ def estimate(statistic: Callable[..., Any], *columns: Sequence[float]) -> Estima
             confidence_level=LEVEL,
             method="BCa",
             rng=np.random.default_rng(_SEED),
-        ).confidence_interval
-    low, high, method = float(interval.low), float(interval.high), "BCa bootstrap"
-    if not (np.isfinite(low) and np.isfinite(high)):
-        low, high = np.percentile(resampled, [100 * (1 - LEVEL) / 2, 100 * (1 + LEVEL) / 2])
+        )
+    low, high, method = found.confidence_interval.low, found.confidence_interval.high, "BCa bootstrap"
+    resampled = found.bootstrap_distribution
+    finite = resampled[np.isfinite(resampled)]
+    # BCa's correction is not defined where resamples have no value, nor for degenerate data.
+    if len(finite) < len(resampled) or not (np.isfinite(low) and np.isfinite(high)):
+        low, high = np.percentile(finite, [100 * (1 - LEVEL) / 2, 100 * (1 + LEVEL) / 2])
         method = "percentile bootstrap"
     return Estimate(value, n, float(low), float(high), method)
 

@@ -65,6 +65,19 @@ def test_statistics_that_are_no_means_have_scipys_interval() -> None:
     assert [found.low, found.high] == pytest.approx([expected.low, expected.high])
 
 
+def test_no_resample_is_computed_twice() -> None:
+    calls = 0
+
+    def counted(confidence: np.ndarray, right: np.ndarray) -> float:
+        nonlocal calls
+        calls += 1
+        return float(risk.calibration_error(confidence, right))
+
+    estimate(counted, list(np.linspace(0.05, 0.95, 40)), list((np.arange(40) % 3 > 0).astype(float)))
+    # 1,999 resamples, the value itself (scipy computes it again) and BCa's jackknife over 40 questions.
+    assert calls <= 1999 + 2 + 40
+
+
 def test_values_that_are_all_one_promise_no_certainty() -> None:
     found = estimate_mean([1.0] * 20)
     assert found.low == pytest.approx(stats.beta.ppf(0.025, 20, 1))

@@ -22,10 +22,10 @@ import ir_measures
 from benchmarks.evaluation_sets import write_set
 from qa.build.update import SilentListener as SilentBuild
 from qa.build.update import update
-from qa.evaluation.evaluate import SilentListener, evaluate, judge
+from qa.evaluation.evaluate import evaluate_questions, judge
 from qa.evaluation.measures import RANKING
-from qa.evaluation.outcomes import Options
-from qa.evaluation.summary import values_of
+from qa.evaluation.outcomes import AskingOptions, EvaluationListener
+from qa.evaluation.summary import compute_values
 from qa.questions.formats import load_questions
 from qa.settings import load_settings
 
@@ -81,10 +81,12 @@ def main() -> None:
             settings = load_settings(indexes=Path(folder) / "indexes", name=name)
             indexing = update(settings, [documents], SilentBuild()).seconds
             started = time.perf_counter()
-            judged = judge(settings, load_questions(questions), Options(mode="dense"))
-            evaluation, summary = evaluate(settings, judged, Path(folder) / "run" / name, SilentListener())
+            judged = judge(settings, load_questions(questions), AskingOptions(mode="dense"))
+            evaluation, summary = evaluate_questions(
+                settings, judged, Path(folder) / "run" / name, EvaluationListener()
+            )
             seconds = time.perf_counter() - started
-            values = values_of(evaluation)
+            values = compute_values(evaluation)
             outcomes = list(zip(evaluation.outcomes, values, strict=True))
             mine = {
                 m: {o.question.id: v[f"documents.{m}"] for o, v in outcomes if f"documents.{m}" in v} for m in RANKING

@@ -1,7 +1,4 @@
-"""The commands ``qa evaluate``, ``qa compare`` and ``qa gate``.
-
-``qa calibrate``: what confidence and which error a collection's own questions allow.
-"""
+"""The commands ``qa evaluate``, ``qa compare``, ``qa gate`` and ``qa calibrate``."""
 
 from __future__ import annotations
 
@@ -11,83 +8,92 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperCommand
 
-from qa.cli.flags import Indexes, Model, Name
+from qa.cli.flags import (
+    DEFAULT_MARGIN,
+    IndexesFlag,
+    MarginFlag,
+    ModeFlag,
+    ModelFlag,
+    NameFlag,
+    RerankFlag,
+    load_settings,
+)
 from qa.errors import QAError
-from qa.types import Mode
+from qa.markup import safe_line
 
 if TYPE_CHECKING:
     from qa.answers.calibration import Calibration
     from qa.answers.calibration import Model as FittedModel
+    from qa.build.update import UpdateGate
     from qa.cli.progress import IndexingProgress
-    from qa.evaluation.evaluate import NewSnapshotGate
     from qa.questions.questions import QuestionSet
     from qa.settings import Settings
 
-# As in qa.evaluation.comparison, which is not imported for them: qa --help must answer at once.
-_EXIT_ERROR = 3
-_MARGIN = 0.02
+GATE_EXIT_CODES = {"passed": 0, "worse": 1, "cannot tell": 2}
+# Wrong usage, or folders without runs that can be compared.
+GATE_EXIT_ERROR = 3
 
-FileFormat = Annotated[
+FormatFlag = Annotated[
     Literal["jsonl", "csv", "tsv", "squad", "beir", "trec"] | None,
-    typer.Option("--format", help="The format, where the name of the file does not say it."),
+    typer.Option("--format", help="The file's format, if its name does not say."),
 ]
-Measures = Annotated[
+MeasuresFlag = Annotated[
     list[str] | None, typer.Option("--measure", help="Judge by this measure, such as passages.RR@10; repeatable.")
 ]
 
 
 class GateCommand(TyperCommand):
-    """Wrong usage has an exit code of its own here: 2 means that it cannot be told."""
+    """A command that ends with a code of its own on wrong usage, because 2 means that the gate cannot tell."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().make_context(*args, **kwargs)
         except Exception as error:
             if hasattr(error, "exit_code") and error.exit_code == 2:
-                error.exit_code = _EXIT_ERROR
+                error.exit_code = GATE_EXIT_ERROR
             raise
 
 
-def register_evaluation(app: typer.Typer) -> None:
+def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.command()(evaluate)
     app.command()(compare)
     app.command(cls=GateCommand)(gate)
+    app.command()(calibrate)
 
 
 def evaluate(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A question file, or a BEIR or TREC folder.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The folder for the run; made if missing.")],
-    name: Name = None,
-    indexes: Indexes = None,
-    model: Model = None,
-    snapshot: Annotated[str | None, typer.Option(help="Ask this snapshot and not the active one.")] = None,
-    mode: Annotated[Mode, typer.Option(help="Which legs search.")] = "hybrid",
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder for the run; it is made if missing.")],
+    name: NameFlag = None,
+    indexes: IndexesFlag = None,
+    model: ModelFlag = None,
+    snapshot: Annotated[str | None, typer.Option(help="Ask this snapshot instead of the active one.")] = None,
+    mode: ModeFlag = "hybrid",
     top_k: Annotated[int, typer.Option(help="How many passages to ask for.")] = 20,
-    rerank: Annotated[bool, typer.Option("--rerank", help="Order what was found anew by the cross-encoder.")] = False,
-    format: FileFormat = None,
-    qrels: Annotated[Path | None, typer.Option(help="Judgments of TREC topics, if they lie elsewhere.")] = None,
-    keep_going: Annotated[bool, typer.Option("--keep-going", help="Leave out what is wrong, and say what.")] = False,
+    rerank: RerankFlag = False,
+    format: FormatFlag = None,
+    qrels: Annotated[Path | None, typer.Option(help="The judgments of TREC topics, if they lie elsewhere.")] = None,
+    keep_going: Annotated[bool, typer.Option("--keep-going", help="Leave out faulty records, and list them.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace another run in the folder.")] = False,
 ) -> None:
     """Ask the questions of a file, measure the replies, and write run.json, run.trec, questions.csv and report.html.
 
-    Interrupted, the same command goes on from where it was.
+    After an interruption the same command continues where it was.
     """
     from rich.console import Console
 
     from qa.cli.progress import EvaluationProgress, show_summary
-    from qa.evaluation import evaluate as evaluating
-    from qa.evaluation.outcomes import Options
+    from qa.evaluation.evaluate import evaluate_questions, judge
+    from qa.evaluation.outcomes import AskingOptions
     from qa.evaluation.runs import REPORT_FILE
     from qa.questions.formats import load_questions
-    from qa.settings import load_settings
 
     settings = load_settings(name=name, indexes=indexes, model=model)
     questions = load_questions(file, format, qrels=qrels, keep_going=keep_going)
-    judged = evaluating.judge(settings, questions, Options(mode, top_k, rerank), snapshot, keep_going=keep_going)
+    judged = judge(settings, questions, AskingOptions(mode, top_k, rerank), snapshot, keep_going=keep_going)
     with EvaluationProgress() as progress:
-        evaluation, summary = evaluating.evaluate(settings, judged, output, progress, force=force)
+        evaluation, summary = evaluate_questions(settings, judged, output, progress, force=force)
     console = Console(soft_wrap=True)
     show_summary(evaluation, summary, console)
     typer.echo(f"{len(evaluation.outcomes):,} questions in {evaluation.seconds:.1f} s; report: {output / REPORT_FILE}")
@@ -101,102 +107,95 @@ def compare(
         Path | None, typer.Option("--output", "-o", help="The HTML file; compared.html in DIR_B by default.")
     ] = None,
 ) -> None:
-    """Say of each measure whether a run is better, worse, not found to differ, or has too few questions to tell."""
+    """Say for each measure whether a run is better, worse, not found to differ, or has too few questions to tell."""
     from rich.console import Console
 
     from qa.cli.progress import show_comparison
-    from qa.evaluation.comparison import compare as compared
+    from qa.evaluation.comparison import compare_runs
     from qa.evaluation.report import comparison_page
     from qa.evaluation.runs import load_run
     from qa.files import write_atomically
 
-    comparison = compared(load_run(baseline), load_run(candidate), measure)
+    comparison = compare_runs(load_run(baseline), load_run(candidate), measure)
     path = output or (candidate if candidate.is_dir() else candidate.parent) / "compared.html"
     write_atomically(path, comparison_page(comparison))
     show_comparison(comparison, Console(soft_wrap=True))
-    typer.echo(f"Both rankings of each: {path}")
+    typer.echo(f"Both rankings of each question: {path}")
 
 
 def gate(
-    baseline: Annotated[Path, typer.Argument(metavar="BASELINE_DIR", help="The run that must be held.")],
-    candidate: Annotated[Path, typer.Argument(metavar="CANDIDATE_DIR", help="The run that is to replace it.")],
-    margin: Annotated[float, typer.Option(help="How much worse is still no worse.")] = _MARGIN,
-    measure: Measures = None,
+    baseline: Annotated[Path, typer.Argument(metavar="BASELINE_DIR", help="The run to be held to.")],
+    candidate: Annotated[Path, typer.Argument(metavar="CANDIDATE_DIR", help="The run that would replace it.")],
+    margin: MarginFlag = DEFAULT_MARGIN,
+    measure: MeasuresFlag = None,
 ) -> None:
-    """Let a change pass if it is not worse, with confidence.
+    """Pass if the candidate loses less than the margin, with confidence.
 
-    Exit codes: 0 not worse by the margin or more, 1 worse, 2 it cannot be told, 3 it could not be tried.
+    Exit codes: 0 passed, 1 worse, 2 the questions cannot tell, 3 the runs cannot be compared.
     """
-    from qa.evaluation.comparison import EXIT_CODES
-    from qa.evaluation.comparison import gate as gated
+    from qa.evaluation.comparison import check_gate
     from qa.evaluation.runs import load_run
-    from qa.markup import safe_line
 
     try:
-        result = gated(load_run(baseline), load_run(candidate), margin=margin, measures=measure or ())
+        result = check_gate(load_run(baseline), load_run(candidate), margin=margin, measures=measure or ())
     except QAError as error:
-        typer.echo(f"qa: error: {safe_line(str(error))}", err=True)
-        raise typer.Exit(_EXIT_ERROR) from error
+        typer.echo(safe_line(f"qa: error: {error}"), err=True)
+        raise typer.Exit(GATE_EXIT_ERROR) from error
     for note in result.notes:
         typer.echo(safe_line(note))
     for check in result.checks:
-        typer.echo(f"{check.outcome}: {check.name} of {check.difference.estimate.n:,} questions: {check.reason}")
+        questions = f"{check.difference.estimate.n:,} questions"
+        typer.echo(safe_line(f"{check.outcome}: {check.name} of {questions}: {check.reason}"))
     typer.echo(f"Gate: {result.outcome}.")
-    raise typer.Exit(EXIT_CODES[result.outcome])
+    raise typer.Exit(GATE_EXIT_CODES[result.outcome])
 
 
 def load_gate_questions(path: Path) -> QuestionSet:
-    """The questions of ``qa index --gate``, read before anything is built."""
+    """Load the questions of ``qa index --gate``, before anything is built."""
     from qa.questions.formats import load_questions
 
     return load_questions(path)
 
 
-def new_snapshot_gate(
+def make_snapshot_gate(
     settings: Settings, questions: QuestionSet | None, progress: IndexingProgress, margin: float
-) -> NewSnapshotGate | None:
-    """What ``qa index --gate`` asks of a new snapshot; nothing where there are no questions."""
+) -> UpdateGate | None:
+    """Make the gate of ``qa index --gate``; ``None`` if there are no questions."""
     if questions is None:
         return None
     from qa.evaluation.evaluate import NewSnapshotGate
-    from qa.evaluation.outcomes import Options
+    from qa.evaluation.outcomes import AskingOptions
 
-    return NewSnapshotGate(settings, questions, Options(), progress, margin)
-
-
-def register_calibration(app: typer.Typer) -> None:
-    """Add the command to the command line."""
-    app.command()(calibrate)
+    return NewSnapshotGate(settings, questions, AskingOptions(), progress.stage, margin)
 
 
 def calibrate(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A question file; some should have no answer.")],
-    name: Annotated[str | None, typer.Option("--name", help="The index; 'seeds' by default.")] = None,
-    indexes: Annotated[Path | None, typer.Option("--indexes", help="The folder that holds all indexes.")] = None,
-    model: Annotated[str | None, typer.Option("--model", help="The model's folder, or its name on a hub.")] = None,
+    name: NameFlag = None,
+    indexes: IndexesFlag = None,
+    model: ModelFlag = None,
 ) -> None:
-    """Fit the confidence of answers to judged questions, and say what error can be promised from that many.
+    """Fit the confidence of answers to judged questions, and say which error can be promised.
 
     Half of the questions are fitted to; the other half measures and certifies. The result lies beside the index, in
     calibration.json, and a running server takes it within seconds.
     """
-    from qa.evaluation import calibrate as calibrating
+    from qa.evaluation.calibrate import calibrate_index
     from qa.questions.formats import load_questions
-    from qa.settings import load_settings
 
     settings = load_settings(name=name, indexes=indexes, model=model)
-    path, calibration = calibrating.calibrate_index(settings, load_questions(file))
-    for line in told(calibration):
-        typer.echo(line)
+    path, calibration = calibrate_index(settings, load_questions(file))
+    for line in describe_calibration(calibration):
+        typer.echo(safe_line(line))
     typer.echo(f"Written: {path}")
 
 
-def told(calibration: Calibration) -> list[str]:
-    """What was measured and what can be promised, for a person."""
-    return [line for model in calibration.models for line in _of_model(model)]
+def describe_calibration(calibration: Calibration) -> list[str]:
+    """Say in lines for a person what was measured and what can be promised."""
+    return [line for model in calibration.models for line in _describe_model(model)]
 
 
-def _of_model(model: FittedModel) -> list[str]:
+def _describe_model(model: FittedModel) -> list[str]:
     from qa.statistics.risk import least_error
 
     measured = model.measured
@@ -217,6 +216,6 @@ def _of_model(model: FittedModel) -> list[str]:
         lines.append(f"  an error below {best:.0%} was not certified")
     lines.append(
         f"  with {measured.n:,} held-out questions an error below {least_error(measured.n):.1%} cannot be certified, "
-        "even if all were right"
+        "even if all answers were right"
     )
     return lines

@@ -7,16 +7,31 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from qa.types import Mode
+
 if TYPE_CHECKING:
     from qa.settings import Settings
 
-Name = Annotated[str | None, typer.Option("--name", help="The index; 'seeds' if neither this nor QA_NAME is given.")]
-Indexes = Annotated[Path | None, typer.Option("--indexes", help="The folder that holds all indexes.")]
-Model = Annotated[str | None, typer.Option("--model", help="The model's folder, or its name on a hub.")]
+DEFAULT_MARGIN = 0.02
+
+NameFlag = Annotated[
+    str | None, typer.Option("--name", help="The index; 'seeds' if neither this nor QA_NAME is given.")
+]
+IndexesFlag = Annotated[Path | None, typer.Option("--indexes", help="The folder that holds all indexes.")]
+ModelFlag = Annotated[str | None, typer.Option("--model", help="The model's folder, or its name on a hub.")]
+ModeFlag = Annotated[Mode, typer.Option("--mode", help="Search by meaning (dense), by words (lexical), or both.")]
+RerankFlag = Annotated[
+    bool, typer.Option("--rerank", help="Order the passages by the cross-encoder that QA_RERANKER names.")
+]
+MarginFlag = Annotated[float, typer.Option("--margin", help="The largest loss that still passes, from 0 to 1.")]
 
 
-def settings_of(**flags: Any) -> Settings:
-    """Settings from the environment, under the flags that were given. Raises SettingsError."""
-    from qa.settings import load_settings
+def load_settings(**flags: Any) -> Settings:
+    """Read the settings from the environment; flags that are not ``None`` override them.
 
-    return load_settings(**flags)
+    Raises:
+        SettingsError: a variable or a flag is wrong.
+    """
+    from qa.settings import load_settings as load
+
+    return load(**flags)

@@ -1,6 +1,7 @@
-"""The command line ``qa``. Every command imports what it needs when it runs: ``qa --help`` must answer at once.
+"""The commands ``qa index``, ``ask``, ``serve``, ``keys`` and ``mcp``, and the entry point of all commands.
 
-A listening socket, opened before anything heavy is imported.
+Every command imports what it needs when it runs, because ``qa --help`` must answer at once. The listening socket of
+``qa serve`` is opened here too, before anything heavy is imported.
 """
 
 from __future__ import annotations
@@ -10,14 +11,24 @@ import io
 import socket
 import sys
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from qa.cli import evaluate as evaluation_commands
 from qa.cli import snapshots as snapshot_commands
-from qa.cli.flags import Indexes, Model, Name, settings_of
+from qa.cli.flags import (
+    DEFAULT_MARGIN,
+    IndexesFlag,
+    MarginFlag,
+    ModeFlag,
+    ModelFlag,
+    NameFlag,
+    RerankFlag,
+    load_settings,
+)
 from qa.errors import QAError, SettingsError
+from qa.markup import safe_line, safe_lines
 
 app = typer.Typer(
     name="qa",
@@ -27,33 +38,31 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-evaluation_commands.register_evaluation(app)
-evaluation_commands.register_calibration(app)
+evaluation_commands.register(app)
 app.add_typer(snapshot_commands.app, name="snapshots")
-
-SearchMode = Literal["hybrid", "dense", "lexical"]
 
 
 @app.command()
 def index(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders and files to index, together.")],
-    name: Name = None,
-    indexes: Indexes = None,
-    model: Model = None,
+    name: NameFlag = None,
+    indexes: IndexesFlag = None,
+    model: ModelFlag = None,
     passage_tokens: Annotated[int | None, typer.Option(help="The most tokens in a passage.")] = None,
-    overlap_tokens: Annotated[int | None, typer.Option(help="The most tokens repeated of the passage before.")] = None,
+    overlap_tokens: Annotated[int | None, typer.Option(help="The most tokens that two passages share.")] = None,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Read every file again, changed or not.")] = False,
-    if_missing: Annotated[bool, typer.Option("--if-missing", help="Do nothing where the index exists.")] = False,
+    if_missing: Annotated[bool, typer.Option("--if-missing", help="Do nothing if the index exists.")] = False,
     gate: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Activate only if these questions are answered no worse.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Activate only if these questions are answered no worse."),
     ] = None,
-    margin: Annotated[float, typer.Option(help="With --gate: how much worse is still no worse.")] = 0.02,
+    margin: MarginFlag = DEFAULT_MARGIN,
 ) -> None:
-    """Bring an index up to date with its documents: what has changed is read, what is new is encoded."""
+    """Bring an index up to date with its documents. Only changed files are read, and only new text is encoded."""
     from qa.errors import IndexNotFound
     from qa.index.snapshots import Snapshots
 
-    settings = settings_of(
+    settings = load_settings(
         name=name, indexes=indexes, model=model, passage_tokens=passage_tokens, overlap_tokens=overlap_tokens
     )
     if if_missing:
@@ -62,7 +71,7 @@ def index(
         except IndexNotFound:
             pass
         else:
-            typer.echo(f"The index {settings.name} exists already (snapshot {current}).")
+            typer.echo(safe_line(f"The index {settings.name} exists already (snapshot {current})."))
             return
     from qa.build.update import update
     from qa.cli.progress import IndexingProgress
@@ -72,11 +81,11 @@ def index(
     before = snapshots.current_or_none()
     try:
         with IndexingProgress() as progress:
-            gating = evaluation_commands.new_snapshot_gate(settings, questions, progress, margin)
+            gating = evaluation_commands.make_snapshot_gate(settings, questions, progress, margin)
             result = update(settings, paths, progress, rebuild=rebuild, gate=gating)
     except KeyboardInterrupt:
         if snapshots.current_or_none() == before:
-            typer.echo("Interrupted: nothing was published. Run it again to go on from what was encoded.", err=True)
+            typer.echo("Interrupted; nothing was published. Run it again to continue from what was encoded.", err=True)
         raise
     progress.summarise(result, settings.name)
 
@@ -84,30 +93,29 @@ def index(
 @app.command()
 def ask(
     question: Annotated[str, typer.Argument(help="A question in plain words.")],
-    name: Name = None,
-    indexes: Indexes = None,
-    model: Model = None,
+    name: NameFlag = None,
+    indexes: IndexesFlag = None,
+    model: ModelFlag = None,
     top_k: Annotated[int, typer.Option(help="How many passages to show.")] = 5,
     documents: Annotated[
-        list[str] | None, typer.Option("--document", help="Only documents whose id matches this glob; repeatable.")
+        list[str] | None,
+        typer.Option("--document", help="Only documents whose id matches this glob; repeatable."),
     ] = None,
     sections: Annotated[
         list[str] | None, typer.Option("--section", help="Only below headings that match this glob; repeatable.")
     ] = None,
-    mode: Annotated[SearchMode, typer.Option(help="How to search: by meaning, by words, or both.")] = "hybrid",
-    rerank: Annotated[bool, typer.Option("--rerank", help="Let the cross-encoder of QA_RERANKER order them.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print what POST /v1/ask answers.")] = False,
+    mode: ModeFlag = "hybrid",
+    rerank: RerankFlag = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the JSON that POST /v1/ask returns.")] = False,
 ) -> None:
-    """Ask one question and show what answers it, where that stands, and the passages that match best."""
-    settings = settings_of(name=name, indexes=indexes, model=model)
+    """Ask one question, and show the answer, its source and the passages that match best."""
+    settings = load_settings(name=name, indexes=indexes, model=model)
     from qa.search.query import check
     from qa.service.service import Service
     from qa.types import Query
 
-    service, query = (
-        Service(settings),
-        Query(question, top_k, tuple(documents or ()), tuple(sections or ()), mode, rerank),
-    )
+    service = Service(settings)
+    query = Query(question, top_k, tuple(documents or ()), tuple(sections or ()), mode, rerank)
     check(query, service.limits)
     service.reload()
     reply = service.ask(query)
@@ -116,11 +124,10 @@ def ask(
 
         typer.echo(AskResponse.of(reply).model_dump_json(indent=2, ensure_ascii=True))
         return
-    from qa.markup import safe_line, safe_lines
-
     for leg in reply.legs:
         if not leg.used:
-            typer.echo(f"Not searched by {'words' if leg.name == 'lexical' else 'meaning'}: {leg.reason}.", err=True)
+            way = "words" if leg.name == "lexical" else "meaning"
+            typer.echo(safe_line(f"Not searched by {way}: {leg.reason}."), err=True)
     if reply.answer is not None:
         from qa.answers.calibration import told
 
@@ -141,15 +148,15 @@ def ask(
 
 @app.command()
 def serve(
-    name: Name = None,
-    indexes: Indexes = None,
-    model: Model = None,
+    name: NameFlag = None,
+    indexes: IndexesFlag = None,
+    model: ModelFlag = None,
     host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="The port to listen on; 0 takes a free one.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Index again whenever a file of the folder changes.")] = False,
 ) -> None:
-    """Serve an index over HTTP, with a page for people at /. A new snapshot is picked up within seconds."""
-    settings = settings_of(name=name, indexes=indexes, model=model, host=host, port=port)
+    """Serve an index over HTTP, with a page for people at /. The server takes a new snapshot within seconds."""
+    settings = load_settings(name=name, indexes=indexes, model=model, host=host, port=port)
     from qa.index.snapshots import Snapshots
 
     snapshots = Snapshots(settings.indexes, settings.name)
@@ -167,10 +174,10 @@ def serve(
 
 @app.command()
 def keys(
-    key_name: Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is; told in logs.")],
-    admin: Annotated[bool, typer.Option("--admin", help="For operating as well, not only for asking.")] = False,
+    key_name: Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is; the log shows this name.")],
+    admin: Annotated[bool, typer.Option("--admin", help="Allow operating the server, and not only asking.")] = False,
 ) -> None:
-    """Make a key for clients. It is shown once; QA_API_KEYS takes its hash."""
+    """Make a key for a client. The key is shown once; its hash goes into QA_API_KEYS."""
     from qa.web.middleware.access import new_key
 
     secret, entry = new_key(key_name, "admin" if admin else "ask")
@@ -179,9 +186,9 @@ def keys(
 
 
 @app.command()
-def mcp(name: Name = None, indexes: Indexes = None, model: Model = None) -> None:
-    """Give an index's tools to a language model's client over standard input and output (Model Context Protocol)."""
-    settings = settings_of(name=name, indexes=indexes, model=model)
+def mcp(name: NameFlag = None, indexes: IndexesFlag = None, model: ModelFlag = None) -> None:
+    """Offer an index to a language model's client over standard input and output (Model Context Protocol)."""
+    settings = load_settings(name=name, indexes=indexes, model=model)
     from qa.index.snapshots import Snapshots
 
     Snapshots(settings.indexes, settings.name).current()
@@ -192,9 +199,9 @@ def mcp(name: Name = None, indexes: Indexes = None, model: Model = None) -> None
 
 
 def main() -> None:
-    """Entry point. Exit codes: 0 done, 1 an error, told in one line, 2 wrong usage, 130 interrupted."""
+    """Run the command line. Exit codes: 0 done, 1 an error (printed as one line), 2 wrong usage, 130 interrupted."""
     for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show a character shows another one; it is no reason to fail.
+        # A terminal that cannot show a character shows another one: that is no reason to fail.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
@@ -206,17 +213,16 @@ def main() -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    from qa.markup import safe_lines
 
     typer.echo(f"qa: error: {safe_lines(message)}", err=True)
     sys.exit(1)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bind and listen; connections wait in the backlog until somebody accepts them.
+    """Bind and listen. Connections wait in the backlog until the server accepts them.
 
     Raises:
-        SettingsError: the port is in use or not allowed, or the address is not this machine's.
+        SettingsError: the port is in use or not allowed, or the address does not belong to this machine.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(

@@ -1,7 +1,4 @@
-"""What a person sees while an index is built: steps, a bar over the bytes that are done, and a summary.
-
-What a person sees of an evaluation on a terminal: steps and a bar, the numbers, a comparison, a gate.
-"""
+"""What a terminal shows of indexing and of evaluating: steps, a bar, and the numbers at the end."""
 
 from __future__ import annotations
 
@@ -11,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from types import TracebackType
+from typing import Self
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -20,6 +18,7 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
@@ -28,7 +27,7 @@ from rich.table import Table
 
 from qa.build.update import Update
 from qa.evaluation.comparison import Comparison, Verdict
-from qa.evaluation.outcomes import Evaluation
+from qa.evaluation.outcomes import Evaluation, EvaluationListener
 from qa.evaluation.summary import Summary
 from qa.markup import safe_line
 from qa.statistics.significance import Estimate
@@ -73,59 +72,76 @@ STATUSES: tuple[FileStatus, ...] = ("read", "partial", "skipped", "failed")
 _COLUMNS = ("read", "part", "skip", "fail", "MB", "chars", "pages", "empty", "passages", "s")
 
 
-class IndexingProgress:
-    """Listens to :func:`qa.build.update.update`. The bar goes to standard error; a pipe gets a line now and then."""
+class _Progress:
+    """Steps and a bar on standard error. Without a terminal there is a line now and then instead of the bar."""
 
-    def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
-        self._bar = Progress(
-            TextColumn("Indexing"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f} %"),
-            DownloadColumn(),
-            TimeRemainingColumn(),
-            console=self._console,
-            disable=not self._console.is_terminal,
-        )
+    def __init__(self, *columns: ProgressColumn | str, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
         self._task: TaskID | None = None
         self._total = self._done = 0.0
         self._said = time.monotonic()
-        self._unread: list[FileReport] = []
-        self._kinds: defaultdict[str, _Totals] = defaultdict(_Totals)
-        self._all = _Totals()
 
-    def __enter__(self) -> IndexingProgress:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._bar.stop()
 
     def stage(self, message: str) -> None:
+        """Show that a step begins that may take seconds."""
         self._bar.stop()
-        self._console.print(f"{escape(message)} …")
+        self._console.print(f"{escape(safe_line(message))} …")
 
-    def started(self, total_bytes: int, files: int) -> None:
-        self._console.print(f"Indexing {_counted(files, 'file')}, {total_bytes / 1e6:.1f} MB …")
-        self._total = float(total_bytes)
-        self._task = self._bar.add_task("index", total=total_bytes)
+    def _begin(self, total: float, done: float = 0.0) -> None:
+        self._total, self._done = total, done
+        self._task = self._bar.add_task("", total=total, completed=done)
         self._bar.start()
 
-    def advanced(self, size: float) -> None:
-        self._done += size
+    def _advance(self, amount: float) -> None:
+        self._done += amount
         if self._task is not None:
-            self._bar.start()  # which a step in between, such as loading the model, has stopped
-            self._bar.advance(self._task, size)
+            self._bar.start()  # a step in between, such as loading the model, has stopped it
+            self._bar.advance(self._task, amount)
         if not self._console.is_terminal and time.monotonic() - self._said > _LINE_EVERY:
             self._said = time.monotonic()
-            self._console.print(f"{100 * self._done / max(self._total, 1.0):.0f} % of {self._total / 1e6:.1f} MB")
+            self._console.print(self._line())
+
+    def _line(self) -> str:
+        raise NotImplementedError
+
+
+class IndexingProgress(_Progress):
+    """A listener of :func:`qa.build.update.update`, with a bar over the bytes that are done."""
+
+    def __init__(self) -> None:
+        columns = (TextColumn("{task.percentage:>3.0f} %"), DownloadColumn(), TimeRemainingColumn())
+        super().__init__(TextColumn("Indexing"), BarColumn(), *columns)
+        self._unread: list[FileReport] = []
+        self._kinds: defaultdict[str, _Totals] = defaultdict(_Totals)
+        self._all = _Totals()
+
+    def started(self, total_bytes: int, files: int) -> None:
+        """Show how much there is to index."""
+        self._console.print(f"Indexing {_counted(files, 'file')}, {total_bytes / 1e6:.1f} MB …")
+        self._begin(float(total_bytes))
+
+    def advanced(self, size: float) -> None:
+        """Show that so many more bytes are done."""
+        self._advance(size)
+
+    def _line(self) -> str:
+        return f"{100 * self._done / max(self._total, 1.0):.0f} % of {self._total / 1e6:.1f} MB"
 
     def finished_file(self, report: FileReport) -> None:
+        """Add a file to the summary."""
         self._kinds[PurePosixPath(safe_line(report.id)).suffix.lower() or "(none)"].add(report)
         self._all.add(report)
         if report.status != "read" and len(self._unread) < _NAMED:
             self._unread.append(report)
 
     def summarise(self, result: Update, name: str) -> None:
+        """Print what was indexed, and what could not be."""
         if not result.counts.changed:
             self._console.print(
                 f"Nothing has changed: snapshot {result.manifest.id} of index {escape(name)} stays active."
@@ -149,7 +165,7 @@ class IndexingProgress:
         self._console.print(f"Snapshot {result.manifest.id} of index {escape(name)} is active.")
 
     def _table(self) -> Table:
-        """One row for files of one suffix, and their totals."""
+        """Return a table with one row for all files of one suffix, and their totals."""
         table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_footer=len(self._kinds) > 1)
         table.add_column("files", footer="all")
         for name, footer in zip(_COLUMNS, self._all.cells(), strict=True):
@@ -163,8 +179,7 @@ def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-# Seconds between two lines where no bar can be drawn, and how many lines of what was left out are shown.
-# So that the table fits in 80 columns.
+# Short, so that the table fits in 80 columns.
 _IN_SHORT: Mapping[Verdict, str] = {
     "better": "better",
     "worse": "worse",
@@ -173,46 +188,27 @@ _IN_SHORT: Mapping[Verdict, str] = {
 }
 
 
-class EvaluationProgress:
-    """Draws a bar where there is a terminal, and prints a line now and then where there is none."""
+class EvaluationProgress(_Progress, EvaluationListener):
+    """A listener of an evaluation, with a bar over its questions."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True, soft_wrap=True)
-        self._bar = Progress(
-            TextColumn("Asking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-            console=self._console, disable=not self._console.is_terminal,
-        )  # fmt: skip
-        self._task: TaskID | None = None
-        self._total = self._done = 0
-        self._said = time.monotonic()
-
-    def __enter__(self) -> EvaluationProgress:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._bar.stop()
-
-    def stage(self, message: str) -> None:
-        self._bar.stop()
-        self._console.print(f"{escape(safe_line(message))} …", highlight=False)
+        columns = (TextColumn("Asking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        super().__init__(*columns, console=console)
 
     def started(self, questions: int, done: int) -> None:
-        self._total, self._done = questions, done
-        again = f", {done:,} of them before" if done else ""
-        self._console.print(f"Asking {questions:,} questions{again} …", highlight=False)
-        self._task = self._bar.add_task("ask", total=questions, completed=done)
-        self._bar.start()
+        before = f", {done:,} of them before" if done else ""
+        self._console.print(f"Asking {questions:,} questions{before} …")
+        self._begin(questions, done)
 
     def asked(self) -> None:
-        self._done += 1
-        if self._task is not None:
-            self._bar.advance(self._task)
-        if not self._console.is_terminal and time.monotonic() - self._said > _LINE_EVERY:
-            self._said = time.monotonic()
-            self._console.print(f"{self._done:,} of {self._total:,}", highlight=False)
+        self._advance(1)
+
+    def _line(self) -> str:
+        return f"{self._done:,.0f} of {self._total:,.0f}"
 
 
 def show_summary(evaluation: Evaluation, summary: Summary, console: Console) -> None:
+    """Print an evaluation in numbers."""
     table = _table("measure", "mean", "95 % interval", "questions")
     for name, estimate in summary.measures.items():
         table.add_row(name, f"{estimate.value:.3f}", _interval(estimate), f"{estimate.n:,}")
@@ -230,7 +226,7 @@ def show_summary(evaluation: Evaluation, summary: Summary, console: Console) -> 
     failed = ", ".join(f"{count:,} {failure}" for failure, count in summary.failures.items() if count)
     console.print(f"Failed: {failed or 'none'}", highlight=False)
     for note in summary.notes:
-        console.print(escape(note), highlight=False)
+        console.print(escape(safe_line(note)), highlight=False)
     for line in evaluation.left_out[:_NAMED]:
         console.print(f"left out: {escape(safe_line(line))}", highlight=False)
     if len(evaluation.left_out) > _NAMED:
@@ -238,6 +234,7 @@ def show_summary(evaluation: Evaluation, summary: Summary, console: Console) -> 
 
 
 def show_comparison(comparison: Comparison, console: Console) -> None:
+    """Print the verdict on each measure, and the questions that changed most."""
     table = _table("measure", "before", "after", "change", "95 % interval", "p", "verdict")
     for each in comparison.measures:
         found = each.difference.estimate

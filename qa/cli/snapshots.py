@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from qa.cli.flags import Indexes, Name, settings_of
+from qa.cli.flags import IndexesFlag, NameFlag, load_settings
+from qa.markup import safe_line
 
 app = typer.Typer(
     help="List an index's snapshots and switch between them.", no_args_is_help=True, rich_markup_mode=None
@@ -14,32 +15,34 @@ app = typer.Typer(
 
 
 @app.command("list")
-def list_snapshots(name: Name = None, indexes: Indexes = None) -> None:
+def list_snapshots(name: NameFlag = None, indexes: IndexesFlag = None) -> None:
     """List the snapshots, newest first; * marks the active one."""
     from qa.index.snapshots import Snapshots
 
-    settings = settings_of(name=name, indexes=indexes)
+    settings = load_settings(name=name, indexes=indexes)
     for info in Snapshots(settings.indexes, settings.name).listing():
         if info.manifest is None:
-            typer.echo(f"{'*' if info.active else ' '} {info.id}  {info.problem}")
+            typer.echo(f"{'*' if info.active else ' '} {info.id}  {safe_line(info.problem)}")
             continue
         mark, manifest = "*" if info.active else " ", info.manifest
         typer.echo(
             f"{mark} {info.id}  {manifest.created}  documents {manifest.documents:>6,}  "
-            f"passages {manifest.passages:>7,}  {info.size / 1e6:.1f} MB  {manifest.encoder}"
+            f"passages {manifest.passages:>7,}  {info.size / 1e6:.1f} MB  {safe_line(manifest.encoder)}"
         )
 
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="The snapshot's id, as the list shows it.")]
-OptionalId = Annotated[str | None, typer.Argument(metavar="[ID]", help="The snapshot's id; the active one by default.")]
+SnapshotId = Annotated[str, typer.Argument(metavar="ID", help="The snapshot's id, as the list shows it.")]
+OptionalSnapshotId = Annotated[
+    str | None, typer.Argument(metavar="[ID]", help="The snapshot; the active one by default.")
+]
 
 
 @app.command()
-def activate(id: Id, name: Name = None, indexes: Indexes = None) -> None:
+def activate(id: SnapshotId, name: NameFlag = None, indexes: IndexesFlag = None) -> None:
     """Check a snapshot and make it the active one."""
     from qa.index.snapshots import Snapshots
 
-    settings = settings_of(name=name, indexes=indexes)
+    settings = load_settings(name=name, indexes=indexes)
     snapshots = Snapshots(settings.indexes, settings.name)
     snapshots.path(id)
     with snapshots.writing() as writer:
@@ -48,25 +51,25 @@ def activate(id: Id, name: Name = None, indexes: Indexes = None) -> None:
 
 
 @app.command()
-def verify(id: OptionalId = None, name: Name = None, indexes: Indexes = None) -> None:
-    """Check every sum, span and vector of a snapshot."""
+def verify(id: OptionalSnapshotId = None, name: NameFlag = None, indexes: IndexesFlag = None) -> None:
+    """Check every checksum, span and vector of a snapshot."""
     from qa.index.snapshots import Snapshots
 
-    settings = settings_of(name=name, indexes=indexes)
+    settings = load_settings(name=name, indexes=indexes)
     manifest = Snapshots(settings.indexes, settings.name).verify(id)
     typer.echo(f"{manifest.id} is whole: documents {manifest.documents:,}, passages {manifest.passages:,}.")
 
 
 @app.command()
 def prune(
-    keep_snapshots: Annotated[int | None, typer.Option(help="How many of the newest to keep.")] = None,
-    name: Name = None,
-    indexes: Indexes = None,
+    keep_snapshots: Annotated[int | None, typer.Option(help="How many of the newest snapshots to keep.")] = None,
+    name: NameFlag = None,
+    indexes: IndexesFlag = None,
 ) -> None:
-    """Remove old snapshots, never the active one, and the embeddings that none of the rest uses."""
+    """Remove old snapshots, and the embeddings that no other snapshot uses. The active one always stays."""
     from qa.build.update import prune as prune_index
 
-    settings = settings_of(name=name, indexes=indexes, keep_snapshots=keep_snapshots)
+    settings = load_settings(name=name, indexes=indexes, keep_snapshots=keep_snapshots)
     pruned = prune_index(settings)
     for id in pruned.removed:
         typer.echo(f"removed {id}")
@@ -74,5 +77,6 @@ def prune(
     typer.echo(f"Removed: snapshots {len(pruned.removed)}, embeddings {embeddings}.")
     if pruned.forgotten is None:
         typer.echo(
-            "Embeddings are kept while a snapshot that stays is damaged: qa snapshots verify finds it.", err=True
+            "No embeddings were removed: a snapshot that stays is damaged (qa snapshots verify finds it).",
+            err=True,
         )

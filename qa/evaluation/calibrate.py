@@ -25,7 +25,7 @@ from qa.answers.calibration import (
 from qa.errors import CalibrationError, QueryError
 from qa.evaluation.evaluate import Judged, judge
 from qa.evaluation.measures import is_right
-from qa.evaluation.outcomes import Options
+from qa.evaluation.outcomes import AskingOptions
 from qa.index.snapshots import Snapshots
 from qa.models.loading import EncoderFactory, make_encoder
 from qa.questions.questions import QuestionSet
@@ -190,7 +190,7 @@ def calibrate_index(
         CalibrationError: there are too few questions.
         QuestionFileError, IndexNotFound: as an evaluation does.
     """
-    judged = judge(settings, questions, Options())
+    judged = judge(settings, questions, AskingOptions())
     service = Service(settings, make, snapshot=judged.inputs.snapshot, is_calibrated=False)
     service.reload()
     held_out = alternating([question.id for question in judged.questions])

@@ -1,20 +1,27 @@
-"""The wiring of an evaluation: a question file and a snapshot to a run in a folder; the gate of a new snapshot."""
+"""An evaluation from a question file and a snapshot to a run in a folder, and the gate of a new snapshot."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 from qa.errors import Fault, GateNotPassed, IndexNotFound, QuestionFileError, SnapshotIncompatible
-from qa.evaluation.comparison import MARGIN, Gate, gate
-from qa.evaluation.outcomes import AskMany, Evaluation, Inputs, Options, Outcome, Text, ask_all
-from qa.evaluation.runs import REPORT_FILE, SUMMARY_FILE, RunFolder, dump_summary, tables
+from qa.evaluation.comparison import Gate, check_gate
+from qa.evaluation.outcomes import (
+    AskingOptions,
+    AskMany,
+    Evaluation,
+    EvaluationListener,
+    Inputs,
+    PassageText,
+    QuestionOutcome,
+    ask_all,
+)
+from qa.evaluation.runs import REPORT_FILE, SUMMARY_FILE, RunFolder, dump_summary, dump_tables, load_run
 from qa.evaluation.summary import Summary, summarise
 from qa.index.snapshots import Snapshots
 from qa.index.store import DOCUMENTS_FILE, Store
@@ -22,39 +29,17 @@ from qa.models.loading import EncoderFactory, make_encoder
 from qa.protocols import Encoder
 from qa.questions.anchoring import anchor
 from qa.questions.questions import JudgedQuestion, QuestionSet, require_sound
-from qa.search import query as queries
+from qa.search.query import check_top_k
 from qa.service.service import Service
 from qa.settings import Settings
 
 
-class StageListener(Protocol):
-    def stage(self, message: str) -> None:
-        """A step that may take seconds begins."""
-
-
-class Listener(StageListener, Protocol):
-    """Hears how far an evaluation is."""
-
-    def started(self, questions: int, done: int) -> None: ...
-
-    def asked(self) -> None:
-        """One question more was asked."""
-
-
-class SilentListener:
-    def stage(self, message: str) -> None:
-        pass
-
-    def started(self, questions: int, done: int) -> None:
-        pass
-
-    def asked(self) -> None:
-        pass
-
-
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The questions of a file with their judgments in one snapshot; ``faults`` are of those that have none there."""
+    """The questions of a file with their judgments in one snapshot.
+
+    ``faults`` say why the other questions of the file have no judgments there.
+    """
 
     inputs: Inputs
     questions: tuple[JudgedQuestion, ...]
@@ -62,7 +47,7 @@ class Judged:
 
 
 class StoredSources:
-    """The documents of a snapshot, for quotes to be found in."""
+    """The documents of a snapshot, in which quotes are looked up."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -81,19 +66,19 @@ class StoredSources:
 def judge(
     settings: Settings,
     questions: QuestionSet,
-    options: Options,
+    options: AskingOptions,
     snapshot: str | None = None,
     *,
     keep_going: bool = False,
 ) -> Judged:
-    """Look the questions' judgments up in a snapshot, by default the active one.
+    """Look up the judgments of the questions in a snapshot, by default the active one.
 
     Raises:
-        QuestionFileError: a quote or a document is not there.
-        IndexNotFound, SnapshotNotFound: nothing to look in.
-        QueryError: the options cannot be asked for.
+        QuestionFileError: a quote or a document is not in the snapshot.
+        IndexNotFound, SnapshotNotFound: there is no such index or snapshot.
+        QueryError: the questions cannot be asked with these options.
     """
-    queries.check(options.query(JudgedQuestion("", "?")), Service(settings).limits)
+    check_top_k(options.top_k, settings.max_top_k)
     snapshots = Snapshots(settings.indexes, settings.name)
     id = snapshot or snapshots.current()
     store = Store(snapshots.path(id) / DOCUMENTS_FILE)
@@ -106,27 +91,28 @@ def judge(
     return Judged(inputs, found.questions, (*questions.left_out, *found.faults))
 
 
-def evaluate(
+def evaluate_questions(
     settings: Settings,
     judged: Judged,
     folder: Path,
-    listener: Listener,
+    listener: EvaluationListener,
     *,
     force: bool = False,
     make: EncoderFactory = make_encoder,
 ) -> tuple[Evaluation, Summary]:
     """Ask every question of the snapshot that it was judged in, and write the run into ``folder``.
 
-    What an evaluation that was killed has asked is not asked again.
+    An evaluation that was interrupted continues: what it has asked is not asked again.
+
+    Args:
+        force: replace another run in the folder.
 
     Raises:
-        RunError: the folder holds another run; with ``force`` that is replaced.
+        RunError: the folder holds another run, and ``force`` is false.
         EncoderError, SnapshotError: the snapshot cannot be asked.
     """
     run = RunFolder(folder, judged.inputs, force=force)
     if run.is_finished:
-        from qa.evaluation.runs import load_run
-
         evaluation = load_run(folder)
         return evaluation, summarise(evaluation)
     steps = run.done()
@@ -135,10 +121,9 @@ def evaluate(
     listener.stage("Loading the model")
     with _asking(settings, judged.inputs.snapshot, make) as ask_many:
         if pending:
-            # The first question of a process is slow for reasons that are not the question's.
-            ask_many([judged.inputs.options.query(pending[0])])
+            # The first question of a process is slow for reasons that have nothing to do with the question.
+            ask_many([judged.inputs.options.make_query(pending[0])])
         listener.started(len(judged.questions), len(done))
-        started = time.perf_counter()
         try:
             for step in ask_all(pending, ask_many, judged.inputs):
                 run.append(step)
@@ -146,32 +131,34 @@ def evaluate(
                 listener.asked()
         finally:
             run.close()
-    listener.stage("Measuring")
-    evaluation = assemble(judged, steps, time.perf_counter() - started)
+    listener.measuring()
+    evaluation = assemble(judged, steps)
     summary = summarise(evaluation)
-    write(run, evaluation, summary)
+    _write_run(run, evaluation, summary)
     return evaluation, summary
 
 
-def assemble(judged: Judged, steps: Sequence[tuple[Outcome, Mapping[str, Text]]], seconds: float) -> Evaluation:
-    """The evaluation of all steps, in the order of the questions."""
+def assemble(judged: Judged, steps: Sequence[tuple[QuestionOutcome, Mapping[str, PassageText]]]) -> Evaluation:
+    """Put all steps together, in the order of the questions."""
     by_id = {outcome.question.id: outcome for outcome, _ in steps}
+    outcomes = tuple(by_id[question.id] for question in judged.questions)
     return Evaluation(
         inputs=judged.inputs,
-        outcomes=tuple(by_id[question.id] for question in judged.questions),
+        outcomes=outcomes,
         texts={id: text for _, texts in steps for id, text in texts.items()},
         left_out=tuple(map(str, judged.faults)),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        seconds=seconds,
+        # Not of the clock: several processes may have asked, one after the other was interrupted.
+        seconds=sum(outcome.timings_ms.get("total", 0.0) for outcome in outcomes) / 1000,
     )
 
 
-def write(run: RunFolder, evaluation: Evaluation, summary: Summary) -> None:
-    """Every file of a run, ``run.json`` last."""
+def _write_run(run: RunFolder, evaluation: Evaluation, summary: Summary) -> None:
+    """Write every file of a run, ``run.json`` last."""
     from qa.evaluation.report import report_page
 
     files = {
-        **tables(evaluation, summary.values),
+        **dump_tables(evaluation, summary.values),
         SUMMARY_FILE: dump_summary(summary),
         REPORT_FILE: report_page(evaluation, summary),
     }
@@ -190,21 +177,26 @@ def _asking(settings: Settings, snapshot: str, make: EncoderFactory) -> Iterator
 
 @dataclass(frozen=True, slots=True)
 class NewSnapshotGate:
-    """Lets a new snapshot become the active one if it answers the questions no worse than the active one.
+    """A gate that lets a new snapshot become the active one if it answers the questions no worse than that one.
 
-    Where no snapshot is active there is nothing to be worse than, and the questions must only be found in the new one.
+    If no snapshot is active, the judgments of the questions must only be found in the new one. ``stage`` is called
+    with every step that may take seconds; ``margin`` is the largest loss that still passes.
     """
 
     settings: Settings
     questions: QuestionSet
-    options: Options
-    listener: StageListener
-    margin: float = MARGIN
+    options: AskingOptions
+    stage: Callable[[str], None]
+    margin: float
 
     def __call__(self, candidate: str, encoder: Encoder) -> None:
-        """Raises GateNotPassed, saying why."""
+        """Compare the new snapshot with the active one.
 
-        def same(settings: Settings, *, threads: int) -> Encoder:
+        Raises:
+            GateNotPassed: the new snapshot is worse, or may be; the message says why.
+        """
+
+        def same_encoder(settings: Settings, *, threads: int) -> Encoder:
             return encoder
 
         try:
@@ -216,22 +208,22 @@ class NewSnapshotGate:
         except IndexNotFound:
             return
         except QuestionFileError as error:
-            # What is asked about may be new with this snapshot; then the active one has nothing to compare.
+            # The documents that the questions are about may be new; then the active snapshot has nothing to compare.
             raise self._refused(candidate, f"the active snapshot holds none of the evidence: {error}") from error
         runs = []
         for name, judged in (("active", before), ("new", after)):
-            self.listener.stage(f"Asking the {name} snapshot {len(judged.questions):,} questions")
+            self.stage(f"Asking the {name} snapshot {len(judged.questions):,} questions")
             try:
-                with _asking(self.settings, judged.inputs.snapshot, same) as ask_many:
+                with _asking(self.settings, judged.inputs.snapshot, same_encoder) as ask_many:
                     steps = list(ask_all(judged.questions, ask_many, judged.inputs))
             except SnapshotIncompatible as error:
                 raise self._refused(candidate, f"the {name} snapshot cannot be asked: {error}") from error
-            runs.append(assemble(judged, steps, 0.0))
-        result = gate(*runs, margin=self.margin)
+            runs.append(assemble(judged, steps))
+        result = check_gate(*runs, margin=self.margin)
         for check in result.checks:
-            self.listener.stage(f"Gate {result.outcome}: {check.name}: {check.reason}")
+            self.stage(f"Gate {result.outcome}: {check.name}: {check.reason}")
         if result.outcome != "passed":
-            raise self._refused(candidate, _told(result))
+            raise self._refused(candidate, _describe_worst(result))
 
     def _judge(self, snapshot: str | None, *, keep_going: bool) -> Judged:
         return judge(self.settings, self.questions, self.options, snapshot, keep_going=keep_going)
@@ -241,7 +233,7 @@ class NewSnapshotGate:
         return GateNotPassed(f"snapshot {candidate} was built and not activated: {reason}; to activate it: {activate}")
 
 
-def _told(result: Gate) -> str:
+def _describe_worst(result: Gate) -> str:
     worst = next(check for check in result.checks if check.outcome == result.outcome)
-    said = "it is worse" if result.outcome == "worse" else "whether it is worse cannot be told"
+    said = "it is worse" if result.outcome == "worse" else "the questions cannot tell whether it is worse"
     return f"{said}: {worst.name}: {worst.reason}"

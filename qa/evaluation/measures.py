@@ -34,7 +34,7 @@ RANKING = (
 
 Values = Mapping[str, float]
 Qrels = dict[str, dict[str, int]]
-Run = dict[str, dict[str, float]]
+RunScores = dict[str, dict[str, float]]
 
 
 class Ranking(Protocol):
@@ -56,7 +56,7 @@ def ranking_measures(rankings: Sequence[Ranking], depth: int) -> list[dict[str, 
     """
     values: list[dict[str, float]] = [{} for _ in rankings]
     for level in LEVELS:
-        qrels, run = qrels_of(rankings, level), run_of(rankings, level)
+        qrels, run = make_qrels(rankings, level), make_run(rankings, level)
         names = [name for name in RANKING if _cutoff(name) <= depth and not (level == "passages" and name[:2] == "R@")]
         found = calculate(names, qrels, run)
         for number, ranking in enumerate(rankings):
@@ -67,7 +67,7 @@ def ranking_measures(rankings: Sequence[Ranking], depth: int) -> list[dict[str, 
     return [_in_order(each) for each in values]
 
 
-def calculate(names: Sequence[str], qrels: Qrels, run: Run) -> dict[str, dict[str, float]]:
+def calculate(names: Sequence[str], qrels: Qrels, run: RunScores) -> dict[str, dict[str, float]]:
     """By measure and question; 0 for a question that has judgments and found nothing."""
     import ir_measures
 
@@ -80,7 +80,7 @@ def calculate(names: Sequence[str], qrels: Qrels, run: Run) -> dict[str, dict[st
     return values
 
 
-def qrels_of(rankings: Sequence[Ranking], level: Level) -> Qrels:
+def make_qrels(rankings: Sequence[Ranking], level: Level) -> Qrels:
     """Grades by question and passage or document, of the questions that this level judges."""
     if level == "documents":
         judged = [ranking.question for ranking in rankings if ranking.question.has_relevant_documents]
@@ -88,7 +88,7 @@ def qrels_of(rankings: Sequence[Ranking], level: Level) -> Qrels:
     return {r.question.id: dict.fromkeys(r.question.relevant, 1) for r in rankings if r.question.evidence}
 
 
-def run_of(rankings: Sequence[Ranking], level: Level) -> Run:
+def make_run(rankings: Sequence[Ranking], level: Level) -> RunScores:
     """Ranks as scores that fall by one from rank to rank, for trec_eval sorts by score; each id once, at its best."""
     return {ranking.question.id: _falling(unique(ranking, level)) for ranking in rankings}
 
@@ -114,10 +114,10 @@ def recall_at(ranks: Sequence[int | None], k: int) -> float:
     return sum(rank is not None and rank <= k for rank in ranks) / len(ranks)
 
 
-def quote_topics(rankings: Sequence[Ranking]) -> tuple[Qrels, Run]:
+def make_quote_topics(rankings: Sequence[Ranking]) -> tuple[Qrels, RunScores]:
     """One topic for each quote, called ``question#number``: the mean of their Success@k is the question's recall."""
     qrels: Qrels = {}
-    run: Run = {}
+    run: RunScores = {}
     for ranking in rankings:
         for number, evidence in enumerate(ranking.question.evidence, start=1):
             topic = f"{ranking.question.id}#{number}"
@@ -128,7 +128,7 @@ def quote_topics(rankings: Sequence[Ranking]) -> tuple[Qrels, Run]:
 
 def _add_recall_of_quotes(values: Sequence[dict[str, float]], rankings: Sequence[Ranking], depth: int) -> None:
     cutoffs = [_cutoff(name) for name in RANKING if name.startswith("R@") and _cutoff(name) <= depth]
-    found = calculate([f"Success@{k}" for k in cutoffs], *quote_topics(rankings))
+    found = calculate([f"Success@{k}" for k in cutoffs], *make_quote_topics(rankings))
     for number, ranking in enumerate(rankings):
         quotes = range(1, len(ranking.question.evidence) + 1)
         for k in cutoffs if quotes else ():

@@ -1,4 +1,4 @@
-"""Questions and something to ask: what came back for each, and what it is worth."""
+"""What came back for each question of an evaluation, and what it is worth."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from qa.evaluation.measures import exact_match, f1, first_ranks, is_right
 from qa.questions.questions import JudgedQuestion
 from qa.types import Mode, Query, Reply, Scores, Span
 
-# A person sees so many passages: evidence below was found and is not seen.
+# A person sees this many passages: evidence below them was found and is not seen.
 SEEN = 5
 
 Failure = Literal["not asked", "not retrieved", "wrongly refused", "wrongly answered", "ranked low"]
 FAILURES: Mapping[Failure, str] = {
     "not asked": "The question could not be asked.",
     "not retrieved": "No passage that was returned holds the evidence.",
-    "wrongly refused": "The documents hold the answer; the reply said that they do not.",
-    "wrongly answered": "The text that was given is not the answer, or the documents hold none.",
+    "wrongly refused": "The documents hold the answer, and none was given.",
+    "wrongly answered": "The given text is not the answer, or the documents hold none.",
     "ranked low": f"The evidence was found, but not among the first {SEEN}.",
 }
 
@@ -27,20 +27,20 @@ AskMany = Callable[[Sequence[Query]], Sequence[Reply | QAError]]
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """How the questions are asked."""
+class AskingOptions:
+    """The way in which the questions are asked."""
 
     mode: Mode = "hybrid"
     top_k: int = 20
     rerank: bool = False
 
-    def query(self, question: JudgedQuestion) -> Query:
+    def make_query(self, question: JudgedQuestion) -> Query:
         return Query(question.text, self.top_k, mode=self.mode, rerank=self.rerank)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A passage of a ranking; its text is kept apart, once for all rankings."""
+class RankedPassage:
+    """A passage of a ranking. Its text is kept elsewhere, once for all rankings."""
 
     passage: str
     document: str
@@ -50,8 +50,8 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
-    """What a passage is to somebody who reads a report."""
+class PassageText:
+    """A passage as the report shows it."""
 
     title: str
     section: str | None
@@ -60,8 +60,8 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """The answer of a reply. ``text`` is the best guess where ``answerable`` is false."""
+class GivenAnswer:
+    """The answer of a reply. If ``answerable`` is false, ``text`` is the best guess."""
 
     answerable: bool
     confidence: float | None
@@ -71,12 +71,12 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """One question and what came back. ``error`` is why nothing did; ``timings_ms`` are those of the reply."""
+class QuestionOutcome:
+    """One question and what came back. ``error`` says why nothing did; ``timings_ms`` are those of the reply."""
 
     question: JudgedQuestion
-    found: tuple[Found, ...] = ()
-    answer: Given | None = None
+    found: tuple[RankedPassage, ...] = ()
+    answer: GivenAnswer | None = None
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     error: str = ""
 
@@ -86,22 +86,22 @@ class Outcome:
 
     @property
     def is_right(self) -> bool | None:
-        """Whether the answer's text, shown or not, is right; ``None`` where there is no answer or nobody can tell."""
+        """Whether the answer's text, shown or not, is right; ``None`` without an answer or judgments to decide it."""
         if self.answer is None:
             return None
         return is_right(self.question, self.answer.text, self.answer.document, self.answer.span)
 
     @property
     def is_served_right(self) -> bool | None:
-        """Whether what is shown is right: a right answer, or the refusal of a question that has none."""
+        """Whether what a person gets is right: a right answer, or the refusal of a question that has none."""
         if self.answer is None or (self.question.answerable is None and self.is_right is None):
             return None
         if not self.answer.answerable:
             return self.question.answerable is False
         return self.is_right
 
-    def answer_values(self) -> dict[str, float]:
-        """Measures of the answer as it is shown: a refusal shows none, and shares no word with any."""
+    def compute_answer_values(self) -> dict[str, float]:
+        """Compute the measures of the answer as it is shown. A refusal shows none, so it shares no word with any."""
         if self.answer is None:
             return {}
         values = {}
@@ -114,7 +114,7 @@ class Outcome:
 
     @property
     def failures(self) -> tuple[Failure, ...]:
-        """What went wrong, the earliest cause first; nothing where all went well or nothing was judged."""
+        """What went wrong, the earliest cause first; empty if all went well or nothing was judged."""
         if self.error:
             return ("not asked",)
         found: list[Failure] = []
@@ -134,72 +134,92 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """All that decides an evaluation's outcomes, but for the machine: two with equal inputs are one."""
+    """Everything but the machine that decides an evaluation's outcomes: equal inputs mean the same evaluation."""
 
     index: str
     snapshot: str
     questions: str
     questions_sha256: str
-    options: Options
+    options: AskingOptions
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """``outcomes`` are in the order of the file; ``texts`` are by passage id; ``left_out`` says why, in words.
+    """The outcomes of all questions, in the order of the file.
 
-    ``created`` is in ISO 8601, ``seconds`` of wall clock over all questions.
+    ``texts`` are by passage id; ``left_out`` says in words which records were left out, and why. ``created`` is in
+    ISO 8601; ``seconds`` is the time that asking took, summed over the questions.
     """
 
     inputs: Inputs
-    outcomes: tuple[Outcome, ...]
-    texts: Mapping[str, Text]
+    outcomes: tuple[QuestionOutcome, ...]
+    texts: Mapping[str, PassageText]
     left_out: tuple[str, ...] = ()
     created: str = ""
     seconds: float = 0.0
 
 
+class EvaluationListener:
+    """Something that hears how far an evaluation is. This one does nothing with it."""
+
+    def stage(self, message: str) -> None:
+        """Hear that a step begins that may take seconds."""
+
+    def started(self, questions: int, done: int) -> None:
+        """Hear how many questions there are, and how many of them an earlier process has asked."""
+
+    def asked(self) -> None:
+        """Hear that one more question was asked."""
+
+    def measuring(self) -> None:
+        """Hear that all questions were asked."""
+        self.stage("Measuring")
+
+
 def ask_all(
     questions: Sequence[JudgedQuestion], ask_many: AskMany, inputs: Inputs
-) -> Iterator[tuple[Outcome, dict[str, Text]]]:
-    """Ask one question after the other, so that the time that each takes is its own.
+) -> Iterator[tuple[QuestionOutcome, dict[str, PassageText]]]:
+    """Ask one question after the other, so that each takes only its own time.
 
     Yields:
-        the outcome, and the texts of its passages that a reader may want to see.
+        The outcome, and the texts of those of its passages that the report may show.
 
     Raises:
-        RunError: a reply came from another snapshot than ``inputs`` name.
+        RunError: a reply came from another snapshot than the one in ``inputs``.
     """
     for question in questions:
-        (reply,) = ask_many([inputs.options.query(question)])
+        (reply,) = ask_many([inputs.options.make_query(question)])
         if isinstance(reply, QAError):
-            yield Outcome(question, error=str(reply)), {}
+            yield QuestionOutcome(question, error=str(reply)), {}
             continue
         if reply.snapshot != inputs.snapshot:
             raise RunError(f"the index changed while it was measured: {reply.snapshot} answered, not {inputs.snapshot}")
-        yield _outcome(question, reply), _texts(reply)
+        yield _make_outcome(question, reply), _collect_texts(reply)
 
 
-def _outcome(question: JudgedQuestion, reply: Reply) -> Outcome:
+def _make_outcome(question: JudgedQuestion, reply: Reply) -> QuestionOutcome:
     found = {
-        hit.passage.id: Found(hit.passage.id, hit.passage.document, hit.passage.start, hit.passage.end, hit.scores)
+        hit.passage.id: RankedPassage(
+            hit.passage.id, hit.passage.document, hit.passage.start, hit.passage.end, hit.scores
+        )
         for hit in reversed(reply.hits)
     }
-    # A passage counts at its first place only, wherever else it was returned.
+    # A passage counts at its first place only, even if it was returned twice.
     ids = dict.fromkeys(hit.passage.id for hit in reply.hits)
     answer = reply.answer
     given = None
     if answer is not None:
         cited = answer.citation
-        given = Given(
+        given = GivenAnswer(
             answerable=answer.answerable,
             confidence=answer.confidence,
             text=answer.text,
             document=cited.document if cited else None,
             span=Span(cited.start, cited.end) if cited else None,
         )
-    return Outcome(question, tuple(found[id] for id in ids), given, dict(reply.timings_ms))
+    return QuestionOutcome(question, tuple(found[id] for id in ids), given, dict(reply.timings_ms))
 
 
-def _texts(reply: Reply) -> dict[str, Text]:
+def _collect_texts(reply: Reply) -> dict[str, PassageText]:
     passages = [(hit.passage, hit.title) for hit in reply.hits[: 2 * SEEN]]
-    return {p.id: Text(title, p.section, p.page, p.text) for p, title in passages}
+    return {p.id: PassageText(title, p.section, p.page, p.text) for p, title in passages}

@@ -22,7 +22,7 @@ from markupsafe import Markup
 from qa.evaluation import plots
 from qa.evaluation.comparison import Change, Comparison
 from qa.evaluation.measures import first_ranks
-from qa.evaluation.outcomes import FAILURES, SEEN, Evaluation, Found, Outcome, Text
+from qa.evaluation.outcomes import FAILURES, SEEN, Evaluation, PassageText, QuestionOutcome, RankedPassage
 from qa.evaluation.summary import Answering, Summary
 from qa.markup import Mark, Piece, pieces, visible
 from qa.statistics.significance import Estimate
@@ -49,7 +49,7 @@ class ShownQuestion:
     """A row of the table of questions, and the ranking that it opens to."""
 
     number: int
-    outcome: Outcome
+    outcome: QuestionOutcome
     state: str
     reasons: tuple[str, ...]
     rank: int | None
@@ -59,7 +59,7 @@ class ShownQuestion:
     missed: tuple[str, ...]
 
 
-def marks_of(outcome: Outcome, found: Found) -> list[Mark]:
+def find_marks(outcome: QuestionOutcome, found: RankedPassage) -> list[Mark]:
     """Evidence and answer as spans of the passage's text."""
     spans = [(e.start, e.end, "evidence") for e in outcome.question.evidence if e.document == found.document]
     answer = outcome.answer
@@ -74,7 +74,7 @@ def report_page(evaluation: Evaluation, summary: Summary) -> str:
     many = len(evaluation.outcomes) > _FEW
     shown, chars = (_SHOWN_MANY, _CHARS_MANY) if many else (_SHOWN_FEW, _CHARS_FEW)
     questions = [
-        _question(number, outcome, values, summary.headline, passages_of(outcome, evaluation.texts, shown, chars))
+        _question(number, outcome, values, summary.headline, show_passages(outcome, evaluation.texts, shown, chars))
         for number, (outcome, values) in enumerate(zip(evaluation.outcomes, summary.values, strict=True), start=1)
     ]
     return render(
@@ -103,7 +103,9 @@ def render(template: str, **values: object) -> str:
     return _environment().get_template(template).render(css=Markup(css), js=Markup(js), policy=policy, **values)
 
 
-def passages_of(outcome: Outcome, texts: Mapping[str, Text], count: int, chars: int) -> tuple[ShownPassage, ...]:
+def show_passages(
+    outcome: QuestionOutcome, texts: Mapping[str, PassageText], count: int, chars: int
+) -> tuple[ShownPassage, ...]:
     """The first passages of a ranking, with evidence and answer marked."""
     relevant, documents = outcome.question.relevant, outcome.question.documents
     return tuple(
@@ -120,7 +122,9 @@ def passages_of(outcome: Outcome, texts: Mapping[str, Text], count: int, chars: 
     )
 
 
-def _passage(rank: int, outcome: Outcome, found: Found, text: Text, chars: int, is_relevant: bool) -> ShownPassage:
+def _passage(
+    rank: int, outcome: QuestionOutcome, found: RankedPassage, text: PassageText, chars: int, is_relevant: bool
+) -> ShownPassage:
     place = [] if text.title == found.document else [found.document]
     place += [text.section] if text.section else []
     place += [f"page {text.page}"] if text.page else []
@@ -131,14 +135,14 @@ def _passage(rank: int, outcome: Outcome, found: Found, text: Text, chars: int, 
         title=text.title,
         place=" · ".join([*place, f"characters {found.start:,} to {found.end:,}"]),
         score=", ".join(f"{leg} {score:.3f}" for leg, score in scores if score is not None),
-        pieces=tuple(pieces(text.text, marks_of(outcome, found), chars)),
+        pieces=tuple(pieces(text.text, find_marks(outcome, found), chars)),
         is_relevant=is_relevant,
     )
 
 
 def _question(
     number: int,
-    outcome: Outcome,
+    outcome: QuestionOutcome,
     values: Mapping[str, float],
     headline: str | None,
     passages: tuple[ShownPassage, ...],
@@ -297,8 +301,8 @@ def _rows(comparison: Comparison, changes: Sequence[Change], state: str) -> list
         ShownChange(
             change,
             state,
-            passages_of(change.before, comparison.baseline.texts, SEEN, _CHARS),
-            passages_of(change.after, comparison.candidate.texts, SEEN, _CHARS),
+            show_passages(change.before, comparison.baseline.texts, SEEN, _CHARS),
+            show_passages(change.after, comparison.candidate.texts, SEEN, _CHARS),
         )
         for change in changes[:_MOST]
     ]

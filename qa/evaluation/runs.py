@@ -1,11 +1,7 @@
-"""What a run is made of, as values of JSON and back.
+"""An evaluation on disk, complete or half done, and as files for other tools.
 
-An evaluation on disk, whole or half done.
-
-``run.json`` is all of it. ``progress.jsonl`` grows by a line for each question and is gone when that stands, which is
-written last.
-
-A run for other tools: TREC files for trec_eval and its kin, and a table of questions for a spreadsheet.
+``run.json`` holds all of a run and is written last. Until then ``progress.jsonl`` grows by a line for each question.
+The files for other tools are those of TREC for trec_eval and its kin, and a table of questions for a spreadsheet.
 """
 
 from __future__ import annotations
@@ -21,53 +17,61 @@ from typing import IO, Any
 from urllib.parse import quote
 
 from qa.errors import RunError, StorageError
-from qa.evaluation.measures import LEVELS, Level, Qrels, first_ranks, qrels_of, quote_topics, run_of
-from qa.evaluation.outcomes import Evaluation, Found, Given, Inputs, Options, Outcome, Text
+from qa.evaluation.measures import LEVELS, Level, Qrels, first_ranks, make_qrels, make_quote_topics, make_run
+from qa.evaluation.outcomes import (
+    AskingOptions,
+    Evaluation,
+    GivenAnswer,
+    Inputs,
+    PassageText,
+    QuestionOutcome,
+    RankedPassage,
+)
 from qa.evaluation.summary import Summary
 from qa.files import write_atomically
 from qa.questions.questions import Evidence, JudgedQuestion
 from qa.types import Scores, Span
 
-Step = tuple[Outcome, Mapping[str, Text]]
+Step = tuple[QuestionOutcome, Mapping[str, PassageText]]
 
 
-def inputs_values(inputs: Inputs) -> dict[str, Any]:
-    return asdict(inputs)
-
-
-def outcome_values(outcome: Outcome) -> dict[str, Any]:
+def dump_outcome(outcome: QuestionOutcome) -> dict[str, Any]:
+    """Return an outcome as JSON values."""
     values = asdict(outcome)
     for found in values["found"]:
         found["scores"] = {leg: score for leg, score in found["scores"].items() if score is not None}
     return values
 
 
-def inputs_of(values: dict[str, Any]) -> Inputs:
-    return Inputs(**{**values, "options": options_of(values["options"])})
+def parse_inputs(values: dict[str, Any]) -> Inputs:
+    """Return the inputs that were written as these JSON values."""
+    return Inputs(**{**values, "options": parse_options(values["options"])})
 
 
-def options_of(values: Mapping[str, Any]) -> Options:
-    """Options as they were written."""
-    return Options(**values)
+def parse_options(values: Mapping[str, Any]) -> AskingOptions:
+    """Return the options that were written as these JSON values."""
+    return AskingOptions(**values)
 
 
-def step_of(values: dict[str, Any]) -> Step:
-    return outcome_of(values["outcome"]), {id: Text(**text) for id, text in values["texts"].items()}
+def parse_step(values: dict[str, Any]) -> Step:
+    """Return the step that was written as these JSON values."""
+    return parse_outcome(values["outcome"]), {id: PassageText(**text) for id, text in values["texts"].items()}
 
 
-def outcome_of(values: dict[str, Any]) -> Outcome:
+def parse_outcome(values: dict[str, Any]) -> QuestionOutcome:
+    """Return the outcome that was written as these JSON values."""
     answer = values["answer"]
-    return Outcome(
-        question=judged_question(values["question"]),
-        found=tuple(Found(**{**found, "scores": Scores(**found["scores"])}) for found in values["found"]),
-        answer=None if answer is None else Given(**{**answer, "span": answer["span"] and Span(**answer["span"])}),
+    return QuestionOutcome(
+        question=parse_judged_question(values["question"]),
+        found=tuple(RankedPassage(**{**found, "scores": Scores(**found["scores"])}) for found in values["found"]),
+        answer=None if answer is None else GivenAnswer(**{**answer, "span": answer["span"] and Span(**answer["span"])}),
         timings_ms=values["timings_ms"],
         error=values["error"],
     )
 
 
-def judged_question(values: dict[str, Any]) -> JudgedQuestion:
-    """A question as it was written."""
+def parse_judged_question(values: dict[str, Any]) -> JudgedQuestion:
+    """Return the question that was written as these JSON values."""
     evidence: Sequence[dict[str, Any]] = values["evidence"]
     return JudgedQuestion(
         **{
@@ -85,18 +89,18 @@ SUMMARY_FILE = "summary.json"
 REPORT_FILE = "report.html"
 _PROGRESS = "progress.jsonl"
 _OTHER = "a run of other questions, another snapshot or other options"
-_OF_ANOTHER = "take another folder, or give --force to replace it"
+_WHAT_TO_DO = "take another folder, or give --force to replace it"
 
 
 class RunFolder:
     """The folder of one evaluation, new, half done or finished.
 
     Args:
-        force: give up what is in the folder, if that is a run of other inputs or a finished one.
+        force: drop the run that is in the folder.
 
     Raises:
         RunError: the folder holds another run; nothing was changed.
-        StorageError: it cannot be written.
+        StorageError: the folder cannot be made.
     """
 
     def __init__(self, folder: Path, inputs: Inputs, *, force: bool = False) -> None:
@@ -110,19 +114,19 @@ class RunFolder:
         if force:
             (folder / RUN_FILE).unlink(missing_ok=True)
             (folder / _PROGRESS).unlink(missing_ok=True)
-        elif (folder / RUN_FILE).exists() and _header(folder / RUN_FILE) != inputs_values(inputs):
-            raise RunError(f"{folder} holds {_OTHER}; {_OF_ANOTHER}")
+        elif (folder / RUN_FILE).exists() and _header(folder / RUN_FILE) != asdict(inputs):
+            raise RunError(f"{folder} holds {_OTHER}; {_WHAT_TO_DO}")
 
     @property
     def is_finished(self) -> bool:
-        """Whether the folder holds the whole run of these inputs."""
+        """Whether the folder holds the complete run of these inputs."""
         return (self.folder / RUN_FILE).exists()
 
     def done(self) -> list[Step]:
-        """What was asked before this process, in the order asked. A line that was cut off is asked again.
+        """Return the steps of earlier processes, in the order asked. A line that was cut off is dropped.
 
         Raises:
-            RunError: it was asked with other inputs.
+            RunError: the steps have other inputs.
         """
         path = self.folder / _PROGRESS
         try:
@@ -135,9 +139,9 @@ class RunFolder:
             try:
                 value = json.loads(line)
                 if whole:
-                    steps.append(step_of(value))
-                elif value != inputs_values(self._inputs):
-                    raise RunError(f"{self.folder} holds half {_OTHER}; {_OF_ANOTHER}")
+                    steps.append(parse_step(value))
+                elif value != asdict(self._inputs):
+                    raise RunError(f"{self.folder} holds half {_OTHER}; {_WHAT_TO_DO}")
             except (ValueError, KeyError, TypeError):
                 break
             whole.append(line)
@@ -145,19 +149,20 @@ class RunFolder:
         return steps
 
     def append(self, step: Step) -> None:
-        """Keep one outcome, in case this process does not live to write the run."""
+        """Keep one outcome, in case this process is interrupted before it writes the run."""
         if self._appending is None:
             path = self.folder / _PROGRESS
             is_new = not path.exists() or path.stat().st_size == 0
             self._appending = path.open("a", encoding="utf-8")
             if is_new:
-                self._appending.write(f"{_dumps(inputs_values(self._inputs))}\n")
+                self._appending.write(f"{_dumps(asdict(self._inputs))}\n")
         outcome, texts = step
         texts_of = {id: asdict(text) for id, text in texts.items()}
-        self._appending.write(f"{_dumps({'outcome': outcome_values(outcome), 'texts': texts_of})}\n")
+        self._appending.write(f"{_dumps({'outcome': dump_outcome(outcome), 'texts': texts_of})}\n")
         self._appending.flush()
 
     def close(self) -> None:
+        """Close the file of steps."""
         if self._appending is not None:
             self._appending.close()
             self._appending = None
@@ -172,40 +177,40 @@ class RunFolder:
 
 
 def dump_summary(summary: Summary) -> str:
-    """``summary.json``: the numbers, for whoever wants no more. NaN, which JSON has not, is null."""
+    """Return ``summary.json``: the numbers alone. NaN becomes null, because JSON has no NaN."""
     values = asdict(summary)
     del values["values"]
     return json.dumps(_finite(values), ensure_ascii=False, indent=1)
 
 
 def dump_run(evaluation: Evaluation) -> str:
-    """``run.json``: all that a report, a comparison or a gate needs."""
+    """Return ``run.json``: everything that a report, a comparison or a gate needs."""
     return _dumps(
         {
             "format": FORMAT,
-            "inputs": inputs_values(evaluation.inputs),
+            "inputs": asdict(evaluation.inputs),
             "created": evaluation.created,
             "seconds": evaluation.seconds,
             "left_out": list(evaluation.left_out),
-            "outcomes": [outcome_values(outcome) for outcome in evaluation.outcomes],
+            "outcomes": [dump_outcome(outcome) for outcome in evaluation.outcomes],
             "texts": {id: asdict(text) for id, text in evaluation.texts.items()},
         }
     )
 
 
 def load_run(folder: Path) -> Evaluation:
-    """The run of a folder, or of a ``run.json`` itself.
+    """Load the run of a folder, or a ``run.json`` itself.
 
     Raises:
-        RunError: there is none, or it is damaged or of another version.
+        RunError: there is no run, or it is damaged or of another version.
     """
     path = folder if folder.is_file() else folder / RUN_FILE
     values = _read_run(path)
     try:
         return Evaluation(
-            inputs=inputs_of(values["inputs"]),
-            outcomes=tuple(map(outcome_of, values["outcomes"])),
-            texts={id: Text(**text) for id, text in values["texts"].items()},
+            inputs=parse_inputs(values["inputs"]),
+            outcomes=tuple(map(parse_outcome, values["outcomes"])),
+            texts={id: PassageText(**text) for id, text in values["texts"].items()},
             left_out=tuple(values["left_out"]),
             created=values["created"],
             seconds=values["seconds"],
@@ -215,7 +220,7 @@ def load_run(folder: Path) -> Evaluation:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A file that holds a JSON object. Raises RunError."""
+    """Read a file that holds a JSON object. Raises RunError."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -252,31 +257,31 @@ def _dumps(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-# A spreadsheet takes a cell that begins so for a formula, whoever wrote the document that it comes from.
+# A spreadsheet takes a cell that begins with one of these for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _SUFFIX: Mapping[Level, str] = {"passages": "", "documents": "-documents"}
 
 
-def tables(evaluation: Evaluation, values: Sequence[Mapping[str, float]]) -> dict[str, str]:
-    """Contents by file name.
+def dump_tables(evaluation: Evaluation, values: Sequence[Mapping[str, float]]) -> dict[str, str]:
+    """Return the contents of the files for other tools, by name.
 
     ``run.trec`` ranks passages and ``run-documents.trec`` documents, each with its qrels; ``qrels-quotes.trec`` has a
-    topic for each quote. Scores are places counted from the end, for trec_eval orders by them alone.
+    topic for each quote. Scores are places counted from the end, because trec_eval sorts by score alone.
     """
-    files = {"questions.csv": _questions(evaluation, values)}
+    files = {"questions.csv": _format_questions(evaluation, values)}
     for level in LEVELS:
-        run = run_of(evaluation.outcomes, level)
+        run = make_run(evaluation.outcomes, level)
         files[f"run{_SUFFIX[level]}.trec"] = "".join(
             f"{_token(question)} Q0 {_token(id)} {rank} {score:.0f} qa\n"
             for question, ranked in run.items()
             for rank, (id, score) in enumerate(ranked.items(), start=1)
         )
-        files[f"qrels{_SUFFIX[level]}.trec"] = _qrels(qrels_of(evaluation.outcomes, level))
-    files["qrels-quotes.trec"] = _qrels(quote_topics(evaluation.outcomes)[0])
+        files[f"qrels{_SUFFIX[level]}.trec"] = _format_qrels(make_qrels(evaluation.outcomes, level))
+    files["qrels-quotes.trec"] = _format_qrels(make_quote_topics(evaluation.outcomes)[0])
     return files
 
 
-def _qrels(qrels: Qrels) -> str:
+def _format_qrels(qrels: Qrels) -> str:
     return "".join(
         f"{_token(question)} 0 {_token(id)} {grade}\n"
         for question, grades in qrels.items()
@@ -285,11 +290,11 @@ def _qrels(qrels: Qrels) -> str:
 
 
 def _token(id: str) -> str:
-    """White space separates the columns: it is written as in an address, and so is the sign that marks it."""
+    """Escape white space as in a URL, because it separates the columns; ``%`` too, which marks an escape."""
     return "".join(quote(c, errors="replace") if c.isspace() or c == "%" else c for c in id)
 
 
-def _questions(evaluation: Evaluation, values: Sequence[Mapping[str, float]]) -> str:
+def _format_questions(evaluation: Evaluation, values: Sequence[Mapping[str, float]]) -> str:
     names = list(dict.fromkeys(name for each in values for name in each))
     out = io.StringIO()
     writer = csv.writer(out)
@@ -313,7 +318,7 @@ def _questions(evaluation: Evaluation, values: Sequence[Mapping[str, float]]) ->
     return out.getvalue()
 
 
-def _cells(outcome: Outcome) -> Iterator[str]:
+def _cells(outcome: QuestionOutcome) -> Iterator[str]:
     question, answer = outcome.question, outcome.answer
     ranks = [rank for rank in first_ranks(outcome) if rank is not None]
     yield from map(_safe, (question.id, question.text, " ".join(question.tags)))

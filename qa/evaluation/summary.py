@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from qa.evaluation.measures import first_ranks, ranking_measures, recall_at
-from qa.evaluation.outcomes import FAILURES, Evaluation, Failure, Outcome
+from qa.evaluation.outcomes import FAILURES, Evaluation, Failure, QuestionOutcome
 from qa.statistics.risk import Bin, aurc, auroc, brier, calibration_error, risk_coverage
 from qa.statistics.risk import bins as bins_of
 from qa.statistics.significance import Estimate, detectable, estimate, estimate_mean
@@ -78,15 +78,17 @@ class Summary:
         return next((name for name in (*HEADLINES, *self.measures) if name in self.measures), None)
 
 
-def values_of(evaluation: Evaluation) -> list[dict[str, float]]:
+def compute_values(evaluation: Evaluation) -> list[dict[str, float]]:
     """For each question its measures; nothing where it cannot be scored."""
     ranking = ranking_measures(evaluation.outcomes, evaluation.inputs.options.top_k)
-    return [{**each, **outcome.answer_values()} for each, outcome in zip(ranking, evaluation.outcomes, strict=True)]
+    return [
+        {**each, **outcome.compute_answer_values()} for each, outcome in zip(ranking, evaluation.outcomes, strict=True)
+    ]
 
 
 def summarise(evaluation: Evaluation) -> Summary:
     """Measure an evaluation."""
-    values = values_of(evaluation)
+    values = compute_values(evaluation)
     outcomes = evaluation.outcomes
     names = list(dict.fromkeys(name for each in values for name in each))
     measures = {name: estimate_mean([each[name] for each in values if name in each]) for name in names}
@@ -105,7 +107,9 @@ def summarise(evaluation: Evaluation) -> Summary:
     return _with_notes(summary, evaluation)
 
 
-def _by_tag(outcomes: Sequence[Outcome], values: Sequence[Mapping[str, float]]) -> dict[str, dict[str, Estimate]]:
+def _by_tag(
+    outcomes: Sequence[QuestionOutcome], values: Sequence[Mapping[str, float]]
+) -> dict[str, dict[str, Estimate]]:
     tags = sorted({tag for outcome in outcomes for tag in outcome.question.tags})
     found = {}
     for tag in tags:
@@ -115,14 +119,14 @@ def _by_tag(outcomes: Sequence[Outcome], values: Sequence[Mapping[str, float]]) 
     return {tag: estimates for tag, estimates in found.items() if estimates}
 
 
-def _latency(outcomes: Sequence[Outcome]) -> Latency | None:
+def _latency(outcomes: Sequence[QuestionOutcome]) -> Latency | None:
     times = [outcome.timings_ms["total"] for outcome in outcomes if "total" in outcome.timings_ms]
     if not times:
         return None
     return Latency(len(times), *(float(p) for p in np.percentile(times, [50, 95, 99])))
 
 
-def _answering(outcomes: Sequence[Outcome]) -> Answering | None:
+def _answering(outcomes: Sequence[QuestionOutcome]) -> Answering | None:
     answered = [(o, o.answer, o.is_right) for o in outcomes if o.answer is not None]
     told = [(answer, right) for _, answer, right in answered if right is not None]
     if not told:

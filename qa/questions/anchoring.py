@@ -128,7 +128,7 @@ class _Anchoring:
         if quote.document is None:
             return f"no indexed document holds the text {shown}"
         near = ""
-        if len(self.faults) < _NEAREST_FOR and (match := nearest(quote.text, self._text(ids[0]))):
+        if len(self.faults) < _NEAREST_FOR and (match := find_nearest(quote.text, self._text(ids[0]))):
             start, end = match
             near = f"; the nearest is, at {start} to {end}: {_shorten(self._text(ids[0])[start:end])}"
         return f"the quote {shown} is not in {ids[0]}{near}"
@@ -153,7 +153,7 @@ class _Anchoring:
             return named[0]
         if named:
             raise _Unfound(f"{_shorten(id)} may be {' or '.join(named[:_NAMED_PLACES])}; write the document's whole id")
-        near = nearest_of(id, self._sources.ids)
+        near = find_nearest_id(id, self._sources.ids)
         hint = f"; the nearest id is {near}" if near else ""
         raise _Unfound(f"no indexed document is called {_shorten(id)}{hint}")
 
@@ -190,7 +190,7 @@ def _occurrences(quote: str, text: str) -> Iterator[tuple[int, int]]:
         at = match.start() + 1
 
 
-def nearest(quote: str, text: str) -> tuple[int, int] | None:
+def find_nearest(quote: str, text: str) -> tuple[int, int] | None:
     """The span of ``text``, of whole words, that is most like ``quote``; ``None`` where nothing is like it."""
     from rapidfuzz import fuzz
 
@@ -207,7 +207,7 @@ def nearest(quote: str, text: str) -> tuple[int, int] | None:
     return start, end
 
 
-def nearest_of(id: str, ids: Sequence[str]) -> str | None:
+def find_nearest_id(id: str, ids: Sequence[str]) -> str | None:
     """The id that is most like ``id``; ``None`` where none is."""
     from rapidfuzz import process
 

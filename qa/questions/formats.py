@@ -34,6 +34,18 @@ _SINGLE = ("document", "quote")
 _MAX_CELL = 10_000_000
 
 
+def parse_format(file: str, name: str) -> Format:
+    """Return the format that is called ``name``.
+
+    Raises:
+        QuestionFileError: there is none; the message names ``file``.
+    """
+    for format in FORMATS:
+        if format == name:
+            return format
+    raise QuestionFileError([Fault(file, None, "", f"no format is called {name!r}; use one of {', '.join(FORMATS)}")])
+
+
 def load_questions(
     path: Path, format: Format | None = None, *, qrels: Path | None = None, keep_going: bool = False
 ) -> QuestionSet:
@@ -47,7 +59,7 @@ def load_questions(
     Raises:
         QuestionFileError: naming file, line and field.
     """
-    format = format or _format_of(path)
+    format = format or _detect_format(path)
     if format in ("beir", "trec"):
         files = beir_files(path) if format == "beir" else trec_files(path, qrels)
         contents = {file.name: _bytes(file) for file in files}
@@ -58,7 +70,7 @@ def load_questions(
 
 def parse_questions(name: str, data: bytes, format: Format | None = None, *, keep_going: bool = False) -> QuestionSet:
     """The same of a single file's bytes, such as an upload; ``name`` is what errors call it. BEIR is no single file."""
-    format = format or _format_of(Path(name))
+    format = format or _detect_format(Path(name))
     if format == "beir":
         raise QuestionFileError([Fault(name, None, "", "a BEIR collection is a folder with queries.jsonl and qrels/")])
     text = _text(name, data)
@@ -77,7 +89,7 @@ def _collected(name: str, data: bytes, records: Iterator[Record | Fault], *, kee
     return QuestionSet(name, hashlib.sha256(data).hexdigest(), questions, faults)
 
 
-def _format_of(path: Path) -> Format:
+def _detect_format(path: Path) -> Format:
     if path.is_dir():
         if (path / "queries.jsonl").is_file():
             return "beir"

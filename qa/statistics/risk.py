@@ -77,7 +77,7 @@ def aurc(confidence: Any, right: Any) -> float:
 def bins(confidence: Any, right: Any) -> list[Bin]:
     """Answers by confidence, in ``BINS`` of equal width; those without answers are left out."""
     confidence, right = np.asarray(confidence, float), np.asarray(right, float)
-    which = _bin_of(confidence)
+    which = _bin_numbers(confidence)
     found = []
     for number in range(BINS):
         inside = which == number
@@ -93,7 +93,7 @@ def calibration_error(confidence: Any, right: Any) -> Any:
     With few questions it is too high even of a perfect confidence.
     """
     confidence, right = np.asarray(confidence, float), np.asarray(right, float)
-    gap, which = confidence - right, _bin_of(confidence)
+    gap, which = confidence - right, _bin_numbers(confidence)
     errors = sum(abs(np.where(which == number, gap, 0.0).sum(axis=-1)) for number in range(BINS))
     return errors / confidence.shape[-1]
 
@@ -103,7 +103,7 @@ def brier(confidence: Any, right: Any) -> Any:
     return (np.asarray(confidence, float) - np.asarray(right, float)) ** 2
 
 
-def _bin_of(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
+def _bin_numbers(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
 
 

@@ -49,7 +49,7 @@ def run(settings: Settings, listening: socket.socket, watched: bool = False) -> 
         threading.Thread(target=watch, args=arguments, daemon=True, name="watch").start()
     evaluations = EvaluationQueue(
         settings.indexes / settings.name,
-        service,
+        service.state,
         settings.model_dump(mode="json"),
         most_waiting=settings.max_evaluations,
         most_kept=settings.keep_evaluations,

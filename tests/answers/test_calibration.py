@@ -204,7 +204,7 @@ def test_signals_are_numbers_in_the_order_of_their_names() -> None:
 
 
 def test_the_command_writes_it_beside_the_index(settings: Settings, build: Build, tmp_path: Path) -> None:
-    from qa.cli.evaluate import told
+    from qa.cli.evaluate import describe_calibration
     from qa.evaluation.calibrate import calibrate_index
     from qa.questions.formats import load_questions
 
@@ -224,7 +224,8 @@ def test_the_command_writes_it_beside_the_index(settings: Settings, build: Build
     assert Calibration.read(written) == calibration
     assert calibration.fitted_on == (FittedOn("questions.jsonl", load_questions(path).sha256, 48),)
     assert any(
-        "with 24 held-out questions an error below 11.7% cannot be certified" in line for line in told(calibration)
+        "with 24 held-out questions an error below 11.7% cannot be certified" in line
+        for line in describe_calibration(calibration)
     )
     service = Service(settings, make=hashing_encoder)
     service.reload()

@@ -30,7 +30,7 @@ def test_every_command_has_help(command: str) -> None:
     [
         ([1, 2] * 20, [1, 2] * 20, 0, "Gate: passed."),
         ([1] * 40, [1] * 20 + [None] * 20, 1, "Gate: worse."),
-        ([1, 2], [1, 2], 2, "Gate: cannot be told."),
+        ([1, 2], [1, 2], 2, "Gate: cannot tell."),
     ],
     ids=["passes", "fails", "cannot tell"],
 )
@@ -64,13 +64,20 @@ def test_a_gate_that_could_not_be_tried_has_an_exit_code_of_its_own(
     assert said in ended.stderr
 
 
-def test_the_gate_prints_nothing_that_steers_the_terminal(tmp_path: Path) -> None:
+def test_a_run_steers_no_terminal(tmp_path: Path) -> None:
+    before = write(tmp_path / "a", *[2] * 20)
     (tmp_path / "b").mkdir()
-    run_file = dump_run(run_of(*[1] * 40, snapshot="\x1b[31mnew"))
-    (tmp_path / "b" / "run.json").write_text(run_file, encoding="utf-8")
-    ended = run("gate", write(tmp_path / "a", *[1] * 40), str(tmp_path / "b"), "--margin", "0.02")
-    assert "and \\x1b[31mnew; evidence was looked up in each." in ended.stdout
-    assert "\x1b" not in ended.stdout
+    evil = run_of(*[2] * 20, snapshot="\x1b[31mred\x1b]0;title\x07", sha256="1" * 64)
+    (tmp_path / "b" / "run.json").write_text(dump_run(evil), encoding="utf-8")
+    for command in ("gate", "compare"):
+        ended = run(command, before, str(tmp_path / "b"))
+        assert ended.returncode == 0, ended.stderr
+        assert "The snapshots differ" in ended.stdout
+        assert "\x1b" not in ended.stdout
+        assert "\x07" not in ended.stdout
+    refused = run("gate", before, str(tmp_path / "\x1b[31mnowhere"))
+    assert refused.returncode == 3
+    assert "\x1b" not in refused.stderr
 
 
 def test_comparing_prints_a_verdict_and_writes_a_page(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from qa.build.update import update
 from qa.errors import GateNotPassed, QueryError, QuestionFileError, RunError, SnapshotNotFound
-from qa.evaluation.evaluate import Judged, NewSnapshotGate, SilentListener, evaluate, judge
-from qa.evaluation.outcomes import Options
+from qa.evaluation.evaluate import Judged, NewSnapshotGate, evaluate_questions, judge
+from qa.evaluation.outcomes import AskingOptions, EvaluationListener
 from qa.evaluation.runs import load_run
 from qa.index.snapshots import Snapshots
 from qa.questions.formats import parse_questions
@@ -20,6 +20,7 @@ from qa.settings import Settings
 from tests.conftest import Build, Recorder, hashing_encoder
 from tests.support.dying import dying
 
+SILENT = EvaluationListener()
 QUOTES = {
     "apples.txt": "Apples grow on trees",
     "pears.md": "Pears ripen in autumn.",
@@ -37,7 +38,7 @@ def questions(copies: int = 4, **more: str) -> QuestionSet:
     return parse_questions("q.jsonl", "\n".join(map(json.dumps, records)).encode())
 
 
-class Counting(SilentListener):
+class Counting(EvaluationListener):
     def __init__(self, stop_after: int | None = None) -> None:
         self.count = 0
         self._stop_after = stop_after
@@ -49,12 +50,12 @@ class Counting(SilentListener):
 
 
 def judged(settings: Settings, **options: int) -> Judged:
-    return judge(settings, questions(), Options(mode="dense", **options))  # type: ignore[arg-type]
+    return judge(settings, questions(), AskingOptions(mode="dense", **options))  # type: ignore[arg-type]
 
 
 def test_an_evaluation_writes_its_files(settings: Settings, build: Build, tmp_path: Path) -> None:
     id = build().manifest.id
-    evaluation, summary = evaluate(settings, judged(settings), tmp_path / "run", SilentListener(), make=hashing_encoder)
+    evaluation, summary = evaluate_questions(settings, judged(settings), tmp_path / "run", SILENT, make=hashing_encoder)
     assert evaluation.inputs.snapshot == id
     assert summary.measures["passages.R@5"].value == 1.0
     assert load_run(tmp_path / "run") == evaluation
@@ -66,54 +67,65 @@ def test_an_evaluation_writes_its_files(settings: Settings, build: Build, tmp_pa
 def test_an_interrupted_evaluation_goes_on(settings: Settings, build: Build, tmp_path: Path) -> None:
     build()
     with pytest.raises(KeyboardInterrupt):
-        evaluate(settings, judged(settings), tmp_path, Counting(stop_after=5), make=hashing_encoder)
+        evaluate_questions(settings, judged(settings), tmp_path, Counting(stop_after=5), make=hashing_encoder)
     rest = Counting()
-    evaluation, _ = evaluate(settings, judged(settings), tmp_path, rest, make=hashing_encoder)
+    evaluation, _ = evaluate_questions(settings, judged(settings), tmp_path, rest, make=hashing_encoder)
     assert rest.count == 12 - 5
     assert [o.question.id for o in evaluation.outcomes] == [q.id for q in judged(settings).questions]
+
+
+def test_the_seconds_of_a_resumed_evaluation_are_of_all_questions(
+    settings: Settings, build: Build, tmp_path: Path
+) -> None:
+    build()
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_questions(settings, judged(settings), tmp_path, Counting(stop_after=12), make=hashing_encoder)
+    evaluation, _ = evaluate_questions(settings, judged(settings), tmp_path, Counting(), make=hashing_encoder)
+    asking = sum(outcome.timings_ms["total"] for outcome in evaluation.outcomes) / 1000
+    assert evaluation.seconds == pytest.approx(asking)
 
 
 def test_the_same_evaluation_again_asks_nothing_and_another_is_refused(
     settings: Settings, build: Build, tmp_path: Path
 ) -> None:
     build()
-    first, _ = evaluate(settings, judged(settings), tmp_path, SilentListener(), make=hashing_encoder)
+    first, _ = evaluate_questions(settings, judged(settings), tmp_path, SILENT, make=hashing_encoder)
     again = Counting()
-    assert evaluate(settings, judged(settings), tmp_path, again, make=hashing_encoder)[0] == first
+    assert evaluate_questions(settings, judged(settings), tmp_path, again, make=hashing_encoder)[0] == first
     assert again.count == 0
     other = judged(settings, top_k=5)
     with pytest.raises(RunError, match="--force"):
-        evaluate(settings, other, tmp_path, SilentListener(), make=hashing_encoder)
+        evaluate_questions(settings, other, tmp_path, SILENT, make=hashing_encoder)
     assert load_run(tmp_path) == first
-    forced, _ = evaluate(settings, other, tmp_path, SilentListener(), force=True, make=hashing_encoder)
+    forced, _ = evaluate_questions(settings, other, tmp_path, SILENT, force=True, make=hashing_encoder)
     assert forced.inputs.options.top_k == 5
 
 
 def test_another_snapshot_than_the_active_one(settings: Settings, build: Build, tmp_path: Path) -> None:
     old = build().manifest.id
     build()
-    found = judge(settings, questions(), Options(mode="dense"), old)
-    evaluation, _ = evaluate(settings, found, tmp_path, SilentListener(), make=hashing_encoder)
+    found = judge(settings, questions(), AskingOptions(mode="dense"), old)
+    evaluation, _ = evaluate_questions(settings, found, tmp_path, SILENT, make=hashing_encoder)
     assert evaluation.inputs.snapshot == old
     with pytest.raises(SnapshotNotFound):
-        judge(settings, questions(), Options(), "nope")
+        judge(settings, questions(), AskingOptions(), "nope")
 
 
 def test_what_cannot_be_asked_is_said_before_anything_is(settings: Settings, build: Build) -> None:
     build()
     with pytest.raises(QueryError, match="top_k must be from 1 to 100"):
-        judge(settings, questions(), Options(top_k=0))
+        judge(settings, questions(), AskingOptions(top_k=0))
     gone = questions(1, **{"apples.txt": "Apples fall from trees"})
     with pytest.raises(QuestionFileError, match=r"the nearest is, at 0 to 21: “Apples grow on trees\."):
-        judge(settings, gone, Options())
-    kept = judge(settings, gone, Options(), keep_going=True)
+        judge(settings, gone, AskingOptions())
+    kept = judge(settings, gone, AskingOptions(), keep_going=True)
     assert len(kept.questions) == 2
     assert "line 1" in str(kept.faults[0])
 
 
 def gated(settings: Settings, folder: Path, asked: QuestionSet, margin: float = 0.02) -> str:
     """Index the folder behind a gate; returns the id of the snapshot that is active afterwards."""
-    gate = NewSnapshotGate(settings, asked, Options(mode="dense"), Recorder(), margin)
+    gate = NewSnapshotGate(settings, asked, AskingOptions(mode="dense"), Recorder().stage, margin)
     return update(settings, [folder], Recorder(), make=hashing_encoder, read=read_source, gate=gate).manifest.id
 
 
@@ -136,7 +148,7 @@ def crowd(folder: Path) -> None:
             (folder / f"{Path(document).stem}-{number}.txt").write_text(f"{quote}?\n")
 
 
-@pytest.mark.parametrize(("copies", "said"), [(4, "it is worse"), (1, "whether it is worse cannot be told")])
+@pytest.mark.parametrize(("copies", "said"), [(4, "it is worse"), (1, "the questions cannot tell whether it is worse")])
 def test_a_snapshot_that_is_worse_or_may_be_stays_beside_the_active_one(
     settings: Settings, folder: Path, build: Build, copies: int, said: str
 ) -> None:

@@ -18,17 +18,17 @@ from qa.evaluation.measures import (
     f1,
     first_ranks,
     is_right,
-    qrels_of,
-    quote_topics,
+    make_qrels,
+    make_quote_topics,
+    make_run,
     ranking_measures,
-    run_of,
 )
-from qa.evaluation.outcomes import Outcome
+from qa.evaluation.outcomes import QuestionOutcome
 from qa.questions.questions import JudgedQuestion
 from tests.support.evaluation_samples import outcome, question
 
 
-def measured(*outcomes: Outcome, depth: int = 20) -> list[dict[str, float]]:
+def measured(*outcomes: QuestionOutcome, depth: int = 20) -> list[dict[str, float]]:
     return ranking_measures(outcomes, depth)
 
 
@@ -90,7 +90,7 @@ def test_first_ranks_are_of_quotes_or_else_of_documents() -> None:
 
 
 @st.composite
-def evaluations(draw: st.DrawFn) -> list[Outcome]:
+def evaluations(draw: st.DrawFn) -> list[QuestionOutcome]:
     ids = [f"{document}/{number}" for document in "de" for number in range(4)]
     made = []
     for number in range(draw(st.integers(1, 4))):
@@ -103,14 +103,14 @@ def evaluations(draw: st.DrawFn) -> list[Outcome]:
 
 @settings(deadline=None)
 @given(evaluations())
-def test_every_measure_is_from_0_to_1(outcomes: list[Outcome]) -> None:
+def test_every_measure_is_from_0_to_1(outcomes: list[QuestionOutcome]) -> None:
     for values in measured(*outcomes):
         assert all(0.0 <= value <= 1.0 + 1e-12 for value in values.values())
 
 
 @settings(deadline=None)
 @given(evaluations(), st.randoms(use_true_random=False))
-def test_the_order_of_questions_changes_nothing(outcomes: list[Outcome], random: object) -> None:
+def test_the_order_of_questions_changes_nothing(outcomes: list[QuestionOutcome], random: object) -> None:
     shuffled = list(outcomes)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     by_id = {o.question.id: v for o, v in zip(shuffled, measured(*shuffled), strict=True)}
@@ -119,15 +119,15 @@ def test_the_order_of_questions_changes_nothing(outcomes: list[Outcome], random:
 
 @settings(deadline=None)
 @given(evaluations())
-def test_the_values_are_those_of_trec_eval_on_the_same_run(outcomes: list[Outcome]) -> None:
+def test_the_values_are_those_of_trec_eval_on_the_same_run(outcomes: list[QuestionOutcome]) -> None:
     """pytrec_eval, called past ir-measures."""
     import pytrec_eval
 
     names = {"nDCG@10": "ndcg_cut_10", "AP": "map", "P@5": "P_5", "R@5": "recall_5"}
     values = measured(*outcomes)
     for level in LEVELS:
-        qrels = {id: grades for id, grades in qrels_of(outcomes, level).items() if grades}
-        run = {id: scores for id, scores in run_of(outcomes, level).items() if id in qrels and scores}
+        qrels = {id: grades for id, grades in make_qrels(outcomes, level).items() if grades}
+        run = {id: scores for id, scores in make_run(outcomes, level).items() if id in qrels and scores}
         found = pytrec_eval.RelevanceEvaluator(qrels, {"ndcg_cut.10", "map", "P.5", "recall.5"}).evaluate(run)
         for each, mine in zip(outcomes, values, strict=True):
             for name, theirs in names.items():
@@ -137,8 +137,8 @@ def test_the_values_are_those_of_trec_eval_on_the_same_run(outcomes: list[Outcom
 
 @settings(deadline=None)
 @given(evaluations())
-def test_recall_of_passages_is_the_mean_over_quotes_of_success(outcomes: list[Outcome]) -> None:
-    qrels, run = quote_topics(outcomes)
+def test_recall_of_passages_is_the_mean_over_quotes_of_success(outcomes: list[QuestionOutcome]) -> None:
+    qrels, run = make_quote_topics(outcomes)
     found = calculate(["Success@5"], qrels, run)["Success@5"]
     for each, values in zip(outcomes, measured(*outcomes), strict=True):
         quotes = [found[f"{each.question.id}#{n}"] for n in range(1, len(each.question.evidence) + 1)]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from qa.errors import QAError, QueryError, RunError
-from qa.evaluation.outcomes import Evaluation, Given, Outcome, ask_all
+from qa.evaluation.outcomes import Evaluation, GivenAnswer, QuestionOutcome, ask_all
 from qa.evaluation.summary import Summary, summarise
 from qa.questions.anchoring import anchor
 from qa.questions.questions import JudgedQuestion, Question, QuestionSet, Quote
@@ -75,7 +75,7 @@ def test_few_questions_say_what_they_could_not_have_seen() -> None:
     )
 
 
-RIGHT = Given(True, 0.9, "noon")
+RIGHT = GivenAnswer(True, 0.9, "noon")
 ASKED = replace(question("q", ["a"]), answers=("noon",))
 NONE = JudgedQuestion("q", "?", answerable=False)
 
@@ -86,26 +86,26 @@ NONE = JudgedQuestion("q", "?", answerable=False)
         (outcome(ASKED, "a", answer=RIGHT), ()),
         (outcome(ASKED, "x", answer=RIGHT), ("not retrieved",)),
         (outcome(ASKED, *"uvwxya"), ("ranked low",)),
-        (outcome(ASKED, "a", answer=Given(False, 0.1, "noon")), ("wrongly refused",)),
-        (outcome(ASKED, "a", answer=Given(True, 0.9, "never")), ("wrongly answered",)),
-        (outcome(ASKED, "x", answer=Given(True, 0.9, "never")), ("not retrieved", "wrongly answered")),
-        (outcome(NONE, "x", answer=Given(True, 0.9, "noon")), ("wrongly answered",)),
-        (outcome(NONE, "x", answer=Given(False, 0.1)), ()),
-        (Outcome(ASKED, error="too long"), ("not asked",)),
+        (outcome(ASKED, "a", answer=GivenAnswer(False, 0.1, "noon")), ("wrongly refused",)),
+        (outcome(ASKED, "a", answer=GivenAnswer(True, 0.9, "never")), ("wrongly answered",)),
+        (outcome(ASKED, "x", answer=GivenAnswer(True, 0.9, "never")), ("not retrieved", "wrongly answered")),
+        (outcome(NONE, "x", answer=GivenAnswer(True, 0.9, "noon")), ("wrongly answered",)),
+        (outcome(NONE, "x", answer=GivenAnswer(False, 0.1)), ()),
+        (QuestionOutcome(ASKED, error="too long"), ("not asked",)),
         (outcome(JudgedQuestion("q", "?"), "x"), ()),
         (outcome(question("q", documents=["d"]), "e/1"), ("not retrieved",)),
     ],
-    ids=lambda value: "" if isinstance(value, Outcome) else " ".join(value) or "fine",
+    ids=lambda value: "" if isinstance(value, QuestionOutcome) else " ".join(value) or "fine",
 )  # fmt: skip
-def test_what_failed_and_why(made: Outcome, failures: tuple[str, ...]) -> None:
+def test_what_failed_and_why(made: QuestionOutcome, failures: tuple[str, ...]) -> None:
     assert made.failures == failures
 
 
 def test_an_answer_without_gold_texts_is_right_by_its_citation() -> None:
     asked = question("q", ["a"])
-    assert outcome(asked, "a", answer=Given(True, 0.9, "x", "d", Span(5, 8))).is_right is False
-    assert outcome(asked, "a", answer=Given(True, 0.9, "x", "d", Span(0, 4))).is_right is True
-    assert outcome(asked, "a", answer=Given(True, 0.9, "x", "e", Span(0, 4))).is_right is False
+    assert outcome(asked, "a", answer=GivenAnswer(True, 0.9, "x", "d", Span(5, 8))).is_right is False
+    assert outcome(asked, "a", answer=GivenAnswer(True, 0.9, "x", "d", Span(0, 4))).is_right is True
+    assert outcome(asked, "a", answer=GivenAnswer(True, 0.9, "x", "e", Span(0, 4))).is_right is False
 
 
 def test_a_question_that_cannot_be_asked_is_an_outcome_and_not_the_end() -> None:

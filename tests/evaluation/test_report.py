@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qa.evaluation import plots
-from qa.evaluation.comparison import compare
-from qa.evaluation.outcomes import Evaluation, Outcome, Text, ask_all
+from qa.evaluation.comparison import compare_runs
+from qa.evaluation.outcomes import Evaluation, PassageText, QuestionOutcome, ask_all
 from qa.evaluation.report import comparison_page, moment, report_page
 from qa.evaluation.summary import summarise
 from qa.markup import Mark, pieces
@@ -79,7 +79,7 @@ def test_the_policy_allows_what_is_in_the_page_and_nothing_else() -> None:
 def evil(evaluation: Evaluation) -> Evaluation:
     """Return the same with hostile text wherever text comes from outside."""
 
-    def of(outcome: Outcome) -> Outcome:
+    def of(outcome: QuestionOutcome) -> QuestionOutcome:
         asked = replace(outcome.question, id=f"{outcome.question.id} {EVIL}", text=EVIL, tags=(EVIL,), answers=(EVIL,))
         answer = outcome.answer and replace(outcome.answer, text=EVIL)
         found = tuple(replace(one, document=EVIL) for one in outcome.found)
@@ -89,13 +89,16 @@ def evil(evaluation: Evaluation) -> Evaluation:
         evaluation,
         inputs=replace(evaluation.inputs, index=EVIL, questions=EVIL),
         outcomes=tuple(map(of, evaluation.outcomes)),
-        texts={id: Text(EVIL, EVIL, 1, EVIL) for id in evaluation.texts},
+        texts={id: PassageText(EVIL, EVIL, 1, EVIL) for id in evaluation.texts},
         left_out=(EVIL,),
     )
 
 
 def test_hostile_text_stays_text() -> None:
-    for html in (page(evil(evaluated())), comparison_page(compare(evil(evaluated()), evil(evaluated(worse=True))))):
+    for html in (
+        page(evil(evaluated())),
+        comparison_page(compare_runs(evil(evaluated()), evil(evaluated(worse=True)))),
+    ):
         assert html.count("<script") == 1
         assert "<img" not in html
         assert "{{ 7*7 }}" in html
@@ -115,25 +118,27 @@ def test_what_turns_text_about_is_told_by_its_name() -> None:
             for outcome in evaluation.outcomes
         )
         return replace(
-            evaluation, outcomes=outcomes, texts={id: Text(turning, turning, 1, turning) for id in evaluation.texts}
+            evaluation,
+            outcomes=outcomes,
+            texts={id: PassageText(turning, turning, 1, turning) for id in evaluation.texts},
         )
 
     for html in (
         page(turned(evaluated())),
-        comparison_page(compare(turned(evaluated()), turned(evaluated(worse=True)))),
+        comparison_page(compare_runs(turned(evaluated()), turned(evaluated(worse=True)))),
     ):
         assert html.count("\u202e") == html.count('<bdi class="control" data-name="RLO">\u202e</bdi>') > 10
 
 
 def test_both_rankings_of_a_question_that_changed() -> None:
-    html = comparison_page(compare(evaluated(), evaluated(worse=True)))
+    html = comparison_page(compare_runs(evaluated(), evaluated(worse=True)))
     assert "Too few questions to tell" in html
     assert html.count("<h3>Baseline</h3>") == html.count("<h3>Candidate</h3>") > 0
     assert 'data-state="worse"' in html
 
 
 def test_a_run_without_questions_that_are_scored_has_a_report_too() -> None:
-    bare = Evaluation(inputs(), (Outcome(JudgedQuestion("q", "?"), error="too long"),), {})
+    bare = Evaluation(inputs(), (QuestionOutcome(JudgedQuestion("q", "?"), error="too long"),), {})
     assert "too long" in page(bare)
 
 

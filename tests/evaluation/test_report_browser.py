@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from qa.evaluation.comparison import compare
+from qa.evaluation.comparison import compare_runs
 from qa.evaluation.report import comparison_page
 from tests.evaluation.test_report import evaluated, evil, page
 from tests.support.browsing import Visiting
@@ -68,7 +68,7 @@ def test_without_a_script_everything_is_there_and_opens(visiting: Visiting, tmp_
 @pytest.mark.parametrize("width", [320, 1600])
 def test_nothing_runs_over_and_axe_finds_nothing(visiting: Visiting, tmp_path: Path, kind: str, width: int) -> None:
     bad = evil(evaluated())
-    html = page(bad) if kind == "report" else comparison_page(compare(bad, evil(evaluated(worse=True))))
+    html = page(bad) if kind == "report" else comparison_page(compare_runs(bad, evil(evaluated(worse=True))))
     shown = opened(visiting, tmp_path, html, width=width)
     for summary in shown.locator("ol.questions summary").all():
         summary.click()

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qa.errors import RunError
-from qa.evaluation.outcomes import Evaluation, Found, Given, Inputs, Outcome, Text, ask_all
-from qa.evaluation.runs import RunFolder, dump_run, load_run, tables
-from qa.evaluation.summary import values_of
+from qa.evaluation.outcomes import Evaluation, GivenAnswer, Inputs, PassageText, QuestionOutcome, RankedPassage, ask_all
+from qa.evaluation.runs import RunFolder, dump_run, dump_tables, load_run
+from qa.evaluation.summary import compute_values
 from qa.questions.questions import Evidence, JudgedQuestion
 from qa.types import Scores, Span
 from tests.support.evaluation_samples import Folder, WordSearch, inputs, outcome, question
@@ -28,7 +28,7 @@ WORDS = st.text(st.characters(blacklist_categories=["Cs"]), max_size=12)
 
 
 @st.composite
-def outcomes(draw: st.DrawFn) -> Outcome:
+def outcomes(draw: st.DrawFn) -> QuestionOutcome:
     spans = st.tuples(st.integers(0, 50), st.integers(51, 99))
     quotes = tuple(
         Evidence(draw(WORDS), *draw(spans), draw(WORDS), tuple(draw(st.lists(WORDS, max_size=2))))
@@ -40,9 +40,9 @@ def outcomes(draw: st.DrawFn) -> Outcome:
         tuple(draw(st.lists(WORDS, max_size=2))),
     )  # fmt: skip
     score = st.none() | st.floats(-5, 5)
-    found = [Found(draw(WORDS), draw(WORDS), *draw(spans), Scores(draw(score), draw(score))) for _ in range(2)]
-    answer = Given(draw(st.booleans()), draw(score), draw(st.none() | WORDS), draw(WORDS), Span(1, 2))
-    return Outcome(
+    found = [RankedPassage(draw(WORDS), draw(WORDS), *draw(spans), Scores(draw(score), draw(score))) for _ in range(2)]
+    answer = GivenAnswer(draw(st.booleans()), draw(score), draw(st.none() | WORDS), draw(WORDS), Span(1, 2))
+    return QuestionOutcome(
         asked, tuple(found), draw(st.none() | st.just(answer)), {"total": draw(st.floats(0, 9))}, draw(WORDS)
     )
 
@@ -50,10 +50,10 @@ def outcomes(draw: st.DrawFn) -> Outcome:
 @settings(deadline=None)
 @given(
     st.lists(outcomes(), max_size=3),
-    st.dictionaries(WORDS, st.builds(Text, WORDS, WORDS, st.integers(1, 9), WORDS), max_size=2),
+    st.dictionaries(WORDS, st.builds(PassageText, WORDS, WORDS, st.integers(1, 9), WORDS), max_size=2),
 )
 def test_what_is_written_is_read(
-    tmp_path_factory: pytest.TempPathFactory, made: list[Outcome], texts: dict[str, Text]
+    tmp_path_factory: pytest.TempPathFactory, made: list[QuestionOutcome], texts: dict[str, PassageText]
 ) -> None:
     evaluation = Evaluation(inputs(), tuple(made), texts, ("left out",), "2026-04-01T12:00:00+00:00", 1.5)
     path = tmp_path_factory.getbasetemp() / "round-trip.json"
@@ -63,7 +63,7 @@ def test_what_is_written_is_read(
 
 def ask(
     folder: Path, search: WordSearch, *, stop_after: int | None = None, given_inputs: Inputs | None = None
-) -> list[Outcome]:
+) -> list[QuestionOutcome]:
     """Ask what is not asked yet, as ``qa.evaluation.evaluate`` does; ``stop_after`` so many, as if killed."""
     run = RunFolder(folder, given_inputs or inputs())
     steps = run.done()
@@ -153,8 +153,8 @@ def spaced() -> Evaluation:
 @pytest.mark.parametrize("level", ["", "-documents"])
 def test_the_trec_files_give_the_same_measures_to_ir_measures(level: str) -> None:
     evaluation = spaced()
-    values = values_of(evaluation)
-    files = tables(evaluation, values)
+    values = compute_values(evaluation)
+    files = dump_tables(evaluation, values)
     qrels = list(ir_measures.read_trec_qrels(files[f"qrels{level}.trec"]))
     run = list(ir_measures.read_trec_run(files[f"run{level}.trec"]))
     for name in ("nDCG@10", "AP", "RR@10", "P@5"):
@@ -165,8 +165,8 @@ def test_the_trec_files_give_the_same_measures_to_ir_measures(level: str) -> Non
 
 def test_recall_of_quotes_from_the_trec_files() -> None:
     evaluation = spaced()
-    values = values_of(evaluation)
-    files = tables(evaluation, values)
+    values = compute_values(evaluation)
+    files = dump_tables(evaluation, values)
     qrels = list(ir_measures.read_trec_qrels(files["qrels-quotes.trec"]))
     run = [
         ir_measures.ScoredDoc(f"{ranked.query_id}#{number}", ranked.doc_id, ranked.score)
@@ -179,9 +179,9 @@ def test_recall_of_quotes_from_the_trec_files() -> None:
 
 def test_the_table_of_questions_holds_no_formula() -> None:
     evil = JudgedQuestion("=1+1", '=HYPERLINK("http://x")', answers=("x",), answerable=True)
-    answered = Outcome(evil, answer=Given(True, 0.5, "@SUM(A1)"), timings_ms={"total": 3.0})
+    answered = QuestionOutcome(evil, answer=GivenAnswer(True, 0.5, "@SUM(A1)"), timings_ms={"total": 3.0})
     evaluation = Evaluation(inputs(), (answered,), {})
-    (row,) = csv.DictReader(io.StringIO(tables(evaluation, values_of(evaluation))["questions.csv"]))
+    (row,) = csv.DictReader(io.StringIO(dump_tables(evaluation, compute_values(evaluation))["questions.csv"]))
     assert (row["id"], row["question"], row["answer"]) == ("'=1+1", '\'=HYPERLINK("http://x")', "'@SUM(A1)")
     assert (row["confidence"], row["answers.F1"], row["failures"]) == ("0.5000", "0", "wrongly answered")
 

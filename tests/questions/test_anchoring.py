@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qa.questions.anchoring import Anchored, anchor, nearest, occurrences
+from qa.questions.anchoring import Anchored, anchor, find_nearest, occurrences
 from qa.questions.questions import Question, QuestionSet, Quote
 from tests.support.evaluation_samples import FERRY, Folder
 
@@ -104,5 +104,5 @@ def test_occurrences_are_all_places_where_the_words_are_equal(text: str, quote: 
 
 @pytest.mark.parametrize("text", ["", "x", "the ferry leaves", FERRY])
 def test_the_nearest_is_a_span_of_the_text(text: str) -> None:
-    found = nearest("the ferry leaves at ten", text)
+    found = find_nearest("the ferry leaves at ten", text)
     assert found is None or 0 <= found[0] <= found[1] <= len(text)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from qa.errors import QAError
-from qa.evaluation.outcomes import Found, Given, Inputs, Options, Outcome
+from qa.evaluation.outcomes import AskingOptions, GivenAnswer, Inputs, QuestionOutcome, RankedPassage
 from qa.questions.questions import Evidence, JudgedQuestion
 from qa.types import Answer, AnswerOutcome, Citation, Hit, Passage, Query, Reply, Scores, Span
 
@@ -41,15 +41,17 @@ def question(
     return JudgedQuestion(id, f"question {id}?", evidence, dict.fromkeys(documents, 1), tuple(answers), answerable=True)
 
 
-def outcome(asked: JudgedQuestion, *passages: str, answer: Given | None = None, ms: float = 5.0) -> Outcome:
+def outcome(
+    asked: JudgedQuestion, *passages: str, answer: GivenAnswer | None = None, ms: float = 5.0
+) -> QuestionOutcome:
     """Make an outcome; passages are written ``document/passage``, or ``passage`` for one of the document ``d``."""
     pairs = [(name.rpartition("/")[0] or "d", name) for name in passages]
-    found = tuple(Found(name, document, 0, 10, Scores(dense=0.5)) for document, name in pairs)
-    return Outcome(asked, found, answer, {"total": ms})
+    found = tuple(RankedPassage(name, document, 0, 10, Scores(dense=0.5)) for document, name in pairs)
+    return QuestionOutcome(asked, found, answer, {"total": ms})
 
 
 def inputs(top_k: int = 20, snapshot: str = SNAPSHOT, sha256: str = "0" * 64) -> Inputs:
-    return Inputs("harbour", snapshot, "questions.jsonl", sha256, Options(mode="dense", top_k=top_k))
+    return Inputs("harbour", snapshot, "questions.jsonl", sha256, AskingOptions(mode="dense", top_k=top_k))
 
 
 class WordSearch:

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from qa.errors import EvaluationNotFound
-from qa.evaluation.jobs.jobs import Job
+from qa.evaluation.jobs.jobs import Compared, Job
 from qa.evaluation.jobs.queue import EvaluationQueue
-from qa.evaluation.jobs.worker import Compared
 from tests.evaluation.test_report import evaluated, page
 from tests.support.fake_service import SNAPSHOT
 

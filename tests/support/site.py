@@ -11,8 +11,7 @@ from urllib.parse import quote
 import pytest
 
 from qa.errors import Fault
-from qa.evaluation.jobs.jobs import Job
-from qa.evaluation.jobs.worker import Compared
+from qa.evaluation.jobs.jobs import Compared, Job
 from qa.index.store import text_sha256
 from qa.types import Answer, Collection, DocumentSummary, FileReport
 from qa.web.app import create_app

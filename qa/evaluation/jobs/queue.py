@@ -1,240 +1,83 @@
-"""Running one evaluation behind a server: found, asked, measured, and told of in the end.
+"""The evaluations behind a server: one runs, the others wait, and what a crash interrupts continues at the next start.
 
-Evaluations behind a server: one runs, the others wait, and what a crash interrupts goes on at the next start.
-
-Questions are asked one by one in a thread of low priority that pauses as long as it works; everything that computes is
-in another process (``qa.evaluation.jobs.worker``). Servers of one index share the queue: each takes a job's file, one
-at a time runs a job.
+All computing happens in another process (:mod:`qa.evaluation.jobs.worker`) at low priority. Servers of one index share
+the queue: each takes question files, and one at a time runs a job.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import sys
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from subprocess import Popen
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 import structlog
 from filelock import Timeout
 
 from qa.errors import EvaluationNotFound, NotReady, QAError, QueueFull, RunError, StorageError
 from qa.evaluation.jobs import worker
-from qa.evaluation.jobs.jobs import Job, Jobs, Request
-from qa.evaluation.jobs.worker import Compared, Comparisons
-from qa.evaluation.outcomes import AskMany, ask_all
-from qa.evaluation.runs import REPORT_FILE, SUMMARY_FILE, RunFolder, read_json
+from qa.evaluation.jobs.jobs import RUN, Compared, Job, Jobs, Request, Status, TaskFailed, comparison_files
+from qa.evaluation.runs import REPORT_FILE, SUMMARY_FILE, read_json
 from qa.types import State
 
 log = structlog.get_logger(__name__)
-
-# Seconds: the longest pause between two questions, and between two notes of how far a job is.
-_LONGEST_PAUSE = 1.0
-_KEEP_EVERY = 2.0
-
-
-class Asked(Protocol):
-    @property
-    def ask_many(self) -> AskMany: ...
-
-
-class Service(Protocol):
-    """What is asked."""
-
-    def state(self) -> State: ...
-
-    def pinned(self, snapshot: str) -> AbstractContextManager[Asked]:
-        """What asks one snapshot, whichever is current. Raises QAError where it cannot be used."""
-
-
-class Runner:
-    """Runs one job at a time. Thread-safe, but for :meth:`run`, which one thread calls.
-
-    Args:
-        settings: are told to the other processes.
-        seconds: that one task of an evaluation may compute.
-    """
-
-    def __init__(self, jobs: Jobs, service: Service, settings: Mapping[str, Any], seconds: float) -> None:
-        self._jobs, self._service = jobs, service
-        self._settings, self._seconds = dict(settings), seconds
-        self._lock = threading.Lock()
-        self._stopped = threading.Event()
-        self._running: Job | None = None
-        self._kept_at = 0.0
-        self._process: Popen[str] | None = None
-        # Jobs that ended in this process and could not be written down; the next one takes them up again.
-        self.unkept: dict[str, Job] = {}
-
-    @property
-    def running(self) -> Job | None:
-        return self._running
-
-    @property
-    def is_stopped(self) -> bool:
-        return self._stopped.is_set()
-
-    def stop(self) -> None:
-        """After the question that is being asked."""
-        with self._lock:
-            self._stopped.set()
-            if self._process is not None:
-                self._process.kill()
-
-    def drop(self, id: str) -> bool:
-        """Stop a job that was given up, or remove it while another runs; false where none runs here."""
-        with self._lock:
-            self.unkept.pop(id, None)
-            running = self._running
-            if running is None:
-                return False
-            # What runs is removed by the thread that may be writing into it.
-            if running.id != id:
-                self._jobs.remove(id)
-            elif self._process is not None:
-                self._process.kill()
-            return True
-
-    def run(self, job: Job) -> None:
-        """To its end, or as far as it gets; by the holder of the jobs' lock."""
-        with self._lock:
-            self._running = replace(job, status="queued", asked=0)
-        try:
-            self._do(job)
-        except Exception as error:  # whatever it is: the next evaluation is nobody's fault
-            self._fail(error)
-        finally:
-            with self._lock:
-                self._running = None
-                if not self._jobs.is_wanted(job.id):
-                    self._jobs.remove(job.id)
-
-    def _do(self, job: Job) -> None:
-        folder = self._jobs.path(job.id)
-        if not (folder / worker.JUDGED).exists():
-            self._update(status="preparing")
-            self._task("prepare", job.id)
-        if self._is_given_up(job.id):
-            return
-        judged = worker.read_judged(folder)
-        run = RunFolder(folder / worker.RUN, judged.inputs)
-        if run.is_finished:
-            # The process before this one ended between the last two lines of this function.
-            self._update(status="done", questions=len(judged.questions), asked=len(judged.questions))
-            return
-        done = {outcome.question.id for outcome, _ in run.done()}
-        pending = [question for question in judged.questions if question.id not in done]
-        self._update(status="asking", questions=len(judged.questions), asked=len(done))
-        started = time.perf_counter()
-        try:
-            with self._service.pinned(job.snapshot) as service:
-                for asked, step in enumerate(ask_all(pending, service.ask_many, judged.inputs), start=len(done) + 1):
-                    run.append(step)
-                    self._update(asked=asked)
-                    # As long as it took: whoever asks a question meanwhile finds a processor half the time at least.
-                    self._stopped.wait(min(time.perf_counter() - started, _LONGEST_PAUSE))
-                    if self._is_given_up(job.id):
-                        return
-                    started = time.perf_counter()
-        finally:
-            run.close()
-        self._update(status="measuring")
-        self._task("finish", job.id)
-        self._update(status="done")
-
-    def _task(self, task: worker.Task, id: str) -> None:
-        with self._lock:
-            if self._is_given_up(id):
-                return
-            process = self._process = worker.start(task, self._jobs.path(id))
-        try:
-            worker.ended(process, self._settings, self._seconds)
-        finally:
-            with self._lock:
-                self._process = None
-
-    def _is_given_up(self, id: str) -> bool:
-        return self._stopped.is_set() or not self._jobs.is_wanted(id)
-
-    def _fail(self, error: Exception) -> None:
-        job = self._running
-        if job is None or self._is_given_up(job.id):
-            return
-        if not worker.is_told_whole(error):
-            unforeseen = None if isinstance(error, QAError) else error
-            log.error("evaluation failed", id=job.id, reason=str(error), exc_info=unforeseen)
-        faults = error.faults if isinstance(error, worker.TaskFailed) else ()
-        failed = replace(job, status="failed", detail=worker.public_reason(error), faults=faults)
-        try:
-            self._jobs.keep(failed)
-        except StorageError as unkept:
-            log.error("evaluation's end cannot be kept", id=job.id, reason=str(unkept))
-            self.unkept[job.id] = failed
-        self._running = failed
-
-    def _update(self, **changes: Any) -> None:
-        """Of the job that runs. Raises StorageError."""
-        before = self._running
-        if before is None or not self._jobs.is_wanted(before.id):
-            return
-        job = replace(before, **changes)
-        if job.status != before.status or time.monotonic() - self._kept_at > _KEEP_EVERY:
-            # Before anybody is told, so that what was told holds after a crash too, and for other servers.
-            self._jobs.keep(job)
-            self._kept_at = time.monotonic()
-        self._running = job
-
 
 # Seconds: between two looks whether questions can be asked, or another server's job is over; between two looks at what
 # other servers took and left.
 _LOOK_EVERY = 0.5
 _LOOK_AROUND_EVERY = 10.0
+# Failed comparisons whose reason is kept.
+_REMEMBERED = 64
 
 
 class EvaluationQueue:
-    """Thread-safe. ``folder`` is that of the index; ``settings`` are told to the other processes.
+    """The evaluations of one index. Thread-safe.
 
     Args:
-        most_waiting: more are refused.
-        most_kept: as many that are over are kept, the newest.
-        seconds: that one task of an evaluation may compute.
+        folder: the folder of the index.
+        state: returns what the server does, and which snapshot it serves.
+        settings: the server's, as JSON values; the other processes get them.
+        most_waiting: more evaluations are refused.
+        most_kept: how many of those that are over are kept, the newest.
+        seconds: the limit for finding the judgments, for measuring, and for a comparison.
+        module: the module that works on a job.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a server decides about it
         self,
         folder: Path,
-        service: Service,
+        state: Callable[[], State],
         settings: Mapping[str, Any],
         *,
         most_waiting: int = 8,
         most_kept: int = 50,
         seconds: float = 3600.0,
+        module: str = worker.MODULE,
     ) -> None:
         self._jobs = Jobs(folder / "evaluations")
-        self._service = service
+        self._state = state
         self._most_waiting, self._most_kept = most_waiting, most_kept
-        self._runner = Runner(self._jobs, service, settings, seconds)
-        self._comparisons = Comparisons(self._jobs, settings, seconds)
+        self._runner = _Runner(self._jobs, settings, seconds, module)
+        self._comparisons = _Comparisons(self._jobs, settings, seconds)
         self._lock = threading.Lock()
         self._woken = threading.Event()
         self._arriving = 0
 
     def submit(self, name: str, data: bytes, format: str, options: Mapping[str, Any], keep_going: bool) -> Job:
-        """Queue an evaluation of the snapshot that is served now; it stays with that one, whichever becomes current.
+        """Queue an evaluation of the snapshot that is served now. It stays with that one if another becomes current.
 
         Raises:
-            QueueFull: too many wait already.
+            QueueFull: too many evaluations wait already.
             NotReady: nothing is served.
             StorageError: the file cannot be kept.
         """
-        state = self._service.state()
+        state = self._state()
         if state.snapshot is None:
             raise NotReady(state.detail, state.status)
         created = datetime.now(UTC).isoformat(timespec="microseconds")
@@ -256,90 +99,90 @@ class EvaluationQueue:
         return Job(id, "queued", created, name, state.snapshot, dict(options))
 
     def listing(self) -> list[Job]:
-        """Newest first: what waits, what runs, and as many that are over as are kept."""
+        """Return all that are kept, newest first."""
         jobs = []
         for job in reversed(self._jobs.all()):
-            # Cancelled between two looks.
+            # It may have been cancelled since.
             with suppress(EvaluationNotFound):
                 jobs.append(self.get(job.id))
         return jobs
 
     def get(self, id: str) -> Job:
-        """Raises EvaluationNotFound."""
-        running = self._runner.running
-        if running is not None and running.id == id and self._jobs.is_wanted(id):
-            return running
+        """Return an evaluation and how far it is. Raises EvaluationNotFound."""
         return self._runner.unkept.get(id) or self._jobs.read(id)
 
     def summary(self, id: str) -> dict[str, Any]:
-        """The numbers of an evaluation that is done: ``summary.json``. Raises EvaluationNotFound."""
-        path = self._run_of(id) / SUMMARY_FILE
+        """Return the numbers of an evaluation that is done: its ``summary.json``. Raises EvaluationNotFound."""
+        path = self._run_folder(id) / SUMMARY_FILE
         try:
             return read_json(path)
         except RunError:
-            # Cancelled since, or it is a fault of the disk's.
+            # Either it was cancelled since, or the disk fails.
             self._jobs.read(id)
             raise
 
     def report(self, id: str) -> IO[bytes]:
-        """The report of an evaluation that is done, open: it can be read to its end. Raises EvaluationNotFound."""
+        """Open the report of an evaluation that is done; it can be read to its end. Raises EvaluationNotFound."""
         try:
-            return (self._run_of(id) / REPORT_FILE).open("rb")
+            return (self._run_folder(id) / REPORT_FILE).open("rb")
         except OSError:
             self._jobs.read(id)
             raise
 
     def compare(self, baseline: str, candidate: str) -> Compared:
-        """How far the comparison of two that are done is; begun by the first call. Raises EvaluationNotFound."""
+        """Return how far the comparison of two that are done is; the first call begins it.
+
+        Raises:
+            EvaluationNotFound: one of them is not there, or not done.
+        """
         for id in (baseline, candidate):
-            self._run_of(id)
+            self._run_folder(id)
         return self._comparisons.get(baseline, candidate)
 
     def comparison_report(self, baseline: str, candidate: str) -> IO[bytes]:
-        """Its page, open. Raises EvaluationNotFound where it is not done."""
+        """Open the page of a comparison. Raises EvaluationNotFound if it is not done."""
         for id in (baseline, candidate):
-            self._run_of(id)
+            self._run_folder(id)
         return self._comparisons.report(baseline, candidate)
 
-    def _run_of(self, id: str) -> Path:
+    def _run_folder(self, id: str) -> Path:
         if self.get(id).status != "done":
             raise EvaluationNotFound("the evaluation is not done; ask for it by its id to see how far it is")
-        return self._jobs.path(id) / worker.RUN
+        return self._jobs.path(id) / RUN
 
     def cancel(self, id: str) -> None:
-        """Stop an evaluation, or give up one that is over, and remove all of it. Raises EvaluationNotFound."""
+        """Stop an evaluation and remove all of it, even if it is over. Raises EvaluationNotFound."""
         self.get(id)
         self._jobs.give_up(id)
         if self._runner.drop(id):
             return
-        # Where another server is running one, that one removes it.
+        # If another server is running a job, that server removes the folder.
         with suppress(Timeout, OSError), self._jobs.lock().acquire(timeout=0):
             self._jobs.remove(id)
 
     def run(self) -> None:
-        """Do what is queued, until :meth:`stop`. Runs in a thread of its own."""
-        _lower_priority()
+        """Run what is queued, until :meth:`stop`. It needs a thread of its own."""
         with suppress(Timeout, OSError):
             if self._jobs.exists:
                 with self._jobs.lock().acquire(timeout=0):
                     self._jobs.tidy(self._most_kept)
-        while not self._runner.is_stopped:
+        while not self._runner.stopped.is_set():
             self._woken.clear()
-            if pause := self._turn():
+            if pause := self._take_turn():
                 self._woken.wait(pause)
 
     def stop(self) -> None:
-        """Stop after the question that is being asked; what is half done goes on at the next start."""
-        self._runner.stop()
-        self._comparisons.stop()
+        """Stop at once. A job that is half done continues at the next start."""
+        self._runner.stopped.set()
+        self._comparisons.stopped.set()
         self._woken.set()
 
-    def _turn(self) -> float:
-        """Run the next job, if there is one and nobody is running one; returns for how many seconds to rest."""
+    def _take_turn(self) -> float:
+        """Run the next job unless another server runs one; return for how many seconds to rest."""
         if not self._waiting():
             return _LOOK_AROUND_EVERY
-        if not self._service.state().ready:
-            # After a start: the snapshot and its model are being loaded.
+        if not self._state().ready:
+            # The server is starting: its own model comes first.
             return _LOOK_EVERY
         try:
             with self._jobs.lock().acquire(timeout=0):
@@ -358,8 +201,157 @@ class EvaluationQueue:
         return [job for job in self._jobs.all() if not job.is_over and job.id not in self._runner.unkept]
 
 
-def _lower_priority() -> None:
-    """Of this thread alone, which Linux can and others cannot."""
-    if sys.platform == "linux":
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+class _Stopped(Exception):
+    """A job that was given up, or whose server stops."""
+
+
+class _Runner:
+    """The one that runs jobs, one at a time. Thread-safe, except for :meth:`run`, which one thread calls."""
+
+    def __init__(self, jobs: Jobs, settings: Mapping[str, Any], seconds: float, module: str) -> None:
+        self._jobs, self._module = jobs, module
+        self._settings, self._seconds = dict(settings), seconds
+        self._lock = threading.Lock()
+        self._running: str | None = None
+        self.stopped = threading.Event()
+        # Jobs that failed and could not be written down; the next start takes them up again.
+        self.unkept: dict[str, Job] = {}
+
+    def drop(self, id: str) -> bool:
+        """Remove a job that was given up, now or as soon as it has stopped; false if nothing runs here."""
+        with self._lock:
+            self.unkept.pop(id, None)
+            if self._running is None:
+                return False
+            # A job that runs is removed by the thread that waits for its process.
+            if self._running != id:
+                self._jobs.remove(id)
+            return True
+
+    def run(self, job: Job) -> None:
+        """Run a job to its end. Only the holder of the jobs' lock may do so."""
+        with self._lock:
+            self._running = job.id
+        try:
+            self._work(job)
+        except _Stopped:
+            pass
+        except Exception as error:  # no matter what fails: the next evaluation must run
+            self._fail(job, error)
+        finally:
+            with self._lock:
+                self._running = None
+                if not self._jobs.is_wanted(job.id):
+                    self._jobs.remove(job.id)
+
+    def _work(self, job: Job) -> None:
+        status: Status | None = None
+        since = time.monotonic()
+
+        def check() -> None:
+            nonlocal status, since
+            if self.stopped.is_set() or not self._jobs.is_wanted(job.id):
+                raise _Stopped
+            now = self._jobs.read(job.id).status
+            if now != status:
+                status, since = now, time.monotonic()
+            # Asking has no limit: it takes as long as there are questions.
+            if status != "asking" and time.monotonic() - since > self._seconds:
+                raise worker.took_too_long(self._seconds)
+
+        check()
+        process = worker.start("evaluate", self._jobs.path(job.id), module=self._module)
+        worker.wait_for_end(process, self._settings, check)
+
+    def _fail(self, job: Job, error: Exception) -> None:
+        if not self._jobs.is_wanted(job.id):
+            return
+        if not worker.is_public(error):
+            unforeseen = None if isinstance(error, QAError) else error
+            log.error("evaluation failed", id=job.id, reason=str(error), exc_info=unforeseen)
+        faults = error.faults if isinstance(error, TaskFailed) else ()
+        with suppress(EvaluationNotFound):
+            # With as many questions as were asked.
+            job = self._jobs.read(job.id)
+        failed = replace(job, status="failed", detail=worker.public_reason(error), faults=faults)
+        try:
+            self._jobs.keep(failed)
+        except StorageError as unkept:
+            log.error("evaluation's end cannot be kept", id=job.id, reason=str(unkept))
+            self.unkept[job.id] = failed
+
+
+class _Comparisons:
+    """Comparisons of two evaluations, each computed once and kept beside the later of the two. Thread-safe.
+
+    One is computed at a time: the others begin when somebody asks for them again.
+    """
+
+    def __init__(self, jobs: Jobs, settings: Mapping[str, Any], seconds: float) -> None:
+        self._jobs, self._settings, self._seconds = jobs, dict(settings), seconds
+        self._lock = threading.Lock()
+        self._computing: tuple[str, str] | None = None
+        self._failed: dict[tuple[str, str], str] = {}
+        self.stopped = threading.Event()
+
+    def get(self, baseline: str, candidate: str) -> Compared:
+        """Return how far a comparison of two evaluations that are done is; begin it if nothing is known of it."""
+        folder, pair = self._jobs.path(candidate), (baseline, candidate)
+        values, _ = comparison_files(folder, baseline)
+        if values.exists():
+            try:
+                return Compared("done", read_json(values))
+            except RunError:
+                # It was removed just now, with its evaluation.
+                raise _gone() from None
+        with self._lock:
+            if pair in self._failed:
+                return Compared("failed", detail=self._failed.pop(pair))
+            if self._computing is None and not self.stopped.is_set():
+                threading.Thread(target=self._compute, args=pair, daemon=True, name="compare").start()
+                self._computing = pair
+        return Compared("computing")
+
+    def report(self, baseline: str, candidate: str) -> IO[bytes]:
+        """Open the page, which shows both rankings of every question that changed.
+
+        Raises:
+            EvaluationNotFound: the comparison is not done.
+        """
+        _, page = comparison_files(self._jobs.path(candidate), baseline)
+        try:
+            return page.open("rb")
+        except OSError:
+            raise _gone() from None
+
+    def _compute(self, baseline: str, candidate: str) -> None:
+        began = time.monotonic()
+
+        def check() -> None:
+            if self.stopped.is_set():
+                raise _Stopped
+            if time.monotonic() - began > self._seconds:
+                raise worker.took_too_long(self._seconds)
+
+        detail = ""
+        try:
+            process = worker.start("compare", self._jobs.path(candidate), self._jobs.path(baseline))
+            worker.wait_for_end(process, self._settings, check)
+        except _Stopped:
+            pass
+        except Exception as error:  # no matter what fails: the next comparison must run
+            detail = worker.public_reason(error)
+            if not worker.is_public(error):
+                unforeseen = None if isinstance(error, QAError) else error
+                log.error("comparison failed", reason=str(error), exc_info=unforeseen)
+        with self._lock:
+            self._computing = None
+            if detail:
+                # Whoever asks next is told, once; then it is tried again.
+                self._failed[baseline, candidate] = detail
+                while len(self._failed) > _REMEMBERED:
+                    del self._failed[next(iter(self._failed))]
+
+
+def _gone() -> EvaluationNotFound:
+    return EvaluationNotFound("these two have not been compared, or one of them has been removed")

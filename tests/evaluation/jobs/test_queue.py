@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from qa.errors import EvaluationNotFound, NotReady, QAError, QueueFull, StorageError
-from qa.evaluation.jobs.jobs import Job, Jobs, Request
+from qa.errors import EvaluationNotFound, NotReady, QueueFull, StorageError
+from qa.evaluation.jobs.jobs import Compared, Job, Jobs, Request
 from qa.evaluation.jobs.queue import EvaluationQueue
-from qa.evaluation.jobs.worker import Compared
-from qa.evaluation.runs import RunFolder, load_run
+from qa.evaluation.runs import load_run
 from qa.index.snapshots import Snapshots
 from qa.service.service import Service
 from qa.settings import Settings
-from qa.types import Query, Reply, State
+from qa.types import State
 from tests.conftest import Build
 from tests.evaluation.test_evaluate import QUOTES
+from tests.support.gated_worker import MODULE, Gate
 from tests.support.waiting import AT_MOST, wait_for
 
 OPTIONS = {"mode": "dense", "top_k": 5, "rerank": False}
@@ -33,37 +31,21 @@ DATA = "\n".join(
 ).encode()
 
 
-class Gated:
-    """A service that answers only as often as it is let."""
+class Gated(Gate):
+    """The state of a service, and a gate before every question of the workers."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, indexes: Path) -> None:
+        super().__init__(indexes)
         self._service = service
-        self.allowed = threading.Semaphore(0)
-        self.asked = 0
         self.current: State | None = None
 
     def state(self) -> State:
         return self.current or self._service.state()
 
-    @contextmanager
-    def pinned(self, snapshot: str) -> Iterator[Pinned]:
-        with self._service.pinned(snapshot) as service:
-            yield Pinned(self, service)
-
-
-class Pinned:
-    def __init__(self, gated: Gated, service: Service) -> None:
-        self._gated, self._service = gated, service
-
-    def ask_many(self, queries: Sequence[Query]) -> Sequence[Reply | QAError]:
-        assert self._gated.allowed.acquire(timeout=300)
-        self._gated.asked += 1
-        return self._service.ask_many(queries)
-
 
 @pytest.fixture
-def gated(service: Service) -> Gated:
-    return Gated(service)
+def gated(service: Service, settings: Settings) -> Gated:
+    return Gated(service, settings.indexes)
 
 
 Start = Callable[..., EvaluationQueue]
@@ -77,11 +59,12 @@ def start(gated: Gated, settings: Settings) -> Iterator[Start]:
     def begin(seconds: float = 300.0) -> EvaluationQueue:
         queue = EvaluationQueue(
             settings.indexes / settings.name,
-            gated,
+            gated.state,
             settings.model_dump(mode="json"),
             most_waiting=2,
             most_kept=2,
             seconds=seconds,
+            module=MODULE,
         )
         thread = threading.Thread(target=queue.run)
         thread.start()
@@ -89,7 +72,7 @@ def start(gated: Gated, settings: Settings) -> Iterator[Start]:
         return queue
 
     yield begin
-    gated.allowed.release(100)
+    gated.release(100)
     for queue, thread in running:
         queue.stop()
         thread.join(AT_MOST)
@@ -119,12 +102,12 @@ def submit(queue: EvaluationQueue, data: bytes = DATA) -> Job:
 def test_an_evaluation_from_upload_to_report(start: Start, gated: Gated) -> None:
     queue = start()
     job = submit(queue)
-    gated.allowed.release(1)
+    gated.release(1)
     half = until(queue, job, lambda found: found.asked == 1)
     assert (half.status, half.questions) == ("asking", 3)
     with pytest.raises(EvaluationNotFound, match="is not done"):
         queue.report(job.id)
-    gated.allowed.release(2)
+    gated.release(2)
     assert until(queue, job, lambda found: found.is_over).status == "done"
     assert queue.summary(job.id)["measures"]["passages.R@5"]["value"] == 1.0
     assert report_of(queue, job).startswith("<!doctype html>")
@@ -137,7 +120,7 @@ def test_one_runs_and_the_rest_wait_and_there_is_an_end_to_waiting(start: Start,
     assert [queue.get(job.id).status for job in jobs[1:]] == ["queued", "queued"]
     with pytest.raises(QueueFull, match="2 evaluations are waiting"):
         submit(queue)
-    gated.allowed.release(9)
+    gated.release(9)
     for job in jobs[1:]:
         assert until(queue, job, lambda found: found.is_over).status == "done"
     # Two are kept, and the oldest was the first.
@@ -163,9 +146,9 @@ def test_what_is_cancelled_is_gone(start: Start, gated: Gated, settings: Setting
     queue.cancel(job.id)
     with pytest.raises(EvaluationNotFound):
         queue.get(job.id)
-    gated.allowed.release(3)
+    gated.release(3)
     last = submit(queue)
-    gated.allowed.release(3)
+    gated.release(3)
     assert until(queue, last, lambda found: found.is_over).status == "done"
     assert not (folder_of(settings) / job.id).exists()
     with pytest.raises(EvaluationNotFound):
@@ -179,13 +162,11 @@ def folder_of(settings: Settings) -> Path:
 def test_what_a_stop_interrupts_goes_on_at_the_next_start(start: Start, gated: Gated) -> None:
     queue = start()
     job = submit(queue)
-    gated.allowed.release(1)
+    gated.release(1)
     until(queue, job, lambda found: found.asked == 1)
     queue.stop()
-    # A question that was under way when it was told to stop is finished, and asked no second time.
-    gated.allowed.release(1)
     second = start()
-    gated.allowed.release(10)
+    gated.release(10)
     assert until(second, job, lambda found: found.is_over).status == "done"
     assert gated.asked == 3
     assert start().get(job.id).status == "done"
@@ -205,13 +186,13 @@ def test_an_evaluation_stays_with_its_snapshot_whichever_becomes_current(
 ) -> None:
     queue = start()
     running, waiting = submit(queue), submit(queue)
-    gated.allowed.release(1)
+    gated.release(1)
     until(queue, running, lambda found: found.asked == 1)
     # In the new snapshot one quote is not to be found.
     (folder / "apples.txt").write_text("Quinces are hard.\n")
     assert build().manifest.id != running.snapshot
     assert service.reload()
-    gated.allowed.release(5)
+    gated.release(5)
     for job in (running, waiting):
         assert until(queue, job, lambda found: found.is_over).status == "done"
         assert queue.summary(job.id)["measures"]["passages.R@5"]["value"] == 1.0
@@ -227,12 +208,12 @@ def test_an_evaluation_whose_snapshot_was_removed_says_so(
     until(queue, running, lambda found: found.status == "asking")
     if is_prepared:
         queue.stop()
-        gated.allowed.release(1)
+        gated.release(1)
     build()
     service.reload()
     with Snapshots(settings.indexes, settings.name).writing() as writer:
         assert writer.prune(1) == [running.snapshot]
-    gated.allowed.release(3)
+    gated.release(3)
     queue = start() if is_prepared else queue
     failed = until(queue, running if is_prepared else waiting, lambda found: found.is_over)
     assert failed.detail == "the snapshot that it was submitted for has been removed since; submit it again"
@@ -249,11 +230,11 @@ def test_two_servers_of_one_index_run_one_evaluation_at_a_time_and_each_once(sta
     assert other.get(jobs[2].id).status == "queued"
     with pytest.raises(QueueFull):
         submit(other)
-    gated.allowed.release(1)
+    gated.release(1)
     until(one, jobs[0], lambda found: found.asked == 1)
     time.sleep(1.2)  # Longer than the other takes to look again.
     assert other.get(jobs[1].id).status == "queued"
-    gated.allowed.release(50)
+    gated.release(50)
     for job in jobs[1:]:
         assert until(one, job, lambda found: found.is_over).status == "done"
         assert until(other, job, lambda found: found.is_over).status == "done"
@@ -266,12 +247,12 @@ def test_what_another_server_runs_can_be_cancelled(start: Start, gated: Gated, s
     job = submit(queue)
     until(queue, job, lambda found: found.status == "asking")
     # It runs nothing: its thread is not started.
-    other = EvaluationQueue(settings.indexes / settings.name, gated, {})
+    other = EvaluationQueue(settings.indexes / settings.name, gated.state, {})
     other.cancel(job.id)
     for one in (queue, other):
         with pytest.raises(EvaluationNotFound):
             one.get(job.id)
-    gated.allowed.release(1)
+    gated.release(1)
     wait_for(lambda: not (folder_of(settings) / job.id).exists())
     assert gated.asked == 1
 
@@ -279,7 +260,7 @@ def test_what_another_server_runs_can_be_cancelled(start: Start, gated: Gated, s
 def test_settings_are_never_written_down(start: Start, gated: Gated, settings: Settings) -> None:
     queue = start()
     job = submit(queue)
-    gated.allowed.release(3)
+    gated.release(3)
     until(queue, job, lambda found: found.is_over)
     written = "".join(path.read_text() for path in folder_of(settings).rglob("*") if path.is_file())
     assert "question" in written
@@ -300,11 +281,12 @@ def test_why_it_failed_tells_no_path_of_the_server(
     queue = start()
     first, job = submit(queue), submit(queue)
     until(queue, first, lambda found: found.status == "asking")
-    (folder_of(settings) / job.id / "judged.json").write_text("[]")
-    gated.allowed.release(3)
+    (folder_of(settings) / job.id / "run").mkdir()
+    (folder_of(settings) / job.id / "run" / "progress.jsonl").write_text("[]\n")
+    gated.release(3)
     failed = until(queue, job, lambda found: found.is_over)
     assert failed.detail == "it could not be computed; the server's log says why"
-    assert "judged.json" in "".join(capfd.readouterr())
+    assert "holds half a run of other questions" in "".join(capfd.readouterr())
 
 
 def test_a_full_disk_refuses_the_file_and_keeps_nothing_of_it(
@@ -321,8 +303,8 @@ def test_a_full_disk_refuses_the_file_and_keeps_nothing_of_it(
         patched.setattr(Request, "write", full)
         with pytest.raises(StorageError, match="cannot keep the question file"):
             submit(queue)
-    assert {path.name for path in folder_of(settings).iterdir()} == {"LOCK", job.id}
-    gated.allowed.release(3)
+    assert {path.name for path in folder_of(settings).iterdir()} == {"LOCK", "WORKING", job.id}
+    gated.release(3)
     assert until(queue, job, lambda found: found.is_over).status == "done"
 
 
@@ -333,32 +315,30 @@ def test_a_disk_that_fills_up_meanwhile_fails_it_and_others_go_on(
     job = submit(queue)
     until(queue, job, lambda found: found.status == "asking")
 
-    def full(self: object, step: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device", "/srv/secret")
-
     def unkept(self: object, job: Job) -> None:
         raise StorageError("cannot write /srv/secret: no space left")
 
     with monkeypatch.context() as patched:
-        patched.setattr(RunFolder, "append", full)
+        gated.fill_disk()
         patched.setattr(Jobs, "keep", unkept)
-        gated.allowed.release(1)
+        gated.release(1)
         failed = until(queue, job, lambda found: found.is_over)
         assert failed.detail == "the server's disk is full, or cannot be read or written; the server's log says more"
+    gated.empty_disk()
     after = submit(queue)
-    gated.allowed.release(3)
+    gated.release(3)
     assert until(queue, after, lambda found: found.is_over).status == "done"
     assert queue.get(job.id) == failed
     # There is space now, and the next process takes it up again.
     queue.stop()
-    gated.allowed.release(3)
+    gated.release(3)
     assert until(start(), job, lambda found: found.is_over).status == "done"
 
 
 def test_what_is_removed_while_it_is_read_is_not_there(start: Start, gated: Gated, settings: Settings) -> None:
     queue = start()
     job = submit(queue)
-    gated.allowed.release(3)
+    gated.release(3)
     until(queue, job, lambda found: found.is_over)
     with queue.report(job.id) as opened:
         # As the instant between two looks of a reader is, while another removes it.
@@ -394,7 +374,7 @@ def test_what_a_crash_left_of_an_upload_is_cleared_away(start: Start, settings: 
 def test_the_run_is_one_that_can_be_compared(start: Start, gated: Gated, settings: Settings) -> None:
     queue = start()
     job = submit(queue)
-    gated.allowed.release(3)
+    gated.release(3)
     until(queue, job, lambda found: found.is_over)
     run = load_run(folder_of(settings) / job.id / "run")
     assert run.inputs.snapshot == job.snapshot
@@ -403,7 +383,7 @@ def test_the_run_is_one_that_can_be_compared(start: Start, gated: Gated, setting
 
 def evaluated(queue: EvaluationQueue, gated: Gated, data: bytes = DATA, **options: object) -> Job:
     job = queue.submit("q.jsonl", data, "jsonl", {**OPTIONS, **options}, keep_going=False)
-    gated.allowed.release(3)
+    gated.release(3)
     return until(queue, job, lambda found: found.is_over)
 
 
@@ -463,7 +443,9 @@ def test_what_is_not_done_is_not_compared(start: Start, gated: Gated) -> None:
 def test_comparing_for_too_long_is_ended_and_says_so(start: Start, gated: Gated, settings: Settings) -> None:
     queue = start()
     one, two = evaluated(queue, gated), evaluated(queue, gated)
-    hurried = EvaluationQueue(settings.indexes / settings.name, gated, settings.model_dump(mode="json"), seconds=0.01)
+    hurried = EvaluationQueue(
+        settings.indexes / settings.name, gated.state, settings.model_dump(mode="json"), seconds=0.01
+    )
     ended = compared(hurried, one, two)
     assert (ended.status, ended.values) == ("failed", None)
     assert ended.detail.startswith("it took more than 0.01 s to compute; send fewer questions")

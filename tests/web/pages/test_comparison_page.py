@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from qa.evaluation.jobs.jobs import Job
-from qa.evaluation.jobs.worker import Compared
+from qa.evaluation.jobs.jobs import Compared, Job
 from tests.support.fake_evaluations import DONE, ID, QUESTION, FakeEvaluations
 from tests.support.html_page import page
 from tests.web.pages.test_evaluation_pages import KEYS, client_of, upload

@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from qa.errors import SettingsError
+from qa.types import Limits
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 _PREFIX = "QA_"
@@ -170,6 +171,11 @@ class Settings(BaseSettings):
         description="The newest snapshots that `qa snapshots prune` and `qa serve --watch` leave, with their "
         "embeddings; the active one stays.",
     )
+
+    @property
+    def limits(self) -> Limits:
+        """What may be asked at most."""
+        return Limits(self.max_question_chars, self.max_top_k, self.max_batch)
 
 
 def load_settings(**flags: Any) -> Settings:

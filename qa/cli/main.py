@@ -213,7 +213,6 @@ def main() -> None:
 
 
 def _fail(message: str) -> NoReturn:
-
     typer.echo(f"qa: error: {safe_lines(message)}", err=True)
     sys.exit(1)
 

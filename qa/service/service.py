@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import structlog
@@ -40,7 +39,6 @@ from qa.types import (
     CitationClaim,
     CitationStatus,
     Collection,
-    Limits,
     Query,
     Reply,
     SnapshotDocument,
@@ -87,7 +85,7 @@ class Service:
         is_calibrated: bool = True,
         patience: float = 0.0,
     ) -> None:
-        self.limits = Limits(settings.max_question_chars, settings.max_top_k, settings.max_batch)
+        self.limits = settings.limits
         self._settings = settings
         self._snapshots = Snapshots(settings.indexes, settings.name)
         self._models = Models(settings, make)
@@ -150,27 +148,6 @@ class Service:
             EncoderError: there is no usable model.
         """
         return self._models.encoder()
-
-    @contextmanager
-    def pinned(self, snapshot: str) -> Iterator[Service]:
-        """A service of one snapshot, whichever becomes current, with the models of this one.
-
-        Raises:
-            SnapshotError: the snapshot is not there any more, or cannot be used.
-            EncoderError: the model cannot be used.
-        """
-        other = Service(self._settings, snapshot=snapshot, is_calibrated=self._is_calibrated)
-        other._models = self._models
-        served = self._retriever
-        if served is not None and served.index.manifest.id == snapshot:
-            other._retriever, other._problem, other._calibrations = served, None, self._calibrations
-            yield other
-            return
-        other.reload()
-        try:
-            yield other
-        finally:
-            other.close()
 
     def close(self) -> None:
         """Release the snapshot. No call may be running, and none may follow."""

@@ -100,20 +100,16 @@ def test_where_only_the_precision_differs_that_is_what_is_named(build: Build, se
         Service(settings, make=lambda settings, *, threads: Precise()).reload()
 
 
-def test_a_pinned_service_keeps_to_its_snapshot_and_is_closed(build: Build, settings: Settings) -> None:
+def test_a_service_of_one_snapshot_keeps_to_it_and_is_closed(build: Build, settings: Settings) -> None:
     first = build().manifest.id
-    service = Service(settings, make=hashing_encoder)
+    service = Service(settings, make=hashing_encoder, snapshot=first)
     service.reload()
-    with service.pinned(first) as served:
-        build()
-        assert service.reload()
-        assert served.ask(Query("apples")).snapshot == first
-    with service.pinned(first) as opened:
-        assert opened.encoder() is service.encoder()
-        assert opened.ask(Query("apples")).snapshot == first
+    build()
+    assert not service.reload()
+    assert service.ask(Query("apples")).snapshot == first
+    service.close()
     with pytest.raises(NotReady):
-        opened.ask(Query("apples"))
-    assert service.ask(Query("apples")).snapshot != first
+        service.ask(Query("apples"))
 
 
 def test_following_loads_switches_and_outlives_a_refused_snapshot(build: Build, settings: Settings) -> None:

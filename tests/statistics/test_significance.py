@@ -102,6 +102,17 @@ def test_auroc_is_the_share_of_pairs_in_order() -> None:
     assert np.isnan(risk.auroc([0.9, 0.4], [1, 1]))
 
 
+@pytest.mark.parametrize("digits", [1, 12])
+def test_auroc_and_brier_are_scikit_learns(digits: int) -> None:
+    from sklearn.metrics import brier_score_loss, roc_auc_score
+
+    rng = np.random.default_rng(5)
+    confidence = rng.random(200).round(digits)
+    right = rng.random(200) < confidence
+    assert risk.auroc(confidence, right) == pytest.approx(roc_auc_score(right, confidence))
+    assert risk.brier(confidence, right).mean() == pytest.approx(brier_score_loss(right, confidence))
+
+
 def test_an_interval_of_auroc_with_few_negatives() -> None:
     """Some resamples hold no negative at all."""
     found = estimate(risk.auroc, [0.9, 0.8, 0.7, 0.2, 0.6], [1.0, 1.0, 1.0, 0.0, 1.0])

@@ -93,7 +93,7 @@ class _Progress:
         self._bar.stop()
         self._console.print(f"{escape(safe_line(message))} …")
 
-    def _begin(self, total: float, done: float = 0.0) -> None:
+    def _begin(self, total: float, done: int = 0) -> None:
         self._total, self._done = total, done
         self._task = self._bar.add_task("", total=total, completed=done)
         self._bar.start()

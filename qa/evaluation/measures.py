@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 from qa.questions.questions import JudgedQuestion
@@ -32,7 +32,6 @@ RANKING = (
     "nDCG@10", "RR@10", "AP", "R@1", "R@5", "R@10", "R@20", "P@1", "P@5", "P@10", "Success@5", "Success@10",
 )  # fmt: skip
 
-Values = Mapping[str, float]
 Qrels = dict[str, dict[str, int]]
 RunScores = dict[str, dict[str, float]]
 

@@ -9,7 +9,6 @@ A promise is of questions like those that it was learned from (exchangeable with
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -137,11 +136,6 @@ def clopper_pearson(errors: int, n: int, level: float = 0.95) -> tuple[float, fl
     return low, high
 
 
-def upper_bound(errors: int, n: int, delta: float = DELTA) -> float:
-    """The exact one-sided bound: the rate is below it but for a probability of ``delta``."""
-    return clopper_pearson(errors, n, 1 - 2 * delta)[1]
-
-
 def least_error(n: int, delta: float = DELTA) -> float:
     """No error below this can be certified from ``n`` answers, even if all of them are right."""
     return 1 - delta ** (1 / n) if n else 1.0
@@ -196,8 +190,3 @@ def _p_value(wrong: int, n: int, error: float) -> float:
 def _arrays(judged: tuple[Any, Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     confidence, right = judged
     return np.asarray(confidence, float), np.asarray(right, bool)
-
-
-def needed(error: float, delta: float = DELTA) -> int:
-    """Answers that it takes, all of them right, to certify an error."""
-    return math.ceil(math.log(delta) / math.log(1 - error))

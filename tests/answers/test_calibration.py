@@ -27,7 +27,7 @@ from qa.evaluation.calibrate import Example, alternating, calibrate, fit
 from qa.models.files import locate
 from qa.service.service import Service
 from qa.settings import DEFAULT_MODEL, Settings
-from qa.statistics.risk import clopper_pearson, learn_threshold, least_error, needed, upper_bound
+from qa.statistics.risk import clopper_pearson, learn_threshold, least_error
 from qa.types import Leg, Query
 from tests.conftest import Build, hashing_encoder
 
@@ -53,10 +53,10 @@ def test_the_interval_is_scipys(counts: tuple[int, int]) -> None:
 
 
 def test_what_cannot_be_certified() -> None:
-    assert least_error(60) == pytest.approx(upper_bound(0, 60))
+    assert least_error(60) == pytest.approx(clopper_pearson(0, 60, 0.9)[1])
     assert 0.048 < least_error(60) < 0.049
     assert least_error(0) == 1
-    assert least_error(needed(0.05)) <= 0.05 < least_error(needed(0.05) - 1)
+    assert least_error(59) <= 0.05 < least_error(58)
 
 
 def test_a_promise_is_kept() -> None:

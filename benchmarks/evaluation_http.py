@@ -13,38 +13,20 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 
 import httpx2
 
+from benchmarks.serving import free_port, running
 from qa.questions.formats import load_questions
 
 ROUNDS = 4
 WINDOW = 5.0  # seconds
 NDJSON = {"Content-Type": "application/x-ndjson"}
-
-
-@contextmanager
-def serving(name: str) -> Iterator[httpx2.Client]:
-    """Serve an index until the block ends, and give a client of it once it is ready."""
-    command = [str(Path(sys.executable).parent / "qa"), "serve", "--name", name, "--port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert process.stdout is not None
-    address = process.stdout.readline().removeprefix("Listening on ").partition(";")[0]
-    try:
-        with httpx2.Client(base_url=address, timeout=60) as client:
-            while client.get("/readyz").status_code != 200:
-                time.sleep(0.2)
-            yield client
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def window(client: httpx2.Client, questions: Iterator[str], seconds: float) -> list[float]:
@@ -74,51 +56,66 @@ def during(client: httpx2.Client, address: str, status: str, questions: Iterator
     return times
 
 
-def main() -> None:
-    """Measure each step of an evaluation against an idle server."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--name", default="nq")
-    parser.add_argument("--questions", type=Path, required=True)
-    parser.add_argument(
-        "--bare", action="store_true", help="send no judgments, as where the index is of other documents"
-    )
-    arguments = parser.parse_args()
-    loaded = load_questions(arguments.questions).questions
-    records = [
-        {"id": q.id, "question": q.text, "documents": [] if arguments.bare else list(q.documents)} for q in loaded
-    ]
-    body = "\n".join(map(json.dumps, records)).encode()
-    short = "\n".join(map(json.dumps, records[:300])).encode()
-    asked = cycle(q.text for q in loaded)
+def measure(client: httpx2.Client, questions: Iterator[str], body: bytes, short: bytes) -> dict[str, list[list[float]]]:
+    """Return, for each step and round, the milliseconds of each question.
+
+    Args:
+        body: a question file that takes longer to ask than a window.
+        short: one that is soon asked, for the steps before and after.
+    """
     times: dict[str, list[list[float]]] = {"idle": [], "asking": [], "preparing": [], "measuring": []}
-    with serving(arguments.name) as client:
-        window(client, asked, 3)
-        for _ in range(ROUNDS):
-            times["idle"].append(window(client, asked, WINDOW))
-            address = client.post("/v1/evaluations?mode=dense", content=body, headers=NDJSON).headers["location"]
-            wait(client, address, "asking")
-            times["asking"].append(window(client, asked, WINDOW))
-            client.delete(address).raise_for_status()
-            pair = [statistics.median(times[name][-1]) for name in ("idle", "asking")]
-            print(f"idle {pair[0]:.1f} ms, asking {pair[1]:.1f} ms", file=sys.stderr, flush=True)
-        for _ in range(ROUNDS):
-            address = client.post("/v1/evaluations?mode=dense", content=short, headers=NDJSON).headers["location"]
-            wait(client, address, "preparing")
-            times["preparing"].append(during(client, address, "preparing", asked))
-            wait(client, address, "measuring")
-            times["measuring"].append(during(client, address, "measuring", asked))
+    window(client, questions, 3)
+    for _ in range(ROUNDS):
+        times["idle"].append(window(client, questions, WINDOW))
+        address = client.post("/v1/evaluations?mode=dense", content=body, headers=NDJSON).headers["location"]
+        wait(client, address, "asking")
+        times["asking"].append(window(client, questions, WINDOW))
+        client.delete(address).raise_for_status()
+        idle, asking = (statistics.median(times[name][-1]) for name in ("idle", "asking"))
+        print(f"idle {idle:.1f} ms, asking {asking:.1f} ms", file=sys.stderr, flush=True)
+    for _ in range(ROUNDS):
+        address = client.post("/v1/evaluations?mode=dense", content=short, headers=NDJSON).headers["location"]
+        wait(client, address, "preparing")
+        times["preparing"].append(during(client, address, "preparing", questions))
+        wait(client, address, "measuring")
+        times["measuring"].append(during(client, address, "measuring", questions))
+    return times
+
+
+def report(times: Mapping[str, Sequence[Sequence[float]]]) -> None:
+    """Print a row for each step."""
     idle = [statistics.median(each) for each in times["idle"]]
     print("| | questions | p50, ms | p95, ms | p50, ratio to idle |\n|---|---|---|---|---|")
     result: dict[str, dict[str, float]] = {}
     for name, windows in times.items():
         pooled = sorted(value for each in windows for value in each)
-        ratio = statistics.median(
-            statistics.median(each) / base for each, base in zip(windows, idle, strict=True) if each
-        )
-        p95 = pooled[int(0.95 * len(pooled))]
-        print(f"| {name} | {len(pooled):,} | {statistics.median(pooled):.1f} | {p95:.1f} | {ratio:.2f} |")
-        result[name] = {"p50": statistics.median(pooled), "p95": p95, "ratio": ratio}
+        ratios = [statistics.median(each) / base for each, base in zip(windows, idle, strict=True) if each]
+        p50, p95, ratio = statistics.median(pooled), pooled[int(0.95 * len(pooled))], statistics.median(ratios)
+        print(f"| {name} | {len(pooled):,} | {p50:.1f} | {p95:.1f} | {ratio:.2f} |")
+        result[name] = {"p50": p50, "p95": p95, "ratio": ratio}
     print(json.dumps(result))
+
+
+def main() -> None:
+    """Serve the index, measure each step of an evaluation against an idle server, and report."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--name", default="nq")
+    parser.add_argument("--questions", type=Path, required=True)
+    parser.add_argument("--bare", action="store_true", help="send no judgments, as where other documents are indexed")
+    arguments = parser.parse_args()
+    loaded = load_questions(arguments.questions).questions
+    lines = [
+        json.dumps({"id": q.id, "question": q.text, "documents": [] if arguments.bare else list(q.documents)})
+        for q in loaded
+    ]
+    body, short = ("\n".join(part).encode() for part in (lines, lines[:300]))
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    serve = [str(Path(sys.executable).parent / "qa"), "serve", "--name", arguments.name, "--port", str(port)]
+    ready = f"{address}/readyz"
+    with running(serve, ready, QA_CACHE_MB="0"), httpx2.Client(base_url=address, timeout=60) as client:
+        times = measure(client, cycle(question.text for question in loaded), body, short)
+    report(times)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from benchmarks.question_sets import QUESTION_SETS, read_lines
+from benchmarks.question_sets import QUESTION_SETS, read_lines, write_corpus
 
 
 def write_set(name: str, target: Path, *, withheld: bool = False) -> tuple[Path, Path]:
@@ -25,10 +25,7 @@ def write_set(name: str, target: Path, *, withheld: bool = False) -> tuple[Path,
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
     gone = set(json.loads((source / "withhold.json").read_text())["withhold_doc_ids"]) if withheld else set()
-    for document in map(json.loads, read_lines(source / "corpus.jsonl")):
-        if document["_id"] not in gone:
-            text = f"{document['title']}\n\n{document['text']}\n" if document["title"] else f"{document['text']}\n"
-            (documents / f"{document['_id']}.txt").write_text(text, encoding="utf-8")
+    write_corpus(name, documents, without=gone)
     judged = read_lines(source / "qrels.tsv")
     lost = {line.split("\t")[0] for line in judged[1:] if line.split("\t")[1] in gone}
     kept = [line for line in judged if line.split("\t")[0] not in lost]

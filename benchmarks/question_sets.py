@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -71,9 +71,11 @@ def load_corpus(name: str) -> list[Document]:
     return [Document(d["_id"], d["title"], d["text"], "", "text/plain", "corpus") for d in map(json.loads, lines)]
 
 
-def write_corpus(name: str, folder: Path) -> None:
-    """Write a set's documents as files ``<id>.txt``, each with its title, where it has one, in front."""
+def write_corpus(name: str, folder: Path, without: Collection[str] = ()) -> None:
+    """Write a set's documents, but for some ids, as files ``<id>.txt``, each with its title, if any, in front."""
     for document in load_corpus(name):
+        if document.id in without:
+            continue
         title = f"{document.title}\n\n" if document.title else ""
         (folder / f"{document.id}.txt").write_text(title + document.text, encoding="utf-8")
 

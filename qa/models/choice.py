@@ -7,10 +7,10 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
@@ -22,18 +22,21 @@ from qa.models.compiled import (
     CompiledEncoder,
     CompiledManifest,
     compiler_versions,
-    key_of,
+    compute_sums,
+    folder_name,
+    least_cosine,
     publish,
     read_manifest,
     read_refusal,
-    sums,
     write_manifest,
     write_refusal,
 )
 from qa.models.openvino import Precision
 
 if TYPE_CHECKING:
-    from qa.models.files import ModelFiles
+    from qa.models.compilation import TorchModel
+    from qa.models.files import EncoderFiles, ModelFiles
+    from qa.models.openvino import Text
     from qa.protocols import Encoder
 
 log = structlog.get_logger(__name__)
@@ -43,6 +46,8 @@ _PATIENCE = 300.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 # Folders of models that could not be kept; they go away with the process.
 _unkept: list[tempfile.TemporaryDirectory[str]] = []
+
+_Model = TypeVar("_Model")
 
 Stage = Callable[[str], None]
 Compile = Callable[[Path], CompiledManifest]
@@ -58,37 +63,61 @@ class Runtime:
     batch_size: int = 32
 
 
-def choose_encoder(files: ModelFiles, runtime: Runtime, stage: Stage) -> Encoder:
-    """The encoder for a model, not loaded yet; compiles the model where that was not done before.
+def choose(
+    files: ModelFiles,
+    runtime: Runtime,
+    stage: Stage,
+    *,
+    compile: Compile,
+    compiled: Callable[[Path, int], _Model],
+    reference: Callable[[], _Model],
+) -> _Model:
+    """Make the compiled model, compiling it where that was not done before, or else the reference; neither is loaded.
 
     Args:
-        stage: is told where something begins that takes seconds.
+        stage: is called with a message where something begins that takes seconds.
+        compiled: makes the model of a folder and the id of its padding token.
 
     Raises:
         StorageError: a compiled model cannot be kept, not even as a temporary one.
     """
     from qa.models.compilation import NotCompilable
 
-    def compile(folder: Path) -> CompiledManifest:
-        return _compile(files, runtime.precision, folder)
-
+    key = folder_name(files.fingerprint, runtime.precision)
     try:
-        folder, manifest = compiled_model(
-            runtime, files.name, key_of(files.fingerprint, runtime.precision), compile, stage
-        )
+        folder, manifest = compiled_model(runtime, files.name, key, compile, stage)
     except (NotCompilable, ModelNotFound) as error:
         # Not loadable is found again when it is loaded, unless its fingerprint is refused before.
+        log.warning("model not compiled; sentence-transformers runs it", model=files.name, reason=str(error))
+        return reference()
+    return compiled(folder, manifest.pad)
+
+
+def choose_encoder(files: EncoderFiles, runtime: Runtime, stage: Stage) -> Encoder:
+    """Choose the runtime of an encoder, by :func:`choose`."""
+
+    def reference() -> Encoder:
         from qa.models.sentence_transformers import SentenceTransformerEncoder
 
-        log.warning("model not compiled; sentence-transformers runs it", model=files.name, reason=str(error))
         return SentenceTransformerEncoder(files, threads=runtime.threads, batch_size=runtime.batch_size)
-    return CompiledEncoder(files, folder, precision=runtime.precision, pad=manifest.pad, threads=runtime.threads)
+
+    def compiled(folder: Path, pad: int) -> Encoder:
+        return CompiledEncoder(files, folder, precision=runtime.precision, pad=pad, threads=runtime.threads)
+
+    return choose(
+        files,
+        runtime,
+        stage,
+        compile=lambda folder: _compile_encoder(files, runtime.precision, folder),
+        compiled=compiled,
+        reference=reference,
+    )
 
 
 def compiled_model(
     runtime: Runtime, name: str, key: str, compile: Compile, stage: Stage
 ) -> tuple[Path, CompiledManifest]:
-    """The folder of the compiled model of this key, its sums checked.
+    """Find or make the folder of the compiled model of this key, its sums checked.
 
     Two processes at once compile once; what one that was killed left is removed; what is damaged is compiled again;
     where the folder cannot be written the model is compiled for this process alone.
@@ -170,41 +199,70 @@ def _note(refusal: Path, reason: str) -> None:
         log.warning("cannot remember that a model does not compile; it is tried at every start", reason=str(error))
 
 
-def _compile(files: ModelFiles, precision: Precision, folder: Path) -> CompiledManifest:
-    from qa.models.compilation import NotCompilable, TorchModel, agreement_of_rows, write_model
+def _compile_encoder(files: EncoderFiles, precision: Precision, folder: Path) -> CompiledManifest:
+    from qa.models.compilation import NotCompilable, TorchModel
     from qa.models.sentence_transformers import SentenceTransformerEncoder
 
     reference = SentenceTransformerEncoder(files, threads=os.cpu_count() or 1)
     torch_model = TorchModel(reference.module(), "sentence_embedding", files.window)
-    write_model(torch_model, precision, [*QUESTIONS, *PASSAGES], folder)
     wanted = reference.encode_passages(PASSAGES)
     # Two of one shape, which cost a start little.
     checked = (2, 3)
     probes = {"texts": [PASSAGES[at] for at in checked], "vectors": [wanted[at].tolist() for at in checked]}
-    (folder / PROBES_FILE).write_text(json.dumps(probes), encoding="utf-8")
-    encoder = CompiledEncoder(files, folder, precision=precision, pad=torch_model.pad, threads=1)
     short = [text for text in QUESTIONS if reference.count_question_tokens([text])[0] <= files.window]
+
+    def agreement() -> float:
+        encoder = CompiledEncoder(files, folder, precision=precision, pad=torch_model.pad, threads=1)
+        of_passages = least_cosine(wanted, encoder.encode_passages(PASSAGES))
+        if encoder.count_tokens(PASSAGES) != reference.count_tokens(PASSAGES):
+            raise NotCompilable("it counts other tokens than its reference")
+        if not short:
+            return of_passages
+        return min(of_passages, least_cosine(reference.encode_questions(short), encoder.encode_questions(short)))
+
+    made = Made(files, torch_model, [*QUESTIONS, *PASSAGES], probes, files.dimension)
+    return compile_and_compare(made, precision, folder, agreement, LEAST_COSINE[precision])
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What is compiled: ``texts`` are traced, ``probes`` kept for every start; the result's rows are ``width`` wide."""
+
+    files: ModelFiles
+    torch_model: TorchModel
+    texts: Sequence[Text]
+    probes: Mapping[str, object]
+    width: int
+
+
+def compile_and_compare(
+    made: Made, precision: Precision, folder: Path, agreement: Callable[[], float], least: float
+) -> CompiledManifest:
+    """Compile a model into ``folder``, and compare it with its reference.
+
+    Raises:
+        NotCompilable: it cannot be traced, or the agreement is below ``least``.
+    """
+    from qa.models.compilation import NotCompilable, write_model
+
+    write_model(made.torch_model, precision, made.texts, folder)
+    (folder / PROBES_FILE).write_text(json.dumps(made.probes), encoding="utf-8")
     try:
-        agreement = min(
-            agreement_of_rows(wanted, encoder.encode_passages(PASSAGES)),
-            agreement_of_rows(reference.encode_questions(short), encoder.encode_questions(short)) if short else 1.0,
-        )
+        found = agreement()
     except (ModelDisagrees, RuntimeError) as error:
         raise NotCompilable(f"compiled to {precision}: {' '.join(str(error).split())}") from error
-    if agreement < LEAST_COSINE[precision]:
+    if found < least:
         raise NotCompilable(
-            f"compiled to {precision} it gives other vectors than its reference (cosine {agreement:.4f} on a probe, "
-            f"at least {LEAST_COSINE[precision]} is asked)"
+            f"compiled to {precision} it gives other results than its reference (agreement {found:.4f} on a probe, "
+            f"at least {least} is asked)"
         )
-    if encoder.count_tokens(PASSAGES) != reference.count_tokens(PASSAGES):
-        raise NotCompilable("it counts other tokens than its reference")
     return CompiledManifest(
-        name=files.name,
+        name=made.files.name,
         precision=precision,
-        window=files.window,
-        pad=torch_model.pad,
-        width=files.dimension,
-        agreement=agreement,
+        window=made.files.window,
+        pad=made.torch_model.pad,
+        width=made.width,
+        agreement=found,
         versions=compiler_versions(),
-        files=sums(folder),
+        files=compute_sums(folder),
     )

@@ -1,6 +1,4 @@
-"""What a compiled model is compared with its reference on: several lengths and scripts, and what is odd.
-
-Compiling: a sentence-transformers model's own torch modules, traced to OpenVINO and compared with themselves.
+"""Compiling: a sentence-transformers model's own torch modules, traced to OpenVINO, and the texts to compare them on.
 
 The only module beside :mod:`qa.models.sentence_transformers` that needs torch, and only while it compiles. Everything
 from the token ids to the result is traced in one, so that pooling, normalisation and heads are the model's own.
@@ -18,15 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from qa.models.compiled import MODEL_FILE, TOKENIZER_FILE
 from qa.models.openvino import Precision, Tokens, import_openvino, padded
 
 if TYPE_CHECKING:
     from qa.models.openvino import Text
-    from qa.types import Vectors
 
+# Texts of several lengths and scripts, and odd ones.
 _PROSE = (
     "The lighthouse was built in 1874 on a reef two miles from the shore, and for ninety years three keepers at a time "
     "lived in it. Their supplies came by boat once a fortnight, when the sea allowed it. In the winter of 1911 no boat "
@@ -106,18 +102,8 @@ def write_model(torch_model: TorchModel, precision: Precision, texts: Sequence[T
             raise OSError(str(error)) from error
 
 
-def agreement_of_rows(reference: Vectors, rows: Vectors) -> float:
-    """The least cosine of two encodings ``(n, d)``, of unit length, of the same texts; NaN counts as none."""
-    return float(np.nan_to_num(np.sum(reference * rows, axis=1), nan=-1.0).min())
-
-
-def agreement_of_scores(reference: Vectors, scores: Vectors) -> float:
-    """One less the largest difference of logits ``(n,)``, in spreads of the reference if these are over one."""
-    unit = max(float(reference.max() - reference.min()), 1.0)
-    return 1.0 - float(np.nan_to_num(np.abs(reference - scores), nan=np.inf).max()) / unit
-
-
 def probe_pairs() -> list[tuple[str, str]]:
+    """Pair every passage with a question."""
     return [(QUESTIONS[at % len(QUESTIONS)], passage) for at, passage in enumerate(PASSAGES)]
 
 

@@ -1,4 +1,4 @@
-"""A compiled model on disk: found by its fingerprint, published whole, and trusted only when its sums are right.
+"""A compiled model: found on disk by its fingerprint, published whole, trusted by its sums, and run by OpenVINO.
 
 ::
 
@@ -10,9 +10,7 @@
     <indexes>/.models/<key>.refused    why this model is not compiled, and by which versions that was found
     <indexes>/.models/<key>.lock
 
-A compiled model in its folder, open: its tokenizer, its runtime, and the probes that it is checked by.
-
-The compiled encoder: a sentence-transformers model in OpenVINO, with ``tokenizers`` and without torch.
+Neither finding nor running one needs torch.
 """
 
 from __future__ import annotations
@@ -21,21 +19,24 @@ import hashlib
 import json
 import shutil
 import threading
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from qa.errors import ModelDisagrees, QuestionTooLong
 from qa.files import sha256_of_file, sync, write_atomically
+from qa.models.files import EncoderFiles, ModelFiles, OnDisk
 from qa.models.openvino import Inference, Precision, Tokens
 
 if TYPE_CHECKING:
-    from qa.models.files import ModelFiles
     from qa.types import Vectors
+
+_Files = TypeVar("_Files", bound=ModelFiles)
 
 MODELS_FOLDER = ".models"
 MODEL_FILE = "model.xml"
@@ -49,7 +50,7 @@ _COMPILERS = ("openvino", "torch", "transformers", "sentence-transformers", "nnc
 
 @dataclass(frozen=True, slots=True)
 class CompiledManifest:
-    """``agreement`` is the least likeness to the reference over the probes; ``versions`` compiled it."""
+    """What a compiled model's folder holds: ``agreement`` is the least with the reference, ``versions`` compiled it."""
 
     name: str
     precision: str
@@ -62,14 +63,14 @@ class CompiledManifest:
     format: int = FORMAT
 
 
-def key_of(fingerprint: Mapping[str, object], precision: str) -> str:
-    """The name of a compiled model's folder."""
+def folder_name(fingerprint: Mapping[str, object], precision: str) -> str:
+    """Name a compiled model's folder by a hash of what was compiled."""
     content = json.dumps([FORMAT, fingerprint], sort_keys=True).encode()
     return f"{hashlib.sha256(content).hexdigest()[:16]}-{precision}"
 
 
 def compiler_versions() -> dict[str, str]:
-    """Of what decides how a model is compiled, as far as it is installed. Imports none of it."""
+    """List the versions of the installed packages that decide how a model is compiled. Imports none of them."""
     versions = {}
     for package in _COMPILERS:
         try:
@@ -80,7 +81,7 @@ def compiler_versions() -> dict[str, str]:
 
 
 def write_manifest(folder: Path, manifest: CompiledManifest) -> None:
-    """Also makes the folder's files durable. Raises OSError."""
+    """Write the manifest, and return when the folder's files are on the disk. Raises OSError."""
     (folder / _MANIFEST_FILE).write_text(json.dumps(asdict(manifest), indent=2) + "\n", encoding="utf-8")
     for path in (*folder.iterdir(), folder):
         sync(path)
@@ -94,17 +95,17 @@ def publish(staged: Path, folder: Path) -> None:
     sync(folder.parent)
 
 
-def sums(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file but the manifest."""
+def compute_sums(folder: Path) -> dict[str, str]:
+    """Compute the SHA-256 of every file but the manifest."""
     return {path.name: sha256_of_file(path) for path in sorted(folder.iterdir()) if path.name != _MANIFEST_FILE}
 
 
 def read_manifest(folder: Path) -> CompiledManifest:
-    """Raises ValueError, saying what is wrong, unless every file is there as it was published."""
+    """Read the manifest; raise ValueError, saying what is wrong, unless every file is there as it was published."""
     try:
         content: dict[str, Any] = json.loads((folder / _MANIFEST_FILE).read_bytes())
         manifest = CompiledManifest(**content)
-        found = sums(folder)
+        found = compute_sums(folder)
     except (OSError, ValueError, TypeError) as error:
         raise ValueError(f"{folder / _MANIFEST_FILE} cannot be read ({error})") from error
     if manifest.format != FORMAT:
@@ -120,7 +121,7 @@ def write_refusal(path: Path, reason: str) -> None:
 
 
 def read_refusal(path: Path) -> str | None:
-    """The reason; ``None`` where there is none, or other versions found it."""
+    """Read the reason; ``None`` where there is none, or other versions found it."""
     try:
         content = json.loads(path.read_bytes())
         if (content["versions"], content["format"]) != (compiler_versions(), FORMAT):
@@ -130,84 +131,94 @@ def read_refusal(path: Path) -> str | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledModel:
-    """``folder``: see :mod:`qa.models.compiled`; its sums are checked already.
-
-    ``pad`` is the id of the padding token, ``window`` counts tokens; each of ``threads`` runs a batch of its own.
-    """
-
-    folder: Path
-    precision: Precision
-    pad: int
-    threads: int
-    window: int
-
-    def tokens(self) -> Tokens:
-        return Tokens((self.folder / TOKENIZER_FILE).read_text(encoding="utf-8"), self.window)
-
-    def inference(self) -> Inference:
-        return Inference(
-            self.folder / MODEL_FILE,
-            precision=self.precision,
-            threads=self.threads,
-            window=self.window,
-            pad=self.pad,
-        )
-
-    def probes(self) -> dict[str, Any]:
-        """What the reference made of the probes when the model was compiled."""
-        probes: dict[str, Any] = json.loads((self.folder / PROBES_FILE).read_bytes())
-        return probes
-
-
-# The least cosine to the reference, over all probes, that is let through. Measured: docs/decisions/0005.
+# The least agreement with the reference, over all probes, that is let through. Of an encoder it is the least cosine, of
+# a re-ranker one less the largest difference in spreads of its logits. Measured: docs/decisions/0005.
 LEAST_COSINE: Mapping[Precision, float] = {"fp32": 0.9999, "bf16": 0.999, "int8": 0.99, "int8-static": 0.97}
+LEAST_AGREEMENT: Mapping[Precision, float] = {"fp32": 0.999, "bf16": 0.95, "int8": 0.9, "int8-static": 0.8}
 
 
-def compiled_fingerprint(fingerprint: Mapping[str, object], precision: Precision) -> Mapping[str, object]:
-    """Of the same model, compiled.
-
-    In full precision it is that of the reference: the two agree to a cosine of 0.9999 at the least, so that a snapshot
-    of the one can be searched with the other.
-    """
-    return fingerprint if precision == "fp32" else {**fingerprint, "precision": precision, "runtime": "openvino"}
+def least_cosine(reference: Vectors, rows: Vectors) -> float:
+    """Compute the least cosine of two encodings ``(n, d)``, of unit length, of the same texts; NaN counts as -1."""
+    return float(np.nan_to_num(np.sum(reference * rows, axis=1), nan=-1.0).min())
 
 
-class CompiledEncoder:
-    """A model that was compiled into ``folder`` and is loaded on its first use, or by :meth:`load`.
+def agreement_of_scores(reference: Vectors, scores: Vectors) -> float:
+    """Compute one less the largest difference of logits ``(n,)``, in spreads of the reference if these are over one."""
+    unit = max(float(reference.max() - reference.min()), 1.0)
+    return 1.0 - float(np.nan_to_num(np.abs(reference - scores), nan=np.inf).max()) / unit
+
+
+class Compiled(OnDisk[_Files]):
+    """A model that was compiled into ``folder``, whose sums are checked; loaded on its first use or by :meth:`load`.
 
     Args:
-        folder, pad, threads: see :class:`CompiledModel`. One thread is right for serving, all cores for building.
+        pad: the id of the padding token.
+        threads: each runs a batch of its own. One is right for serving, all cores for building.
     """
 
-    def __init__(self, files: ModelFiles, folder: Path, *, precision: Precision, pad: int, threads: int) -> None:
-        self._files = files
-        self._model = CompiledModel(folder, precision, pad, threads, files.window)
-        self._fingerprint = compiled_fingerprint(files.fingerprint, precision)
+    def __init__(self, files: _Files, folder: Path, *, precision: Precision, pad: int, threads: int) -> None:
+        super().__init__(files)
+        self._folder = folder
+        self._precision: Precision = precision
+        self._pad = pad
+        self._threads = threads
         self._tokens: Tokens | None = None
         self._inference: Inference | None = None
         self._loading = threading.Lock()
 
     @property
-    def name(self) -> str:
-        return self._files.name
-
-    @property
     def fingerprint(self) -> Mapping[str, object]:
-        return self._fingerprint
+        """That of the reference in full precision, so that a snapshot of the one can be searched with the other."""
+        if self._precision == "fp32":
+            return self._files.fingerprint
+        return {**self._files.fingerprint, "precision": self._precision, "runtime": "openvino"}
+
+    def load(self) -> None:
+        """Load the model and run a few probes: integers are multiplied differently where a processor lacks VNNI.
+
+        Raises:
+            ModelDisagrees: this machine's arithmetic is not that of the machine that the model was compiled on.
+        """
+        self._use()
+
+    def _use(self) -> Inference:
+        with self._loading:
+            if self._inference is None:
+                inference = Inference(
+                    self._folder / MODEL_FILE,
+                    precision=self._precision,
+                    threads=self._threads,
+                    window=self.window,
+                    pad=self._pad,
+                )
+                probes: dict[str, Any] = json.loads((self._folder / PROBES_FILE).read_bytes())
+                agreement, least = self._agreement(inference, probes)
+                if agreement < least:
+                    raise ModelDisagrees(
+                        f"{self.name}, compiled to {self._precision}, gives other results on this machine than its "
+                        f"reference (agreement {agreement:.4f}, at least {least} is asked); set QA_PRECISION to fp32 "
+                        "and build the index again"
+                    )
+                self._inference = inference
+            return self._inference
+
+    @abstractmethod
+    def _agreement(self, inference: Inference, probes: dict[str, Any]) -> tuple[float, float]:
+        """Compare with what the reference made of the probes; returns the agreement and the least that is asked."""
+
+    def _tokenizer(self) -> Tokens:
+        # Made twice by two threads at once, at worst: both are the same.
+        if self._tokens is None:
+            self._tokens = Tokens((self._folder / TOKENIZER_FILE).read_text(encoding="utf-8"), self.window)
+        return self._tokens
+
+
+class CompiledEncoder(Compiled[EncoderFiles]):
+    """See :class:`qa.protocols.Encoder`."""
 
     @property
     def dimension(self) -> int:
         return self._files.dimension
-
-    @property
-    def window(self) -> int:
-        return self._files.window
-
-    def load(self) -> None:
-        """Raises ModelDisagrees where this machine's arithmetic is not that of the machine it was compiled on."""
-        self._use()
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return self._tokenizer().count([self._files.passage_prompt + text for text in texts])
@@ -228,33 +239,11 @@ class CompiledEncoder:
         if not texts:
             return np.empty((0, self.dimension), dtype=np.float32)
         rows = inference.run(self._tokenizer().read([prompt + text for text in texts]), self.dimension)
-        # Of unit length whatever the precision, and also where the model itself has no such module.
+        # Of unit length in every precision, and also where the model itself has no such module.
         norms = np.linalg.norm(rows, axis=1, keepdims=True)
         unit: Vectors = rows / np.maximum(norms, np.finfo(np.float32).tiny)
         return unit
 
-    def _tokenizer(self) -> Tokens:
-        # Made twice by two threads at once, at worst: both are the same.
-        if self._tokens is None:
-            self._tokens = self._model.tokens()
-        return self._tokens
-
-    def _use(self) -> Inference:
-        with self._loading:
-            if self._inference is None:
-                inference = self._model.inference()
-                self._check(inference)
-                self._inference = inference
-            return self._inference
-
-    def _check(self, inference: Inference) -> None:
-        """A few probes, at every start: integers are multiplied differently where the processor lacks VNNI."""
-        probes, precision = self._model.probes(), self._model.precision
-        reference = np.array(probes["vectors"], dtype=np.float32)
+    def _agreement(self, inference: Inference, probes: dict[str, Any]) -> tuple[float, float]:
         rows = self._encode(inference, self._files.passage_prompt, probes["texts"])
-        cosine = float(np.nan_to_num(np.sum(reference * rows, axis=1), nan=-1.0).min())
-        if cosine < LEAST_COSINE[precision]:
-            raise ModelDisagrees(
-                f"{self.name}, compiled to {precision}, gives other vectors on this machine than its reference "
-                f"(cosine {cosine:.4f}); set QA_PRECISION to fp32 and build the index again"
-            )
+        return least_cosine(np.array(probes["vectors"], dtype=np.float32), rows), LEAST_COSINE[self._precision]

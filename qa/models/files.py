@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from qa.errors import ModelCorrupt, ModelNotFound
 from qa.files import sha256_of_file
@@ -29,7 +29,7 @@ _TOKENIZER_SETTINGS = ("tokenizer_config.json", "sentence_bert_config.json", "sp
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """A model on disk. ``window`` is in tokens; ``passage_prompt`` is put before every passage.
+    """A model on disk. ``window`` counts tokens, of a cross-encoder those of question and passage together.
 
     ``name`` is for people, over HTTP too, so that of a folder it is the last part only.
     """
@@ -37,13 +37,19 @@ class ModelFiles:
     name: str
     folder: Path
     fingerprint: Mapping[str, object]
-    dimension: int
     window: int
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderFiles(ModelFiles):
+    """An encoder on disk. The prompts are put before every passage and every question."""
+
+    dimension: int
     passage_prompt: str
     question_prompt: str
 
 
-def locate(model: str) -> ModelFiles:
+def locate(model: str) -> EncoderFiles:
     """Find a model by :data:`DEFAULT_MODEL`, by the path of a folder, or by its name on a hub, and read its files.
 
     Raises:
@@ -66,17 +72,32 @@ def locate(model: str) -> ModelFiles:
     return files
 
 
-@dataclass(frozen=True, slots=True)
-class RerankerFiles:
-    """A cross-encoder on disk. ``window`` is in tokens of question and passage together; ``name`` is for people."""
-
-    name: str
-    folder: Path
-    fingerprint: Mapping[str, object]
-    window: int
+_Files = TypeVar("_Files", bound=ModelFiles)
 
 
-def locate_reranker(model: str) -> RerankerFiles:
+class OnDisk(Generic[_Files]):
+    """What a model's files say of it, for whatever runs it."""
+
+    def __init__(self, files: _Files) -> None:
+        self._files = files
+
+    @property
+    def name(self) -> str:
+        """The model's name, for people."""
+        return self._files.name
+
+    @property
+    def fingerprint(self) -> Mapping[str, object]:
+        """All that decides the model's results, as JSON values."""
+        return self._files.fingerprint
+
+    @property
+    def window(self) -> int:
+        """The tokens that fit in one text, or pair of texts."""
+        return self._files.window
+
+
+def locate_reranker(model: str) -> ModelFiles:
     """Find a cross-encoder by the path of a folder or by its name on a hub, and read its files.
 
     Raises:
@@ -92,7 +113,7 @@ def locate_reranker(model: str) -> RerankerFiles:
         ) from error
 
 
-def _read_reranker(name: str, folder: Path) -> RerankerFiles:
+def _read_reranker(name: str, folder: Path) -> ModelFiles:
     modules = folder / "modules.json"
     transformer = folder / (json.loads(modules.read_bytes())[0]["path"] if modules.is_file() else "")
     config = json.loads((transformer / "config.json").read_bytes())
@@ -109,7 +130,7 @@ def _read_reranker(name: str, folder: Path) -> RerankerFiles:
         "window": window,
         "precision": "float32",
     }
-    return RerankerFiles(name, folder, fingerprint, window)
+    return ModelFiles(name, folder, fingerprint, window)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +204,7 @@ def _from_hub(model: str, setting: str = "QA_MODEL") -> Path:
         ) from error
 
 
-def _read(name: str, folder: Path) -> ModelFiles:
+def _read(name: str, folder: Path) -> EncoderFiles:
     modules: list[dict[str, Any]] = json.loads((folder / "modules.json").read_bytes())
     transformer = folder / modules[0]["path"]
     weights = sorted(transformer.glob("*.safetensors"))
@@ -210,7 +231,7 @@ def _read(name: str, folder: Path) -> ModelFiles:
         "window": window,
         "precision": "float32",
     }
-    return ModelFiles(name, folder, fingerprint, dimension, window, passage_prompt, question_prompt)
+    return EncoderFiles(name, folder, fingerprint, window, dimension, passage_prompt, question_prompt)
 
 
 def _dimension(heads: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) -> int:

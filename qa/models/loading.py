@@ -23,7 +23,7 @@ class EncoderFactory(Protocol):
 
 
 def make_encoder(settings: Settings, *, threads: int, stage: Callable[[str], None] = lambda message: None) -> Encoder:
-    """The encoder that the settings name, not loaded yet; its model is compiled first where that was not done before.
+    """Make the encoder that the settings name, not loaded yet; its model is compiled first where it was not before.
 
     Raises:
         ModelNotFound, ModelCorrupt: there is no such model.
@@ -37,7 +37,7 @@ def make_encoder(settings: Settings, *, threads: int, stage: Callable[[str], Non
 def make_reranker(
     settings: Settings, *, threads: int, stage: Callable[[str], None] = lambda message: None
 ) -> Reranker | None:
-    """The cross-encoder that the settings name, not loaded yet; ``None`` where they name none.
+    """Make the cross-encoder that the settings name, not loaded yet; ``None`` where they name none.
 
     Raises:
         ModelNotFound: there is no such model.
@@ -76,7 +76,7 @@ class Models:
         self._answer_reader: tuple[()] | tuple[SpanReader | None] = ()
 
     def encoder(self) -> Encoder:
-        """Not loaded: its weights are when they are needed.
+        """Return the encoder, not loaded: its weights are when they are needed.
 
         Raises:
             EncoderError: the model is not there.
@@ -87,7 +87,7 @@ class Models:
             return self._encoder
 
     def reranker(self) -> Reranker | None:
-        """Loaded; ``None`` where the settings name none. Raises EncoderError."""
+        """Return the re-ranker, loaded; ``None`` where the settings name none. Raises EncoderError."""
         with self._making:
             if not self._reranker:
                 self._reranker = (_loaded(make_reranker(self._settings, threads=1)),)

@@ -1,12 +1,9 @@
-"""Loading a model in torch by sentence-transformers, which is imported here alone, and late.
-
-The reference encoder: any sentence-transformers model, run by torch.
-"""
+"""The reference encoder: any sentence-transformers model, run by torch; both are imported here alone, and late."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from qa.errors import ModelNotFound, QuestionTooLong
+from qa.models.files import EncoderFiles, OnDisk
 
 if TYPE_CHECKING:
-    from qa.models.files import ModelFiles
     from qa.types import Vectors
 
 
 def load_model(kind: Literal["SentenceTransformer", "CrossEncoder"], folder: Path, threads: int, **options: Any) -> Any:
-    """The model of a folder, to be asked and not trained, in the precision that its fingerprint names.
+    """Load the model of a folder, to be used and not trained, in the precision that its fingerprint names.
 
     Args:
         threads: of torch, for the whole process.
@@ -51,8 +48,8 @@ def load_model(kind: Literal["SentenceTransformer", "CrossEncoder"], folder: Pat
     return model
 
 
-class SentenceTransformerEncoder:
-    """A model that is loaded on its first use, or by :meth:`load`.
+class SentenceTransformerEncoder(OnDisk[EncoderFiles]):
+    """An encoder that is loaded on its first use, or by :meth:`load`.
 
     Args:
         files: the model, see :func:`qa.models.files.locate`.
@@ -61,8 +58,8 @@ class SentenceTransformerEncoder:
         batch_size: passages in one forward pass.
     """
 
-    def __init__(self, files: ModelFiles, *, threads: int, batch_size: int = 32) -> None:
-        self._files = files
+    def __init__(self, files: EncoderFiles, *, threads: int, batch_size: int = 32) -> None:
+        super().__init__(files)
         self._threads = threads
         self._batch_size = batch_size
         self._loaded: _Loaded | None = None
@@ -75,7 +72,7 @@ class SentenceTransformerEncoder:
         self._use()
 
     def module(self) -> Any:
-        """The loaded ``SentenceTransformer``, for compiling it."""
+        """Return the loaded ``SentenceTransformer``, for compiling it."""
         return self._use().model
 
     def _use(self) -> _Loaded:
@@ -85,20 +82,8 @@ class SentenceTransformerEncoder:
             return self._loaded
 
     @property
-    def name(self) -> str:
-        return self._files.name
-
-    @property
-    def fingerprint(self) -> Mapping[str, object]:
-        return self._files.fingerprint
-
-    @property
     def dimension(self) -> int:
         return self._files.dimension
-
-    @property
-    def window(self) -> int:
-        return self._files.window
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return self._count(self._files.passage_prompt, texts)
@@ -151,15 +136,15 @@ class _Loaded:
     counter: Any
 
 
-def _load(files: ModelFiles, threads: int) -> _Loaded:
+def _load(files: EncoderFiles, threads: int) -> _Loaded:
     model = load_model("SentenceTransformer", files.folder, threads)
     # One truth: what the splitter counted against is what the model reads.
     model.max_seq_length = files.window
     return _Loaded(model, _counting_tokenizer(model, files))
 
 
-def _counting_tokenizer(model: Any, files: ModelFiles) -> Any:
-    """A copy of the model's tokenizer that never cuts: published ones carry a truncation of their own."""
+def _counting_tokenizer(model: Any, files: EncoderFiles) -> Any:
+    """Copy the model's tokenizer, without its cuts: published ones carry a truncation of their own."""
     from tokenizers import Tokenizer
 
     backend = getattr(model.tokenizer, "backend_tokenizer", None)

@@ -1,9 +1,4 @@
-"""The passages of a snapshot that were read last, kept: they never change, and much that is asked finds the same.
-
-Passages that say the same again come after those that do not.
-
-A query to a reply: checked, searched for, made distinct, and the passages read.
-"""
+"""A query to a reply: checked, encoded, searched for, re-ranked if asked, near-copies moved back, passages read."""
 
 from __future__ import annotations
 
@@ -31,13 +26,20 @@ from qa.types import And, Filter, Hit, In, Limits, Passage, Query, Reply
 if TYPE_CHECKING:
     from qa.types import Vectors
 
-# About 3 kB each.
+# Passages that are kept, about 3 kB each.
 _MOST = 4096
 _READ_AT_ONCE = 16
+# Shared words over all words (Jaccard, 1901). Copies with another date or name stay above, passages that overlap by
+# their last sentences stay far below.
+_SAME = 0.8
+# The first places, in which no passage repeats another.
+_DISTINCT = 10
+# Candidates that a cross-encoder reads at most.
+_RERANKED = 50
 
 
 class PassageCache:
-    """Reads passages with their documents' titles. Thread-safe."""
+    """The passages that were read last, with their documents' titles: they never change. Thread-safe."""
 
     def __init__(self, store: Store, most: int = _MOST) -> None:
         self._store = store
@@ -49,7 +51,7 @@ class PassageCache:
         return len(self._kept)
 
     def find(self, keys: Sequence[int]) -> list[tuple[Passage, str]]:
-        """In the order of ``keys``, all of which are in the store."""
+        """Read passages in the order of ``keys``, all of which are in the store."""
         with self._lock:
             found = {key: self._kept[key] for key in keys if key in self._kept}
         missing = [key for key in keys if key not in found]
@@ -64,18 +66,13 @@ class PassageCache:
         return [found[key] for key in keys]
 
     def each(self, keys: Sequence[int]) -> Iterator[tuple[Passage, str]]:
-        """The same, read as far as they are asked for."""
+        """Do the same, and read only as far as the passages are taken."""
         for start in range(0, len(keys), _READ_AT_ONCE):
             yield from self.find(keys[start : start + _READ_AT_ONCE])
 
 
-# Shared words over all words (Jaccard, 1901). Copies with another date or name stay above, passages that overlap by
-# their last sentences stay far below.
-_SAME = 0.8
-
-
 def distinct_first(passages: Iterable[Passage], places: int, wanted: int) -> list[int]:
-    """An order of ``passages``, which come best first: the first ``places`` are no near-copies of each other.
+    """Order ``passages``, which come best first, so that the first ``places`` are no near-copies of each other.
 
     A near-copy of an earlier one moves behind the others and keeps its order there. No more passages are taken than
     it takes to have ``wanted`` of them and to fill the places; of those, none is lost.
@@ -104,12 +101,6 @@ def _likeness(one: frozenset[str], other: frozenset[str]) -> float:
     return len(one & other) / len(one | other) if one or other else 1.0
 
 
-# The first places, in which no passage repeats another.
-_DISTINCT = 10
-# Candidates that a cross-encoder reads at most.
-_RERANKED = 50
-
-
 @dataclass(frozen=True, slots=True)
 class Found:
     """A reply without its answer, and what an answer is chosen by.
@@ -127,7 +118,7 @@ class Found:
 
 
 class Retriever:
-    """Searches one open index with the encoder that it was made with. Thread-safe.
+    """Search of one open index, with the encoder that the index was made with. Thread-safe.
 
     Raises:
         SnapshotIncompatible: on construction, where the index was made with another encoder.
@@ -150,12 +141,8 @@ class Retriever:
         self._ranker = Ranker(index)
         self._passages = PassageCache(index.store)
 
-    def retrieve(self, queries: Sequence[Query]) -> list[Reply | QueryError]:
-        """The replies of :meth:`find`, which have no answers."""
-        return [found if isinstance(found, QueryError) else found.reply for found in self.find(queries)]
-
     def find(self, queries: Sequence[Query], depth: int = 0) -> list[Found | QueryError]:
-        """Queries are encoded together, and each succeeds or fails by itself; results in their order.
+        """Search for queries, encoded together; each succeeds or fails by itself, and results come in their order.
 
         ``depth`` is how many hits are found at least, shown or not. In a reply's timings ``encode`` is that of all the
         queries, ``search`` begins with what is done for all of them, and ``total`` with their arrival.
@@ -183,7 +170,7 @@ class Retriever:
     def _nearest(
         self, queries: Sequence[Query], filters: Mapping[int, Filter | None], vectors: Mapping[int, Vectors]
     ) -> dict[int, Nearest]:
-        """By the place of a query; those that search as deep, and the same part, are searched together."""
+        """Search by meaning, by the place of a query; those of one depth and one filter are searched together."""
         together: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
         for at in vectors:
             together[depth_of(queries[at]), id(filters[at])].append(at)
@@ -196,7 +183,7 @@ class Retriever:
     def _checked(
         self, query: Query, matching: dict[tuple[tuple[str, ...], tuple[str, ...]], Filter | None]
     ) -> Filter | QueryError | None:
-        """The query's filter, or what is wrong with the query; ``matching`` keeps what globs came to."""
+        """Return the query's filter, or what is wrong with the query; ``matching`` keeps what globs came to."""
         try:
             check(query, self._limits)
             if query.rerank and self._reranker is None:
@@ -264,9 +251,7 @@ class Retriever:
         return Found(reply, hits, vector, ranked.terms, ranked.chance)
 
     def _reranked(self, reranker: Reranker, question: str, ranked: Ranked) -> Ranked:
-        """The first candidates in the order of their logits, as many as the budget allows; the others after them."""
-        from qa.models.reranker import score_within
-
+        """Order the first candidates by their logits, as many as the budget allows; the others after them."""
         texts = [passage.searched_text for passage, _ in self._passages.find(ranked.keys[:_RERANKED].tolist())]
         logits = score_within(reranker, question, texts, self._budget_ms) if texts else np.empty(0, np.float32)
         by_logit = np.argsort(-logits, kind="stable")
@@ -279,6 +264,29 @@ class Retriever:
             scores=ranked.scores[order],
             logits=logits[by_logit],
         )
+
+
+def score_within(
+    reranker: Reranker, question: str, passages: Sequence[str], budget_ms: float, batch: int = 4
+) -> Vectors:
+    """Compute the logits ``(m,)`` of the first ``m <= n`` passages: as many as the budget allows.
+
+    A batch is begun only where the slowest so far would end in time; the first one is scored in any case.
+
+    Args:
+        passages: ``n`` of them in the order of their rank, the best first.
+        budget_ms: milliseconds of wall clock.
+    """
+    started = time.perf_counter()
+    scores = [np.empty(0, dtype=np.float32)]
+    slowest = 0.0
+    for at in range(0, len(passages), batch):
+        begun = time.perf_counter()
+        if at and 1000 * (begun - started + slowest) > budget_ms:
+            break
+        scores.append(reranker.score(question, passages[at : at + batch]))
+        slowest = max(slowest, time.perf_counter() - begun)
+    return np.concatenate(scores)
 
 
 def _pattern(globs: tuple[str, ...]) -> re.Pattern[str]:

@@ -201,7 +201,7 @@ def test_what_does_not_agree_is_not_used_and_the_log_says_so(
     encoders: list[Encoder] = []
     for again in (False, True):
         found = warnings_of(lambda: encoders.append(choose(model, tmp_path)[0]))
-        assert "gives other vectors than its reference" in found[0]
+        assert "gives other results than its reference" in found[0]
         assert isinstance(encoders[-1], SentenceTransformerEncoder)
         # The second time the reason is remembered, and nothing is compiled.
         assert choose(model, tmp_path)[1] == [] or not again

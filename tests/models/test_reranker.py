@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +13,12 @@ from qa.errors import ModelNotFound
 from qa.models.choice import Runtime
 from qa.models.files import locate_reranker
 from qa.models.loading import make_reranker
-from qa.models.reranker import CompiledReranker, SentenceTransformerReranker, choose_reranker, score_within
+from qa.models.reranker import CompiledReranker, SentenceTransformerReranker, choose_reranker
 from qa.settings import Settings
 from tests.models.conftest import TinyModel
 
 if TYPE_CHECKING:
-    from qa.types import Vectors
+    pass
 
 pytestmark = pytest.mark.slow
 
@@ -85,30 +83,3 @@ def test_the_setting_makes_one_and_is_off_by_default(model: Path, tmp_path: Path
     made = make_reranker(Settings(indexes=tmp_path, reranker=str(model), precision="fp32"), threads=1)
     assert made is not None
     assert (made.name, made.window) == ("cross", 64)
-
-
-class Slow:
-    """Takes ten milliseconds a call and gives every passage its length."""
-
-    name = "slow"
-    fingerprint: Mapping[str, object] = {}
-    window = 64
-
-    def load(self) -> None:
-        pass
-
-    def score(self, question: str, passages: Sequence[str]) -> Vectors:
-        time.sleep(0.01)
-        return np.array([len(passage) for passage in passages], dtype=np.float32)
-
-
-def test_a_budget_stops_in_the_order_of_ranks() -> None:
-    passages = ["x" * n for n in range(1000)]
-    scores = score_within(Slow(), "?", passages, budget_ms=55)
-    assert 4 <= len(scores) < 1000
-    assert scores.tolist() == list(range(len(scores)))
-
-
-def test_the_first_batch_is_scored_whatever_the_budget() -> None:
-    assert len(score_within(Slow(), "?", ["a"] * 9, budget_ms=0, batch=4)) == 4
-    assert score_within(Slow(), "?", [], budget_ms=100).shape == (0,)

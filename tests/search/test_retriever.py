@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, get_args
 
@@ -13,7 +14,7 @@ from qa.build.update import update
 from qa.errors import QueryError, QuestionTooLong, SnapshotIncompatible
 from qa.index.snapshots import Snapshots
 from qa.readers.registry import read_source
-from qa.search.retriever import PassageCache, Retriever
+from qa.search.retriever import Found, PassageCache, Retriever, score_within
 from qa.service.service import Service
 from qa.settings import Settings
 from qa.types import Limits, Mode, Query, Reply
@@ -143,8 +144,9 @@ def test_equal_passages_are_ordered_by_id(build: Build, folder: Path, settings: 
     build()
     index = Snapshots(settings.indexes, settings.name).open()
     retriever = Retriever(index, HashingEncoder(), Limits(100, 100, 1))
-    (reply,) = retriever.retrieve([Query("the same sentence", top_k=7)])
-    assert isinstance(reply, Reply)
+    (found,) = retriever.find([Query("the same sentence", top_k=7)])
+    assert isinstance(found, Found)
+    reply = found.reply
     # The first place keeps the smallest id; its copies follow what is distinct, by their ids.
     ids = [hit.passage.id for hit in reply.hits if hit.passage.text.startswith("The same")]
     everything = sorted(p.id for p in index.store.all_passages() if p.text.startswith("The same"))
@@ -289,12 +291,16 @@ class CountingReranker:
         return np.array([passage.lower().count(self._word) for passage in passages], dtype=np.float32)
 
 
+def replies_of(retriever: Retriever, queries: Sequence[Query]) -> list[Reply]:
+    return [found.reply for found in retriever.find(queries) if isinstance(found, Found)]
+
+
 def test_a_cross_encoder_orders_the_first_passages_anew(service: Service, settings: Settings) -> None:
     index = Snapshots(settings.indexes, settings.name).open()
     retriever = Retriever(index, HashingEncoder(), Limits(100, 100, 1), CountingReranker("blue"), 1000.0)
-    plain, reranked = retriever.retrieve([Query("Where do apples grow?"), Query("Where do apples grow?", rerank=True)])
-    assert isinstance(plain, Reply)
-    assert isinstance(reranked, Reply)
+    plain, reranked = replies_of(
+        retriever, [Query("Where do apples grow?"), Query("Where do apples grow?", rerank=True)]
+    )
     assert plain.hits[0].passage.document == "apples.txt"
     assert plain.hits[0].scores.rerank is None
     assert reranked.hits[0].passage.document == "below/plums.txt"
@@ -310,9 +316,7 @@ def test_what_the_budget_leaves_unscored_keeps_its_order_below(settings: Setting
     build()
     index = Snapshots(settings.indexes, settings.name).open()
     retriever = Retriever(index, HashingEncoder(), Limits(100, 100, 1), CountingReranker("tall"), 1e-9)
-    plain, reranked = retriever.retrieve([Query("apples", 20), Query("apples", 20, rerank=True)])
-    assert isinstance(plain, Reply)
-    assert isinstance(reranked, Reply)
+    plain, reranked = replies_of(retriever, [Query("apples", 20), Query("apples", 20, rerank=True)])
     scored = [hit for hit in reranked.hits if hit.scores.rerank is not None]
     assert 0 < len(scored) < 20
     assert [hit.passage for hit in reranked.hits[len(scored) :]] == [hit.passage for hit in plain.hits[len(scored) :]]
@@ -324,3 +328,30 @@ def test_re_ranking_without_a_re_ranker_is_refused(service: Service) -> None:
     ) as caught:
         service.ask(Query("apples", rerank=True))
     assert caught.value.field == "rerank"
+
+
+class Slow:
+    """Takes ten milliseconds a call and gives every passage its length."""
+
+    name = "slow"
+    fingerprint: ClassVar[Mapping[str, object]] = {}
+    window = 64
+
+    def load(self) -> None:
+        pass
+
+    def score(self, question: str, passages: Sequence[str]) -> Vectors:
+        time.sleep(0.01)
+        return np.array([len(passage) for passage in passages], dtype=np.float32)
+
+
+def test_a_budget_stops_in_the_order_of_ranks() -> None:
+    passages = ["x" * n for n in range(1000)]
+    scores = score_within(Slow(), "?", passages, budget_ms=55)
+    assert 4 <= len(scores) < 1000
+    assert scores.tolist() == list(range(len(scores)))
+
+
+def test_the_first_batch_is_scored_whatever_the_budget() -> None:
+    assert len(score_within(Slow(), "?", ["a"] * 9, budget_ms=0, batch=4)) == 4
+    assert score_within(Slow(), "?", [], budget_ms=100).shape == (0,)

@@ -41,7 +41,7 @@ _LINE_EVERY = 10.0
 
 @dataclass(slots=True)
 class _Totals:
-    """Sums over the files of one kind."""
+    """The sums over the files of one kind."""
 
     statuses: Counter[str] = field(default_factory=Counter)
     size: int = 0

@@ -1,4 +1,4 @@
-"""The wiring of a calibration: judged questions to guesses, a regression and promises, written beside the index."""
+"""A calibration from judged questions: guesses, a regression on them, and promises, written beside the index."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _FURTHER = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """The signals of one guess, and whether it was right. ``held_out`` ones are fitted to by nothing."""
+    """The signals of one guess, and whether it was right. Nothing is fitted to those that are ``held_out``."""
 
     signals: Signals
     right: bool
@@ -55,7 +55,7 @@ class Example:
 def examples(
     service: Service, judged: Judged, mode: Mode, held_out: Callable[[str], bool], asked: Callable[[], None]
 ) -> list[Example]:
-    """Guesses of the questions that anybody can judge, asked one after the other."""
+    """Ask the questions one after the other, and return the guesses that can be judged."""
     found = []
     for question in judged.questions:
         (guess,) = service.guess_many([Query(question.text, mode=mode)])
@@ -73,13 +73,13 @@ def examples(
 
 
 def alternating(ids: Sequence[str]) -> Callable[[str], bool]:
-    """Every second question of a file is held out."""
+    """Return whether a question is held out: every second one of a file is."""
     out = frozenset(ids[1::2])
     return out.__contains__
 
 
 def fit(regime: str, found: Sequence[Example], base: Model | None = None) -> Model:
-    """A model of one regime, measured and promised on what was held out.
+    """Fit a model of one regime, and measure and certify it on the examples that were held out.
 
     With few questions to fit to, only slope and intercept of ``base`` are fitted (Platt 1999).
 
@@ -165,7 +165,7 @@ def calibrate(
     encoder: Mapping[str, Any],
     base: Callable[[str], Model | None] = lambda regime: None,
 ) -> Calibration:
-    """A calibration of the regimes in ``parts`` that have questions enough.
+    """Calibrate the regimes in ``parts`` that have enough questions.
 
     Raises:
         CalibrationError: none has.
@@ -184,7 +184,7 @@ def calibrate(
 def calibrate_index(
     settings: Settings, questions: QuestionSet, make: EncoderFactory = make_encoder
 ) -> tuple[Path, Calibration]:
-    """Calibrate an index by a question file, and write the result beside it, atomically.
+    """Calibrate an index by a question file, and write the result beside the index.
 
     Raises:
         CalibrationError: there are too few questions.

@@ -1,15 +1,18 @@
-"""How good rankings are: measures of information retrieval, computed by ir-measures (MacAvaney et al. 2022).
+"""The measures of rankings and of answers.
 
-Two levels. *Passages*: every passage of the snapshot that overlaps a quote is relevant, so that precision, nDCG, RR and
-AP are the ordinary ones; recall counts quotes, not passages: the mean over a question's quotes of Success@k with that
-quote's passages. Several passages over one quote so count once, and splitting a document more finely, or with overlap,
-neither lowers nor raises what can be reached. *Documents*: a document stands where its first passage does.
+Rankings are measured by ir-measures (MacAvaney et al. 2022).
+
+There are two levels. *Passages*: every passage of the snapshot that overlaps a quote is relevant, so that precision,
+nDCG, RR and AP are the ordinary ones. Recall counts quotes, not passages: it is the mean over a question's quotes of
+Success@k with that quote's passages. So several passages over one quote count once, and splitting a document more
+finely, or with overlap, neither lowers nor raises what can be reached. *Documents*: a document stands where its first
+passage does.
 
 A question takes part in a level's measures if something is relevant on that level.
 
-How good answers are: exact match and F1 as in SQuAD (Rajpurkar et al. 2016), and whether an answer is right.
+Answers are measured by exact match and F1 as in SQuAD (Rajpurkar et al. 2016), and whether an answer is right.
 
-Words are what white space separates, as in the official script, which is made for English: where a language writes
+White space separates words, as in the official script, which is made for English. In a language that is written
 without spaces, F1 is exact match.
 """
 
@@ -44,11 +47,11 @@ class Ranking(Protocol):
 
     @property
     def passages(self) -> Sequence[tuple[str, str]]:
-        """Id and document of each."""
+        """The id and document of each passage."""
 
 
 def ranking_measures(rankings: Sequence[Ranking], depth: int) -> list[dict[str, float]]:
-    """For each ranking its values by level and measure, such as ``passages.nDCG@10``; nothing where unjudged.
+    """Compute each ranking's values by level and measure, such as ``passages.nDCG@10``; none for what is unjudged.
 
     Args:
         depth: how many passages were asked for; measures that look deeper are left out.
@@ -67,7 +70,7 @@ def ranking_measures(rankings: Sequence[Ranking], depth: int) -> list[dict[str, 
 
 
 def calculate(names: Sequence[str], qrels: Qrels, run: RunScores) -> dict[str, dict[str, float]]:
-    """By measure and question; 0 for a question that has judgments and found nothing."""
+    """Compute values by measure and question; 0 for a question that has judgments and found nothing."""
     import ir_measures
 
     measures = {ir_measures.parse_measure(name): name for name in names}
@@ -80,7 +83,7 @@ def calculate(names: Sequence[str], qrels: Qrels, run: RunScores) -> dict[str, d
 
 
 def make_qrels(rankings: Sequence[Ranking], level: Level) -> Qrels:
-    """Grades by question and passage or document, of the questions that this level judges."""
+    """Return the grades of passages or documents by question, for the questions that this level judges."""
     if level == "documents":
         judged = [ranking.question for ranking in rankings if ranking.question.has_relevant_documents]
         return {question.id: dict(question.documents) for question in judged}
@@ -88,17 +91,17 @@ def make_qrels(rankings: Sequence[Ranking], level: Level) -> Qrels:
 
 
 def make_run(rankings: Sequence[Ranking], level: Level) -> RunScores:
-    """Ranks as scores that fall by one from rank to rank, for trec_eval sorts by score; each id once, at its best."""
+    """Return ranks as scores that fall by one from rank to rank, because trec_eval sorts by score."""
     return {ranking.question.id: _falling(unique(ranking, level)) for ranking in rankings}
 
 
 def unique(ranking: Ranking, level: Level) -> list[str]:
-    """The ranking's ids, each at its first place."""
+    """Return the ranking's ids, each at its first place."""
     return list(dict.fromkeys(pair[level == "documents"] for pair in ranking.passages))
 
 
 def first_ranks(ranking: Ranking) -> list[int | None]:
-    """For each quote the rank of the first passage that overlaps it; of each relevant document where no quote is."""
+    """Return for each quote the rank of the first passage that overlaps it. Without quotes, use relevant documents."""
     question = ranking.question
     wanted = [set(evidence.passages) for evidence in question.evidence]
     level: Level = "passages"
@@ -109,12 +112,12 @@ def first_ranks(ranking: Ranking) -> list[int | None]:
 
 
 def recall_at(ranks: Sequence[int | None], k: int) -> float:
-    """The share of quotes found among the first ``k``."""
+    """Return the share of quotes that are found among the first ``k``."""
     return sum(rank is not None and rank <= k for rank in ranks) / len(ranks)
 
 
 def make_quote_topics(rankings: Sequence[Ranking]) -> tuple[Qrels, RunScores]:
-    """One topic for each quote, called ``question#number``: the mean of their Success@k is the question's recall."""
+    """Return a topic for each quote, ``question#number``. The mean of their Success@k is the question's recall."""
     qrels: Qrels = {}
     run: RunScores = {}
     for ranking in rankings:
@@ -157,17 +160,17 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def normalise(text: str) -> str:
-    """Lower case, without ASCII punctuation, English articles and surplus white space: SQuAD's ``normalize_answer``."""
+    """Lower the case and drop ASCII punctuation, English articles and surplus white space, as SQuAD's script does."""
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
 def exact_match(answer: str, golds: Sequence[str]) -> float:
-    """1 if the answer is one of ``golds`` once both are normalised, else 0."""
+    """Return 1 if the answer is one of ``golds`` once both are normalised, else 0."""
     return _best(answer, golds, lambda mine, gold: float(mine == gold))
 
 
 def f1(answer: str, golds: Sequence[str]) -> float:
-    """The F1 of the words that the answer shares with the gold answer that it shares most with."""
+    """Compute the F1 of the words that the answer shares with one of the gold answers; the best counts."""
     return _best(answer, golds, _f1)
 
 
@@ -186,17 +189,17 @@ def _f1(mine: str, gold: str) -> float:
 
 
 def holds(text: str, golds: Sequence[str]) -> bool:
-    """Whether the words of one of ``golds`` stand in the text, together and in order, once both are normalised."""
+    """Return whether the text holds the words of one of ``golds``, together and in order, once both are normalised."""
     mine = f" {normalise(text)} "
     return any(f" {gold} " in mine for gold in map(normalise, golds) if gold)
 
 
 def is_right(question: JudgedQuestion, text: str | None, document: str | None, span: Span | None) -> bool | None:
-    """Whether a text answers the question; ``None`` where nobody can tell (docs/decisions/0009).
+    """Return whether a text answers the question; ``None`` if nothing decides it (docs/decisions/0009).
 
-    Of a question with gold answers: its F1 with one of them is enough, or it holds one and is cited from a relevant
-    document, where any is known. Of one with quotes alone: its citation overlaps one of them. No text is right for a
-    question that has no answer.
+    If there are gold answers, a text is right if its F1 with one of them suffices, or if it holds one and is cited
+    from a relevant document (or none is known). If there are only quotes, its citation must overlap one of them. No
+    text is right for a question that has no answer.
     """
     if question.answerable is False:
         return False

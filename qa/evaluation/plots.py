@@ -1,4 +1,4 @@
-"""The report's plots: inline SVG, drawn here, coloured by the page's style sheet and read out by a screen reader."""
+"""The report's plots: inline SVG, coloured by the page's style sheet, with a text for screen readers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qa.statistics.risk import Bin
 
 _WIDTH, _HEIGHT = 400.0, 270.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 24.0, 14.0, 46.0
-# Points of a line beyond which nobody sees a difference, and everybody waits.
+# A line of more points looks the same and takes longer.
 _MOST_POINTS = 300
 
 Point = tuple[float, float]
@@ -20,7 +20,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """From ``low`` to ``high``; ``form`` writes a tick."""
+    """An axis from ``low`` to ``high``. ``form`` writes a tick."""
 
     label: str
     low: float
@@ -30,7 +30,7 @@ class Axis:
 
 
 def share(label: str, high: float = 1.0) -> Axis:
-    """An axis of shares, in per cent."""
+    """Return an axis of shares, in per cent."""
     step = 0.25 if high > 0.6 else 0.1 if high > 0.25 else 0.05
     high = max(step, step * np.ceil(high / step - 1e-9))
     ticks = tuple(float(tick) for tick in np.arange(0, high + step / 2, step))
@@ -38,7 +38,7 @@ def share(label: str, high: float = 1.0) -> Axis:
 
 
 def depth_plot(recall: Sequence[float]) -> str:
-    """``recall[k - 1]`` at each depth ``k``."""
+    """Draw the recall at each depth ``k``, which is ``recall[k - 1]``."""
     depth = len(recall)
     step = max(1, depth // 5)
     ticks = (1.0, *(float(k) for k in range(step, depth + 1, step) if k > 1))
@@ -52,7 +52,7 @@ def depth_plot(recall: Sequence[float]) -> str:
 
 
 def risk_plot(curve: Sequence[Point], point: Point | None) -> str:
-    """Coverage and risk of answering only the surest; ``point`` is where the service stands."""
+    """Draw the coverage and risk of answering only the surest questions; ``point`` is what was served."""
     highest = max([risk for _, risk in curve] + ([point[1]] if point else []), default=0.0)
     frame = _Frame(share("questions answered"), share("answers that are wrong", max(highest, 0.05)))
     thinned = _thin(curve)
@@ -65,7 +65,7 @@ def risk_plot(curve: Sequence[Point], point: Point | None) -> str:
 
 
 def calibration_plot(bins: Sequence[Bin]) -> str:
-    """How often answers of each confidence are right; a larger dot is of more answers."""
+    """Draw how often answers of each confidence are right; a larger dot stands for more answers."""
     frame = _Frame(share("confidence"), share("answers that are right"))
     most = max(each.n for each in bins)
     parts = [frame.line([(0.0, 0.0), (1.0, 1.0)], "ideal"), frame.line([(b.confidence, b.accuracy) for b in bins])]
@@ -75,7 +75,7 @@ def calibration_plot(bins: Sequence[Bin]) -> str:
 
 
 def latency_plot(times: Sequence[float], percentiles: Sequence[tuple[str, float]]) -> str:
-    """The share of questions answered within each time, in milliseconds."""
+    """Draw the share of questions that were answered within each time, in milliseconds."""
     ordered = np.sort(np.asarray(times, float))
     end = max(ordered[-1] if len(ordered) < 100 else 1.3 * percentiles[-1][1], 1e-3)
     step = _round_step(end)
@@ -89,7 +89,7 @@ def latency_plot(times: Sequence[float], percentiles: Sequence[tuple[str, float]
 
 
 def interval_bar(value: float, low: float | None, high: float | None) -> str:
-    """A mean between 0 and 1 and its interval, on a line."""
+    """Draw a mean between 0 and 1 and its interval, on a line."""
     whisker = ""
     if low is not None and high is not None:
         whisker = f'<line class="whisker" x1="{_n(120 * low)}" x2="{_n(120 * high)}" y1="8" y2="8"/>'
@@ -141,7 +141,7 @@ class _Frame:
         )
 
     def mark(self, point: Point, label: str) -> str:
-        """A point with its name, on the side where there is room."""
+        """Draw a point with its name, on the side that has room."""
         is_right = point[0] > 0.6 * self._x.high
         kind, shift = ("end", -10) if is_right else ("", 10)
         text = f'<text class="label {kind}" x="{self._h(point[0])}" dx="{shift}" y="{self._v(point[1])}" dy="-0.7em">'
@@ -151,7 +151,7 @@ class _Frame:
     def upright(self, value: float, label: str) -> str:
         is_right = value > 0.75 * self._x.high
         kind, shift = ("end", -4) if is_right else ("", 4)
-        # Below the curve, and each a little lower than the last, so that close ones do not write over each other.
+        # Below the curve, each a little lower than the last, so that close ones do not overlap.
         y = {"p50": 0.62, "p95": 0.76, "p99": 0.90}.get(label, 0.8)
         return (
             f'<line class="upright" x1="{self._h(value)}" x2="{self._h(value)}" y1="{_n(_TOP)}" y2="{self._v(0.0)}"/>'
@@ -179,7 +179,7 @@ def _thin(points: Sequence[Point]) -> list[Point]:
 
 
 def _round_step(end: float) -> float:
-    """A step of 1, 2 or 5 times a power of ten that makes about five ticks."""
+    """Return a step of 1, 2 or 5 times a power of ten that makes about five ticks."""
     magnitude = 10 ** np.floor(np.log10(end / 5))
     return float(next(m * magnitude for m in (1, 2, 5, 10) if m * magnitude >= end / 5))
 

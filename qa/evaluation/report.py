@@ -1,8 +1,7 @@
-"""An evaluation as one HTML file that needs no server and no network, and nothing of what a document holds can break.
+"""The report of an evaluation and that of a comparison, each one HTML file that needs no server and no network.
 
-Everything is in the page without a script; the one small script filters and sorts what is there.
-
-A comparison as numbers, and as one HTML file: for each question that changed both rankings side by side.
+Everything is in the page without a script; the one small script filters and sorts. No text of a document can break
+out of its place.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from qa.markup import Mark, Piece, pieces, visible
 from qa.statistics.significance import Estimate
 
 _FOLDER = Path(__file__).parent / "report_files"
-# Up to so many questions every ranking is shown at length; of more, so much that a browser still takes the page.
+# Up to this many questions every ranking is shown at length; of more, only as much as a browser can show.
 _FEW = 300
 _SHOWN_FEW, _CHARS_FEW = 2 * SEEN, 4000
 _SHOWN_MANY, _CHARS_MANY = 3, 360
@@ -46,7 +45,7 @@ class ShownPassage:
 
 @dataclass(frozen=True, slots=True)
 class ShownQuestion:
-    """A row of the table of questions, and the ranking that it opens to."""
+    """A row of the table of questions, with the ranking that it opens to."""
 
     number: int
     outcome: QuestionOutcome
@@ -60,7 +59,7 @@ class ShownQuestion:
 
 
 def find_marks(outcome: QuestionOutcome, found: RankedPassage) -> list[Mark]:
-    """Evidence and answer as spans of the passage's text."""
+    """Return evidence and answer as spans of the passage's text."""
     spans = [(e.start, e.end, "evidence") for e in outcome.question.evidence if e.document == found.document]
     answer = outcome.answer
     if answer is not None and answer.span is not None and answer.document == found.document:
@@ -70,7 +69,7 @@ def find_marks(outcome: QuestionOutcome, found: RankedPassage) -> list[Mark]:
 
 
 def report_page(evaluation: Evaluation, summary: Summary) -> str:
-    """The whole page."""
+    """Render the report of an evaluation."""
     many = len(evaluation.outcomes) > _FEW
     shown, chars = (_SHOWN_MANY, _CHARS_MANY) if many else (_SHOWN_FEW, _CHARS_FEW)
     questions = [
@@ -94,7 +93,7 @@ def report_page(evaluation: Evaluation, summary: Summary) -> str:
 
 
 def render(template: str, **values: object) -> str:
-    """A page of this folder's templates, its style and script inlined and named in its Content-Security-Policy."""
+    """Render a template, with style and script inlined and allowed by their hashes in the Content-Security-Policy."""
     css, js = _content("report.css"), _content("report.js")
     policy = (
         f"default-src 'none'; style-src '{_hash(css)}'; script-src '{_hash(js)}'; img-src data:; base-uri 'none'; "
@@ -106,7 +105,7 @@ def render(template: str, **values: object) -> str:
 def show_passages(
     outcome: QuestionOutcome, texts: Mapping[str, PassageText], count: int, chars: int
 ) -> tuple[ShownPassage, ...]:
-    """The first passages of a ranking, with evidence and answer marked."""
+    """Return the first passages of a ranking, with evidence and answer marked."""
     relevant, documents = outcome.question.relevant, outcome.question.documents
     return tuple(
         _passage(
@@ -166,7 +165,7 @@ def _question(
 
 
 def _figures(evaluation: Evaluation, summary: Summary) -> list[tuple[str, Markup, str]]:
-    """Title, drawing and caption of each plot that there is something to draw for."""
+    """Return title, drawing and caption of each plot that has data."""
     found = []
     if summary.depths:
         caption = "The share of the evidence that stands among the first passages, by how many of them are looked at."
@@ -190,7 +189,7 @@ def _figures(evaluation: Evaluation, summary: Summary) -> list[tuple[str, Markup
 
 
 def _answers(summary: Summary) -> list[tuple[str, Estimate]]:
-    """What of the answers belongs beside the headline."""
+    """Return the figures of the answers that belong beside the headline."""
     found = {
         "right, or rightly refused": summary.measures.get("answers.accuracy"),
         "F1": summary.measures.get("answers.F1"),
@@ -219,7 +218,7 @@ def bar(estimate: Estimate) -> Markup:
 
 
 def moment(created: str) -> str:
-    """A time in ISO 8601 for a person; what is none stays as it is."""
+    """Write a time in ISO 8601 for a person; anything else stays as it is."""
     try:
         at = datetime.fromisoformat(created)
     except ValueError:
@@ -249,14 +248,14 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-# The greatest changes of each kind: a browser must take the page, and a person the list.
+# How many of the greatest changes of each kind are shown: more would be too much for a browser and a person.
 _MOST = 200
 _CHARS = 700
 
 
 @dataclass(frozen=True, slots=True)
 class ShownChange:
-    """``state`` is "better" or "worse"."""
+    """A question that changed. ``state`` is "better" or "worse"."""
 
     change: Change
     state: str
@@ -265,14 +264,14 @@ class ShownChange:
 
 
 def comparison_page(comparison: Comparison) -> str:
-    """The whole page: losses first, the greatest of them on top."""
+    """Render the report of a comparison: losses first, the greatest on top."""
     rows = [*_rows(comparison, comparison.worse, "worse"), *reversed(_rows(comparison, comparison.better, "better"))]
     left_out = len(comparison.worse) + len(comparison.better) - len(rows)
     return render("comparison.html", comparison=comparison, rows=rows, left_out=left_out)
 
 
 def comparison_values(comparison: Comparison) -> dict[str, Any]:
-    """The numbers, as JSON values."""
+    """Return the numbers of a comparison as JSON values."""
     return {
         "verdict": comparison.verdict,
         "better": len(comparison.better),

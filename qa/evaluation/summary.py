@@ -14,9 +14,9 @@ from qa.statistics.risk import bins as bins_of
 from qa.statistics.significance import Estimate, detectable, estimate, estimate_mean
 
 ANSWERING = ("answers.EM", "answers.F1", "answers.accuracy")
-# What is told of each tag: few questions give no room for more.
+# The measures of each tag: few questions allow no more.
 OF_TAGS = ("passages.nDCG@10", "passages.R@5", "documents.nDCG@10", "documents.R@5", *ANSWERING)
-# The measure that speaks for all: of the first that the questions can be scored by.
+# The measure that stands for the ranking is the first of these by which the questions can be scored.
 HEADLINES = (
     "passages.nDCG@10",
     "documents.nDCG@10",
@@ -29,7 +29,7 @@ HEADLINES = (
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Milliseconds that a question took, asked by itself: percentiles over the questions."""
+    """The milliseconds that a question took, asked by itself, as percentiles over the questions."""
 
     n: int
     p50: float
@@ -39,7 +39,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Answering:
-    """How far answers, and the refusal to answer, can be trusted.
+    """Measures of how far answers and refusals can be trusted.
 
     ``coverage`` is the share of questions that were answered, ``risk`` that of wrong ones among them. ``auroc`` is of
     telling questions that have an answer from those that have none; the others are of the confidence in being right.
@@ -58,7 +58,9 @@ class Answering:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """``values`` are by question, in their order; ``notes`` say in words what was not measured, and why.
+    """An evaluation in numbers.
+
+    ``values`` are by question, in their order; ``notes`` say in words what was not measured, and why.
 
     ``depths`` is recall of quotes (of documents, where none is quoted) at each depth from 1.
     """
@@ -74,12 +76,12 @@ class Summary:
 
     @property
     def headline(self) -> str | None:
-        """The measure that speaks for all."""
+        """The measure that stands for the ranking."""
         return next((name for name in (*HEADLINES, *self.measures) if name in self.measures), None)
 
 
 def compute_values(evaluation: Evaluation) -> list[dict[str, float]]:
-    """For each question its measures; nothing where it cannot be scored."""
+    """Compute each question's measures; none for a question that cannot be scored."""
     ranking = ranking_measures(evaluation.outcomes, evaluation.inputs.options.top_k)
     return [
         {**each, **outcome.compute_answer_values()} for each, outcome in zip(ranking, evaluation.outcomes, strict=True)
@@ -176,11 +178,11 @@ def _with_notes(summary: Summary, evaluation: Evaluation) -> Summary:
 
 
 def _detectable(name: str, values: Sequence[float]) -> str:
-    """Two runs' differences spread as one run does where their values correlate by one half."""
+    """Say which difference could be detected if the two runs' values correlate by one half."""
     found = detectable(float(np.std(values, ddof=1)) if len(values) > 1 else 0.0, len(values))
     if found is None:
-        return f"With {len(values):,} scored questions nothing can be said of the differences that could be seen."
+        return f"With {len(values):,} scored questions no detectable difference can be given."
     return (
-        f"With {len(values):,} scored questions, a change of {name} by less than {found:.3f} would probably go unseen "
+        f"With {len(values):,} scored questions, a change of {name} by less than {found:.3f} would probably go undetected "
         "(paired test at 5 %, power 80 %, if the two runs' values correlate by one half)."
     )

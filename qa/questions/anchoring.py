@@ -1,4 +1,4 @@
-"""Quotes of a question file to spans of the indexed documents: white space is forgiven, words are not."""
+"""The places of a question file's quotes in the indexed documents. White space may differ, words may not."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Sources(Protocol):
 
     @property
     def ids(self) -> Sequence[str]:
-        """In ascending order."""
+        """The documents' ids, in ascending order."""
 
     def text(self, id: str) -> str:
-        """The canonical text."""
+        """Return the canonical text of a document."""
 
     def passages(self, id: str) -> Sequence[tuple[str, int, int]]:
-        """Id and span of each passage."""
+        """Return id and span of each passage of a document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class _Anchoring:
         return Evidence(document, start, end, text[start:end], overlapping)
 
     def _place(self, quote: Quote) -> tuple[str, int, int]:
-        """The one place where the quote stands; raises _Unfound where there is none, or more."""
+        """Return the one place of the quote. Raises _Unfound if there is none, or more than one."""
         if quote.document is not None:
             ids: Sequence[str] = [self._document(quote.document)]
         else:
@@ -134,7 +134,7 @@ class _Anchoring:
         return f"the quote {shown} is not in {ids[0]}{near}"
 
     def _holders(self, text: str) -> list[str]:
-        """The documents that hold the text, whatever their white space is."""
+        """Return the documents that hold the text; white space may differ."""
         wanted = squeezed(text)
         if (id := self._by_text.get(wanted)) is not None:
             return [id]
@@ -145,7 +145,7 @@ class _Anchoring:
         return {squeezed(self._sources.text(id)): id for id in self._sources.ids}
 
     def _document(self, id: str) -> str:
-        """The indexed document that is meant: by its id, or by its file's name without suffix, if only one has that."""
+        """Return the indexed document with this id, or the only one whose file has this name without its suffix."""
         if id in self._known:
             return id
         named = self._by_stem.get(id, [])
@@ -172,7 +172,7 @@ class _Anchoring:
 
 
 def occurrences(quote: str, text: str) -> list[tuple[int, int]]:
-    """Every half-open span of ``text`` that holds the words of ``quote``, any white space between them.
+    """Return every half-open span of ``text`` that holds the words of ``quote``, with any white space between them.
 
     Occurrences that overlap count each: a quote must be at one place only.
     """
@@ -191,7 +191,7 @@ def _occurrences(quote: str, text: str) -> Iterator[tuple[int, int]]:
 
 
 def find_nearest(quote: str, text: str) -> tuple[int, int] | None:
-    """The span of ``text``, of whole words, that is most like ``quote``; ``None`` where nothing is like it."""
+    """Return the span of whole words that is most like ``quote``; ``None`` if nothing is like it."""
     from rapidfuzz import fuzz
 
     match = fuzz.partial_ratio_alignment(quote, text, score_cutoff=50)
@@ -208,7 +208,7 @@ def find_nearest(quote: str, text: str) -> tuple[int, int] | None:
 
 
 def find_nearest_id(id: str, ids: Sequence[str]) -> str | None:
-    """The id that is most like ``id``; ``None`` where none is."""
+    """Return the id that is most like ``id``; ``None`` if none is like it."""
     from rapidfuzz import process
 
     match = process.extractOne(id, ids, score_cutoff=60)
@@ -216,7 +216,7 @@ def find_nearest_id(id: str, ids: Sequence[str]) -> str | None:
 
 
 def _part_within(quote: Quote, text: str, start: int) -> tuple[int, int]:
-    """Where the part of the quote that counts stands, given where the quote does: their white space may differ."""
+    """Return the place of the part of the quote that counts, given the quote's; white space may differ."""
     assert quote.part is not None
     first, last = quote.part
     before, part = quote.text[:first], quote.text[first:last]
@@ -231,7 +231,7 @@ def _part_within(quote: Quote, text: str, start: int) -> tuple[int, int]:
 
 
 def squeezed(text: str) -> str:
-    """With one space for any white space, and none at the ends."""
+    """Replace all white space by single spaces, and drop it at the ends."""
     return " ".join(text.split())
 
 

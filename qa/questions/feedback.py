@@ -1,4 +1,4 @@
-"""Judgments of people who asked: "this answers it", "this does not", as a file that ``qa evaluate`` takes."""
+"""The judgments of people who asked ("this answers it", "this does not"), as a file that ``qa evaluate`` takes."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _BEGINS = b'{"id": "feedback-'
 
 
 def quoted(document: str, text: str, start: int, end: int, *, relevant: bool) -> Quote:
-    """The quote of ``text[start:end]``, with as much around it as makes it the only one of its document.
+    """Quote ``text[start:end]``, with as much around it as makes the quote unique in its document.
 
     Raises:
-        QueryError: there is nothing in the span, or it is repeated with all that is around it.
+        QueryError: the span is empty, or is repeated with all the text around it.
     """
     if not 0 <= start < end <= len(text) or not text[start:end].strip():
         raise QueryError("end", f"the span {start} to {end} holds no text of the document")
@@ -42,15 +42,15 @@ def quoted(document: str, text: str, start: int, end: int, *, relevant: bool) ->
 
 
 def _is_once(quote: str, text: str) -> bool:
-    """As :func:`qa.questions.anchoring.occurrences` counts, linear in the text: a client chose the span."""
+    """Return whether a quote occurs once. This is linear in the text, because a client chose the span."""
     at = text.find(quote)
     return at >= 0 and text.find(quote, at + 1) < 0
 
 
 class FeedbackFile:
-    """JSON lines, one a judgment, only ever added to. Several threads and processes may write.
+    """A file of judgments as JSON lines, to which lines are only added. Several threads and processes may write.
 
-    A line is on the disk when :meth:`append` returns. What a crash left half written was never promised, and goes.
+    A line is on the disk when :meth:`append` returns. What a crash left half written is dropped.
     """
 
     def __init__(self, path: Path) -> None:
@@ -62,7 +62,7 @@ class FeedbackFile:
         Raises:
             StorageError: it cannot be written; the file is as it was.
         """
-        # What no UTF-8 can hold becomes an escape, which is one of JSON too: a line must not spoil the whole file.
+        # Half a surrogate pair becomes an escape, which JSON can read too: one line must not spoil the whole file.
         line = (_line(question, quote) + "\n").encode("utf-8", "backslashreplace")
         try:
             with self._locked() as file:
@@ -94,7 +94,7 @@ class FeedbackFile:
 
 
 def _whole(file: int) -> int:
-    """Have the file end with a whole line; returns its size."""
+    """Make the file end with a complete line, and return its size."""
     size = os.fstat(file).st_size
     tail = os.pread(file, min(size, _LONGEST_LINE), max(size - _LONGEST_LINE, 0))
     last = tail[tail.rfind(b"\n") + 1 :]
@@ -103,7 +103,7 @@ def _whole(file: int) -> int:
     if (last.startswith(_BEGINS) and not _is_json(last)) or not last.strip(b"\0"):
         os.ftruncate(file, size - len(last))
         return size - len(last)
-    # No judgment of ours: somebody's editor left the last line without its end.
+    # It is not a judgment of ours: an editor left the last line without its end.
     os.write(file, b"\n")
     return size + 1
 

@@ -1,6 +1,4 @@
-"""Question files of every format to questions: which format a path is in, and JSONL, CSV and TSV read.
-
-The formats of other people's collections: BEIR folders, TREC topics with qrels, SQuAD.
+"""Question files of every format: JSONL, CSV, TSV, SQuAD, BEIR folders and TREC topics with qrels.
 
 References: Thakur et al. 2021 (BEIR); trec_eval's qrels (topic, iteration, document, grade); Rajpurkar et al. 2016 and
 2018 (SQuAD 1.1 and 2.0).
@@ -52,12 +50,12 @@ def load_questions(
     """Read a question file, or a folder that is a BEIR or TREC collection.
 
     Args:
-        format: by default told by the suffix, or by what lies in the folder.
-        qrels: judgments of TREC topics, where they do not lie in the same folder.
-        keep_going: leave out what is wrong instead of raising.
+        format: by default what the suffix says, or what lies in the folder.
+        qrels: the judgments of TREC topics, if they do not lie in the same folder.
+        keep_going: leave out faulty records instead of raising.
 
     Raises:
-        QuestionFileError: naming file, line and field.
+        QuestionFileError: a record is faulty; the error names file, line and field.
     """
     format = format or _detect_format(path)
     if format in ("beir", "trec"):
@@ -69,7 +67,7 @@ def load_questions(
 
 
 def parse_questions(name: str, data: bytes, format: Format | None = None, *, keep_going: bool = False) -> QuestionSet:
-    """The same of a single file's bytes, such as an upload; ``name`` is what errors call it. BEIR is no single file."""
+    """Read the bytes of a single file, such as an upload, which errors call ``name``. BEIR is no single file."""
     format = format or _detect_format(Path(name))
     if format == "beir":
         raise QuestionFileError([Fault(name, None, "", "a BEIR collection is a folder with queries.jsonl and qrels/")])
@@ -175,7 +173,7 @@ def _row(name: str, line: int, columns: list[str], row: list[str]) -> Record | F
 
 
 def _list_cell(cell: str) -> object:
-    """A JSON list or object as it is; else texts with ``|`` between them."""
+    """Read a cell that is a JSON list or object, or texts with ``|`` between them."""
     if cell.lstrip()[:1] in ("[", "{"):
         return json.loads(cell)
     return [part for part in cell.split("|") if part.strip()]
@@ -197,7 +195,7 @@ _TITLE = re.compile(r"<(?:title|query|question)>\s*(?:(?:topic|title):)?(?P<text
 
 
 def beir_files(folder: Path) -> list[Path]:
-    """``queries.jsonl`` and its judgments: ``qrels/test.tsv``, or all of ``qrels/``, or ``qrels.tsv``."""
+    """Return ``queries.jsonl`` and its judgments: ``qrels/test.tsv``, or all of ``qrels/``, or ``qrels.tsv``."""
     test = folder / "qrels" / "test.tsv"
     qrels = [test] if test.is_file() else sorted(folder.glob("qrels/*.tsv")) or sorted(folder.glob("qrels.tsv"))
     if not qrels:
@@ -207,7 +205,7 @@ def beir_files(folder: Path) -> list[Path]:
 
 
 def trec_files(path: Path, qrels: Path | None) -> list[Path]:
-    """Topics, then judgments; in a folder they are told by their names."""
+    """Return the topics, then the judgments; in a folder their names say which is which."""
     topics = sorted(path.glob("*topics*"))[:1] if path.is_dir() else [path]
     judged = [qrels] if qrels else sorted((path if path.is_dir() else path.parent).glob("*qrels*"))
     if len(judged) > 1:
@@ -264,7 +262,7 @@ def _topic_lines(name: str, topics: str, grades: Mapping[str, Mapping[str, int]]
 
 
 def _qrels(files: list[tuple[str, str]]) -> tuple[dict[str, dict[str, int]], list[Fault]]:
-    """Grades of documents by question: three columns as in BEIR, or four as in TREC, with or without a header."""
+    """Read grades of documents by question: three columns as in BEIR or four as in TREC, with or without a header."""
     grades: defaultdict[str, dict[str, int]] = defaultdict(dict)
     faults = []
     for name, text in files:

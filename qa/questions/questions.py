@@ -1,8 +1,6 @@
-"""Questions with what is known about their answers, and what is wrong with a record of a question file.
+"""Questions with what is known about their answers, and the same questions with their judgments in one snapshot.
 
-Whatever the format of the file, each record becomes a mapping of the fields in ``FIELDS`` and is checked here, once.
-
-What a question's judgments are in one snapshot: spans of canonical texts, and the passages that overlap them.
+In every format of question files a record becomes a mapping of the fields in ``FIELDS``, and is checked here, once.
 """
 
 from __future__ import annotations
@@ -26,9 +24,9 @@ _TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
 class Quote:
     """An exact quotation of a document that answers a question.
 
-    ``document`` is ``None`` where the file does not say which; it is then looked for in all of them. ``part`` is the
-    half-open span of the quotation that counts, where that is not the whole. One that is not ``relevant`` was judged
-    not to answer; it changes no measure.
+    ``document`` is ``None`` if the file does not name one; all are then searched. ``part`` is the half-open span of the
+    quotation that counts, if that is not the whole. A quote that is not ``relevant`` was judged not to answer, and
+    changes no measure.
     """
 
     document: str | None
@@ -41,9 +39,9 @@ class Quote:
 class Question:
     """One question of a file.
 
-    ``documents`` grades documents by id: 0 is not relevant, 1 relevant, more is better. ``answerable`` is ``None``
-    where nobody said and nothing implies it. ``judged`` is when, of a judgment that others may follow. ``line`` is
-    where it stands in the file, from 1.
+    ``documents`` grades documents by id: 0 is not relevant, 1 relevant, more is better. ``answerable`` is ``None`` if
+    neither the file nor a judgment says it. ``judged`` is the time of a judgment that others may follow. ``line``
+    counts from 1.
     """
 
     id: str
@@ -58,14 +56,14 @@ class Question:
 
     @property
     def is_judged(self) -> bool:
-        """Whether anything can be scored: else the question is answered and no more."""
+        """Whether anything about the question can be scored."""
         relevant = any(quote.relevant for quote in self.evidence)
         return bool(relevant or self.answers or self.documents) or self.answerable is not None
 
 
 @dataclass(frozen=True, slots=True)
 class QuestionSet:
-    """The questions of one file. ``sha256`` is of the bytes that they came from; ``left_out`` could not be read."""
+    """The questions of one file. ``sha256`` is that of its bytes; ``left_out`` says which records were faulty."""
 
     name: str
     sha256: str
@@ -75,7 +73,7 @@ class QuestionSet:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record as a reader found it, not yet checked: values by field."""
+    """A record that is not checked yet: values by field."""
 
     line: int | None
     values: Mapping[str, Any]
@@ -88,10 +86,10 @@ class _Invalid(Exception):
 
 
 def collect(file: str, records: Iterable[Record | Fault]) -> tuple[tuple[Question, ...], tuple[Fault, ...]]:
-    """Check the records of ``file``; returns the questions in order, and what is wrong with the others.
+    """Check the records of ``file``, and return the questions in order and the faults of the others.
 
-    A question without an id gets one that its words decide, so that it keeps it when lines are added. Judgments of one
-    question, which each say when they were made, are one question together; of two on a quote, the later holds.
+    A question without an id gets one from its words, so that it keeps it when lines are added. Judgments of one
+    question, which each say when they were made, become one question; of two on the same quote the later counts.
     """
     questions: list[Question] = []
     faults: list[Fault] = []
@@ -121,7 +119,7 @@ def collect(file: str, records: Iterable[Record | Fault]) -> tuple[tuple[Questio
 
 
 def _require_judgments(before: Question, after: Question) -> None:
-    """Raises _Invalid where two records of one id are no judgments of one question."""
+    """Raise _Invalid unless two records of one id are judgments of one question."""
     if not before.judged or not after.judged or before.text != after.text:
         raise _Invalid("id", f"the id {after.id!r} was used before, on line {before.line}")
     for name in ("answers", "documents"):
@@ -130,7 +128,7 @@ def _require_judgments(before: Question, after: Question) -> None:
 
 
 def _together(judgments: Sequence[Question]) -> Question:
-    """Judgments of one question as one, by when they were made; of those of one time the later line is the later."""
+    """Merge the judgments of one question by the time when they were made; at the same time the later line counts."""
     quotes: dict[object, Quote] = {}
     for judgment in sorted(judgments, key=lambda each: each.judged):
         quotes |= {(quote.document, quote.text, quote.part): quote for quote in judgment.evidence}
@@ -141,7 +139,7 @@ def _together(judgments: Sequence[Question]) -> Question:
 
 
 def require_sound(questions: Sequence[object], faults: Sequence[Fault], *, keep_going: bool) -> None:
-    """Raises QuestionFileError where there are faults, or, going on without what is faulty, where nothing is left."""
+    """Raise QuestionFileError if there are faults; with ``keep_going`` only if no question is left."""
     if faults and (not keep_going or not questions):
         raise QuestionFileError(faults)
 
@@ -264,7 +262,7 @@ def _part(name: str, item: Mapping[str, Any]) -> tuple[int, int] | None:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A quote that was found: ``[start, end)`` of a document's canonical text, which holds ``text`` there.
+    """A quote that was found: ``[start, end)`` of a document's canonical text is ``text``.
 
     ``passages`` are the ids of all passages of the snapshot that overlap the span: they are relevant.
     """
@@ -293,7 +291,7 @@ class JudgedQuestion:
 
     @property
     def relevant(self) -> frozenset[str]:
-        """Ids of the passages that overlap any evidence."""
+        """The ids of the passages that overlap any evidence."""
         return frozenset(id for evidence in self.evidence for id in evidence.passages)
 
     @property

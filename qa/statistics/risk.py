@@ -1,10 +1,10 @@
-"""How far a confidence can be trusted: whether it separates, what is risked at each coverage, whether it is calibrated.
+"""How far a confidence can be trusted, and which error can be promised of answers.
 
-``confidence`` is an answer's probability of being right, ``right`` whether it was, both by question.
+The first half measures whether a confidence separates right from wrong, what is risked at each coverage, and whether it
+is calibrated. The second half gives exact bounds, and thresholds with a promised error.
 
-What error can be promised of answers, from questions whose answers were judged: exact bounds, and thresholds.
-
-A promise is of questions like those that it was learned from (exchangeable with them), and of no others.
+``confidence`` is an answer's probability of being right, ``right`` whether it was, both by question. A promise holds
+for questions like those that it was learned from (exchangeable with them), and for no others.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ BINS = 10
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Answers with a confidence in ``[low, high)``, the last bin including 1: how sure, how often right, how many."""
+    """The answers with a confidence in ``[low, high)``; the last bin includes 1.
+
+    ``confidence`` is their mean confidence, ``accuracy`` the share that is right, ``n`` their number."""
 
     low: float
     high: float
@@ -33,7 +35,7 @@ class Bin:
 
 
 def auroc(confidence: Any, positive: Any) -> float:
-    """The probability that a positive has the higher confidence than a negative, ties counting half.
+    """Compute the probability that a positive has a higher confidence than a negative; ties count half.
 
     ``(..., n)`` arrays are reduced along the last axis. NaN where there is but one kind.
 
@@ -51,9 +53,9 @@ def auroc(confidence: Any, positive: Any) -> float:
 
 
 def risk_coverage(confidence: Any, right: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Coverage and risk if only the ``i`` surest are answered, for each ``i``: ``(n,)`` each.
+    """Compute coverage and risk if only the ``i`` surest are answered, for each ``i``: ``(n,)`` each.
 
-    Equal confidences are answered together or not at all, so that their order decides nothing: within them the curve
+    Equal confidences are answered together or not at all, so that their order does not matter: between them the curve
     is straight. El-Yaniv and Wiener 2010.
     """
     confidence, wrong = np.asarray(confidence, float), 1.0 - np.asarray(right, float)
@@ -69,12 +71,12 @@ def risk_coverage(confidence: Any, right: Any) -> tuple[NDArray[np.float64], NDA
 
 
 def aurc(confidence: Any, right: Any) -> float:
-    """The area under the risk-coverage curve: the mean risk over all coverages. Geifman et al. 2019. 0 is best."""
+    """Compute the area under the risk-coverage curve: the mean risk over all coverages. Geifman et al. 2019."""
     return float(risk_coverage(confidence, right)[1].mean())
 
 
 def bins(confidence: Any, right: Any) -> list[Bin]:
-    """Answers by confidence, in ``BINS`` of equal width; those without answers are left out."""
+    """Sort answers by confidence into ``BINS`` of equal width; empty bins are left out."""
     confidence, right = np.asarray(confidence, float), np.asarray(right, float)
     which = _bin_numbers(confidence)
     found = []
@@ -87,9 +89,9 @@ def bins(confidence: Any, right: Any) -> list[Bin]:
 
 
 def calibration_error(confidence: Any, right: Any) -> Any:
-    """Expected calibration error over ``BINS`` of equal width (Naeini et al. 2015), along the last axis.
+    """Compute the expected calibration error over ``BINS`` of equal width (Naeini et al. 2015), along the last axis.
 
-    With few questions it is too high even of a perfect confidence.
+    With few questions it is too high even for a perfect confidence.
     """
     confidence, right = np.asarray(confidence, float), np.asarray(right, float)
     gap, which = confidence - right, _bin_numbers(confidence)
@@ -98,7 +100,7 @@ def calibration_error(confidence: Any, right: Any) -> Any:
 
 
 def brier(confidence: Any, right: Any) -> Any:
-    """The mean squared difference (Brier 1950), by question: its mean is the score."""
+    """Compute the squared difference by question; its mean is the score of Brier 1950."""
     return (np.asarray(confidence, float) - np.asarray(right, float)) ** 2
 
 
@@ -114,7 +116,7 @@ _STEPS = 50
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """Answers whose confidence is at least ``threshold`` are wrong at most ``error`` of the time.
+    """The promise that answers whose confidence is at least ``threshold`` are wrong at most ``error`` of the time.
 
     Of ``n`` questions that nothing was fitted to, ``answered`` reached the threshold and ``wrong`` of those were wrong.
     """
@@ -127,7 +129,7 @@ class Promise:
 
 
 def clopper_pearson(errors: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """The exact two-sided interval of a rate of which ``errors`` of ``n`` were seen. Clopper and Pearson 1934."""
+    """Compute the exact two-sided interval of a rate, of ``errors`` in ``n``. Clopper and Pearson 1934."""
     from scipy.stats import beta
 
     tail = (1 - level) / 2
@@ -137,14 +139,14 @@ def clopper_pearson(errors: int, n: int, level: float = 0.95) -> tuple[float, fl
 
 
 def least_error(n: int, delta: float = DELTA) -> float:
-    """No error below this can be certified from ``n`` answers, even if all of them are right."""
+    """Return the least error that can be certified from ``n`` answers, even if all of them are right."""
     return 1 - delta ** (1 / n) if n else 1.0
 
 
 def learn_threshold(
     error: float, fitted: tuple[Any, Any], held_out: tuple[Any, Any], delta: float = DELTA
 ) -> Promise | None:
-    """The lowest threshold at which an error can be promised; ``None`` where none can.
+    """Return the promise of an error with the lowest threshold; ``None`` if it cannot be promised.
 
     Learn then Test (Angelopoulos et al. 2021) by split fixed sequences: the questions that the confidence was fitted to
     decide at which threshold to begin, those that were held out test it and then ever lower ones, until one fails. Each
@@ -167,7 +169,7 @@ def learn_threshold(
 
 
 def _sequence(error: float, fitted: tuple[Any, Any]) -> Sequence[float]:
-    """Thresholds to try, from the one that the fitted questions speak most for down to the lowest."""
+    """Return the thresholds to try, from the one that the fitted questions support most down to the lowest."""
     confidence, right = _arrays(fitted)
     if not len(confidence):
         return ()
@@ -176,12 +178,12 @@ def _sequence(error: float, fitted: tuple[Any, Any]) -> Sequence[float]:
     for threshold in grid:
         answered = confidence >= threshold
         p_values.append(_p_value(int((answered & ~right).sum()), int(answered.sum()), error))
-    # Those to which the wrong answers were fitted, too, are a little too kind: that costs power and no validity.
+    # The fitted questions are a little too kind, because the confidence was fitted to them: that costs only power.
     return [float(threshold) for threshold in grid[int(np.argmin(p_values)) :]]
 
 
 def _p_value(wrong: int, n: int, error: float) -> float:
-    """The probability of so few wrong ones, or fewer, if the rate were ``error``."""
+    """Return the probability of this few wrong answers, or fewer, if the rate were ``error``."""
     from scipy.stats import binom
 
     return float(binom.cdf(wrong, n, error)) if n else 1.0

@@ -1,4 +1,4 @@
-"""What chance can do: intervals of means, paired tests, and the difference that could have been seen at all.
+"""Intervals of means, paired tests, and the difference that could have been detected.
 
 Everything is seeded, so that the same values give the same numbers. scipy computes; it is imported late.
 """
@@ -15,9 +15,9 @@ import numpy as np
 LEVEL = 0.95
 POWER = 0.80
 RESAMPLES = 9999
-# The statistics that are no means take longer to compute, and their intervals need no third digit.
+# Statistics other than means take longer to compute, and their intervals need no third digit.
 _SLOW_RESAMPLES = 1999
-# Values that are drawn at a time: what bounds memory, and how long other threads wait for this one.
+# Values drawn at a time: this bounds memory, and how long other threads wait for this one.
 _AT_A_TIME = 500_000
 _SEED = 20_240_501
 
@@ -26,7 +26,7 @@ _SEED = 20_240_501
 class Estimate:
     """A number, its 95 % interval and how many questions it is of.
 
-    ``low`` and ``high`` are ``None`` where nothing can be said of them; ``method`` names how they were found.
+    ``low`` and ``high`` are ``None`` if there is no interval; ``method`` names how they were computed.
     """
 
     value: float
@@ -38,7 +38,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Paired: ``estimate`` of candidate minus baseline, two-sided ``p``, ``sd`` of the differences.
+    """A paired difference: ``estimate`` of candidate minus baseline, two-sided ``p``, ``sd`` of the differences.
 
     ``detectable`` is the difference that a test at 5 % would have found with 80 % probability; ``is_any`` whether any
     pair differs.
@@ -52,10 +52,10 @@ class Difference:
 
 
 def estimate_mean(values: Sequence[float]) -> Estimate:
-    """The mean of values in [0, 1] with its interval: BCa bootstrap (Efron 1987).
+    """Estimate the mean of values in [0, 1], with its BCa bootstrap interval (Efron 1987).
 
-    Where all are 0 or all are 1, the bootstrap sees no variation and would promise certainty; the interval is then
-    that of Clopper and Pearson (1934), which holds for any values between the two as well.
+    If all are 0 or all are 1, the bootstrap sees no variation and would promise certainty. The interval is then that
+    of Clopper and Pearson (1934), which also holds for values between the two.
     """
     x = np.asarray(values, float)
     if len(x) and np.ptp(x) == 0 and x[0] in (0.0, 1.0):
@@ -64,7 +64,7 @@ def estimate_mean(values: Sequence[float]) -> Estimate:
 
 
 def estimate_unbounded_mean(values: Sequence[float]) -> Estimate:
-    """The same of values without bounds, such as differences; equal values leave no interval but themselves."""
+    """Estimate the mean of values without bounds, such as differences. Equal values have no other interval."""
     x = np.asarray(values, float)
     if len(x) > 1 and np.ptp(x) == 0:
         return Estimate(float(x[0]), len(x), float(x[0]), float(x[0]), "all equal")
@@ -108,7 +108,7 @@ def estimate(statistic: Callable[..., Any], *columns: Sequence[float]) -> Estima
 
 
 def difference(baseline: Sequence[float], candidate: Sequence[float]) -> Difference:
-    """Candidate minus baseline over the same questions in the same order.
+    """Compare candidate and baseline over the same questions in the same order.
 
     The p-value is of the paired randomisation test (Fisher; Smucker et al. 2007): exact where few pairs differ.
     """
@@ -118,7 +118,7 @@ def difference(baseline: Sequence[float], candidate: Sequence[float]) -> Differe
 
 
 def randomisation_p(differences: Any) -> float:
-    """Two-sided p of paired differences whose signs chance could have turned: scipy's permutation test.
+    """Compute the two-sided p of paired differences by random signs: scipy's permutation test.
 
     Pairs that do not differ are left out: turning their sign changes nothing.
     """
@@ -143,7 +143,7 @@ def randomisation_p(differences: Any) -> float:
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """P-values adjusted for being several (Holm 1979), in the order given."""
+    """Adjust p-values for their number (Holm 1979), in the order given."""
     adjusted = [0.0] * len(ps)
     largest = 0.0
     for place, number in enumerate(sorted(range(len(ps)), key=lambda i: ps[i])):
@@ -153,10 +153,10 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 
 def detectable(sd: float, n: int) -> float | None:
-    """The smallest true mean difference that a paired test at 5 % finds with a power of 80 %.
+    """Compute the smallest true mean difference that a paired test at 5 % finds with a power of 80 %.
 
     ``(t(0.975) + t(0.8)) * sd / sqrt(n)`` with ``n - 1`` degrees of freedom, the usual approximation to the noncentral
-    t; ``None`` where there is no spread to tell it from.
+    t; ``None`` if the differences do not vary.
     """
     from scipy.stats import t
 

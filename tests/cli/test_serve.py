@@ -37,7 +37,7 @@ class Server:
 
 
 def start(settings: Settings, **environment: str) -> tuple[subprocess.Popen[str], str]:
-    """Start on a free port; returns the process and the address that it prints, where it answers."""
+    """Start on a free port, and return the process and the address that it prints."""
     process = subprocess.Popen(
         [QA, "serve", "--port", "0"],
         env={**os.environ, "QA_INDEXES": str(settings.indexes), "QA_NAME": settings.name, **environment},

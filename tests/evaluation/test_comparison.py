@@ -1,4 +1,4 @@
-"""Two runs: verdicts, and a gate that passes, one that fails, one that cannot tell."""
+"""Two runs: verdicts, and gates that pass, fail and cannot tell."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.evaluation_samples import inputs, outcome, question
 
 
 def run(*ranks: int | None, top_k: int = 20, **fields: str) -> Evaluation:
-    """One question for each rank of its evidence; ``None`` where it was not found."""
+    """Make a run with one question for each rank of its evidence; ``None`` if it was not found."""
     made = [
         outcome(question(f"q{n}", ["a"]), *(f"x{k}" for k in range((rank or 20) - 1)), *(["a"] if rank else []))
         for n, rank in enumerate(ranks)

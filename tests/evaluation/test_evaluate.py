@@ -1,4 +1,4 @@
-"""Evaluating a real index: resumed, refused, and as a gate for a new snapshot, whatever instant it is killed at."""
+"""Evaluations of a real index: resumed, refused, and as a gate for a new snapshot that is killed at any instant."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ QUOTES = {
 
 
 def questions(copies: int = 4, **more: str) -> QuestionSet:
-    """Each quote asked in its own words, so that words alone find it."""
+    """Ask for each quote in its own words, so that words alone find it."""
     records = [
         {"id": f"{document}-{number}", "question": f"{quote}?", "evidence": [{"document": document, "quote": quote}]}
         for document, quote in {**QUOTES, **more}.items()
@@ -124,7 +124,7 @@ def test_what_cannot_be_asked_is_said_before_anything_is(settings: Settings, bui
 
 
 def gated(settings: Settings, folder: Path, asked: QuestionSet, margin: float = 0.02) -> str:
-    """Index the folder behind a gate; returns the id of the snapshot that is active afterwards."""
+    """Index the folder behind a gate, and return the id of the snapshot that is active afterwards."""
     gate = NewSnapshotGate(settings, asked, AskingOptions(mode="dense"), Recorder().stage, margin)
     return update(settings, [folder], Recorder(), make=hashing_encoder, read=read_source, gate=gate).manifest.id
 
@@ -142,7 +142,7 @@ def test_without_an_active_snapshot_there_is_nothing_to_be_worse_than(settings: 
 
 
 def crowd(folder: Path) -> None:
-    """Documents that answer every question better than its evidence does."""
+    """Add documents that answer every question better than its evidence does."""
     for document, quote in QUOTES.items():
         for number in range(30):
             (folder / f"{Path(document).stem}-{number}.txt").write_text(f"{quote}?\n")

@@ -1,4 +1,4 @@
-"""Ranking measures: worked by hand, equal to trec_eval's on the same judgments, and bounded whatever is ranked."""
+"""Ranking measures: worked by hand, equal to trec_eval's on the same judgments, and bounded for any ranking."""
 
 from __future__ import annotations
 

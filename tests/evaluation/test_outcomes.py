@@ -1,4 +1,4 @@
-"""From questions and something to ask to numbers: what failed and why, what is measured and what is not."""
+"""Outcomes of questions, and their numbers: what failed and why, what is measured and what is not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report: whole without a script or a network, and nothing of a document can break out of its text."""
+"""The report: complete without a script or a network, and no text of a document can break out of its place."""
 
 from __future__ import annotations
 

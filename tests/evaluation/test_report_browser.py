@@ -1,4 +1,4 @@
-"""The report in a real browser, from a file: what its script does, and that nothing is blocked or runs over."""
+"""The report in a real browser, from a file: what its script does, and that nothing is blocked or overflows."""
 
 from __future__ import annotations
 

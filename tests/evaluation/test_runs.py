@@ -1,4 +1,4 @@
-"""A run on disk: what is written is read, what was cut off goes on, and nothing of another run is overwritten."""
+"""A run on disk: what is written is read, what was cut off continues, and no other run is overwritten."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_what_is_written_is_read(
 def ask(
     folder: Path, search: WordSearch, *, stop_after: int | None = None, given_inputs: Inputs | None = None
 ) -> list[QuestionOutcome]:
-    """Ask what is not asked yet, as ``qa.evaluation.evaluate`` does; ``stop_after`` so many, as if killed."""
+    """Ask what is not asked yet, as ``qa.evaluation.evaluate`` does; stop after ``stop_after``, as if killed."""
     run = RunFolder(folder, given_inputs or inputs())
     steps = run.done()
     done = {each.question.id for each, _ in steps}

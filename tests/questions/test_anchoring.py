@@ -1,4 +1,4 @@
-"""Quotes to spans: white space is forgiven, words are not."""
+"""The places of quotes: white space may differ, words may not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Judgments of people: quoted so that they are found again, kept whole whatever happens, and taken by an evaluation."""
+"""Judgments of people: quoted so that they are found again, kept complete, and taken by an evaluation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Question files of every format, and what is said of a record that is wrong."""
+"""Question files of every format, and the errors of faulty records."""
 
 from __future__ import annotations
 

@@ -111,11 +111,11 @@ class Jobs:
         return self._folder.is_dir()
 
     def lock(self) -> FileLock:
-        """The lock of the server that runs jobs. The system frees it if its holder dies."""
+        """Return the lock of the server that runs jobs. The system frees it if its holder dies."""
         return FileLock(self._folder / "LOCK")
 
     def working_lock(self) -> FileLock:
-        """The lock of the process that works on a job, which may for a moment outlive the server that started it."""
+        """Return the lock of the process that works on a job, which may outlive its server for a moment."""
         return FileLock(self._folder / "WORKING")
 
     def add(self, id: str, request: Request, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Evaluations behind a server: one at a time, bounded, cancelled, and gone on with after a crash."""
+"""Evaluations behind a server: one at a time, bounded, cancelled, and continued after a crash."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ Start = Callable[..., EvaluationQueue]
 
 @pytest.fixture
 def start(gated: Gated, settings: Settings) -> Iterator[Start]:
-    """Makes a queue and lets it run, as a server's start does."""
+    """Make a queue and let it run, as a server's start does."""
     running: list[tuple[EvaluationQueue, threading.Thread]] = []
 
     def begin(seconds: float = 300.0) -> EvaluationQueue:
@@ -387,7 +387,7 @@ def evaluated(queue: EvaluationQueue, gated: Gated, data: bytes = DATA, **option
 
 
 def compared(queue: EvaluationQueue, baseline: Job, candidate: Job) -> Compared:
-    """What came of it."""
+    """Wait for the end of a comparison, and return it."""
     found: list[Compared] = []
 
     def is_over() -> bool:

@@ -183,6 +183,6 @@ def _detectable(name: str, values: Sequence[float]) -> str:
     if found is None:
         return f"With {len(values):,} scored questions no detectable difference can be given."
     return (
-        f"With {len(values):,} scored questions, a change of {name} by less than {found:.3f} would probably go undetected "
+        f"With {len(values):,} scored questions, a change of {name} below {found:.3f} would probably go undetected "
         "(paired test at 5 %, power 80 %, if the two runs' values correlate by one half)."
     )

@@ -70,9 +70,7 @@ def test_tags_have_numbers_of_their_own() -> None:
 def test_few_questions_say_what_they_could_not_have_seen() -> None:
     made = [outcome(question(f"q{n}", ["a"]), *(["a"] if n % 3 else ["x", "a"])) for n in range(12)]
     summary = summarise(Evaluation(inputs(), tuple(made), {}))
-    assert any(
-        "With 12 scored questions, a change of passages.nDCG@10 by less than 0.1" in note for note in summary.notes
-    )
+    assert any("With 12 scored questions, a change of passages.nDCG@10 below 0.1" in note for note in summary.notes)
 
 
 RIGHT = GivenAnswer(True, 0.9, "noon")

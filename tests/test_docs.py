@@ -67,3 +67,11 @@ def test_every_setting_that_is_named_is_there(page: str) -> None:
     # QA_REQUIRE_BROWSER and the like are of tests and scripts.
     named = set(re.findall(r"\bQA_[A-Z_]+[A-Z]\b", read(page)))
     assert named - {"QA_REQUIRE_BROWSER"} <= {f"QA_{name.upper()}" for name in Settings.model_fields}
+
+
+def test_decisions_are_numbered_once_and_listed() -> None:
+    folder = ROOT / "docs" / "decisions"
+    names = sorted(path.name for path in folder.glob("0*.md"))
+    assert len({name[:4] for name in names}) == len(names)
+    assert all(f"# {name[:4]} " in (folder / name).read_text(encoding="utf-8") for name in names)
+    assert re.findall(r"\((0.+\.md)\)", read("docs/decisions/README.md")) == names

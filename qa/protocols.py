@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from qa.types import Filter, Span
+from qa.types import Filter
 
 if TYPE_CHECKING:
     from qa.types import Citation, Ids, Vectors
@@ -144,36 +144,6 @@ class AnswerReader(Protocol):
         Pairs of like length are run together. A text that does not fit is cut at its end, which its offsets show; a
         text may be empty.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class SpanReading:
-    """The best span of a text by the model that ``QA_READER`` names; goes away with that setting.
-
-    ``score`` is the sum of the logits of its start and end, less that of "there is no answer here": above 0 the model
-    holds it for one. Comparable over texts of one question.
-    """
-
-    span: Span
-    score: float
-
-
-class SpanReader(Protocol):
-    """The model that ``QA_READER`` names; goes away with that setting. Thread-safe."""
-
-    @property
-    def name(self) -> str:
-        """What a person calls it; decides nothing."""
-
-    def load(self) -> None:
-        """Load the weights now, which may take seconds; otherwise the first use does.
-
-        Raises:
-            ModelNotFound: the model cannot be loaded.
-        """
-
-    def read(self, question: str, texts: Sequence[str]) -> Sequence[SpanReading | None]:
-        """The best span of each of ``n`` texts, ``None`` where a text has nothing to read."""
 
 
 @dataclass(frozen=True, slots=True)

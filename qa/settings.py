@@ -40,11 +40,6 @@ class Settings(BaseSettings):
         description="A sentence-transformers cross-encoder that may order what was found anew: the folder it lies in, "
         "or its name on a hub. None by default.",
     )
-    reader: str = Field(
-        default="",
-        description="An extractive question-answering model that chooses the span that answers: the folder it lies in, "
-        "or its name on a hub. None by default: then sentences are scored by meaning and words.",
-    )
     rerank_budget_ms: float = Field(
         default=200.0,
         gt=0,
@@ -55,8 +50,15 @@ class Settings(BaseSettings):
         default=0.3,
         gt=0,
         lt=1,
-        description="How often what is answered may be wrong: a question whose answer is less sure is said not to be "
-        "answered by the documents. Certified on held-out questions where the calibration allows it (docs/answers.md).",
+        description="How often what is answered may be wrong: an answer that is less sure is given as a guess. It is "
+        "certified on held-out questions where the calibration allows it (docs/answers.md).",
+    )
+    read_tokens: int = Field(
+        default=300,
+        ge=50,
+        le=5000,
+        description="Tokens of the passages found that are read for one answer. More tokens find a few answers more, "
+        "and take as much longer (docs/answers.md).",
     )
     host: str = Field(default="127.0.0.1", description="The address that the service listens on.")
     port: int = Field(

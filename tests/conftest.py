@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from qa.build.update import Update, update
-from qa.protocols import Encoder
+from qa.models.answer_reader import OpenVinoReader
+from qa.protocols import AnswerReader, Encoder
 from qa.readers.registry import read_source
 from qa.service.service import Service
 from qa.settings import Settings
@@ -47,6 +49,19 @@ def clean_environment() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         for name in filter(_OF_THE_CALLER.fullmatch, list(os.environ)):
             patched.delenv(name)
+        yield
+
+
+@cache
+def shared_reader() -> AnswerReader:
+    return OpenVinoReader(threads=1)
+
+
+# Every service has the reader that ships; loading it takes a second, so that one does for all of a session.
+@pytest.fixture(scope="session", autouse=True)
+def one_answer_reader() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("qa.models.loading.make_answer_reader", lambda settings, *, threads: shared_reader())
         yield
 
 

@@ -1,12 +1,8 @@
-"""What tells an answer that is right from one that is not: raw scores only, never the one that ranks.
-
-Raw signals to the probability that an answer is right, and the thresholds that keep an error promised.
+"""Signals to the probability that an answer is right, and the thresholds that keep a promised error.
 
 A calibration is a JSON file: a logistic regression for each way of searching, what it was fitted on, how well it did
-on questions that it was not fitted to, and for each error that could be certified the threshold (``risk_control``).
-Applying it is plain arithmetic.
-
-An answer in lines of words, for a terminal.
+on questions that it was not fitted to, and for each error that could be certified the threshold
+(``qa.statistics.risk``). Applying it is plain arithmetic.
 """
 
 from __future__ import annotations
@@ -15,92 +11,22 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from qa.answers.sentences import Asked, Candidate
+from qa.answers.signals import SIGNALS, SIGNALS_VERSION, Signals
 from qa.errors import CalibrationError
 from qa.files import write_atomically
-from qa.search.retriever import Found
-from qa.statistics.risk import Promise
-from qa.types import Answer, Citation, Leg, Query
+from qa.statistics.risk import Bin, Promise
+from qa.types import Answer, AnswerOutcome, Citation, Leg, Query
 
-# Told in calibrations: one that was fitted to signals of another version fits no more.
-SIGNALS_VERSION = "1"
-
-# BM25 gives a word at most k1 + 1 times its inverse document frequency.
-_MOST = 2.2
-
-
-@dataclass(frozen=True, slots=True)
-class Signals:
-    """Of one question and the sentence chosen for it. Cosines are 0 where no embeddings were compared.
-
-    ``top`` is the best cosine of the passages read, ``gap`` how far it is above the best of another document,
-    ``beyond`` how many standard deviations it is above the mean of windows chosen at random. ``words`` is the best BM25
-    score as a share of the most that the question's words could give. ``passage`` and ``sentence`` are shares of the
-    question's words, by inverse document frequency, that the chosen sentence's passage and it itself hold, ``near``
-    that of its neighbours; ``window`` is its cosine, ``margin`` how far it is above the second. ``agree`` is 1 where
-    meaning and words put the same passage first, ``first`` the reciprocal of the passage's rank. ``phrase`` is 1 where
-    it holds one clear phrase of the kind that is asked for, ``no_phrase`` where a kind is asked for and it holds none,
-    ``heading`` where it adds hardly a word. ``reader`` is the score of the reader's span; 0 without a reader.
-    """
-
-    top: float
-    gap: float
-    beyond: float
-    words: float
-    passage: float
-    sentence: float
-    near: float
-    window: float
-    margin: float
-    agree: float
-    first: float
-    phrase: float
-    no_phrase: float
-    heading: float
-    reader: float = 0.0
-
-    @property
-    def values(self) -> tuple[float, ...]:
-        """In the order of :data:`SIGNALS`."""
-        return astuple(self)
-
-
-SIGNALS = tuple(field.name for field in fields(Signals))
-
-
-def signals(found: Found, ranked: Sequence[Candidate], question: Asked, reader: float = 0.0) -> Signals:
-    """Of the best of ``ranked``, which is not empty."""
-    best = ranked[0]
-    dense = [(hit.scores.dense or 0.0, hit.passage.document) for hit in found.hits]
-    lexical = [hit.scores.lexical or 0.0 for hit in found.hits]
-    top, document = max(dense)
-    others = [cosine for cosine, other in dense if other != document]
-    mean, deviation = found.chance or (0.0, 0.0)
-    return Signals(
-        top=top,
-        gap=top - max(others, default=0.0),
-        beyond=(top - mean) / deviation if deviation and found.vector is not None else 0.0,
-        words=max(lexical) / (_MOST * question.most) if question.most else 0.0,
-        passage=best.passage_coverage,
-        sentence=best.coverage,
-        near=best.near,
-        window=best.window,
-        margin=best.score - ranked[1].score if len(ranked) > 1 else best.score,
-        agree=float(max(lexical) > 0 and lexical.index(max(lexical)) == dense.index((top, document))),
-        first=1 / best.hit.rank,
-        phrase=float(best.phrase is not None and best.phrase.is_clear),
-        no_phrase=float(bool(question.types) and best.phrase is None),
-        heading=float(best.new < 3),
-        reader=reader,
-    )
-
-
-FORMAT = 2
+FORMAT = 3
 CALIBRATION_FILE = "calibration.json"
+OTHERS = "other collections"
+THIS = "this collection"
+# The relevance logit below which nothing was found, where nothing was calibrated.
+RELEVANT = -2.0
 SHIPPED = Path(__file__).parent / "calibrations" / "default.json"
 # The errors for which thresholds are learned.
 LEVELS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
@@ -142,7 +68,11 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Of one regime: a way of searching, such as ``hybrid`` or ``hybrid+rerank``. ``n`` questions it was fitted to."""
+    """The model of one regime: a way of searching, such as ``hybrid`` or ``hybrid+rerank``.
+
+    ``n`` questions it was fitted to. ``relevant`` is the relevance logit below which nothing that was read holds the
+    answer. ``reliability`` says, by confidence, how often answers were right on questions that it was not fitted to.
+    """
 
     regime: str
     n: int
@@ -150,17 +80,29 @@ class Model:
     features: tuple[Feature, ...]
     promises: tuple[Promise, ...]
     measured: Measured
+    relevant: float = RELEVANT
+    reliability: tuple[Bin, ...] = ()
 
     def confidence(self, signals: Signals) -> float:
-        """The probability that the answer is right."""
+        """Give the probability that the answer is right."""
         values = dict(zip(SIGNALS, signals.values, strict=True))
         logit = self.intercept + sum(feature.part(values[feature.name]) for feature in self.features)
         return 1 / (1 + math.exp(-logit)) if logit > -500 else 0.0
 
     def promise(self, max_error: float) -> Promise | None:
-        """The one that answers most of those that keep to an error; ``None`` where none was certified."""
+        """Find the one that answers most of those that keep to an error; ``None`` where none was certified."""
         kept = [promise for promise in self.promises if promise.error <= max_error + 1e-9]
         return min(kept, key=lambda promise: (promise.threshold, promise.error), default=None)
+
+    def basis(self, confidence: float, collection: str) -> str:
+        """Say what a confidence is of: how often answers as sure were right, and on what; empty if not measured."""
+        for each in self.reliability:
+            if each.low <= confidence < each.high or (each.high >= 1.0 <= confidence):
+                return (
+                    f"of {self.measured.n:,} questions over {collection} {each.n:,} had an answer about as sure, and "
+                    f"{round(10 * each.accuracy)} of 10 such answers were right"
+                )
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,19 +118,24 @@ class FittedOn:
 class Verdict:
     """What is said of a guess; see :class:`qa.types.Answer`."""
 
-    answerable: bool
+    outcome: AnswerOutcome
     confidence: float | None
-    promised_error: float | None
-    note: str
+    promised_error: float | None = None
+    note: str = ""
+    basis: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """``encoder`` is :func:`encoder_key` of the encoder whose cosines it was fitted to."""
+    """The models of one pair of encoder and reader, of which ``key`` is :func:`models_key`.
 
-    encoder: str
+    ``collection`` says in words whose questions they were fitted to: those of this collection, or of others.
+    """
+
+    key: str
     fitted_on: tuple[FittedOn, ...]
     models: tuple[Model, ...]
+    collection: str = OTHERS
 
     def write(self, path: Path) -> None:
         """Write the file whole or not at all. Raises StorageError."""
@@ -197,20 +144,25 @@ class Calibration:
 
     @classmethod
     def read(cls, path: Path) -> Calibration:
-        """Raises CalibrationError, naming the file and what is wrong with it."""
+        """Read and check a file. Raises CalibrationError, naming the file and what is wrong with it."""
         try:
             content = json.loads(path.read_bytes())
             if (content["format"], content["signals"]) != (FORMAT, SIGNALS_VERSION):
                 raise CalibrationError(f"{path} is of another version of the program; run qa calibrate again")
             fitted_on = tuple(FittedOn(**each) for each in content["fitted_on"])
-            return cls(content["encoder"], fitted_on, tuple(map(_model_of, content["models"])))
+            models = tuple(map(_parse_model, content["models"]))
+            return cls(content["key"], fitted_on, models, content["collection"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CalibrationError(f"{path} is no calibration ({error}); run qa calibrate again") from error
 
 
-def _model_of(content: Mapping[str, Any]) -> Model:
+def _parse_model(content: Mapping[str, Any]) -> Model:
     features = tuple(Feature(**each) for each in content["features"])
-    numbers = [content["intercept"], *(n for f in features for n in (f.low, f.high, f.mean, f.scale, f.weight))]
+    numbers = [
+        content["intercept"],
+        content["relevant"],
+        *(n for f in features for n in (f.low, f.high, f.mean, f.scale, f.weight)),
+    ]
     if not all(isinstance(n, int | float) and math.isfinite(n) for n in numbers) or any(
         f.scale <= 0 or f.low > f.high for f in features
     ):
@@ -219,79 +171,99 @@ def _model_of(content: Mapping[str, Any]) -> Model:
         raise ValueError(f"it knows signals that do not exist: {', '.join(sorted(unknown))}")
     promises = tuple(Promise(**each) for each in content["promises"])
     measured = Measured(**content["measured"])
-    return Model(content["regime"], content["n"], content["intercept"], features, promises, measured)
+    reliability = tuple(Bin(**each) for each in content["reliability"])
+    return Model(
+        content["regime"],
+        content["n"],
+        content["intercept"],
+        features,
+        promises,
+        measured,
+        content["relevant"],
+        reliability,
+    )
 
 
 class Calibrations:
-    """Calibrations for one encoder, the first that fits wins.
+    """Calibrations for one pair of encoder and reader, the first that fits wins.
 
     Args:
         known: such as that of a collection before the one that ships.
-        encoder: the fingerprint of the encoder in use.
+        key: :func:`models_key` of the models in use.
     """
 
-    def __init__(self, known: Sequence[Calibration], encoder: Mapping[str, Any]) -> None:
-        key = encoder_key(encoder)
-        fitting = [calibration for calibration in known if calibration.encoder == key]
-        self._models = {m.regime: m for calibration in reversed(fitting) for m in calibration.models}
+    def __init__(self, known: Sequence[Calibration], key: str) -> None:
+        fitting = [calibration for calibration in known if calibration.key == key]
+        self._models = {m.regime: (m, each.collection) for each in reversed(fitting) for m in each.models}
 
     def model(self, regime: str) -> Model | None:
-        return self._models.get(regime)
+        return self._models[regime][0] if regime in self._models else None
 
-    def judge(self, regime: str, signals: Signals, max_error: float) -> Verdict:
-        """Whether to answer, so that answers are wrong at most ``max_error`` of the time."""
-        model = self._models.get(regime)
-        if model is None:
-            which = "this encoder" if not self._models else f"searching {regime}"
-            return Verdict(True, None, None, f"nothing was calibrated for {which}; qa calibrate does it")
+    def judge(self, regime: str, signals: Signals, relevance: float, max_error: float) -> Verdict:
+        """Decide whether to answer, so that answers are wrong at most ``max_error`` of the time.
+
+        Args:
+            relevance: the highest of all that was read.
+        """
+        if regime not in self._models:
+            which = "these models" if not self._models else f"searching {regime}"
+            is_sure = signals.score > 0 and relevance > 0
+            outcome: AnswerOutcome = "answered" if is_sure else "unsure" if relevance > RELEVANT else "not_found"
+            return Verdict(outcome, None, note=f"nothing was calibrated for {which}; qa calibrate does it")
+        model, collection = self._models[regime]
         confidence = model.confidence(signals)
         promise = model.promise(max_error)
-        if promise is None:
-            # The best that can be done without a promise, and said to be without.
-            note = f"an error of {max_error:.0%} could not be certified from {model.measured.n:,} held-out questions"
-            return Verdict(confidence >= 1 - max_error, confidence, None, note)
-        return Verdict(confidence >= promise.threshold, confidence, promise.error, "")
+        # Without a promise, the best that can be done, and said to be without.
+        least = 1 - max_error if promise is None else promise.threshold
+        outcome = "answered" if confidence >= least else "unsure" if relevance >= model.relevant else "not_found"
+        note = f"an error of {max_error:.0%} could not be certified from {model.measured.n:,} held-out questions"
+        return Verdict(
+            outcome,
+            confidence,
+            None if promise is None else promise.error,
+            note if promise is None else "",
+            model.basis(confidence, collection),
+        )
 
 
-def regime_of(query: Query, legs: Sequence[Leg], *, reads: bool = False) -> str:
-    """By the legs that took part, whatever was asked for, and what chose among what they found: a cross-encoder the
-    order, an answer reader the span (``reads``).
-    """
+def regime_of(query: Query, legs: Sequence[Leg]) -> str:
+    """Name the way of searching by the legs that took part, and by whether a cross-encoder gave the order."""
     used = {leg.name for leg in legs if leg.used}
     searched = "hybrid" if len(used) > 1 else next(iter(used), query.mode)
-    return searched + "+rerank" * query.rerank + "+reader" * reads
+    return searched + "+rerank" * query.rerank
 
 
-def encoder_key(fingerprint: Mapping[str, Any]) -> str:
-    """A hash of what decides its cosines."""
-    decides = {name: fingerprint[name] for name in _DECIDES if name in fingerprint}
-    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
+def models_key(encoder: Mapping[str, Any], reader: Mapping[str, Any]) -> str:
+    """Hash what decides an encoder's cosines and a reader's logits."""
+    decides = {name: encoder[name] for name in _DECIDES if name in encoder}
+    both = json.dumps([decides, dict(reader)], sort_keys=True)
+    return hashlib.sha256(both.encode()).hexdigest()[:16]
 
 
-def load_calibrations(folder: Path | None, encoder: Mapping[str, Any]) -> Calibrations:
-    """That of an index's folder, where there is one, and the one that ships. Raises CalibrationError."""
+def load_calibrations(folder: Path | None, key: str) -> Calibrations:
+    """Read that of an index's folder, where there is one, and the one that ships. Raises CalibrationError."""
     known = [Calibration.read(folder / CALIBRATION_FILE)] if folder and (folder / CALIBRATION_FILE).exists() else []
     shipped = [Calibration.read(SHIPPED)] if SHIPPED.exists() else []
-    return Calibrations([*known, *shipped], encoder)
+    return Calibrations([*known, *shipped], key)
 
 
 _SURE = ((0.9, "very likely right"), (0.75, "probably right"), (0.5, "more likely right than not"), (0.0, "uncertain"))
 
 
 def told(answer: Answer) -> Iterator[str]:
-    """The answer first, then its citation, how sure it is, and what the documents say otherwise."""
-    if not answer.answerable or answer.citation is None:
+    """Put the answer, or the guess, first, then its citation, how sure it is, and what the documents say otherwise."""
+    if answer.outcome == "not_found" or answer.citation is None:
         yield "The documents do not answer this, as far as can be told."
     else:
-        yield " ".join((answer.text or "").split())
+        yield "Not sure; the best guess: " * (answer.outcome == "unsure") + " ".join((answer.text or "").split())
         yield f"  {_place(answer.citation)}"
     yield f"  {sureness(answer)}"
-    for other in answer.alternatives if answer.answerable else ():
+    for other in answer.alternatives if answer.outcome != "not_found" else ():
         yield f"  Otherwise: {' '.join(other.text.split())} ({_place(other.citation)})"
 
 
 def sureness(answer: Answer) -> str:
-    """The confidence in words and as a number, and what is promised."""
+    """Say the confidence in words and as a number, and what is promised."""
     if answer.confidence is None:
         return f"How sure this is was not calibrated: {answer.note}."
     words = next(words for least, words in _SURE if answer.confidence >= least)

@@ -1,7 +1,4 @@
-"""Which sentence of the passages found answers: candidates, and what speaks for each of them.
-
-Sentences that answer the same question otherwise: 5,000 fighters in one place, 7,000 in another.
-"""
+"""Which sentences of the passages found are worth reading: candidates, and what speaks for each of them."""
 
 from __future__ import annotations
 
@@ -9,27 +6,29 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, reduce
 from operator import or_
+from typing import Literal
 
 import numpy as np
 import regex
 
-from qa.answers.phrases import AnswerType, Phrase, best_phrase
 from qa.index.index import Index
 from qa.index.store import window_key
 from qa.search.retriever import Found
 from qa.text.sentences import sentences
-from qa.text.words import Words, read_words, words
+from qa.text.words import Words, read_words
 from qa.types import Hit, Span
 
 # Passages that are read for an answer; those below get a highlight.
 DEPTH = 5
-# A sentence that adds fewer words to the question's is a heading, or the question over again.
-_LEAST_NEW = 3
+# A sentence that adds fewer words to the question's is a heading, or repeats the question.
+LEAST_NEW = 3
+
+Kind = Literal["sentence", "item", "row"]
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A sentence of a found passage. ``span`` is of the document, ``phrase`` of ``text``.
+    """A sentence of a found passage, an item of a list or a row of a table. ``span`` is of the document.
 
     ``coverage`` is the share of the question's words that it holds, weighted by their inverse document frequency, and
     ``near`` that of the words that its neighbours hold and it does not; ``passage_coverage`` is that of its passage.
@@ -41,51 +40,48 @@ class Candidate:
     hit: Hit
     span: Span
     text: str
+    kind: Kind
     coverage: float
     near: float
     passage_coverage: float
     window: float
     new: int
-    phrase: Phrase | None
     score: float
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A question as sentences are compared with it: the kinds of phrase that would answer, and its words' weights.
+class QuestionWords:
+    """A question's words as sentences are compared with them.
 
-    ``weights`` are of each form of its words the inverse document frequency; ``most`` is their sum over the words.
-    ``bits`` are of each form those of the words that it stands for, the first word the lowest.
+    ``terms`` are the forms of each word, ``weights`` the inverse document frequency of each form, and ``most`` is the
+    sum of the words' weights. ``bits`` say of each form which words it stands for, the first word in the lowest bit.
     """
 
-    types: Sequence[AnswerType]
     terms: Sequence[tuple[str, ...]]
     weights: Mapping[str, float]
     bits: Mapping[str, int]
     most: float
     languages: tuple[str, ...]
 
-    def found_in(self, words: Iterable[tuple[str, ...]]) -> tuple[int, list[float]]:
-        """The question's words among those of a text, given by their forms: their bits, and of each word of the text
-        the weight; 0 where it is not one of the question's."""
-        unknown, held, weights = self.weights.keys().isdisjoint, 0, []
+    def found_in(self, words: Iterable[tuple[str, ...]]) -> tuple[int, int]:
+        """Find the question's words in a text, given by its words' forms: their bits, and how many words are others."""
+        unknown, held, others = self.weights.keys().isdisjoint, 0, 0
         for forms in words:
             if unknown(forms):
-                weights.append(0.0)
+                others += 1
             else:
-                weights.append(max(self.weights.get(form, 0.0) for form in forms))
                 for form in forms:
                     held |= self.bits.get(form, 0)
-        return held, weights
+        return held, others
 
     def covered(self, held: int) -> float:
-        """The share of the question's words among those ``held``."""
+        """Give the share of the question's words, by weight, that ``held`` says are there."""
         found = sum(self.weights[forms[0]] for at, forms in enumerate(self.terms) if held >> at & 1)
         return found / self.most if self.most else 0.0
 
 
-def asked(index: Index, terms: Sequence[tuple[str, ...]], types: Sequence[AnswerType]) -> Asked:
-    """Weighs a question's words. One that no passage has weighs as much as the rarest that one has."""
+def weigh_question(index: Index, terms: Sequence[tuple[str, ...]]) -> QuestionWords:
+    """Weigh a question's words. One that no passage has weighs as much as the rarest that one has."""
     rarest = index.lexical.rarest
     weights = {form: weight for forms in terms for weight in [index.lexical.idf(forms) or rarest] for form in forms}
     bits: dict[str, int] = {}
@@ -93,11 +89,11 @@ def asked(index: Index, terms: Sequence[tuple[str, ...]], types: Sequence[Answer
         for form in forms:
             bits[form] = bits.get(form, 0) | 1 << at
     most = sum(weights[forms[0]] for forms in terms)
-    return Asked(types, terms, weights, bits, most, index.lexical.languages)
+    return QuestionWords(terms, weights, bits, most, index.lexical.languages)
 
 
-def candidates(index: Index, found: Found, question: Asked) -> list[Candidate]:
-    """The sentences of all passages, passage by passage; one that two passages hold comes twice."""
+def candidates(index: Index, found: Found, question: QuestionWords) -> list[Candidate]:
+    """Score the sentences of all passages, passage by passage; one that two passages hold comes twice."""
     cosines = iter(_window_cosines(index, found))
     result: list[Candidate] = []
     for hit in found.hits:
@@ -106,52 +102,44 @@ def candidates(index: Index, found: Found, question: Asked) -> list[Candidate]:
     return result
 
 
-def _of_passage(hit: Hit, windows: Sequence[tuple[Span, float]], question: Asked) -> Iterator[Candidate]:
+def _of_passage(hit: Hit, windows: Sequence[tuple[Span, float]], question: QuestionWords) -> Iterator[Candidate]:
     passage, languages = hit.passage, question.languages
     read = _read(passage.text, languages)
-    said = [question.found_in(words.forms) for _, _, words in read]
+    said = [question.found_in(words.forms) for _, _, _, words in read]
     held = [bits for bits, _ in said]
     context = question.found_in(read_words(passage.context, languages).forms)[0] if passage.context else 0
     passage_coverage = question.covered(reduce(or_, held, context))
-    for at, (span, text, found) in enumerate(read):
+    for at, (span, text, kind, _) in enumerate(read):
         place = Span(passage.start + span.start, passage.start + span.end)
         coverage = question.covered(held[at])
         near = question.covered(reduce(or_, held[max(at - 1, 0) : at + 2])) - coverage
         window = max((c for w, c in windows if w.start < place.end and w.end > place.start), default=0.0)
-        weights = said[at][1]
-        new = weights.count(0.0)
-        phrase = best_phrase(text, found, question.types, weights)
-        score = _score(hit, (coverage, near, window, new), is_without=bool(question.types) and phrase is None)
-        yield Candidate(hit, place, text, coverage, near, passage_coverage, window, new, phrase, score)
+        new = said[at][1]
+        is_bare = new < LEAST_NEW and kind == "sentence"
+        score = _score(hit, coverage, near, window, is_bare=is_bare)
+        yield Candidate(hit, place, text, kind, coverage, near, passage_coverage, window, new, score)
 
 
 # About 10 kB each.
 @lru_cache(maxsize=2048)
-def _read(text: str, languages: tuple[str, ...]) -> tuple[tuple[Span, str, Words], ...]:
-    """The sentences of a passage, with their words."""
-    found = [(span, text[span.start : span.end]) for span in sentences(text)]
-    return tuple((span, sentence, read_words(sentence, languages)) for span, sentence in found)
+def _read(text: str, languages: tuple[str, ...]) -> tuple[tuple[Span, str, Kind, Words], ...]:
+    """Split a passage into its sentences, items and rows, with their words."""
+    found = [(span, text[span.start : span.end], kind) for span, kind in units(text)]
+    return tuple((span, said, kind, read_words(said, languages)) for span, said, kind in found)
 
 
-def _score(hit: Hit, values: tuple[float, float, float, int], *, is_without: bool) -> float:
-    """The weights are of a conditional logit, fitted on the tuning halves of two question sets.
+def _score(hit: Hit, coverage: float, near: float, window: float, *, is_bare: bool) -> float:
+    """Rank a sentence. The weights are of a conditional logit, fitted on the tuning halves of two question sets.
 
     Encoding every sentence by itself as well chose no better than the windows' cosines, which cost nothing.
     """
-    coverage, near, window, new = values
     return (
-        5.9 * coverage
-        + 2.4 * near
-        + 4.2 * window
-        + 13.4 * (hit.scores.dense or 0.0)
-        + 1.4 / hit.rank
-        - 2.8 * is_without
-        - 3.6 * (new < _LEAST_NEW)
+        5.9 * coverage + 2.4 * near + 4.2 * window + 13.4 * (hit.scores.dense or 0.0) + 1.4 / hit.rank - 3.6 * is_bare
     )
 
 
 def _window_cosines(index: Index, found: Found) -> list[float]:
-    """Of the question and every window of the passages found, in their order; nothing where none was compared."""
+    """Compare the question with every window of the passages found, in order; nothing where none was compared."""
     if found.vector is None:
         return []
     keys = [window_key(hit.passage, window) for hit in found.hits for window in hit.passage.windows]
@@ -159,82 +147,51 @@ def _window_cosines(index: Index, found: Found) -> list[float]:
     return cosines
 
 
-MOST = 3
-# How much of the question a sentence must hold, with its neighbours, beside the one that was chosen.
-_LEAST_SHARE = 0.8
-# And of the cosine of that one's window.
-_LEAST_COSINE = 0.7
-_NUMERIC = frozenset({"duration", "age", "measure", "percent", "money", "count", "year"})
-_COMPARED = _NUMERIC | {"date"}
-_NUMBER = regex.compile(r"\d+(?:[,.’]\d{3})*(?:\.\d+)?")
-_WORDS = {
-    word: str(number)
-    for number, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-        "seventeen eighteen nineteen twenty".split()
-    )
-}
-_LETTERS = regex.compile(r"[\p{L}\p{N}]+")
+_ROW = regex.compile(r"\S.*(?: \||\t)\s*\S")
+_STAMPED = regex.compile(r"\W?\d{4}-\d\d-\d\d[T ]\d\d:\d\d|\W?\d\d:\d\d:\d\d\s")
+_ITEM = regex.compile(r"[^\S\n]*(?:[•‣◦▪●∙·*+–-]|\(?\d{1,3}[.)]|\(?[a-z][.)])[^\S\n]+\S")
+_LABELLED = regex.compile(r"[*_#\s]*(?:Q|A|Question|Answer)\s?\d*\s?[:.)]", regex.IGNORECASE)
+_INDENTED = regex.compile(r"[^\S\n]{2,}\S")
 
 
-def value(text: str, kind: AnswerType) -> frozenset[str]:
-    """What a phrase of a kind says, apart from how it is written: its numbers, or its words."""
-    found = [word.casefold() for word in _LETTERS.findall(text)]
-    if kind in _NUMERIC:
-        numbers = [regex.sub(r"[,’](?=\d{3})", "", number) for number in _NUMBER.findall(text)]
-        numbers += [_WORDS[word] for word in found if word in _WORDS]
-        if numbers:
-            return frozenset(numbers)
-    return frozenset(found)
+def units(text: str) -> Iterator[tuple[Span, Kind]]:
+    """Split a text into sentences, and what is no sentence into the lines that can be read by themselves.
+
+    Rows of a table, entries of a log, items of a list, questions and answers of a FAQ and entries of a list of
+    definitions each end where their line does, or before the next of their kind.
+    """
+    for span in sentences(text):
+        for place in _lines(text, span):
+            yield place, _kind(text[place.start : place.end])
 
 
-def differs(one: frozenset[str], other: frozenset[str]) -> bool:
-    """Whether two values are of two things: one that is part of the other only says it more exactly."""
-    return not (one <= other or other <= one)
+def _kind(line: str) -> Kind:
+    if _ROW.match(line) or _STAMPED.match(line):
+        return "row"
+    return "item" if _ITEM.match(line) or "\n  " in line else "sentence"
 
 
-def alternatives(best: Candidate, ranked: Sequence[Candidate], question: Asked) -> list[tuple[Candidate, Span]]:
-    """Sentences that answer with another value of the same kind, best first, each with its phrase's span of the
-    document; none where the kind is not known, or is a name: a text that names another answers another question."""
-    if best.phrase is None or not best.phrase.is_clear or best.phrase.type not in _COMPARED:
-        return []
-    kind = best.phrase.type
-    said = [value(phrase_text(best), kind)]
-    found: list[tuple[Candidate, Span]] = []
-    for candidate in ranked:
-        if len(found) == MOST:
-            break
-        phrase = candidate.phrase
-        if candidate is best or phrase is None or phrase.type != kind or not phrase.is_clear:
-            continue
-        enough = candidate.coverage + candidate.near >= _LEAST_SHARE * (best.coverage + best.near)
-        if not enough or candidate.window < _LEAST_COSINE * best.window or not _is_of_the_same(candidate, question):
-            continue
-        mine = value(phrase_text(candidate), kind)
-        if all(differs(mine, other) for other in said):
-            said.append(mine)
-            found.append((candidate, phrase_span(candidate)))
-    return found
+def _lines(text: str, span: Span) -> Iterator[Span]:
+    start, previous, at = span.start, "", span.start
+    for line in text[span.start : span.end].splitlines(keepends=True):
+        if at > start and _begins_unit(line, previous):
+            yield from _stripped(text, start, at)
+            start = at
+        at += len(line)
+        previous = line
+    yield from _stripped(text, start, span.end)
 
 
-def _is_of_the_same(candidate: Candidate, question: Asked) -> bool:
-    """Whether what is counted is what was asked for: the word behind the number, where there is one."""
-    if candidate.phrase is None or candidate.phrase.type != "count":
+def _begins_unit(line: str, previous: str) -> bool:
+    """Tell whether a line is a unit of its own beside the one before it."""
+    if any(pattern.match(line) for pattern in (_ROW, _STAMPED, _ITEM, _LABELLED)):
         return True
-    behind = candidate.text[candidate.phrase.span.end :].lstrip(" ")
-    first = next(words(behind, question.languages), None) if behind[:1].isalpha() else None
-    return first is None or not question.weights.keys().isdisjoint(first.forms)
+    is_after_row = bool(_ROW.match(previous) or _STAMPED.match(previous))
+    return is_after_row or (bool(_INDENTED.match(previous)) and not _INDENTED.match(line))
 
 
-def phrase_span(candidate: Candidate) -> Span:
-    """Where a candidate's phrase, or the sentence where it has no clear one, stands in the document."""
-    if candidate.phrase is None or not candidate.phrase.is_clear:
-        return candidate.span
-    span = candidate.phrase.span
-    return Span(candidate.span.start + span.start, candidate.span.start + span.end)
-
-
-def phrase_text(candidate: Candidate) -> str:
-    if candidate.phrase is None or not candidate.phrase.is_clear:
-        return candidate.text
-    return candidate.text[candidate.phrase.span.start : candidate.phrase.span.end]
+def _stripped(text: str, start: int, end: int) -> Iterator[Span]:
+    piece = text[start:end]
+    if ink := piece.strip():
+        first = start + piece.index(ink)
+        yield Span(first, first + len(ink))

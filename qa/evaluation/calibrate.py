@@ -12,16 +12,16 @@ import numpy as np
 from qa.answers.calibration import (
     CALIBRATION_FILE,
     LEVELS,
-    SIGNALS,
+    OTHERS,
+    THIS,
     Calibration,
     Feature,
     FittedOn,
     Measured,
     Model,
-    Signals,
-    encoder_key,
     load_calibrations,
 )
+from qa.answers.signals import SIGNALS, Signals
 from qa.errors import CalibrationError, QueryError
 from qa.evaluation.evaluate import Judged, judge
 from qa.evaluation.measures import is_right
@@ -31,7 +31,7 @@ from qa.models.loading import EncoderFactory, make_encoder
 from qa.questions.questions import QuestionSet
 from qa.service.service import Service
 from qa.settings import Settings
-from qa.statistics.risk import auroc, brier, calibration_error, learn_threshold
+from qa.statistics.risk import auroc, bins, brier, calibration_error, learn_threshold
 from qa.types import Mode, Query, Span
 
 MODES: tuple[Mode, ...] = ("hybrid", "dense", "lexical")
@@ -41,15 +41,25 @@ _LEAST_EACH = 5
 # Of the range of a signal that was fitted to, how far on either side it counts: a collection of one document lies a
 # little outside, and one of near-copies far (decision 0010).
 _FURTHER = 0.5
+# What the regression takes. All the signals tell right from wrong no better on sets that were left out
+# (benchmarks.calibration), and each that is left over is one more way to learn a set by heart.
+FEATURES = ("score", "relevance", "share", "margin", "top", "passage")
+# Right guesses that may be taken for irrelevant.
+_LOST = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """The signals of one guess, and whether it was right. Nothing is fitted to those that are ``held_out``."""
+    """The signals of one guess, and whether it was right. Nothing is fitted to those that are ``held_out``.
+
+    ``relevance`` is the highest of all that was read, ``answerable`` whether the documents answer the question.
+    """
 
     signals: Signals
     right: bool
     held_out: bool
+    relevance: float = 0.0
+    answerable: bool = True
 
 
 def examples(
@@ -68,7 +78,8 @@ def examples(
             continue
         right = is_right(question, answer.text, cited.document, Span(cited.start, cited.end))
         if right is not None:
-            found.append(Example(guess.signals, right, held_out(question.id)))
+            answerable = question.answerable is not False
+            found.append(Example(guess.signals, right, held_out(question.id), guess.relevance, answerable))
     return found
 
 
@@ -96,7 +107,8 @@ def fit(regime: str, found: Sequence[Example], base: Model | None = None) -> Mod
             f"right and {len(fitted) - rights:,} wrong, and it takes {_LEAST} of each; add questions, with and without "
             "answer"
         )
-    model = _regression(regime, fitted) if base is None or fewer >= _LEAST_EACH * len(SIGNALS) else _platt(base, fitted)
+    has_enough = fewer >= _LEAST_EACH * len(FEATURES)
+    model = _regression(regime, fitted) if base is None or has_enough else _platt(base, fitted)
     of_fitted, of_held = ([model.confidence(e.signals) for e in part] for part in (fitted, held))
     right_fitted, right_held = ([e.right for e in part] for part in (fitted, held))
     promises = [learn_threshold(level, (of_fitted, right_fitted), (of_held, right_held)) for level in LEVELS]
@@ -104,7 +116,15 @@ def fit(regime: str, found: Sequence[Example], base: Model | None = None) -> Mod
         model,
         promises=tuple(promise for promise in promises if promise is not None),
         measured=_measured(of_held, right_held),
+        relevant=_least_relevance(fitted),
+        reliability=tuple(bins(of_held, right_held)),
     )
+
+
+def _least_relevance(fitted: Sequence[Example]) -> float:
+    """Find the relevance below which a guess is hardly ever right, but not one at which the reader sees an answer."""
+    right = [each.relevance for each in fitted if each.right]
+    return min(float(np.quantile(right, _LOST)), 0.0)
 
 
 def _regression(regime: str, fitted: Sequence[Example]) -> Model:
@@ -113,7 +133,7 @@ def _regression(regime: str, fitted: Sequence[Example]) -> Model:
     further = _FURTHER * (most - least)
     means, scales = values.mean(axis=0), values.std(axis=0)
     # What never varies tells nothing, such as a cosine where no embeddings were compared.
-    columns = [column for column, scale in enumerate(scales) if scale > 1e-9]
+    columns = [at for at, scale in enumerate(scales) if scale > 1e-9 and SIGNALS[at] in FEATURES]
     scaled = (values[:, columns] - means[columns]) / scales[columns]
     weights, intercept = _logistic(scaled, [each.right for each in fitted])
     features = tuple(
@@ -162,8 +182,10 @@ def _measured(confidence: Sequence[float], right: Sequence[bool]) -> Measured:
 def calibrate(
     parts: Mapping[str, Sequence[Example]],
     fitted_on: Sequence[FittedOn],
-    encoder: Mapping[str, Any],
+    key: str,
     base: Callable[[str], Model | None] = lambda regime: None,
+    *,
+    collection: str = OTHERS,
 ) -> Calibration:
     """Calibrate the regimes in ``parts`` that have enough questions.
 
@@ -178,7 +200,7 @@ def calibrate(
             errors.append(error)
     if not models:
         raise errors[0]
-    return Calibration(encoder_key(encoder), tuple(fitted_on), tuple(models))
+    return Calibration(key, tuple(fitted_on), tuple(models), collection)
 
 
 def calibrate_index(
@@ -194,12 +216,11 @@ def calibrate_index(
     service = Service(settings, make, snapshot=judged.inputs.snapshot, is_calibrated=False)
     service.reload()
     held_out = alternating([question.id for question in judged.questions])
-    reads = "+reader" if settings.reader else ""
-    parts = {f"{mode}{reads}": examples(service, judged, mode, held_out, lambda: None) for mode in MODES}
-    encoder = service.encoder().fingerprint
-    shipped = load_calibrations(None, encoder)
+    parts: dict[str, list[Example]] = {mode: examples(service, judged, mode, held_out, lambda: None) for mode in MODES}
+    key = service.models_key()
+    shipped = load_calibrations(None, key)
     on = FittedOn(questions.name, questions.sha256, len(judged.questions))
-    calibration = calibrate(parts, [on], encoder, shipped.model)
+    calibration = calibrate(parts, [on], key, shipped.model, collection=THIS)
     path = Snapshots(settings.indexes, settings.name).folder / CALIBRATION_FILE
     calibration.write(path)
     return path, calibration

@@ -9,7 +9,6 @@ sentence_transformers  the reference encoder, run by torch
 reranker               cross-encoders: question and passage read together
 bert                   BERT as an OpenVINO graph, built from arrays of weights
 answer_reader          the reader that ships: the words of a text that answer a question
-span_reader            question-answering models of others, run by transformers
 reader/                the weights of the reader that ships
 loading                encoder, re-ranker and answer reader as the settings name them
 """

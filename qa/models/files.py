@@ -133,38 +133,6 @@ def _read_reranker(name: str, folder: Path) -> ModelFiles:
     return ModelFiles(name, folder, fingerprint, window)
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerReaderFiles:
-    """An extractive question-answering model on disk. ``window`` is in tokens of question and text together."""
-
-    name: str
-    folder: Path
-    window: int
-
-
-def locate_answer_reader(model: str) -> AnswerReaderFiles:
-    """Find a question-answering model by the path of a folder or by its name on a hub, and look at its files.
-
-    Raises:
-        ModelNotFound: nothing usable is there.
-    """
-    is_folder = Path(model).is_dir()
-    folder = Path(model) if is_folder else _from_hub(model, "QA_READER")
-    try:
-        config = json.loads((folder / "config.json").read_bytes())
-        kinds = config.get("architectures") or []
-        if not any(kind.endswith("ForQuestionAnswering") for kind in kinds):
-            raise ValueError(f"its architecture is {', '.join(kinds) or 'not said'}, not one for question answering")
-        if not any(folder.glob("*.safetensors")):
-            raise ValueError("no .safetensors file")
-        return AnswerReaderFiles(Path(model).name if is_folder else model, folder, _window(folder, config))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise ModelNotFound(
-            f"{folder} is not a question-answering model with safetensors weights ({_reason(error)}); "
-            "set QA_READER to the folder that holds its config.json"
-        ) from error
-
-
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"{Path(error.filename).name} is missing" if error.filename else str(error.strerror)

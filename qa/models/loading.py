@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 from qa.models.compiled import MODELS_FOLDER
-from qa.models.files import locate, locate_answer_reader, locate_reranker
-from qa.protocols import Encoder, Reranker, SpanReader
+from qa.models.files import locate, locate_reranker
+from qa.protocols import AnswerReader, Encoder, Reranker
 from qa.settings import Settings
 
 if TYPE_CHECKING:
     from qa.models.choice import Runtime
 
 
-_Loadable = TypeVar("_Loadable", Reranker, SpanReader)
+# Threads that read one question's excerpts: reading is nearly all of the time that an answer takes.
+_READING = min(2, os.cpu_count() or 1)
 
 
 class EncoderFactory(Protocol):
@@ -50,17 +52,11 @@ def make_reranker(
     return choose_reranker(locate_reranker(settings.reranker), _runtime(settings, threads), stage)
 
 
-def make_answer_reader(settings: Settings, *, threads: int) -> SpanReader | None:
-    """The question-answering model that the settings name, not loaded yet; ``None`` where they name none.
+def make_answer_reader(settings: Settings, *, threads: int) -> AnswerReader:
+    """Make the answer reader that ships with the package, not loaded yet."""
+    from qa.models.answer_reader import OpenVinoReader
 
-    Raises:
-        ModelNotFound: there is no such model.
-    """
-    if not settings.reader:
-        return None
-    from qa.models.span_reader import TransformersAnswerReader
-
-    return TransformersAnswerReader(locate_answer_reader(settings.reader), threads=settings.threads or threads)
+    return OpenVinoReader(threads=settings.threads or threads)
 
 
 class Models:
@@ -73,7 +69,7 @@ class Models:
         self._encoder: Encoder | None = None
         # Once they were made, which may have been to nothing.
         self._reranker: tuple[()] | tuple[Reranker | None] = ()
-        self._answer_reader: tuple[()] | tuple[SpanReader | None] = ()
+        self._answer_reader: AnswerReader | None = None
 
     def encoder(self) -> Encoder:
         """Return the encoder, not loaded: its weights are when they are needed.
@@ -93,15 +89,15 @@ class Models:
                 self._reranker = (_loaded(make_reranker(self._settings, threads=1)),)
             return self._reranker[0]
 
-    def answer_reader(self) -> SpanReader | None:
-        """Loaded; ``None`` where the settings name none. Raises EncoderError."""
+    def answer_reader(self) -> AnswerReader:
+        """Not loaded: its weights are when they are needed."""
         with self._making:
-            if not self._answer_reader:
-                self._answer_reader = (_loaded(make_answer_reader(self._settings, threads=1)),)
-            return self._answer_reader[0]
+            if self._answer_reader is None:
+                self._answer_reader = make_answer_reader(self._settings, threads=_READING)
+            return self._answer_reader
 
 
-def _loaded(model: _Loadable | None) -> _Loadable | None:
+def _loaded(model: Reranker | None) -> Reranker | None:
     if model is not None:
         model.load()
     return model

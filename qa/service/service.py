@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from qa.answers.answerer import Answerer, Guess
-from qa.answers.calibration import CALIBRATION_FILE, Calibrations, load_calibrations
+from qa.answers.calibration import CALIBRATION_FILE, Calibrations, load_calibrations, models_key
 from qa.answers.citations import Citer, Citers, Original
 from qa.answers.sentences import DEPTH
 from qa.errors import (
@@ -94,7 +94,7 @@ class Service:
         self._patience = patience
         self._reloading = threading.Lock()
         self._retriever: Retriever | None = None
-        self._calibrations = Calibrations((), {})
+        self._calibrations = Calibrations((), "")
         self._calibrated: tuple[int, ...] = ()
         self._revision = 0
         self._examples = Examples()
@@ -127,7 +127,7 @@ class Service:
                 retriever = Retriever(index, encoder, self.limits, reranker, self._settings.rerank_budget_ms)
                 calibrations = self._read_calibrations(encoder)
                 encoder.load()
-                self._models.answer_reader()
+                self._models.answer_reader().load()
             except BaseException:
                 index.close()
                 raise
@@ -138,8 +138,9 @@ class Service:
 
     def _read_calibrations(self, encoder: Encoder) -> Calibrations:
         if not self._is_calibrated:
-            return Calibrations((), {})
-        return load_calibrations(self._snapshots.folder, encoder.fingerprint)
+            return Calibrations((), "")
+        reader = self._models.answer_reader()
+        return load_calibrations(self._snapshots.folder, models_key(encoder.fingerprint, reader.fingerprint))
 
     def encoder(self) -> Encoder:
         """Return the one encoder of this process, which loads its weights at first use.
@@ -211,11 +212,11 @@ class Service:
             NotReady: nothing is served.
         """
         retriever = self._ready()
-        answerer = self._answerer(retriever)
-        return [
-            found if isinstance(found, QueryError) else answerer.answer(query, found) if query.answer else found.reply
-            for query, found in zip(queries, retriever.find(queries, DEPTH), strict=True)
-        ]
+        found = retriever.find(queries, DEPTH)
+        sound = [(query, each) for query, each in zip(queries, found, strict=True) if not isinstance(each, QueryError)]
+        asked, searched = [query for query, _ in sound], [each for _, each in sound]
+        replies = iter(self._answerer(retriever).answer_many(asked, searched))
+        return [each if isinstance(each, QueryError) else next(replies) for each in found]
 
     def guess_many(self, queries: Sequence[Query]) -> list[Guess | QueryError]:
         """Return the best guess at each question, before it is judged; ``qa calibrate`` fits on these.
@@ -224,14 +225,24 @@ class Service:
             NotReady: nothing is served.
         """
         retriever = self._ready()
-        answerer = self._answerer(retriever)
         found = retriever.find(queries, DEPTH)
-        return [each if isinstance(each, QueryError) else answerer.guess(each) for each in found]
+        sound = [each for each in found if not isinstance(each, QueryError)]
+        guesses = iter(self._answerer(retriever).guess_many(sound))
+        return [each if isinstance(each, QueryError) else next(guesses) for each in found]
+
+    def models_key(self) -> str:
+        """Return what decides which calibrations fit: a hash of encoder and reader."""
+        return models_key(self.encoder().fingerprint, self._models.answer_reader().fingerprint)
 
     def _answerer(self, retriever: Retriever) -> Answerer:
-        cite = self._citer_of(retriever).cite
-        reader = self._models.answer_reader()
-        return Answerer(retriever.index, cite, self._calibrations, self._settings.max_error, reader)
+        return Answerer(
+            retriever.index,
+            self._citer_of(retriever).cite,
+            self._calibrations,
+            self._models.answer_reader(),
+            max_error=self._settings.max_error,
+            read_tokens=self._settings.read_tokens,
+        )
 
     def examples(self) -> tuple[str, ...]:
         """Return a few questions that are answered; they are looked for once for each snapshot.

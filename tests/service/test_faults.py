@@ -132,7 +132,7 @@ def test_a_new_calibration_is_taken_while_serving_and_a_damaged_one_is_not(
 
     assert confidence() is None
     path = settings.indexes / settings.name / CALIBRATION_FILE
-    calibrate({"hybrid": drawn(300)}, [FittedOn("q", "0" * 64, 300)], service.encoder().fingerprint).write(path)
+    calibrate({"hybrid": drawn(300)}, [FittedOn("q", "0" * 64, 300)], service.models_key()).write(path)
     lines = followed(service, lambda: service.state().revision > 1)
     assert any("calibration loaded" in line for line in lines)
     calibrated = confidence()

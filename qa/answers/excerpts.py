@@ -1,0 +1,147 @@
+"""What the reader is given of the passages found: windows around the best sentences, within a budget of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from qa.answers.sentences import Candidate
+from qa.types import Hit, Span
+
+CountTokens = Callable[[Sequence[str]], list[int]]
+
+# Tokens of one excerpt: about four sentences. Of 60, 100 and 150, 100 found most (benchmarks/README.md, Answers).
+SIZE = 100
+# A row's cells, as a line of text parts them.
+_CELL = " | "
+_LONGEST_NAME = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """``text[start:end]`` of an excerpt that stands at ``at`` in the document."""
+
+    start: int
+    end: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """Neighbouring sentences of one passage, or one row of a table, as the reader gets them.
+
+    ``text`` is the passage's own but for rows, whose cells stand behind the names of their columns. ``pieces`` are in
+    order and say which parts of it stand in the document; ``tokens`` are the reader's.
+    """
+
+    hit: Hit
+    candidates: tuple[Candidate, ...]
+    text: str
+    pieces: tuple[Piece, ...]
+    tokens: int
+
+    def place(self, start: int, end: int) -> Span | None:
+        """Find ``text[start:end]`` in the document; ``None`` where it does not all stand there together."""
+        for piece in self.pieces:
+            if piece.start <= start and end <= piece.end:
+                return Span(piece.at + start - piece.start, piece.at + end - piece.start)
+        return None
+
+
+def plan_excerpts(
+    candidates: Sequence[Candidate], count_tokens: CountTokens, budget: int, names_above: Callable[[Candidate], str]
+) -> list[Excerpt]:
+    """Choose what to read, the most promising first, until the budget is reached; the last may exceed it a little.
+
+    Args:
+        candidates: the sentences of the first passages, passage by passage and in order.
+        budget: tokens of all excerpts together, the question not counted.
+        names_above: finds the line with the names of a row's columns; empty where there is none.
+    """
+    rows = _by_passage(candidates)
+    counts: dict[int, list[int]] = {}
+    covered: set[tuple[str, int]] = set()
+    excerpts: list[Excerpt] = []
+    spent = 0
+    for best in sorted(candidates, key=lambda each: -each.score):
+        if spent >= budget:
+            break
+        if _key(best) in covered:
+            continue
+        row = rows[best.hit.rank]
+        if best.hit.rank not in counts:
+            counts[best.hit.rank] = count_tokens([each.text for each in row])
+        first, last = _grown(row, row.index(best), counts[best.hit.rank], covered)
+        chosen = tuple(row[first : last + 1])
+        covered.update(map(_key, chosen))
+        tokens = sum(counts[best.hit.rank][first : last + 1])
+        if excerpts and spent + tokens > 1.1 * budget:
+            continue
+        excerpts.append(_excerpt(best.hit, chosen, tokens, names_above))
+        spent += tokens
+    return excerpts
+
+
+def _by_passage(candidates: Sequence[Candidate]) -> dict[int, list[Candidate]]:
+    rows: dict[int, list[Candidate]] = {}
+    for candidate in candidates:
+        rows.setdefault(candidate.hit.rank, []).append(candidate)
+    return rows
+
+
+def _key(candidate: Candidate) -> tuple[str, int]:
+    """Identify a sentence that overlapping passages repeat."""
+    return candidate.hit.passage.document, candidate.span.start
+
+
+def _grown(row: Sequence[Candidate], at: int, counts: Sequence[int], covered: set[tuple[str, int]]) -> tuple[int, int]:
+    """Widen from one sentence to its neighbours, before and after it by turns, as far as the size allows."""
+    first = last = at
+    if row[at].kind == "row":
+        return first, last
+    tokens = counts[at]
+
+    def fits(place: int) -> bool:
+        if not 0 <= place < len(row) or row[place].kind == "row" or _key(row[place]) in covered:
+            return False
+        return tokens + counts[place] <= SIZE
+
+    while True:
+        before, after = fits(first - 1), False
+        if before:
+            first -= 1
+            tokens += counts[first]
+        if after := fits(last + 1):
+            last += 1
+            tokens += counts[last]
+        if not before and not after:
+            return first, last
+
+
+def _excerpt(hit: Hit, chosen: tuple[Candidate, ...], tokens: int, names_above: Callable[[Candidate], str]) -> Excerpt:
+    passage = hit.passage
+    start, end = chosen[0].span.start, chosen[-1].span.end
+    text = passage.text[start - passage.start : end - passage.start]
+    if chosen[0].kind == "row" and _CELL in text:
+        pieces = list(_named_cells(text, names_above(chosen[0])))
+        shown, placed = "", []
+        for name, cell, at in pieces:
+            shown += f"{name}: " if name else ""
+            placed.append(Piece(len(shown), len(shown) + len(cell), start + at))
+            # The reader tells cells apart best as sentences; white space is nothing to it.
+            shown += f"{cell} . "
+        return Excerpt(hit, chosen, shown, tuple(placed), tokens)
+    return Excerpt(hit, chosen, text, (Piece(0, len(text), start),), tokens)
+
+
+def _named_cells(line: str, names: str) -> Iterator[tuple[str, str, int]]:
+    """Give each cell of a row the name of its column: name, cell and where it begins in the line."""
+    cells = line.split(_CELL)
+    columns = names.split(_CELL) if names else []
+    # A row that says "name: value" is whole by itself; so is the row of names.
+    is_named = len(columns) == len(cells) and names != line and all(len(name) <= _LONGEST_NAME for name in columns)
+    at = 0
+    for number, cell in enumerate(cells):
+        name = columns[number].strip() if is_named and not cell.startswith(f"{columns[number].strip()}:") else ""
+        yield name, cell, at
+        at += len(cell) + len(_CELL)

@@ -75,3 +75,9 @@ def test_decisions_are_numbered_once_and_listed() -> None:
     assert len({name[:4] for name in names}) == len(names)
     assert all(f"# {name[:4]} " in (folder / name).read_text(encoding="utf-8") for name in names)
     assert re.findall(r"\((0.+\.md)\)", read("docs/decisions/README.md")) == names
+
+
+@pytest.mark.parametrize("page", CURRENT)
+def test_every_test_that_is_named_is_there(page: str) -> None:
+    for path, word in re.findall(r"`(tests/[\w/]+\.py) -k (\w+)`", read(page)):
+        assert re.search(rf"def test_\w*{word}", read(path)), f"{path} -k {word}"

@@ -1,6 +1,4 @@
-"""What both clients send, and what they make of what comes back: no input and output here.
-
-A typed client of the HTTP API, in two forms: :class:`Client` and, for asyncio, :class:`AsyncClient`.
+"""A typed client of the HTTP API, in two forms: :class:`Client` and, for asyncio, :class:`AsyncClient`.
 
 ::
 
@@ -8,9 +6,9 @@ A typed client of the HTTP API, in two forms: :class:`Client` and, for asyncio, 
         for passage in client.ask("When is the boiler serviced?").passages:
             print(passage.document.id, passage.start, passage.end, passage.text)
 
-Every answer is one of the shapes of the service's own description. What the service refuses is a
-:class:`~qa.errors.RequestRefused` with its problem; where it asks to be asked again later (503 and 429 with
-``Retry-After``), the client does, for as long as ``patience``.
+Every response is one of the shapes of the service's OpenAPI document. A problem is raised as
+:class:`~qa.errors.RequestRefused`. Where the service asks the client to try again later (503, or 429 with
+``Retry-After``), the client does so for ``patience`` seconds.
 """
 
 from __future__ import annotations
@@ -39,7 +37,7 @@ from qa.web.api.responses import (
     ReadyResponse,
 )
 
-# Seconds: the longest a single pause gets, and that of a service which names none.
+# Seconds: the longest single pause, and the pause where the service names none.
 _LONGEST_PAUSE = 30.0
 _PAUSE = 1.0
 _LATER = (429, 503)
@@ -49,7 +47,7 @@ Body = TypeVar("Body", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[Body]):
-    """One request, and the shape of what it is answered with."""
+    """A request, and the shape of its response."""
 
     method: str
     path: str
@@ -57,16 +55,16 @@ class Call(Generic[Body]):
     json: Mapping[str, Any] | None = None
 
 
-def ask_call(question: str, options: Mapping[str, Any]) -> Call[AskResponse]:
+def _ask_call(question: str, options: Mapping[str, Any]) -> Call[AskResponse]:
     return Call("POST", "/v1/ask", AskResponse, {"question": question, **options})
 
 
-def ask_many_call(questions: Sequence[str], options: Mapping[str, Any]) -> Call[BatchResponse]:
+def _ask_many_call(questions: Sequence[str], options: Mapping[str, Any]) -> Call[BatchResponse]:
     asked = [{"question": question, **options} for question in questions]
     return Call("POST", "/v1/ask/batch", BatchResponse, {"questions": asked})
 
 
-def options_of(
+def _build_options(
     top_k: int, mode: Mode, rerank: bool, documents: Sequence[str], sections: Sequence[str]
 ) -> dict[str, Any]:
     return {
@@ -78,15 +76,15 @@ def options_of(
     }
 
 
-def document_call(id: str) -> Call[DocumentResponse]:
+def _document_call(id: str) -> Call[DocumentResponse]:
     return Call("GET", f"/v1/documents/{quote(id, safe='/')}", DocumentResponse)
 
 
-DOCUMENTS = Call("GET", "/v1/documents", DocumentsResponse)
-READY = Call("GET", "/readyz", ReadyResponse)
+_DOCUMENTS = Call("GET", "/v1/documents", DocumentsResponse)
+_READY = Call("GET", "/readyz", ReadyResponse)
 
 
-def results_of(batch: BatchResponse) -> list[AskResponse | RequestRefused]:
+def _split_results(batch: BatchResponse) -> list[AskResponse | RequestRefused]:
     return [one.response if isinstance(one, BatchSuccess) else _refused(one.problem) for one in batch.results]
 
 
@@ -95,59 +93,59 @@ def _refused(problem: ProblemDetails) -> RequestRefused:
     return RequestRefused(problem.detail, problem.status, problem.type, errors)
 
 
-def read(call: Call[Body], response: httpx2.Response) -> Body:
-    """Raises RequestRefused, or ServerUnreachable where whatever answered is not this service."""
+def _parse(call: Call[Body], response: httpx2.Response) -> Body:
+    """Parse a response. Raises RequestRefused, or ServerUnreachable where another program answered."""
     try:
         if response.is_success:
             return call.shape.model_validate_json(response.content)
         raise _refused(ProblemDetails.model_validate_json(response.content))
     except ValidationError:
         raise ServerUnreachable(
-            f"{response.request.url} answered {response.status_code} and not as qa does; is this its address?"
+            f"{response.request.url} answered {response.status_code}, and not as qa would; is the address right?"
         ) from None
 
 
-def pause_of(response: httpx2.Response) -> float | None:
-    """Seconds after which to ask again; ``None`` where that is of no use."""
+def _find_pause(response: httpx2.Response) -> float | None:
+    """Return the seconds after which to try again; ``None`` where that is of no use."""
     if response.status_code not in _LATER:
         return None
-    told = response.headers.get("retry-after")
-    if told is None:
+    named = response.headers.get("retry-after")
+    if named is None:
         return _PAUSE if response.status_code == 503 else None
     try:
-        seconds = float(told)
+        seconds = float(named)
     except ValueError:
         try:
-            seconds = parsedate_to_datetime(told).timestamp() - time.time()
+            seconds = parsedate_to_datetime(named).timestamp() - time.time()
         except ValueError:
             seconds = _PAUSE
     return min(max(seconds, 0.0), _LONGEST_PAUSE)
 
 
-def transport_options(api_key: str | None, timeout: float) -> dict[str, Any]:
+def _transport_options(api_key: str | None, timeout: float) -> dict[str, Any]:
     headers = {"User-Agent": "qa-client"}
     if api_key is not None:
         headers["Authorization"] = f"Bearer {api_key}"
     return {"headers": headers, "timeout": timeout}
 
 
-def unreachable(base_url: str, error: Exception) -> ServerUnreachable:
+def _unreachable(base_url: str, error: Exception) -> ServerUnreachable:
     return ServerUnreachable(f"cannot ask {base_url}: {str(error) or type(error).__name__}")
 
 
 class Client:
-    """Asks one service. Thread-safe; to be closed, or used in a ``with`` statement.
+    """A client of one service. Thread-safe; close it, or use it in a ``with`` statement.
 
     Args:
         base_url: such as ``http://127.0.0.1:8000``.
-        api_key: where the service wants one.
+        api_key: a key, where the service needs one.
         timeout: seconds that one request may take.
-        patience: seconds that a call may wait altogether for a service that is busy, or is starting.
+        patience: seconds that a call may wait in all for a service that is busy or starting.
         transport: for tests.
 
     Every method raises:
         RequestRefused: with the service's problem.
-        ServerUnreachable: there is no service, or it did not answer in time.
+        ServerUnreachable: no service answered in time.
     """
 
     def __init__(
@@ -160,7 +158,7 @@ class Client:
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         self._base_url, self._patience = base_url, patience
-        options = transport_options(api_key, timeout)
+        options = _transport_options(api_key, timeout)
         self._http = httpx2.Client(base_url=base_url, transport=transport, **options)
 
     def __enter__(self) -> Self:
@@ -172,6 +170,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
+        """Close the connections."""
         self._http.close()
 
     def ask(
@@ -185,7 +184,7 @@ class Client:
         sections: Sequence[str] = (),
     ) -> AskResponse:
         """Ask one question. ``documents`` are globs over ids, ``sections`` over headings."""
-        return self._call(ask_call(question, options_of(top_k, mode, rerank, documents, sections)))
+        return self._call(_ask_call(question, _build_options(top_k, mode, rerank, documents, sections)))
 
     def ask_many(
         self,
@@ -198,19 +197,21 @@ class Client:
         sections: Sequence[str] = (),
     ) -> list[AskResponse | RequestRefused]:
         """Ask many in one request; each succeeds or fails by itself, in the order given."""
-        return results_of(self._call(ask_many_call(questions, options_of(top_k, mode, rerank, documents, sections))))
+        return _split_results(
+            self._call(_ask_many_call(questions, _build_options(top_k, mode, rerank, documents, sections)))
+        )
 
     def documents(self) -> DocumentsResponse:
-        """What is indexed, and what became of every file."""
-        return self._call(DOCUMENTS)
+        """List the documents, and report on every file."""
+        return self._call(_DOCUMENTS)
 
     def document(self, id: str) -> DocumentResponse:
-        """A document with the canonical text that spans count in."""
-        return self._call(document_call(id))
+        """Return a document with the canonical text that spans count in."""
+        return self._call(_document_call(id))
 
     def ready(self) -> ReadyResponse:
-        """What is served; waits for a service that is starting."""
-        return self._call(READY)
+        """Return what is served, after waiting for a service that is starting."""
+        return self._call(_READY)
 
     def _call(self, call: Call[Body]) -> Body:
         until = time.monotonic() + self._patience
@@ -218,15 +219,15 @@ class Client:
             try:
                 response = self._http.request(call.method, call.path, json=call.json)
             except httpx2.TransportError as error:
-                raise unreachable(self._base_url, error) from error
-            pause = pause_of(response)
+                raise _unreachable(self._base_url, error) from error
+            pause = _find_pause(response)
             if pause is None or time.monotonic() + pause > until:
-                return read(call, response)
+                return _parse(call, response)
             time.sleep(pause)
 
 
 class AsyncClient:
-    """:class:`Client` for asyncio: the same arguments, methods and errors, to be awaited."""
+    """:class:`Client` for asyncio, with the same arguments, methods and errors."""
 
     def __init__(
         self,
@@ -238,7 +239,7 @@ class AsyncClient:
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self._base_url, self._patience = base_url, patience
-        options = transport_options(api_key, timeout)
+        options = _transport_options(api_key, timeout)
         self._http = httpx2.AsyncClient(base_url=base_url, transport=transport, **options)
 
     async def __aenter__(self) -> Self:
@@ -250,6 +251,7 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
+        """Close the connections."""
         await self._http.aclose()
 
     async def ask(
@@ -262,8 +264,8 @@ class AsyncClient:
         documents: Sequence[str] = (),
         sections: Sequence[str] = (),
     ) -> AskResponse:
-        """As :meth:`Client.ask`."""
-        return await self._call(ask_call(question, options_of(top_k, mode, rerank, documents, sections)))
+        """Do what :meth:`Client.ask` does."""
+        return await self._call(_ask_call(question, _build_options(top_k, mode, rerank, documents, sections)))
 
     async def ask_many(
         self,
@@ -275,22 +277,22 @@ class AsyncClient:
         documents: Sequence[str] = (),
         sections: Sequence[str] = (),
     ) -> list[AskResponse | RequestRefused]:
-        """As :meth:`Client.ask_many`."""
-        return results_of(
-            await self._call(ask_many_call(questions, options_of(top_k, mode, rerank, documents, sections)))
+        """Do what :meth:`Client.ask_many` does."""
+        return _split_results(
+            await self._call(_ask_many_call(questions, _build_options(top_k, mode, rerank, documents, sections)))
         )
 
     async def documents(self) -> DocumentsResponse:
-        """As :meth:`Client.documents`."""
-        return await self._call(DOCUMENTS)
+        """Do what :meth:`Client.documents` does."""
+        return await self._call(_DOCUMENTS)
 
     async def document(self, id: str) -> DocumentResponse:
-        """As :meth:`Client.document`."""
-        return await self._call(document_call(id))
+        """Do what :meth:`Client.document` does."""
+        return await self._call(_document_call(id))
 
     async def ready(self) -> ReadyResponse:
-        """As :meth:`Client.ready`."""
-        return await self._call(READY)
+        """Do what :meth:`Client.ready` does."""
+        return await self._call(_READY)
 
     async def _call(self, call: Call[Body]) -> Body:
         until = time.monotonic() + self._patience
@@ -298,8 +300,8 @@ class AsyncClient:
             try:
                 response = await self._http.request(call.method, call.path, json=call.json)
             except httpx2.TransportError as error:
-                raise unreachable(self._base_url, error) from error
-            pause = pause_of(response)
+                raise _unreachable(self._base_url, error) from error
+            pause = _find_pause(response)
             if pause is None or time.monotonic() + pause > until:
-                return read(call, response)
+                return _parse(call, response)
             await asyncio.sleep(pause)

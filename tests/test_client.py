@@ -147,7 +147,7 @@ def test_a_key_goes_with_every_request_and_ids_are_paths() -> None:
 def test_what_is_not_this_service_is_said(status: int) -> None:
     for use in (_sync, awaited):
         transport, _ = answering(httpx2.Response(status, text="<html>"))
-        with pytest.raises(ServerUnreachable, match="not as qa does"):
+        with pytest.raises(ServerUnreachable, match="not as qa would"):
             use(lambda client: client.ask("Why?"), "http://qa", transport=transport)
 
 

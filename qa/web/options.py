@@ -1,4 +1,4 @@
-"""What an operator decides of the web application, from the settings."""
+"""The options of the web application, from the settings."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from qa.errors import SettingsError
 from qa.settings import Settings
 from qa.web.middleware.access import Key, parse_keys
 from qa.web.middleware.limits import own_names
-from qa.web.middleware.observing import Tracer, exporting_tracer
+from qa.web.middleware.observing import Tracer, make_exporting_tracer
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """``max_body_bytes`` is by default as much as the limits of the service can fill."""
+    """The options of one application. ``max_body_bytes`` is by default what the service's limits can fill."""
 
     max_body_bytes: int | None = None
     max_upload_bytes: int = 20_000_000
@@ -38,44 +38,46 @@ class Options:
 
     @classmethod
     def of(cls, settings: Settings) -> Options:
-        """Raises SettingsError."""
+        """Read the options from the settings. Raises SettingsError."""
         return cls(
             max_upload_bytes=settings.max_upload_mb * 10**6,
             max_waiting=settings.max_waiting,
             cache_bytes=settings.cache_mb * 10**6,
             cache_seconds=settings.cache_seconds,
             keys=parse_keys(settings.api_keys.get_secret_value()),
-            allowed_hosts=(*own_names(settings.host), *_listed(settings.allowed_hosts.lower())),
-            origins=_listed(settings.cors_origins),
-            rate=_rate(settings.rate_limit),
+            allowed_hosts=(*own_names(settings.host), *_parse_list(settings.allowed_hosts.lower())),
+            origins=_parse_list(settings.cors_origins),
+            rate=_parse_rate(settings.rate_limit),
             body_seconds=settings.request_seconds,
-            feedback=_feedback(settings.feedback),
+            feedback=_check_feedback(settings.feedback),
             originals=settings.originals,
             log_requests=settings.log_requests,
             log_questions=settings.log_questions,
-            tracer=exporting_tracer() if settings.tracing else None,
+            tracer=make_exporting_tracer() if settings.tracing else None,
         )
 
 
-def _listed(text: str) -> tuple[str, ...]:
+def _parse_list(text: str) -> tuple[str, ...]:
     return tuple(part for part in re.split(r"[,\s]+", text) if part)
 
 
-def _feedback(text: str) -> Path | None:
-    """Raises SettingsError where nothing could be written: nobody should be asked, then."""
+def _check_feedback(text: str) -> Path | None:
+    """Return the feedback file. Raises SettingsError where it cannot be written, so that no judgment is lost."""
     if not text.strip():
         return None
     path = Path(text)
     if path.is_dir() or not path.parent.is_dir():
-        what = "is a folder" if path.is_dir() else "lies in a folder that is not there"
+        what = "is a folder" if path.is_dir() else "is in a folder that does not exist"
         raise SettingsError(f"QA_FEEDBACK is {text!r}, which {what}; name a file in a folder that exists")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise SettingsError(f"QA_FEEDBACK is {text!r}, which cannot be written; name another file, or mend its rights")
+        raise SettingsError(
+            f"QA_FEEDBACK is {text!r}, which cannot be written; name another file, or change its permissions"
+        )
     return path
 
 
-def _rate(text: str) -> RateLimitItem | None:
-    """Raises SettingsError."""
+def _parse_rate(text: str) -> RateLimitItem | None:
+    """Parse a rate limit; ``None`` where it is empty. Raises SettingsError."""
     if not text.strip():
         return None
     try:

@@ -1,8 +1,7 @@
-"""API keys: made at random, kept as SHA-256, compared in constant time.
+"""Access: API keys and their scopes; without keys, this machine alone may operate; no other site's page may act.
 
-A key is 256 random bits, which nobody finds by trying: no slow hash is needed.
-
-Who may do what: keys and scopes, and without keys the operator's own machine; nothing from another site's page.
+A key is 256 random bits, which cannot be found by trying, so a fast hash of it is enough. Keys are kept as SHA-256 and
+compared in constant time.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import re
 import secrets
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Literal, get_args
+from typing import Literal
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -26,28 +25,28 @@ from qa.errors import SettingsError
 from qa.web.problems import Problem, Render
 
 KeyScope = Literal["ask", "admin"]
-SCOPES: tuple[KeyScope, ...] = get_args(KeyScope)
 
 _ENTRY = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,64}):(?P<scope>ask|admin):(?P<sha256>[0-9a-f]{64})")
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """``name`` is told in logs; ``admin`` may all that ``ask`` may."""
+    """An API key. ``name`` stands in logs; the scope ``admin`` includes ``ask``."""
 
     name: str
     scope: KeyScope
     sha256: str
 
     def allows(self, scope: KeyScope) -> bool:
+        """Return whether this key may do what needs ``scope``."""
         return self.scope in ("admin", scope)
 
 
 def parse_keys(text: str) -> tuple[Key, ...]:
-    """``QA_API_KEYS``: ``NAME:SCOPE:SHA256``, several with commas or spaces between.
+    """Parse ``QA_API_KEYS``: entries ``NAME:SCOPE:SHA256`` with commas or spaces between.
 
     Raises:
-        SettingsError: an entry is wrong; by its place, as a key that was put there in clear must not be printed.
+        SettingsError: an entry is wrong; it is named by its place, because it may hold a key in clear text.
     """
     keys = []
     for place, entry in enumerate(re.split(r"[,\s]+", text.strip()) if text.strip() else [], start=1):
@@ -60,20 +59,20 @@ def parse_keys(text: str) -> tuple[Key, ...]:
 
 
 def new_key(name: str, scope: KeyScope) -> tuple[str, str]:
-    """A new key, and its entry of ``QA_API_KEYS``.
+    """Make a new key, and its entry of ``QA_API_KEYS``.
 
     Raises:
-        SettingsError: the name has other characters than an entry may have.
+        SettingsError: the name has characters that an entry cannot hold.
     """
     secret = f"qa-{scope}-{secrets.token_urlsafe(32)}"
     entry = f"{name}:{scope}:{hashlib.sha256(secret.encode()).hexdigest()}"
     if not _ENTRY.fullmatch(entry):
-        raise SettingsError(f"{name!r} is no name for a key: use letters, digits, '.', '_' and '-'")
+        raise SettingsError(f"{name!r} cannot be the name of a key: use letters, digits, '.', '_' and '-'")
     return secret, entry
 
 
-def find(keys: tuple[Key, ...], secret: str) -> Key | None:
-    """The key that ``secret`` is. Every entry is compared, whichever it is."""
+def find_key(keys: tuple[Key, ...], secret: str) -> Key | None:
+    """Return the key with this secret, if any. Every entry is compared, so that the time tells nothing."""
     digest = hashlib.sha256(secret.encode(errors="surrogateescape")).hexdigest()
     found = None
     for key in keys:
@@ -82,12 +81,12 @@ def find(keys: tuple[Key, ...], secret: str) -> Key | None:
     return found
 
 
-# Nobody needs a key to see whether the service is up, or how the page looks.
+# Paths that never need a key.
 _OPEN = ("/healthz", "/readyz", "/favicon.ico", "/openapi.json")
 _OPERATING = ("/v1/snapshots", "/v1/index")
-# Asking is reading; to have a file evaluated is work that lasts, and to cancel it undoes somebody's.
+# Paths where reading needs the scope ask, and changing something the scope admin.
 _EVALUATING = ("/v1/evaluations", "/evaluate")
-# What proxies and networks of delivery say of whom they ask for, beside all that begins with X-Forwarded.
+# Headers by which proxies name their client, beside all that begin with X-Forwarded.
 _FORWARDED = frozenset(
     """
     cdn-loop cf-connecting-ip cf-ray client-ip fastly-client-ip fly-client-ip forwarded true-client-ip via x-client-ip
@@ -97,7 +96,7 @@ _FORWARDED = frozenset(
 
 
 def required_scope(method: str, path: str) -> KeyScope | None:
-    """What a request needs; ``None`` where it is anybody's."""
+    """Return the scope that a request needs; ``None`` where it needs no key."""
     if path in _OPEN or _is_below(path, "/static"):
         return None
     if any(_is_below(path, prefix) for prefix in _OPERATING):
@@ -112,11 +111,12 @@ def _is_below(path: str, prefix: str) -> bool:
 
 
 class Access:
-    """Refuses what the request's key does not allow, with 401 or 403. Notes who asks in ``scope["state"]["client"]``.
+    """The middleware that answers 401 or 403 to what a request's key does not allow.
 
-    Where there are no keys at all, what needs ``admin`` is for clients on this machine alone, and asking is free; so it
-    is where no key has the scope ``ask``. A browser may send a key as the password of its own dialogue (RFC 7617), for
-    asking only: it would send it along with another site's requests too.
+    It puts the name of the client into ``scope["state"]["client"]``. Without any keys, what needs ``admin`` is for
+    clients on this machine alone. Where no key has the scope ``ask``, asking needs none. A browser may send a key as
+    the password of its own dialogue (RFC 7617), but for asking only, because it would send it with another site's
+    requests too.
     """
 
     def __init__(self, app: ASGIApp, keys: tuple[Key, ...], origins: tuple[str, ...], render: Render) -> None:
@@ -136,11 +136,11 @@ class Access:
         headers = Headers(scope=scope)
         needed = required_scope(scope["method"], scope["path"])
         if scope["method"] not in ("GET", "HEAD", "OPTIONS") and self._is_from_elsewhere(headers):
-            detail = "This request was sent by a page of another site; such pages may not."
+            detail = "This request was sent by a page of another site, which is not allowed here."
             return Problem("cross-site", 403, detail)
-        secret, by_browser = _secret(headers)
-        key = find(self.keys, secret) if secret else None
-        scope.setdefault("state", {})["client"] = key.name if key is not None else _address(scope)
+        secret, by_browser = _read_secret(headers)
+        key = find_key(self.keys, secret) if secret else None
+        scope.setdefault("state", {})["client"] = key.name if key is not None else _client_address(scope)
         if needed is None or (needed == "ask" and not self._asking_needs_key):
             return None
         if not self.keys:
@@ -152,14 +152,14 @@ class Access:
         return None
 
     def _is_from_elsewhere(self, headers: Headers) -> bool:
-        """By what browsers say of it, and no page can forge (Fetch Metadata, and Origin of RFC 6454)."""
+        """Return whether another site's page sent this, by headers that no page can forge (RFC 6454)."""
         origin = headers.get("origin")
         if origin is None:
             return headers.get("sec-fetch-site", "none") in ("cross-site", "same-site")
-        return origin not in self.origins and _host(origin) != headers.get("host")
+        return origin not in self.origins and _parse_host(origin) != headers.get("host")
 
 
-def _host(origin: str) -> str | None:
+def _parse_host(origin: str) -> str | None:
     try:
         return urlsplit(origin).netloc
     except ValueError:
@@ -167,7 +167,7 @@ def _host(origin: str) -> str | None:
 
 
 def is_on_this_machine(scope: Scope, headers: Headers) -> bool:
-    """Whether the client is here; one behind a proxy is not, wherever the proxy stands."""
+    """Return whether the client is on this machine; one behind a proxy is not."""
     if any(name in _FORWARDED or name.startswith("x-forwarded") for name in headers):
         return False
     try:
@@ -178,8 +178,8 @@ def is_on_this_machine(scope: Scope, headers: Headers) -> bool:
     return (mapped or address).is_loopback
 
 
-def _address(scope: Scope) -> str:
-    """One household's addresses are one client: of IPv6, a /64."""
+def _client_address(scope: Scope) -> str:
+    """Return the address of the client: for IPv6 its /64 network, because one household has all of it."""
     text = str((scope.get("client") or ("unknown",))[0])
     try:
         address = ip_address(text)
@@ -190,8 +190,8 @@ def _address(scope: Scope) -> str:
     return str(address.ipv4_mapped or ":".join(address.exploded.split(":")[:4]) + "::/64")
 
 
-def _secret(headers: Headers) -> tuple[str, bool]:
-    """The key that was sent, and whether a browser's dialogue sent it."""
+def _read_secret(headers: Headers) -> tuple[str, bool]:
+    """Return the key that was sent, and whether a browser's dialogue sent it."""
     kind, _, value = headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer":
         return value.strip(), False

@@ -1,4 +1,4 @@
-"""Headers that every response carries: its request's id, and what keeps a browser safe."""
+"""Headers of every response: the request's id, and the policies that protect a browser."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
-# Without a word on it, browsers keep what has a date for as long as they guess; and a cache that many share would give
-# one key's answer to those who have none.
+# Without it, a browser guesses how long to keep a page, and a shared cache would give one key's answer to others.
 CACHE_CONTROL = "private, no-cache"
 HEADERS = {
-    # Nothing runs and nothing is fetched but our own script, style and pictures, and nobody frames the page.
+    # Only the server's own scripts, styles and pictures are loaded, and no other page may frame this one.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
-    # The question is in the address of the page, and nobody else's business. From ourselves nothing is to be hidden:
-    # without TLS, the Origin of our own forms is all that tells them from another site's.
+    # The page's address holds the question, which other sites must not learn. The server itself needs the Origin: it
+    # tells its own forms from those of other sites.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -30,10 +29,9 @@ HEADERS = {
 
 
 class ResponseHeaders:
-    """Puts ``HEADERS`` and ``X-Request-ID`` on every response.
+    """The middleware that puts ``HEADERS`` and ``X-Request-ID`` on every response.
 
-    A sane id of the client's is kept, so that one id runs through all logs; else one is made. Handlers find it by
-    ``request_id``.
+    A well-formed id of the client's is kept, so that one id runs through all logs. :func:`request_id` returns it.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -60,7 +58,7 @@ class ResponseHeaders:
 
 
 def given_or_new_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """An id for a request, from its headers as they came: the client's where it is a sane one."""
+    """Return the client's id for a request where its raw headers have a well-formed one, or else make one."""
     for name, value in headers:
         if name == b"x-request-id" and REQUEST_ID.fullmatch(given := value.decode("latin-1")):
             return given
@@ -68,6 +66,6 @@ def given_or_new_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
 
 
 def request_id(scope: Scope) -> str:
-    """The id of this request."""
+    """Return the id of a request."""
     identity: str = scope["state"]["request_id"]
     return identity

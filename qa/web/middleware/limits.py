@@ -1,9 +1,4 @@
-"""The Host header must name this server: a page whose own name was pointed here (DNS rebinding) reads nothing.
-
-How often one client may ask. Outside of all routers: what a framework does with those changes nothing here.
-
-Bodies of requests are bounded; responses to HEAD have none.
-"""
+"""Limits of a request: the host that it names, how often its client may ask, and the size and time of its body."""
 
 from __future__ import annotations
 
@@ -29,14 +24,15 @@ _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.%]+\]|[^:\[\]/?#@\s]+)(?::\d{1,5})?"
 
 
 def own_names(host: str) -> tuple[str, ...]:
-    """Names that are this machine's without anybody saying so, for a server that listens on ``host``."""
+    """Return the names of this machine, for a server that listens on ``host``."""
     return ("localhost", socket.gethostname().lower(), host.lower())
 
 
 class Hosts:
-    """Answers 421 to a request for another host (RFC 9110, section 15.5.20).
+    """The middleware that answers 421 to a request for another host (RFC 9110, section 15.5.20).
 
-    An address in figures is let through: a name is what can be pointed elsewhere.
+    A page whose own name was pointed at this server (DNS rebinding) thereby reads nothing. Numeric addresses pass,
+    because only names can be pointed elsewhere.
 
     Args:
         names: in lower case; ``*.example.org`` is every name below that, ``*`` every one.
@@ -48,7 +44,7 @@ class Hosts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not self._is_own(Headers(scope=scope).get("host", "")):
-            detail = "The Host header names no host of this server; its operator can add it to QA_ALLOWED_HOSTS."
+            detail = "The Host header does not name this server; its operator can add the name to QA_ALLOWED_HOSTS."
             await Problem("host-not-allowed", 421, detail).response()(scope, receive, send)
             return
         await self.app(scope, receive, send)
@@ -73,9 +69,9 @@ def _dots(name: str) -> list[int]:
 
 
 class Rates:
-    """Answers 429 with Retry-After to a client that asks more often. A client is a key, or an address without one.
+    """The middleware that answers 429 with Retry-After to a client above the rate; a client is a key, or an address.
 
-    Whoever runs the server on this machine is not counted, nor is what needs no key.
+    Clients on this machine, and requests that never need a key, are not counted.
     """
 
     def __init__(self, app: ASGIApp, rate: RateLimitItem, monitoring: Monitoring) -> None:
@@ -108,11 +104,11 @@ def _period(rate: RateLimitItem) -> str:
 
 
 class BodyLimit:
-    """Refuses a request body of more than ``limit`` bytes, announced by its length or counted as it streams in.
+    """The middleware that refuses a body of more than ``limit`` bytes, by its Content-Length or as it streams in.
 
     Args:
-        by_path: limits of the paths that have one of their own.
-        seconds: in which all of it must have come; a client that sends slower is told 408.
+        by_path: the limits of paths that have their own.
+        seconds: time in which the whole body must arrive; a slower client gets 408.
     """
 
     def __init__(
@@ -129,7 +125,7 @@ class BodyLimit:
             return
         limit = self.by_path.get(scope["path"], self.limit)
         announced = Headers(scope=scope).get("content-length", "0")
-        # Python refuses to read a number of thousands of digits; nobody sends 10^18 bytes either.
+        # Python refuses to parse a number of thousands of digits.
         if announced.isdecimal() and (len(announced) > 18 or int(announced) > limit):
             await too_large(limit).response()(scope, receive, send)
             return
@@ -138,7 +134,7 @@ class BodyLimit:
 
         async def receive_bounded() -> Message:
             nonlocal received, is_whole
-            if is_whole:  # What comes now is that the client hangs up, which may take as long as it likes.
+            if is_whole:  # The next message says that the client hung up, whenever that is.
                 return await receive()
             try:
                 async with asyncio.timeout_at(until):
@@ -155,7 +151,7 @@ class BodyLimit:
 
 
 class HeadAsGet:
-    """Answers HEAD as GET would, without the body (RFC 9110, section 9.3.2)."""
+    """The middleware that answers HEAD as GET would, without the body (RFC 9110, section 9.3.2)."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -174,11 +170,12 @@ class HeadAsGet:
 
 
 def too_large(limit: int) -> Problem:
-    # The rest of the body is not read, so the connection cannot be used again.
+    """Build the problem of a body above ``limit`` bytes; the rest of it is not read, so the connection must close."""
     detail = f"The request body is larger than {limit:,} bytes; send less at a time."
     return Problem("body-too-large", 413, detail, headers={"Connection": "close"})
 
 
 def too_slow(seconds: float) -> Problem:
+    """Build the problem of a body that did not arrive in time."""
     detail = f"The request body did not arrive within {seconds:g} seconds."
     return Problem("request-timeout", 408, detail, headers={"Connection": "close"})

@@ -1,4 +1,4 @@
-// Makes the page nicer, and nothing depends on it: keys, and the questions that were asked in this browser.
+// Optional comfort: keyboard navigation, and the recent questions of this browser.
 "use strict";
 
 (() => {
@@ -7,7 +7,7 @@
   const field = document.getElementById("q");
   const cards = [...document.querySelectorAll(".passage")];
 
-  // A browser may refuse to keep anything, and what is kept may be anything.
+  // A browser may refuse to store anything, and what is stored may be anything.
   const recent = () => {
     try {
       const kept = JSON.parse(localStorage.getItem(KEPT));
@@ -20,7 +20,7 @@
     try {
       localStorage.setItem(KEPT, JSON.stringify(questions.slice(0, MOST)));
     } catch {
-      // Nothing is kept, then.
+      // The questions are not kept.
     }
   };
 
@@ -50,14 +50,14 @@
       if (!isKept) keep([asked, ...recent().filter((question) => question !== asked)]);
       isKept = true;
     };
-    // The storage is read from a disk: after the first paint, or when somebody leaves before it.
+    // Reading the storage can block: after the first paint, or when the page is left before it.
     requestAnimationFrame(() => setTimeout(keepAsked));
     addEventListener("pagehide", keepAsked);
   }
 
-  // Focus for these keys alone: whoever goes by Tab meets the links in the cards as before.
+  // Cards take focus by these keys only; Tab still goes through the links in them.
   for (const card of cards) card.tabIndex = -1;
-  // Where the arrows lead from a card or the field; nowhere from anything else, so that they still scroll the page.
+  // The arrows move between the field and the cards; anywhere else they scroll the page.
   const next = (at, by) => {
     const place = at === field ? -1 : cards.indexOf(at);
     if (at !== field && place < 0) return null;

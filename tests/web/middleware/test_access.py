@@ -17,7 +17,7 @@ from qa.errors import (
     WriterBusy,
 )
 from qa.web.app import create_app
-from qa.web.middleware.access import Key, find, new_key, parse_keys, required_scope
+from qa.web.middleware.access import Key, find_key, new_key, parse_keys, required_scope
 from qa.web.middleware.limits import own_names
 from qa.web.options import Options
 from tests.support.fake_service import SNAPSHOT, FakeMaintenance, FakeService
@@ -195,8 +195,8 @@ def test_a_new_key_is_what_its_entry_says() -> None:
     other, _ = new_key("alice", "admin")
     keys = parse_keys(f"{entry}, bob:ask:{'0' * 64}")
     assert secret != other
-    assert find(keys, secret) == keys[0]
-    assert find(keys, other) is None
+    assert find_key(keys, secret) == keys[0]
+    assert find_key(keys, other) is None
     assert secret not in entry
 
 

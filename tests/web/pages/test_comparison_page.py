@@ -50,7 +50,7 @@ def test_two_are_chosen_from_those_that_are_done(client: TestClient, evaluations
 def test_it_is_computed_meanwhile(client: TestClient) -> None:
     response = client.get(ADDRESS)
     assert response.headers["refresh"] == "2"
-    assert "They are being compared." in page(client, ADDRESS).text("main")
+    assert "The comparison is being computed." in page(client, ADDRESS).text("main")
 
 
 def test_the_numbers_and_the_verdict(client: TestClient, evaluations: FakeEvaluations) -> None:

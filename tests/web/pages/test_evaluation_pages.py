@@ -115,7 +115,7 @@ def test_one_that_failed_says_why(client: TestClient, evaluations: FakeEvaluatio
 
 @pytest.mark.parametrize(
     ("status", "verb", "told"),
-    [("done", "Remove", "nothing brings them back"), ("asking", "Cancel", "nothing of it is kept")],
+    [("done", "Remove", "This cannot be undone"), ("asking", "Cancel", "all of it is deleted")],
 )
 def test_it_is_asked_back_before_anything_is_gone(
     client: TestClient, evaluations: FakeEvaluations, status: str, verb: str, told: str
@@ -200,7 +200,7 @@ def test_from_elsewhere_nothing_is_taken_and_nothing_is_listed(evaluations: Fake
     other = client_of(evaluations, "192.0.2.7")
     assert client_of(evaluations).get("/evaluate").text.count(ID) == 1
     shown = page(other, "/evaluate")
-    assert "only for clients on the server's own machine, which this browser is not on" in shown.text("main")
+    assert "only a browser on the server's own machine can send files" in shown.text("main")
     assert shown.all("form") == []
     assert ID not in other.get("/evaluate").text
     assert other.post("/evaluate", files={"file": ("a.jsonl", QUESTION)}).status_code == 403
@@ -211,7 +211,7 @@ def test_with_keys_the_page_says_that_one_is_needed(evaluations: FakeEvaluations
     client = client_of(evaluations, keys=KEYS)
     shown = page(client, "/evaluate")
     told = shown.text("main")
-    assert "This server has keys, so this page takes no file and lists no evaluation" in told
+    assert "This server uses keys. Sending files and listing evaluations needs a key" in told
     assert "a key with the scope admin" in told
     assert shown.all("form") == []
     assert client.post("/evaluate", files={"file": ("a.jsonl", QUESTION)}).status_code == 401

@@ -80,10 +80,10 @@ def test_two_are_compared_question_by_question_and_the_other_way_round(visit: Vi
     site.evaluations.compared = DONE
     # By itself, without a click.
     expect(page.get_by_role("row").nth(1)).to_be_visible()
-    page.get_by_role("link", name="The other way round").focus()
+    page.get_by_role("link", name="Swap before and after").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("row").nth(1)).to_be_visible()
-    page.get_by_role("link", name="Question by question").click()
+    page.get_by_role("link", name="Every question that changed").click()
     page.wait_for_url("**/evaluate/compare/report**")
     page.go_back()
     page.get_by_role("link", name="All evaluations").click()

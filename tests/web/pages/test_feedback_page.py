@@ -162,7 +162,9 @@ def test_a_file_that_cannot_be_written_is_the_servers_fault(service: FakeService
     assert Page(refused.text).text("h1") == "The server cannot write"
 
 
-@pytest.mark.parametrize(("name", "why"), [(".", "is a folder"), ("nowhere/f.jsonl", "in a folder that is not there")])
+@pytest.mark.parametrize(
+    ("name", "why"), [(".", "is a folder"), ("nowhere/f.jsonl", "in a folder that does not exist")]
+)
 def test_a_file_that_never_can_be_written_is_a_wrong_setting(tmp_path: Path, name: str, why: str) -> None:
     with pytest.raises(SettingsError, match=rf"QA_FEEDBACK is .*{why}"):
         Options.of(Settings(feedback=str(tmp_path / name)))

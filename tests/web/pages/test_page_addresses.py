@@ -61,7 +61,7 @@ def test_it_is_kept_for_the_next_question_and_in_every_link(client: TestClient) 
 def test_as_usual_nothing_is_said_of_it(client: TestClient) -> None:
     shown = page(client, "/?q=ferry&top_k=5&mode=hybrid&rerank=false")
     assert [field["name"] for field in shown.all("input")] == ["q"]
-    assert "ask as usual" not in shown.text("form")
+    assert "reset these options" not in shown.text("form")
 
 
 def test_without_a_question_it_is_kept_for_the_first(client: TestClient, service: FakeService) -> None:

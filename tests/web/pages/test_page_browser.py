@@ -97,7 +97,7 @@ def test_by_keyboard_alone(visiting: Visiting, site: Site, options: Options) -> 
     press_tab_to(page, page.locator(".passage summary").first)
     page.keyboard.press("Enter")
     expect(page.locator(".passage dl").first).to_be_visible()
-    press_tab_to(page, page.get_by_role("link", name="read in place").nth(1))
+    press_tab_to(page, page.get_by_role("link", name="show in document").nth(1))
     page.keyboard.press("Enter")
     page.wait_for_url("**/documents/**")
     expect(page.locator("mark#span")).to_be_in_viewport()
@@ -150,24 +150,24 @@ def test_questions_asked_before_are_known_to_this_browser_alone(
     asked = "What is <b>carried</b>?"
     page.goto(f"/?q={quote(asked)}")
     page.goto("/")
-    recent = page.get_by_role("region", name="Asked before")
+    recent = page.get_by_role("region", name="Your recent questions")
     recent.get_by_role("link", name=asked).click()
     expect(page.get_by_label("Your question")).to_have_value(asked)
     page.go_back()
-    recent.get_by_role("button", name="Forget them").click()
+    recent.get_by_role("button", name="Clear the list").click()
     expect(recent).to_be_hidden()
     page.reload()
     expect(recent).to_be_hidden()
     other = visiting(site.address, **window).page
     other.goto("/")
-    expect(other.get_by_role("region", name="Asked before")).to_be_hidden()
+    expect(other.get_by_role("region", name="Your recent questions")).to_be_hidden()
 
 
 def test_without_the_script_nothing_is_said_of_earlier_questions(visiting: Visiting, site: Site) -> None:
     page = visiting(site.address, java_script_enabled=False).page
     page.goto(ASKED)
     page.goto("/")
-    expect(page.get_by_text("Asked before")).to_be_hidden()
+    expect(page.get_by_text("Your recent questions")).to_be_hidden()
 
 
 def test_a_passage_is_judged(visiting: Visiting, site: Site, options: Options) -> None:
@@ -186,7 +186,7 @@ def test_a_passage_is_judged(visiting: Visiting, site: Site, options: Options) -
 def test_the_original_is_saved(visiting: Visiting, site: Site, options: Options) -> None:
     page = visiting(site.address, **options).page
     page.goto(ASKED)
-    page.get_by_role("link", name="read in place").first.click()
+    page.get_by_role("link", name="show in document").first.click()
     with page.expect_download() as saved:
         page.get_by_role("link", name="original file").click()
     assert saved.value.path().read_text(encoding="utf-8") == SCRIPT

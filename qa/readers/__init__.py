@@ -25,6 +25,9 @@ What readers share:
 
 decoding        bytes to text: byte order mark, UTF-8, declared and detected encodings
 archive         ZIP containers, within limits that no bomb passes
+package         parts of an Office file and how they are related
+drawings        charts and SmartArt of Office files as tables and lists
+symbols         characters of the fonts Symbol and Wingdings
 composition     blocks and headings to one text with exact spans
 tables          rows of cells to lines of text, merged cells included
 number_formats  numbers as the cell of a spreadsheet shows them

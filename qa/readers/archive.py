@@ -46,14 +46,16 @@ class Archive:
         too_dense = total > _RATIO_FROM and total > _MOST_RATIO * len(data)
         if len(members) > _MOST_MEMBERS or total > _MOST_BYTES or too_dense:
             raise UnreadableDocument(_BOMB)
-        self._members = {member.filename: member for member in members}
+        self._members = {_normal(member.filename): member for member in reversed(members)}
+        # Programs on Windows and macOS do not tell capitals from small letters.
+        self._folded = {name.casefold(): member for name, member in self._members.items()}
 
     @property
     def names(self) -> Iterable[str]:
         return self._members.keys()
 
     def __contains__(self, name: str) -> bool:
-        return name in self._members
+        return self._find(name) is not None
 
     def read(self, name: str) -> bytes:
         """Read a whole member.
@@ -61,7 +63,7 @@ class Archive:
         Raises:
             UnreadableDocument: it is missing, damaged, encrypted or too large.
         """
-        member = self._members.get(name)
+        member = self._find(name)
         if member is None:
             raise UnreadableDocument(f"it has no {name}, which every file of its format has; save it anew")
         if member.flag_bits & _ENCRYPTED:
@@ -72,6 +74,10 @@ class Archive:
             return self._zip.read(member)
         except _FAULTS as error:
             raise UnreadableDocument(BROKEN) from error
+
+    def _find(self, name: str) -> zipfile.ZipInfo | None:
+        name = _normal(name)
+        return self._members.get(name) or self._folded.get(name.casefold())
 
     def xml(self, name: str) -> Any:
         """Parse a member, without entities, network or unlimited depth, and return its root element.
@@ -90,6 +96,10 @@ class Archive:
         for name in self._members:
             if name.lower().endswith((".xml", ".rels", ".vml")):
                 _refuse_declarations(self.read(name))
+
+
+def _normal(name: str) -> str:
+    return name.replace("\\", "/").lstrip("/")
 
 
 def parse_xml(data: bytes) -> Any:

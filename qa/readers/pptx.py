@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qa.errors import UnreadableDocument
 from qa.readers.archive import Archive, attribute, local, parse_xml
 from qa.readers.composition import Composition, Content
+from qa.readers.drawings import write_chart, write_diagram
 from qa.readers.tables import Cell, Grid, write_table
 
 if TYPE_CHECKING:
@@ -95,10 +96,9 @@ def _write_shape(shape: Any, composition: Composition) -> None:
     elif getattr(shape, "has_table", False) and shape.has_table:
         write_table(composition, _rows(shape.table))
     elif getattr(shape, "has_chart", False) and shape.has_chart:
-        _write_chart(shape.chart, composition)
+        write_chart(shape.chart.part._element, composition)  # what is public of it does not show all
     elif local(shape.element) == "graphicFrame":
-        for text in _diagram(shape):
-            composition.line(f"• {text}", "list")
+        _write_diagrams(shape, composition)
 
 
 def _rows(table: Any) -> list[list[str]]:
@@ -130,25 +130,7 @@ def _has_bullet(paragraph: Any) -> bool:
     return properties is not None and any(local(child) in {"buChar", "buAutoNum"} for child in properties)
 
 
-def _write_chart(chart: Any, composition: Composition) -> None:
-    """Write a chart as the table that it was drawn from."""
-    if chart.has_title and chart.chart_title.has_text_frame:
-        composition.paragraph(chart.chart_title.text_frame.text)
-    for plot in chart.plots:
-        series = list(plot.series)
-        rows = [["", *(one.name or "" for one in series)]]
-        for index, category in enumerate(plot.categories):
-            values = [one.values[index] if index < len(one.values) else None for one in series]
-            rows.append([str(category), *("" if value is None else f"{value:.10g}" for value in values)])
-        write_table(composition, rows, headings=1)
-
-
-def _diagram(frame: Any) -> Iterator[str]:
-    """Yield the texts of a SmartArt diagram, which stand in a part of their own."""
+def _write_diagrams(frame: Any, composition: Composition) -> None:
     for element in frame.element.iter():
         if local(element) == "relIds" and (id := attribute(element, "dm")):
-            root = parse_xml(frame.part.related_part(id).blob)
-            for point in root.iter():
-                # One is what is written at one point of the diagram; its runs are parts of words at times.
-                if local(point) == "p":
-                    yield "".join(run.text or "" for run in point.iter() if local(run) == "t")
+            write_diagram(parse_xml(frame.part.related_part(id).blob), composition)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qa.errors import UnreadableDocument
-from qa.readers.archive import Archive, attribute, local, parse_xml
+from qa.readers.archive import attribute, local
 from qa.readers.composition import Composition, Content
 from qa.readers.docx.styles import Numbering, ParagraphStyle, Styles
+from qa.readers.drawings import write_chart, write_diagram
+from qa.readers.html.page import decode_page, web_page_of_archive, write_page
+from qa.readers.package import Package
+from qa.readers.symbols import symbol
 from qa.readers.tables import write_table
-
-if TYPE_CHECKING:
-    from docx.document import Document as WordDocument
 
 # What was deleted or moved away, what fields compute their text from, readings of ruby text, fallbacks of what is
 # there in a newer form too, and the text of boxes, which comes after the paragraph that they hang on.
@@ -23,9 +24,14 @@ _PASSED_OVER = frozenset(
 )
 _CHARACTERS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-", "ptab": "\t"}
 # Of equations, what stands between a fraction's parts and before powers and indices.
+_ON, _OFF_BOX = "☒", "☐"
 _MATHS = {"den": "/", "sup": "^", "sub": "_"}
 _PAGE_BREAKS = frozenset({"page", "column"})
 _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+_DRAWN = frozenset({"relIds", "chart"})
+_PAGE_NUMBER = re.compile(r"\b(?:page|seite|of|von|\d+)\b|[/|\W_]", re.IGNORECASE)
+_MIME = re.compile(rb"\s*(?:MIME-Version|From|Content-Type|Subject|Date):", re.IGNORECASE)
+_TAG = re.compile(r"<[a-zA-Z!/]")
 _LONG_CELL = 1_500
 _DEEPEST = 200
 # A cell that says a number or a name for several rows says it in each; a text is said once.
@@ -39,12 +45,20 @@ class BodyWriter:
 
     Args:
         notes: labels of foot- and endnotes, by the reference's element name and the note's id.
+        write_part: writes what stands in another part, of which only the kind and the id are in the body.
     """
 
     def __init__(
-        self, composition: Composition, styles: Styles, numbering: Numbering, notes: Mapping[tuple[str, str], str]
+        self,
+        composition: Composition,
+        styles: Styles,
+        numbering: Numbering,
+        notes: Mapping[tuple[str, str], str],
+        write_part: Callable[[str, str], None],
     ) -> None:
         self._composition = composition
+        self._write_part = write_part
+        self._initial = ""
         self._styles = styles
         self._numbering = numbering
         self._notes = notes
@@ -62,19 +76,27 @@ class BodyWriter:
                 self._write_paragraph(element, depth)
             elif name == "tbl":
                 self._write_table(element, depth)
-            elif name == "sdt" and _is_contents(element):
+            elif name == "altChunk":
+                self._write_part(name, attribute(element, "id"))
+            elif name == "sdt" and _is_unread(element):
                 continue
             elif name in {"sdt", "sdtContent", "customXml", "ins", "moveTo", "smartTag", "AlternateContent", "Choice"}:
                 self.write(element, depth + 1)
 
     def _write_paragraph(self, paragraph: Any, depth: int) -> None:
         boxes: list[Any] = []
-        text = self._text(paragraph, boxes)
-        style = self._styles.of(next((child for child in paragraph if local(child) == "pPr"), None))
-        if text.strip() and not style.is_contents:
+        properties = next((child for child in paragraph if local(child) == "pPr"), None)
+        text = self._initial + self._text(paragraph, boxes)
+        # A drop cap stands in a frame of its own before the rest of its word.
+        self._initial = text.strip() if _is_drop_cap(properties) else ""
+        style = self._styles.of(properties)
+        if text.strip() and not style.is_contents and not self._initial:
             self._write_styled(text, style)
         for box in boxes:
-            self.write(box, depth + 1)
+            if (kind := local(box)) in _DRAWN:
+                self._write_part(kind, attribute(box, "dm" if kind == "relIds" else "id"))
+            else:
+                self.write(box, depth + 1)
 
     def _write_styled(self, text: str, style: ParagraphStyle) -> None:
         label = self._numbering.label(style.list_id, style.list_level) if style.list_id else ""
@@ -123,7 +145,7 @@ class BodyWriter:
             if text := self._text(pending.pop(), boxes).strip():
                 texts.append(text)
             for box in reversed(boxes):
-                pending += reversed(_paragraphs(box))
+                pending += reversed(_paragraphs(box) if local(box) == "txbxContent" else [])
         return "; ".join(texts) if len(texts) > 1 else "".join(texts)
 
     def _text(self, paragraph: Any, boxes: list[Any]) -> str:
@@ -133,14 +155,18 @@ class BodyWriter:
         while pending:
             element = pending.pop()
             name = local(element)
-            if name in _PASSED_OVER or (name == "r" and _is_hidden(element)):
+            if name in _PASSED_OVER or (name == "r" and _is_hidden(element)) or (name == "sdt" and _is_unread(element)):
                 continue
-            if name == "txbxContent":
+            if name == "txbxContent" or name in _DRAWN:
                 boxes.append(element)
             elif name == "t":
                 parts.append(_raised(element))
             elif name in _CHARACTERS:
                 parts.append(" " if attribute(element, "type") in _PAGE_BREAKS else _CHARACTERS[name])
+            elif name == "sym":
+                parts.append(symbol(attribute(element, "font"), _hexadecimal(attribute(element, "char"))))
+            elif name == "ffData":
+                parts.append(_chosen(element))
             elif (name, attribute(element, "id")) in self._notes:
                 parts.append(self._notes[name, attribute(element, "id")])
             else:
@@ -231,14 +257,40 @@ def _is_layout(rows: list[list[Any]]) -> bool:
     return False
 
 
-def _is_contents(control: Any) -> bool:
-    """Return whether a content control is a table of contents, which only repeats the headings."""
+def _is_unread(control: Any) -> bool:
+    """Return whether a content control is a table of contents, or only asks for what was not filled in."""
+    properties = [element for child in control if local(child) == "sdtPr" for element in child.iter()]
     return any(
-        local(element) == "docPartGallery" and attribute(element, "val") == "Table of Contents"
-        for properties in control
-        if local(properties) == "sdtPr"
-        for element in properties.iter()
+        (local(element) == "docPartGallery" and attribute(element, "val") == "Table of Contents")
+        or (local(element) == "showingPlcHdr" and _is_on(element))
+        for element in properties
     )
+
+
+def _is_drop_cap(properties: Any) -> bool:
+    frames = [child for child in (() if properties is None else properties) if local(child) == "framePr"]
+    return any(attribute(frame, "dropCap") in {"drop", "margin"} for frame in frames)
+
+
+def _chosen(field: Any) -> str:
+    """Return what a field of an old form shows that has no text: a box with or without its tick, a chosen entry."""
+    for kind in field:
+        if local(kind) == "checkBox":
+            parts = {local(part): part for part in kind}
+            return _ON if _is_on(parts.get("checked", parts.get("default"))) else _OFF_BOX
+        if local(kind) == "ddList":
+            entries = [attribute(part, "val") for part in kind if local(part) == "listEntry"]
+            values = {local(part): attribute(part, "val") for part in kind if local(part) in {"result", "default"}}
+            place = values.get("result", values.get("default", "0"))
+            return entries[int(place)] if place.isdecimal() and int(place[:4]) < len(entries) else ""
+    return ""
+
+
+def _hexadecimal(value: str) -> int:
+    try:
+        return int(value[:8], 16)
+    except ValueError:
+        return 0
 
 
 def _properties(run: Any) -> dict[str, str]:
@@ -248,7 +300,9 @@ def _properties(run: Any) -> dict[str, str]:
 
 
 def _is_hidden(run: Any) -> bool:
-    return _properties(run).get("vanish", "0") not in _OFF
+    """Return whether a run is hidden or struck out."""
+    properties = _properties(run)
+    return any(properties.get(name, "0") not in _OFF for name in ("vanish", "strike", "dstrike"))
 
 
 def _raised(text: Any) -> str:
@@ -259,34 +313,59 @@ def _raised(text: Any) -> str:
     return content.translate(_SUPERSCRIPT) if is_raised and content.isdigit() else content
 
 
-_BROKEN = "it is a damaged Word document; open it and save it anew"
+_BROKEN = "it is a damaged Word document; open it and save it again"
+_MAIN = "word/document.xml"
 _NOTES = (("footnoteReference", "footnotes", "footnote", ""), ("endnoteReference", "endnotes", "endnote", "e"))
+_MOST_NESTED = 3
 
 
 class DocxReader:
-    """A reader of ``.docx``: the body with all tracked changes accepted, without hidden text and comments.
+    """A reader of ``.docx``: the body with all tracked changes accepted, without hidden and struck-out text.
 
-    Foot- and endnotes come at the end, ``[1] …``, and ``[1]`` where they are referred to. Headers, footers and the
-    table of contents are left out.
+    The pages' headers come first, each once. Foot- and endnotes come at the end, ``[1] …``, and ``[1]`` where they are
+    referred to; then comments, marked as such, and the pages' footers. The table of contents is left out.
     """
 
     name = "docx"
-    version = "3"
+    version = "4"
     media_type = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 
     def read(self, data: bytes) -> Content:
         """Read a whole file. Raises UnreadableDocument."""
-        Archive(data).refuse_entities()
-        word = _open(data)
         composition = Composition()
-        notes = list(_notes(word))
+        document = _Document(data, composition)
+        document.write()
+        return composition.content([document.package.title(), document.title], document.problems)
+
+
+class _Document:
+    """One Word document, which may be a part of another (``w:altChunk``)."""
+
+    def __init__(self, data: bytes, composition: Composition, depth: int = 0) -> None:
+        self.package = Package(data, _MAIN)
+        self.problems: list[str] = []
+        self.title = ""
+        self._composition = composition
+        self._depth = depth
+        self._seen: set[str] = set()
+
+    def write(self) -> None:
+        """Write all of it. Raises UnreadableDocument."""
+        package, composition = self.package, self._composition
+        main = package.main
+        body = next((element for element in package.xml(main) if local(element) == "body"), None)
+        if body is None:
+            raise UnreadableDocument(_BROKEN)
+        notes = list(_notes(package))
         writer = BodyWriter(
             composition,
-            Styles(_part(word, "styles")),
-            Numbering(_part(word, "numbering")),
+            Styles(package.first(main, "styles")),
+            Numbering(package.first(main, "numbering")),
             {(reference, id): f"[{label}]" for reference, id, label, _ in notes},
+            self._write_part,
         )
-        writer.write(word.element.body)
+        self._write_running("header", writer)
+        writer.write(body)
         composition.gap()
         for _, _, label, note in notes:
             start = composition.length
@@ -294,36 +373,72 @@ class DocxReader:
             writer.write(note)
             if composition.length > start:
                 composition.gap()
-        problems = ["parts of it are nested too deep and left out"] if writer.is_cut else []
-        return composition.content([_core_title(word), writer.title], problems)
+        comments = package.first(main, "comments")
+        for comment in comments if comments is not None else ():
+            _label(comment, "Comment:")
+            writer.write(comment)
+        self._write_running("footer", writer)
+        self.title = writer.title
+        if writer.is_cut:
+            self.problems.append("parts of it are nested too deep and left out")
+
+    def _write_running(self, kind: str, writer: BodyWriter) -> None:
+        """Write what stands on every page, once; numbers of pages alone say nothing."""
+        for part in self.package.related(self.package.main, kind):
+            root = self._part(part)
+            if root is None:
+                continue
+            words = "".join(element.text or "" for element in root.iter() if local(element) == "t")
+            if (key := _PAGE_NUMBER.sub("", words).strip()) and key not in self._seen:
+                self._seen.add(key)
+                writer.write(root)
+                self._composition.gap()
+
+    def _write_part(self, kind: str, id: str) -> None:
+        """Write a diagram, a chart or a document that stands in a part of its own."""
+        relation = self.package.relations(self.package.main).get(id)
+        if relation is None:
+            return
+        try:
+            if kind == "altChunk":
+                self._write_chunk(self.package.read(relation.target))
+            else:
+                (write_chart if kind == "chart" else write_diagram)(
+                    self.package.xml(relation.target), self._composition
+                )
+        except UnreadableDocument:
+            self.problems.append(f"its part {relation.target} could not be read")
+
+    def _write_chunk(self, data: bytes) -> None:
+        """Write a file that was put in whole: another Word document, a web page, a web archive, or a text."""
+        if data.startswith(b"PK"):
+            if self._depth < _MOST_NESTED:
+                chunk = _Document(data, self._composition, self._depth + 1)
+                chunk.write()
+                self.problems += chunk.problems
+            return
+        if _MIME.match(data):
+            data = web_page_of_archive(data)
+        markup = decode_page(data).text
+        if _TAG.search(markup):
+            write_page(markup, self._composition, is_whole=True)
+        else:
+            for paragraph in markup.split("\n\n"):
+                self._composition.paragraph(paragraph)
+        self._composition.gap()
+
+    def _part(self, name: str) -> Any:
+        try:
+            return self.package.xml(name)
+        except UnreadableDocument:
+            self.problems.append(f"its part {name} could not be read")
+            return None
 
 
-def _open(data: bytes) -> WordDocument:
-    import docx
-
-    try:
-        word = docx.Document(io.BytesIO(data))
-        if word.element.body is None:
-            raise UnreadableDocument(_BROKEN)
-    except UnreadableDocument:
-        raise
-    except Exception as error:  # it raises whatever it stumbles over
-        raise UnreadableDocument(_BROKEN) from error
-    return word
-
-
-def _part(word: WordDocument, kind: str) -> Any:
-    """Return the root of the part that the document is related to by ``kind``, or ``None``."""
-    for relation in word.part.rels.values():
-        if not relation.is_external and relation.reltype.endswith(f"/{kind}"):
-            return parse_xml(relation.target_part.blob)
-    return None
-
-
-def _notes(word: WordDocument) -> Iterator[tuple[str, str, str, Any]]:
+def _notes(package: Package) -> Iterator[tuple[str, str, str, Any]]:
     """Yield ``(name of its reference, id, label, element)`` of every note, in the order of the part."""
     for reference, part, tag, prefix in _NOTES:
-        root = _part(word, part)
+        root = package.first(package.main, part)
         number = 0
         for note in root if root is not None else ():
             # Others are the lines that part notes from the text.
@@ -343,10 +458,3 @@ def _label(note: Any, label: str) -> None:
         run.append(text)
         position = 1 if len(paragraph) and local(paragraph[0]) == "pPr" else 0
         paragraph.insert(position, run)
-
-
-def _core_title(word: WordDocument) -> str:
-    try:
-        return word.core_properties.title or ""
-    except Exception:  # a part that says nothing more is no reason not to read the text
-        return ""

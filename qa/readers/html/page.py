@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from email import message_from_bytes
+from email.policy import default
 
 from qa.readers.composition import Composition, Content
 from qa.readers.decoding import Decoded, charset, decode
@@ -367,6 +369,14 @@ def decode_page(data: bytes) -> Decoded:
         UnreadableDocument: it is not text.
     """
     return decode(data, _declared(data[:_PRESCAN]))
+
+
+def web_page_of_archive(data: bytes) -> bytes:
+    """Return the page in a web archive (.mht): the first part of the message that is HTML, or else nothing."""
+    for part in message_from_bytes(data, policy=default).walk():
+        if part.get_content_type() == "text/html" and isinstance(content := part.get_payload(decode=True), bytes):
+            return content
+    return b""
 
 
 def _declared(head: bytes) -> str:

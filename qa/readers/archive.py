@@ -17,7 +17,8 @@ _MOST_BYTES = 1 << 30
 _MOST_RATIO = 200
 _RATIO_FROM = 64 << 20
 _MOST_XML = 256 << 20
-_DECLARATION = re.compile(rb"<!\s*(?:DOCTYPE|ENTITY)", re.IGNORECASE)
+# The public name of a document type, as old books have it, refers to no file and is never looked up.
+_DECLARATION = re.compile(rb"<!\s*(?:ENTITY|DOCTYPE(?:[^>]*\[|\s+\S+\s+SYSTEM))", re.IGNORECASE)
 _ENCRYPTED = 0x1
 
 BROKEN = "it is damaged or cut off: its archive cannot be opened; save it anew"

@@ -7,7 +7,7 @@ from typing import Any
 
 from qa.readers.archive import attribute, local
 from qa.readers.composition import Composition
-from qa.readers.tables import write_table
+from qa.readers.tables import format_rows
 
 _MOST_POINTS = 10_000
 
@@ -37,7 +37,10 @@ def write_chart(root: Any, composition: Composition) -> None:
     places = sorted({*categories, *(at for column in columns for at in column)})
     rows = [[categories.get(at, ""), *(_number(column.get(at, "")) for column in columns)] for at in places]
     if rows:
-        write_table(composition, [["", *names], *rows], headings=1)
+        composition.gap()
+        for line in format_rows([["", *names], *rows], headings=1):
+            composition.line(line, "table")
+        composition.gap()
 
 
 def _points(element: Any) -> Iterator[tuple[int, str]]:

@@ -14,14 +14,23 @@ from qa.readers.html.page import decode_page, write_page
 
 _CONTAINER = "META-INF/container.xml"
 _ENCRYPTION = "META-INF/encryption.xml"
-_PAGES = frozenset({"application/xhtml+xml", "text/html", "application/x-dtbook+xml", ""})
+_PAGES = frozenset(
+    {
+        "application/xhtml+xml",
+        "text/html",
+        "application/x-dtbook+xml",
+        "text/x-oeb1-document",
+        "text/x-oeb-document",
+        "",
+    }
+)
 
 
 class EpubReader:
     """A reader of ``application/epub+zip``: every document of the spine, without the navigation."""
 
     name = "epub"
-    version = "3"
+    version = "4"
     media_type = "application/epub+zip"
 
     def read(self, data: bytes) -> Content:
@@ -60,7 +69,7 @@ def _spine(package: Any, package_path: str) -> Iterator[str]:
         item = items.get(attribute(element, "idref")) if local(element) == "itemref" else None
         if item is None or attribute(item, "media-type") not in _PAGES:
             continue
-        path = normpath(join(dirname(package_path), unquote(attribute(item, "href").partition("#")[0])))
+        path = normpath(join(dirname(package_path), unquote(attribute(item, "href").partition("#")[0]))).lstrip("/")
         if path not in seen and "nav" not in attribute(item, "properties").split():
             seen.add(path)
             yield path

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 from functools import lru_cache
+from typing import Literal
 
 # One element of a format code: a text in quotes, an escaped character, a space as wide as a character, a filling
 # character, something in brackets, an exponent, a word, or any other character.
@@ -82,6 +83,25 @@ def shown_time(value: datetime.time, code: str) -> str:
 def general(value: float) -> str:
     """Write a number without a format, with the 15 digits that a spreadsheet keeps."""
     return f"{value:.15g}" if isinstance(value, float) else str(value)
+
+
+@lru_cache(maxsize=1024)
+def temporal_kind(code: str) -> Literal["", "date", "time", "datetime", "duration"]:
+    """Return what of time a format code shows, if it shows any."""
+    letters = ""
+    for found in _ELEMENT.finditer(code[:_LONGEST_CODE]):
+        bracket, other = found["bracket"], found["other"]
+        if other == ";":
+            break
+        if bracket and bracket.lower() in {"h", "hh", "m", "mm", "s", "ss"}:
+            return "duration"
+        if found["word"] and found["word"].lower() == "general":
+            return ""
+        letters += (other or "").lower()
+    is_date, is_time = bool(set(letters) & set("ydb")), bool(set(letters) & set("hs"))
+    if is_date or is_time:
+        return "datetime" if is_date and is_time else "date" if is_date else "time"
+    return "date" if "m" in letters else ""
 
 
 @lru_cache(maxsize=1024)

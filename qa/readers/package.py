@@ -1,7 +1,10 @@
-"""Parts of an Office file and how they are related (ECMA-376 part 2), read so that what is missing harms nothing else."""
+"""Parts of an Office file and how they are related (ECMA-376 part 2); what is missing harms nothing else."""
 
 from __future__ import annotations
 
+import io
+import re
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from posixpath import dirname, join, normpath, split
@@ -10,6 +13,10 @@ from urllib.parse import unquote
 
 from qa.errors import UnreadableDocument
 from qa.readers.archive import Archive, attribute, local
+
+# Namespaces of the Strict form of ECMA-376, which few programs know, and of its Transitional form.
+_STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/(\w+)/(\w+)")
+_RELATION = re.compile(rb"<(?:\w+:)?Relationship\s[^>]*>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +89,42 @@ class Package:
             resolved = target.lstrip("/") if target.startswith("/") else normpath(join(dirname(part), target))
             if resolved in self._archive:
                 yield attribute(element, "Id"), Relation(attribute(element, "Type").rpartition("/")[2], resolved)
+
+
+def repair(data: bytes) -> bytes:
+    """Rewrite an Office file without relations to parts that are missing, and in the Transitional form.
+
+    Raises:
+        UnreadableDocument: it is no archive, damaged, or a bomb.
+    """
+    archive = Archive(data)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as repaired:
+        for name in archive.names:
+            if name.endswith("/"):
+                continue
+            content = archive.read(name)
+            if name.endswith((".xml", ".rels")):
+                content = _STRICT.sub(_transitional, content)
+            if name.endswith(".rels"):
+                content = _without_dangling(content, name, archive)
+            repaired.writestr(name, content)
+    return buffer.getvalue()
+
+
+def _transitional(found: re.Match[bytes]) -> bytes:
+    return b"http://schemas.openxmlformats.org/%s/2006/%s" % (found[1], found[2])
+
+
+def _without_dangling(relations: bytes, name: str, archive: Archive) -> bytes:
+    folder = dirname(dirname(name))
+
+    def kept(found: re.Match[bytes]) -> bytes:
+        target = re.search(rb"""Target\s*=\s*["']([^"']*)""", found[0])
+        if target is None or b"External" in found[0]:
+            return found[0]
+        path = unquote(target[1].decode("utf-8", "replace"))
+        resolved = path if path.startswith("/") else normpath(join(folder, path))
+        return found[0] if resolved in archive else b""
+
+    return _RELATION.sub(kept, relations)

@@ -10,16 +10,18 @@ from qa.errors import UnreadableDocument
 from qa.readers.archive import Archive, attribute, local, parse_xml
 from qa.readers.composition import Composition, Content
 from qa.readers.drawings import write_chart, write_diagram
+from qa.readers.package import repair
 from qa.readers.tables import Cell, Grid, write_table
 
 if TYPE_CHECKING:
     from pptx.presentation import Presentation
 
-_BROKEN = "it is a damaged PowerPoint presentation; open it and save it anew"
+_BROKEN = "it is a damaged PowerPoint presentation; open it and save it again"
 _FURNITURE = frozenset({"DATE", "FOOTER", "SLIDE_NUMBER", "HEADER"})
 _TITLES = frozenset({"TITLE", "CENTER_TITLE", "VERTICAL_TITLE"})
 _DEEPEST_GROUP = 50
-_SAME_ROW = 90_000  # EMU: shapes that start within a tenth of an inch stand side by side
+_SAME_ROW = 90_000  # EMU: shapes that begin within a tenth of an inch stand side by side
+_STRUCK = frozenset({"sngStrike", "dblStrike"})
 _BREAKS = str.maketrans({"\x0b": "\n"})
 
 
@@ -27,7 +29,7 @@ class PptxReader:
     """A reader of ``.pptx``: every slide's title, text, tables, charts and diagrams, then its notes."""
 
     name = "pptx"
-    version = "1"
+    version = "2"
     media_type = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
 
     def read(self, data: bytes) -> Content:
@@ -38,6 +40,9 @@ class PptxReader:
         problems = []
         for number, slide in enumerate(presentation.slides, 1):
             composition.page()
+            if slide._element.get("show") in {"0", "false"}:
+                problems.append(f"slide {number} is hidden and left out")
+                continue
             try:
                 _write_slide(slide, composition)
             except Exception:  # it raises whatever it stumbles over; the other slides are unharmed
@@ -48,12 +53,16 @@ class PptxReader:
 def _open(data: bytes) -> Presentation:
     import pptx
 
-    try:
-        presentation = pptx.Presentation(io.BytesIO(data))
-        len(presentation.slides)
-    except Exception as error:  # it raises whatever it stumbles over
-        raise UnreadableDocument(_BROKEN) from error
-    return presentation
+    for is_repaired in (False, True):
+        try:
+            presentation: Presentation = pptx.Presentation(io.BytesIO(repair(data) if is_repaired else data))
+            len(presentation.slides)
+        except Exception as error:  # it raises whatever it stumbles over
+            if is_repaired:
+                raise UnreadableDocument(_BROKEN) from error
+        else:
+            return presentation
+    raise AssertionError
 
 
 def _write_slide(slide: Any, composition: Composition) -> None:
@@ -74,12 +83,25 @@ def _in_order(shapes: Iterable[Any], depth: int = 0) -> Iterator[Any]:
     """Yield shapes from top to bottom, and side by side from left to right; groups stay together."""
     from pptx.shapes.group import GroupShape
 
-    ordered = sorted(shapes, key=lambda shape: ((shape.top or 0) // _SAME_ROW, shape.left or 0))
-    for shape in ordered:
+    rows: list[list[Any]] = []
+    for shape in sorted(shapes, key=lambda shape: (shape.top or 0, shape.left or 0)):
+        if rows and _are_side_by_side(rows[-1][0], shape):
+            rows[-1].append(shape)
+        else:
+            rows.append([shape])
+    for shape in (shape for row in rows for shape in sorted(row, key=lambda shape: shape.left or 0)):
         if not isinstance(shape, GroupShape):
             yield shape
         elif depth < _DEEPEST_GROUP:
             yield from _in_order(shape.shapes, depth + 1)
+
+
+def _are_side_by_side(first: Any, shape: Any) -> bool:
+    """Return whether a shape stands in the row of ``first``, which begins no lower."""
+    top, height = shape.top or 0, shape.height or 0
+    distance = top - (first.top or 0)
+    shared = (first.height or 0) - distance
+    return distance <= _SAME_ROW or min(shared, height) * 2 > max(first.height or 0, height)
 
 
 def _placeholder(shape: Any) -> str:
@@ -105,7 +127,7 @@ def _rows(table: Any) -> list[list[str]]:
     grid = Grid()
     return [
         grid.row(
-            Cell(cell.text.translate(_BREAKS), cell.span_width, cell.span_height)
+            Cell("\n".join(map(_text, cell.text_frame.paragraphs)), cell.span_width, cell.span_height)
             for cell in row.cells
             if not cell.is_spanned
         )
@@ -115,14 +137,28 @@ def _rows(table: Any) -> list[list[str]]:
 
 def _write_text(shape: Any, composition: Composition) -> None:
     """Write the paragraphs of a shape; several in the body of a slide are its bullets, as they are shown."""
-    paragraphs = [p for p in shape.text_frame.paragraphs if p.text.strip()]
+    paragraphs = [paragraph for paragraph in shape.text_frame.paragraphs if _text(paragraph).strip()]
     is_list = _placeholder(shape) in {"BODY", "OBJECT", "VERTICAL_BODY"} and len(paragraphs) > 1
     for paragraph in paragraphs:
-        text = paragraph.text.translate(_BREAKS)
+        text = _text(paragraph)
         if is_list or _has_bullet(paragraph):
             composition.line(f"• {text}", "list", paragraph.level)
         else:
             composition.paragraph(text)
+
+
+def _text(paragraph: Any) -> str:
+    """Return the text of a paragraph without what is struck out."""
+    parts = []
+    for element in paragraph._p:
+        name = local(element)
+        if name == "br":
+            parts.append("\n")
+        elif name in {"r", "fld"} and not any(attribute(child, "strike") in _STRUCK for child in element):
+            parts += [child.text or "" for child in element if local(child) == "t"]
+        elif name not in {"r", "fld"}:  # equations
+            parts += [child.text or "" for child in element.iter() if local(child) == "t"]
+    return "".join(parts).translate(_BREAKS)
 
 
 def _has_bullet(paragraph: Any) -> bool:

@@ -96,7 +96,7 @@ def _find_names(head: Sequence[Sequence[str]], headings: int | None) -> tuple[li
     """Return the names of the columns, if there are any, and how many rows stand above those they name."""
     if headings is not None:
         names = _merged(head[:headings])
-        is_fit = 0 < headings < len(head) and len(list(filter(None, names))) > 1 and _are_short(names)
+        is_fit = 0 < headings < len(head) and _count(names) > 1 and _are_short(names)
         return (names, headings) if is_fit else ([], 0)
     if max((len(_trimmed(row)) for row in head), default=0) < 2:
         return [], 0
@@ -120,12 +120,17 @@ def _look_like_names(names: Sequence[str], rows: Sequence[Sequence[str]]) -> boo
     given = [name for name in names if name]
     corner = bool(names) and not names[0]
     words = [name for name in given if not _NUMBER.fullmatch(name)]
-    if not given or not rows or len(given) + corner < 2 or not _are_short(names):
+    if not given or not rows or _count(names) < 2 or not _are_short(names):
         return False
     if any(not name for name in names[1:]) and len(given) * 2 < len(names):
         return False
     periods = sum(bool(_PERIOD.fullmatch(name)) for name in given)
     return len(words) + periods == len(given) and bool(words or corner)
+
+
+def _count(names: Sequence[str]) -> int:
+    """Count the names of columns; a blank corner above the names of rows is one."""
+    return sum(map(bool, names[1:])) + bool(names[1:] or names)
 
 
 def _are_short(names: Sequence[str]) -> bool:

@@ -1,119 +1,382 @@
-"""Sheets of an Excel workbook as sections, with rows as lines."""
+"""Sheets of an Excel workbook as sections, with rows as lines (ECMA-376 part 1, 18)."""
 
 from __future__ import annotations
 
 import datetime
 import io
-import warnings
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from qa.errors import UnreadableDocument
-from qa.readers.archive import Archive
+from qa.readers.archive import attribute, local
 from qa.readers.composition import Composition, Content
-from qa.readers.number_formats import shown
+from qa.readers.number_formats import shown, temporal_kind
+from qa.readers.package import Package
 from qa.readers.tables import format_rows, is_probably_named
 
-if TYPE_CHECKING:
-    from openpyxl import Workbook
-
-_BROKEN = "it is a damaged Excel workbook; open it and save it anew"
-# As many as a sheet can have; rows that claim to stand further down would be filled up to with blank ones.
-_MOST_ROWS = 1_048_576
-_MIDNIGHT = datetime.time()
+_BROKEN = "it is a damaged Excel workbook; open it and save it again"
+_MAIN = "xl/workbook.xml"
+_MOST_ROWS, _MOST_COLUMNS = 1_048_576, 16_384
+_MOST_MERGED = 20_000
+_LONGEST_REPEATED = 100
+_REFERENCE = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
+_MERGED = re.compile(rb'<(?:\w+:)?mergeCell\s[^>]*ref="([A-Z]{1,3}[0-9]{1,7}):([A-Z]{1,3}[0-9]{1,7})"')
+_ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
+_THREADED = re.compile(r"\[Threaded comment\].*?Comment:\s*", re.DOTALL)
+_BUILT_IN = {
+    **{1: "0", 2: "0.00", 3: "#,##0", 4: "#,##0.00", 9: "0%", 10: "0.00%", 11: "0.00E+00", 12: "# ?/?", 13: "# ??/??"},
+    **{14: "yyyy-mm-dd", 15: "d-mmm-yy", 16: "d-mmm", 17: "mmm-yy", 18: "h:mm AM/PM", 19: "h:mm:ss AM/PM", 20: "h:mm"},
+    **{21: "h:mm:ss", 22: "yyyy-mm-dd h:mm", 37: "#,##0_);(#,##0)", 38: "#,##0_);(#,##0)", 39: "#,##0.00_);(#,##0.00)"},
+    **{40: "#,##0.00_);(#,##0.00)", 45: "mm:ss", 46: "[h]:mm:ss", 47: "mm:ss.0", 48: "##0.0E+0", 49: "@"},
+}
+_EPOCHS = datetime.datetime(1899, 12, 30), datetime.datetime(1904, 1, 1)
+_NOT_NUMBERS = frozenset({"s", "str", "inlineStr", "b", "e", "d"})
 
 
 class XlsxReader:
     """A reader of ``.xlsx``: what cells show, with formulas as the values that were last computed.
 
-    A blank row ends a table; in each, rows are lines, "name: value | name: value" where its first row names columns.
+    Hidden sheets, rows and columns are left out. A blank row ends a table; in each, rows are lines, "name: value |
+    name: value" if its first row names the columns. A comment on a cell stands below its row.
     """
 
     name = "xlsx"
-    version = "2"
+    version = "3"
     media_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
     def read(self, data: bytes) -> Content:
         """Read a whole file. Raises UnreadableDocument."""
-        Archive(data).refuse_entities()
+        package = Package(data, _MAIN)
+        workbook = package.xml(package.main)
+        styles = _Styles(package.first(package.main, "styles"), workbook)
+        strings = _shared_strings(package)
         composition = Composition()
-        workbook = _open(data)
-        problems = []
-        try:
-            for sheet in workbook.worksheets:
-                if not _write_sheet(sheet, composition):
-                    problems.append(f"the sheet {sheet.title} is damaged and read in part")
-            title = workbook.properties.title or ""
-        finally:
-            workbook.close()
-        return composition.content([title], problems, titled_by_heading=False)
+        problems: list[str] = []
+        relations = package.relations(package.main)
+        for element in (element for sheets in workbook if local(sheets) == "sheets" for element in sheets):
+            name, relation = attribute(element, "name"), relations.get(attribute(element, "id"))
+            if relation is None or relation.kind != "worksheet":
+                continue
+            if attribute(element, "state") in {"hidden", "veryHidden"}:
+                problems.append(f"the sheet {name} is hidden and left out")
+                continue
+            sheet = _Sheet(package, relation.target, styles, strings)
+            sheet.write(name, composition)
+            problems += [f"{problem} of the sheet {name}" for problem in sheet.problems]
+        return composition.content([package.title()], problems, titled_by_heading=False)
 
 
-def _open(data: bytes) -> Workbook:
-    import openpyxl
+@dataclass(frozen=True, slots=True)
+class _Style:
+    code: str = "General"
+    is_bold: bool = False
+    is_struck: bool = False
 
+
+class _Styles:
+    """How cells are shown, by the number of their style; ``root`` is of the styles part, if there is one."""
+
+    def __init__(self, root: Any, workbook: Any) -> None:
+        parts = {local(part): part for part in (() if root is None else root)}
+        codes = {attribute(f, "numFmtId"): attribute(f, "formatCode") for f in parts.get("numFmts", ())}
+        fonts = [{local(part): attribute(part, "val") for part in font} for font in parts.get("fonts", ())]
+        properties = [part for part in workbook if local(part) == "workbookPr"]
+        self.epoch = _EPOCHS[any(attribute(part, "date1904") in {"1", "true"} for part in properties)]
+        self._styles = []
+        for style in parts.get("cellXfs", ()):
+            number, font = attribute(style, "numFmtId"), attribute(style, "fontId")
+            code = codes.get(number) or _BUILT_IN.get(int(number) if number[:4].isdecimal() else 0, "General")
+            features = fonts[int(font)] if font.isdecimal() and int(font[:6]) < len(fonts) else {}
+            on = {name for name, value in features.items() if value not in {"0", "false"}}
+            self._styles.append(_Style(code, "b" in on, "strike" in on))
+
+    def __getitem__(self, number: str) -> _Style:
+        at = int(number) if number[:6].isdecimal() else 0
+        return self._styles[at] if at < len(self._styles) else _Style()
+
+
+def _shared_strings(package: Package) -> Sequence[str]:
+    for part in package.related(package.main, "sharedStrings"):
+        strings = []
+        for item in _elements(package.read(part), "si"):
+            strings.append(_string(item))
+            item.clear()
+        return strings
+    return ()
+
+
+def _elements(data: bytes, name: str) -> Iterator[Any]:
+    """Yield the elements of a name as they end. Raises UnreadableDocument."""
+    from lxml import etree
+
+    parser = etree.iterparse(
+        io.BytesIO(data), events=("end",), tag=f"{{*}}{name}", resolve_entities=False, no_network=True, load_dtd=False
+    )
     try:
-        with warnings.catch_warnings():
-            # Of what it does not support and does not need: conditional formats, extensions.
-            warnings.simplefilter("ignore")
-            return openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True, keep_links=False)
-    except Exception as error:  # it raises whatever it stumbles over
+        for _, element in parser:
+            yield element
+            while element.getprevious() is not None:
+                del element.getparent()[0]
+    except etree.XMLSyntaxError as error:
         raise UnreadableDocument(_BROKEN) from error
 
 
-def _write_sheet(sheet: Any, composition: Composition) -> bool:
-    """Write a sheet under its name unless it is empty, and return whether it could be read to its end."""
-    is_named = False
-    tables = _tables(sheet)
-    while True:
+def _string(item: Any) -> str:
+    """Return the text of a string without what is struck out and how it is pronounced."""
+    parts = []
+    for part in item:
+        name = local(part)
+        if name == "t":
+            parts.append(part.text or "")
+        elif name == "r":
+            properties = {local(p): attribute(p, "val") for child in part if local(child) == "rPr" for p in child}
+            if properties.get("strike", "0") in {"0", "false"}:
+                parts += [child.text or "" for child in part if local(child) == "t"]
+    return _unescaped("".join(parts))
+
+
+def _unescaped(text: str) -> str:
+    """Replace "_x000D_" and the like by the characters that they stand for (ST_Xstring)."""
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text) if "_x" in text else text
+
+
+@dataclass(slots=True)
+class _Row:
+    """A row: its texts by column from 0, how many are bold, and the comments; ``is_struck`` if any is struck out."""
+
+    cells: dict[int, str] = field(default_factory=dict)
+    bold: int = 0
+    comments: list[str] = field(default_factory=list)
+    is_struck: bool = False
+
+
+class _Sheet:
+    """One sheet; ``problems`` are filled while it is written."""
+
+    def __init__(self, package: Package, part: str, styles: _Styles, strings: Sequence[str]) -> None:
+        self._package = package
+        self._part = part
+        self._styles = styles
+        self._strings = strings
+        self._comments = _comments(package, part)
+        self._without_value = 0
+        self._hidden_columns: set[int] = set()
+        self.problems: list[str] = []
+
+    def write(self, name: str, composition: Composition) -> None:
+        """Write the tables under the name of the sheet, unless it is empty."""
+        header: list[str] = []
+        was_bold = is_titled = False
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                table = next(tables, None)
-        except Exception:  # likewise
-            return False
-        if table is None:
-            return True
-        if not is_named:
-            composition.heading(sheet.title, 1)
-            is_named = True
-        for line in format_rows(table, headings=None if is_probably_named(table) else 0):
-            composition.line(line, "table")
-        composition.gap()
+            for block in self._blocks():
+                if not is_titled:
+                    composition.heading(name, 1)
+                    is_titled = True
+                for rows in _side_by_side(block):
+                    header, was_bold = _write_table(rows, composition, header, was_bold=was_bold)
+        except UnreadableDocument:
+            self.problems.append("a part that is damaged")
+        if self._without_value:
+            self.problems.append(f"{self._without_value} formulas without a value (save it in Excel to compute them)")
+
+    def _blocks(self) -> Iterator[list[_Row]]:
+        """Yield the rows between blank rows."""
+        data = self._package.read(self._part)
+        merged = _merged(data)
+        above: dict[tuple[int, int], str] = {}
+        block: list[_Row] = []
+        last = 0
+        for element in _elements(data, "row"):
+            number = _integer(attribute(element, "r"), last + 1)
+            if attribute(element, "hidden") in {"1", "true"} or not last < number <= _MOST_ROWS:
+                last = max(last, min(number, _MOST_ROWS))
+                continue
+            row = self._row(element, number)
+            for column, anchor in merged.get(number, {}).items():
+                if text := above.get(anchor, ""):
+                    row.cells.setdefault(column, text)
+            for column, text in row.cells.items():
+                if merged and len(text) <= _LONGEST_REPEATED:
+                    above[number, column] = text
+            if block and (number > last + 1 or not (row.cells or row.is_struck)):
+                yield block
+                block = []
+            if row.cells:
+                block.append(row)
+            last = number
+        if block:
+            yield block
+
+    def _row(self, element: Any, number: int) -> _Row:
+        row = _Row()
+        column = -1
+        for cell in element:
+            reference = _REFERENCE.fullmatch(cell.get("r") or "")
+            column = _column(reference[1]) if reference else column + 1
+            if column >= _MOST_COLUMNS:
+                break
+            style = self._styles[cell.get("s") or "0"]
+            text = "" if style.is_struck else self._text(cell, style)
+            row.is_struck |= style.is_struck
+            if text.strip():
+                row.cells[column] = text
+                row.bold += style.is_bold
+            if comment := self._comments.get((number, column)):
+                label = next(iter(row.cells.values()), "")
+                row.comments.append(f"Comment on {label}: {comment}" if label != text else f"Comment: {comment}")
+        return row
+
+    def _text(self, cell: Any, style: _Style) -> str:
+        """Return what a cell shows."""
+        kind = cell.get("t") or "n"
+        value: str | None = None
+        has_formula = False
+        for part in cell:
+            name = local(part)
+            if name == "v":
+                value = part.text
+            elif name == "is":
+                return _string(part)
+            has_formula |= name == "f"
+        if not value:
+            self._without_value += has_formula and kind not in {"str", "s"}
+            return ""
+        if kind == "s":
+            at = _integer(value, -1)
+            return self._strings[at] if 0 <= at < len(self._strings) else ""
+        if kind == "b":
+            return "TRUE" if value == "1" else "FALSE"
+        return _unescaped(value) if kind in _NOT_NUMBERS else self._number(value, style.code)
+
+    def _number(self, value: str, code: str) -> str:
+        try:
+            number = float(value)
+            number = int(value) if number.is_integer() and "." not in value and "E" not in value.upper() else number
+            kind = temporal_kind(code)
+            if kind == "duration":
+                return shown(datetime.timedelta(days=number), code)
+            return self._moment(number, kind, code) if kind else shown(number, code)
+        except (ValueError, OverflowError):
+            return value
+
+    def _moment(self, days: float, kind: str, code: str) -> str:
+        # Excel has a 29th of February 1900.
+        moment = self._styles.epoch + datetime.timedelta(
+            days=days + (self._styles.epoch == _EPOCHS[0] and 0 < days < 60)
+        )
+        moment = (moment + datetime.timedelta(milliseconds=500)).replace(microsecond=0)
+        if kind == "time" and 0 <= days < 1:
+            return shown(moment.time(), code)
+        if kind == "date" or not moment.time() > datetime.time():
+            return moment.date().isoformat()
+        return moment.isoformat(" ")
 
 
-def _tables(sheet: Any) -> Iterator[list[list[str]]]:
-    """Yield the rows between blank rows, without blank columns."""
-    # What a sheet says of its size is often wrong, and would cut it off.
-    sheet.reset_dimensions()
-    table: list[list[str]] = []
-    for number, row in enumerate(sheet.iter_rows(), 1):
-        if number > _MOST_ROWS:
-            raise ValueError("rows beyond the last that there can be")
-        cells = [_shown(cell) for cell in row]
-        if any(cells):
-            table.append(cells)
-        elif table:
-            yield _trimmed(table)
-            table = []
-    if table:
-        yield _trimmed(table)
+def _write_table(
+    rows: Sequence[_Row], composition: Composition, header: list[str], *, was_bold: bool
+) -> tuple[list[str], bool]:
+    """Write the rows of one table; return the row that names its columns, if one does, and whether that is bold.
+
+    Args:
+        header: the row that names the columns of the table above, which this one may go on with after a blank row.
+        was_bold: whether that row is bold.
+    """
+    columns = sorted({column for row in rows for column in row.cells})
+    table = [[row.cells.get(column, "") for column in columns] for row in rows]
+    is_bold = rows[0].bold * 2 > len(rows[0].cells)
+    goes_on = len(header) == len(columns) > 1 and _goes_on(table, header, is_bold=is_bold, was_bold=was_bold)
+    named = [header, *table] if goes_on else table
+    lines = format_rows(named, headings=None if goes_on or is_probably_named(table) else 0)
+    if goes_on:
+        next(lines)
+    comments = [comment for row in rows for comment in row.comments]
+    for line in lines:
+        composition.line(line, "table")
+    for comment in comments:
+        composition.line(comment, "table")
+    composition.gap()
+    first = next((row for row in named if sum(map(bool, row)) > 1), [])
+    return (header, was_bold) if goes_on else (first, is_bold)
 
 
-def _trimmed(table: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Remove the columns that are blank in every row."""
-    width = max(len(row) for row in table)
-    used = [any(column < len(row) and row[column] for row in table) for column in range(width)]
-    return [[cell for cell, is_used in zip(row, used, strict=False) if is_used] for row in table]
+def _goes_on(table: Sequence[Sequence[str]], header: Sequence[str], *, is_bold: bool, was_bold: bool) -> bool:
+    """Return whether a table goes on with the columns of the one above it, rather than having names of its own."""
+    first, rest = table[0], table[1:]
+    if is_bold != was_bold or list(first) == list(header) or sum(map(bool, first)) < 2:
+        return was_bold and not is_bold and sum(map(bool, first)) > 1
+    return not any(
+        any(character.isdigit() for row in rest for character in row[at][:1])
+        and not any(character.isdigit() for character in first[at])
+        for at in range(len(first))
+    )
 
 
-def _shown(cell: Any) -> str:
-    """Return what a cell shows."""
-    value = cell.value
-    if isinstance(value, bool):
-        return "TRUE" if value else "FALSE"
-    if isinstance(value, datetime.datetime):
-        return value.date().isoformat() if value.time() == _MIDNIGHT else value.isoformat(" ", "seconds")
-    if isinstance(value, int | float | datetime.time | datetime.timedelta):
-        return shown(value, cell.number_format or "")
-    return "" if value is None else str(value)
+def _side_by_side(rows: Sequence[_Row]) -> list[list[_Row]]:
+    """Divide rows into the tables that stand beside one another, a blank column between them, each with its names."""
+    columns = sorted({column for row in rows for column in row.cells})
+    groups: list[list[int]] = []
+    used = set(rows[0].cells)
+    for column in columns:
+        if groups and column == groups[-1][-1] + 1:
+            groups[-1].append(column)
+        else:
+            groups.append([column])
+    if len(groups) < 2 or any(len(group) < 2 or len(rows) < 2 or not used.issuperset(group) for group in groups):
+        return [list(rows)]
+    return [
+        [
+            _Row(
+                {at: text for at, text in row.cells.items() if group[0] <= at <= group[-1]},
+                row.bold,
+                row.comments if first else [],
+            )
+            for row in rows
+            if not row.cells.keys().isdisjoint(group)
+        ]
+        for first, group in ((group is groups[0], group) for group in groups)
+    ]
+
+
+def _merged(data: bytes) -> Mapping[int, Mapping[int, tuple[int, int]]]:
+    """Return, by row and column, the upper left cell of the merged cells that reach down there."""
+    merged: dict[int, dict[int, tuple[int, int]]] = {}
+    count = 0
+    for found in _MERGED.finditer(data):
+        (left, top), (_, bottom) = (_place(reference.decode()) for reference in found.groups())
+        for row in range(top + 1, min(bottom, top + _MOST_MERGED) + 1):
+            count += 1
+            if count > _MOST_MERGED:
+                return merged
+            merged.setdefault(row, {})[left] = (top, left)
+    return merged
+
+
+def _place(reference: str) -> tuple[int, int]:
+    """Return column, from 0, and row of a reference such as "B7"."""
+    found = _REFERENCE.fullmatch(reference)
+    return (_column(found[1]), int(found[2])) if found else (0, 0)
+
+
+def _column(letters: str) -> int:
+    number = 0
+    for letter in letters:
+        number = number * 26 + ord(letter) - 64
+    return number - 1
+
+
+def _comments(package: Package, sheet: str) -> Mapping[tuple[int, int], str]:
+    """Return the comments of a sheet by row and column."""
+    root = package.first(sheet, "comments")
+    comments: dict[tuple[int, int], str] = {}
+    for comment in () if root is None else root.iter():
+        if local(comment) == "comment":
+            text = "".join(part.text or "" for part in comment.iter() if local(part) == "t")
+            column, row = _place(attribute(comment, "ref"))
+            comments[row, column] = _unescaped(_THREADED.sub("", text))
+    return comments
+
+
+def _integer(value: str, default: int) -> int:
+    return int(value) if value[:9].isdecimal() and len(value) < 10 else default

@@ -63,6 +63,17 @@ def test_entities_are_refused(xml: bytes) -> None:
         parse_xml(xml)
 
 
+def test_the_public_name_of_a_document_type_is_passed_over() -> None:
+    root = parse_xml(b'<!DOCTYPE package PUBLIC "+//ISBN//DTD OEB//EN" "http://example.org/oeb.dtd"><package/>')
+    assert root.tag == "package"
+
+
+def test_members_are_found_whatever_their_case_and_slashes() -> None:
+    archive = Archive(zipped({"OPS\\Text/Ch1.xhtml": "x"}))
+    assert archive.read("/ops/text/ch1.xhtml") == b"x"
+    assert "ops/text/ch2.xhtml" not in archive
+
+
 @pytest.mark.parametrize("xml", [b"", b"<a>", b"<a>" * 100_000 + b"</a>" * 100_000])
 def test_xml_that_is_damaged_or_too_deep_is_refused(xml: bytes) -> None:
     with pytest.raises(UnreadableDocument, match="damaged or nested too deep"):

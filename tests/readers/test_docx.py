@@ -180,3 +180,143 @@ def test_a_heading_of_a_million_characters_is_running_text(tmp_path: Path) -> No
     assert document.sections == ()
     assert document.text.endswith("words\n\nafter")
     assert len(document.title) <= 200
+
+
+_CHECKED = "<w:ffData><w:checkBox><w:default w:val='0'/>{}</w:checkBox></w:ffData>"
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (_p(_r("a ") + _r("b", "<w:strike/>") + _r("c", "<w:dstrike w:val='1'/>") + _r("d")), "a d"),
+        (_p("<w:r><w:sym w:font='Wingdings' w:char='F0FE'/></w:r>" + _r(" yes")), "☑ yes"),
+        (_p("<w:r><w:sym w:font='Symbol' w:char='F06D'/><w:sym w:font='Odd' w:char='zz'/></w:r>" + _r("m")), "μm"),
+        (_p(f"<w:r><w:fldChar>{_CHECKED.format('<w:checked/>')}</w:fldChar></w:r>" + _r(" yes")), "☒ yes"),
+        (_p(f"<w:r><w:fldChar>{_CHECKED.format('')}</w:fldChar></w:r>" + _r(" yes")), "☐ yes"),
+        (
+            _p(
+                "<w:r><w:fldChar><w:ffData><w:ddList><w:result w:val='1'/><w:listEntry w:val='Red'/>"
+                "<w:listEntry w:val='Blue'/></w:ddList></w:ffData></w:fldChar></w:r>"
+            ),
+            "Blue",
+        ),
+        (
+            _p("<w:sdt><w:sdtPr><w:showingPlcHdr/></w:sdtPr><w:sdtContent>" + _r("Choose.") + "</w:sdtContent></w:sdt>")
+            + _p(_r("b")),
+            "b",
+        ),
+        (_p(_r("N"), "<w:framePr w:dropCap='drop'/>") + _p(_r("avigation lights")), "Navigation lights"),
+        (
+            "<w:tbl>"
+            + f"<w:tr>{''.join(f'<w:tc>{_p(_r(x))}</w:tc>' for x in ('Post', 'Summer', 'Winter'))}</w:tr>"
+            + "<w:tr><w:trPr><w:gridBefore w:val='1'/></w:trPr>"
+            + f"{''.join(f'<w:tc>{_p(_r(x))}</w:tc>' for x in ('7 am', '9 am'))}</w:tr></w:tbl>",
+            "Post | Summer | Winter\nSummer: 7 am | Winter: 9 am",
+        ),
+        (
+            "<w:tbl><w:tr><w:trPr><w:tblHeader/></w:trPr>"
+            + f"{''.join(f'<w:tc>{_p(_r(x))}</w:tc>' for x in ('A', 'B', 'C'))}</w:tr>"
+            + f"<w:tr>{''.join(f'<w:tc>{_p(_r(x))}</w:tc>' for x in ('x', 'y', 'z'))}</w:tr></w:tbl>",
+            "A | B | C\nA: x | B: y | C: z",
+        ),
+    ],
+)
+def test_forms_frames_and_tables_read_as_word_shows_them(tmp_path: Path, body: str, text: str) -> None:
+    assert _read(tmp_path, body).text == text
+
+
+_RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+
+
+def _with_parts(folder: Path, body: str, parts: dict[str, tuple[str, bytes]]) -> Document:
+    """Read a document with ``body`` and with parts: the id and kind of each relation, by the name of the part."""
+    relations = "".join(
+        f'<Relationship Id="{kind}" Type="{_RELATIONS}/{kind}" Target="{name}"/>' for name, (kind, _) in parts.items()
+    )
+    members: dict[str, str | bytes] = {
+        "_rels/.rels": f'<Relationships><Relationship Id="r" Type="{_RELATIONS}/officeDocument" Target="word/a.xml"/>'
+        f'<Relationship Id="t" Type="{_RELATIONS}/thumbnail" Target="missing.jpeg"/></Relationships>',
+        "word/_rels/a.xml.rels": f"<Relationships>{relations}</Relationships>",
+        "word/a.xml": f'<w:document {_W} xmlns:r="{_RELATIONS}"><w:body>{body}</w:body></w:document>',
+    }
+    path = folder / "a.docx"
+    written = {f"word/{name}": data for name, (_, data) in parts.items() if data}
+    path.write_bytes(samples.zipped({**members, **written}))
+    return read_document(DocxReader(), Source("a.docx", path, 1))
+
+
+_CHART = (
+    b"<c:chartSpace xmlns:c='urn:c' xmlns:a='urn:a'><c:chart><c:title><a:t>Landings</a:t></c:title><c:ser><c:tx>"
+    b"<c:v>2023</c:v></c:tx><c:cat><c:pt idx='0'><c:v>May</c:v></c:pt><c:pt idx='1'><c:v>June</c:v></c:pt></c:cat>"
+    b"<c:val><c:pt idx='0'><c:v>4.0</c:v></c:pt><c:pt idx='1'><c:v>0.30000000000000004</c:v></c:pt></c:val></c:ser>"
+    b"</c:chart></c:chartSpace>"
+)
+_MHT = (
+    b'MIME-Version: 1.0\nContent-Type: multipart/related; boundary="x"\n\n--x\nContent-Type: text/html\n'
+    b"Content-Transfer-Encoding: quoted-printable\n\n<p>The slipway =\nis closed.</p>\n--x--\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "data", "text"),
+    [
+        ("<w:altChunk r:id='aFChunk'/>", "aFChunk", b"<p>The slipway<p>is closed.", "The slipway\n\nis closed."),
+        ("<w:altChunk r:id='aFChunk'/>", "aFChunk", b"The slipway\nis closed.", "The slipway\nis closed."),
+        ("<w:altChunk r:id='aFChunk'/>", "aFChunk", _MHT, "The slipway is closed."),
+        (
+            _p("<w:r><c:chart xmlns:c='urn:c' r:id='chart'/></w:r>"),
+            "chart",
+            _CHART,
+            "Landings\n\n2023\nMay | 2023: 4\nJune | 2023: 0.3",
+        ),
+        (
+            _p("<w:r><d:relIds xmlns:d='urn:d' r:dm='diagram'/></w:r>"),
+            "diagram",
+            b"<d xmlns:a='urn:a'><a:p><a:t>Night </a:t><a:t>watch</a:t></a:p><a:p><a:t>Day</a:t></a:p></d>",
+            "• Night watch\n• Day",
+        ),
+        (
+            _p(_r("The mast is 14 metres.")),
+            "comments",
+            f"<w:comments {_W}><w:comment>{_p(_r('13.6 metres'))}</w:comment></w:comments>".encode(),
+            "The mast is 14 metres.\n\nComment: 13.6 metres",
+        ),
+        (
+            _p(_r("a")),
+            "header",
+            f"<w:hdr {_W}>{_p(_r('Contract 7 of May'))}</w:hdr>".encode(),
+            "Contract 7 of May\n\na",
+        ),
+        (_p(_r("a")), "footer", f"<w:ftr {_W}>{_p(_r('Page 2 of 3'))}</w:ftr>".encode(), "a"),
+        (_p(_r("a")), "styles", b"", "a"),
+        (_p(_r("a")) + "<w:altChunk r:id='gone'/>", "styles", b"<broken", "a"),
+    ],
+)
+def test_parts_stand_where_they_are_referred_to(tmp_path: Path, body: str, kind: str, data: bytes, text: str) -> None:
+    assert _with_parts(tmp_path, body, {"part": (kind, data)}).text == text
+
+
+def test_a_word_document_within_a_word_document_has_an_end(tmp_path: Path) -> None:
+    document = _with_parts(tmp_path, _p(_r("inner")), {})
+    for level in range(6):
+        data = (tmp_path / "a.docx").read_bytes()
+        document = _with_parts(
+            tmp_path, _p(_r(f"level {level}")) + "<w:altChunk r:id='aFChunk'/>", {"b": ("aFChunk", data)}
+        )
+    assert document.text == "level 5\n\nlevel 4\n\nlevel 3\n\nlevel 2"
+
+
+def test_a_strict_document_is_read(tmp_path: Path) -> None:
+    strict = "http://purl.oclc.org/ooxml/officeDocument/relationships"
+    path = tmp_path / "a.docx"
+    path.write_bytes(
+        samples.zipped(
+            {
+                "_rels/.rels": f"<Relationships><Relationship Id='r' Type='{strict}/officeDocument' "
+                "Target='/word/d.xml'/></Relationships>",
+                "word/d.xml": "<w:document xmlns:w='http://purl.oclc.org/ooxml/wordprocessingml/main'><w:body>"
+                f"{_p(_r('Half tide.'))}</w:body></w:document>",
+            }
+        )
+    )
+    assert read_document(DocxReader(), Source("a.docx", path, 1)).text == "Half tide."

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from pathlib import Path
+from typing import Any
 
 from qa.readers.odt import OdtReader
 from qa.readers.pptx import PptxReader
@@ -101,3 +103,68 @@ def test_a_text_box_in_a_cell_is_part_of_its_text(tmp_path: Path) -> None:
     box = "<draw:frame><draw:text-box><text:p>box</text:p></draw:text-box></draw:frame>"
     document = _odt(tmp_path, _table(_cell(f"<text:p>a{box}</text:p><text:p>b</text:p>") + _cell("<text:p>c</text:p>")))
     assert document.text == "a; box; b | c"
+
+
+def _slides(*boxes: tuple[str, float, float, float]) -> Any:
+    """Return a presentation of one slide with boxes: text, left, top and height in inches."""
+    import pptx
+    from pptx.util import Inches
+
+    presentation = pptx.Presentation()
+    slide = presentation.slides.add_slide(presentation.slide_layouts[6])
+    for text, left, top, height in boxes:
+        slide.shapes.add_textbox(Inches(left), Inches(top), Inches(1), Inches(height)).text_frame.text = text
+    return presentation
+
+
+def _read_slides(folder: Path, presentation: Any) -> Document:
+    buffer = io.BytesIO()
+    presentation.save(buffer)
+    return read_document(PptxReader(), _write(folder, buffer.getvalue()))
+
+
+def test_a_box_a_hair_higher_than_the_one_at_its_left_comes_after_it(tmp_path: Path) -> None:
+    rows = [("Crew", 1, 1.0, 0.4), ("five", 3, 0.98, 0.4), ("Draught", 1, 1.5, 0.4), ("3 metres", 3, 1.499, 0.4)]
+    assert _read_slides(tmp_path, _slides(*rows)).text == "Crew\n\nfive\n\nDraught\n\n3 metres"
+
+
+def test_rows_beside_a_tall_box_stay_rows(tmp_path: Path) -> None:
+    boxes = [("tall", 1, 1, 4), ("a", 3, 1.3, 0.4), ("b", 5, 1.31, 0.4), ("c", 3, 2, 0.4), ("d", 5, 2, 0.4)]
+    assert _read_slides(tmp_path, _slides(*boxes)).text == "tall\n\na\n\nb\n\nc\n\nd"
+
+
+def test_a_hidden_slide_is_an_empty_page_and_reported(tmp_path: Path) -> None:
+    presentation = _slides(("shown", 1, 1, 1))
+    presentation.slides[0]._element.set("show", "0")
+    document = _read_slides(tmp_path, presentation)
+    assert (document.text, len(document.pages)) == ("", 1)
+    assert document.problems == ("slide 1 is hidden and left out",)
+
+
+def test_text_of_a_slide_that_is_struck_out_is_not_read(tmp_path: Path) -> None:
+    presentation = _slides(("It costs ", 1, 1, 1))
+    paragraph = presentation.slides[0].shapes[0].text_frame.paragraphs[0]
+    run = paragraph.add_run()
+    run.text = "50"
+    run.font._element.set("strike", "sngStrike")
+    paragraph.add_run().text = "40"
+    assert _read_slides(tmp_path, presentation).text == "It costs 40"
+
+
+def test_merged_cells_of_a_slide_repeat(tmp_path: Path) -> None:
+    from pptx.util import Inches
+
+    presentation = _slides()
+    table = presentation.slides[0].shapes.add_table(3, 2, *[Inches(1)] * 4).table
+    for at, text in enumerate(("Depot", "Driver", "North", "Ann", "", "Tom")):
+        table.cell(at // 2, at % 2).text = text
+    table.cell(1, 0).merge(table.cell(2, 0))
+    assert _read_slides(tmp_path, presentation).text.endswith("North | Tom")
+
+
+def test_a_presentation_without_a_part_it_refers_to_is_read(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    _slides(("words", 1, 1, 1)).save(buffer)
+    with zipfile.ZipFile(buffer) as archive:
+        members = {name: archive.read(name) for name in archive.namelist() if "thumbnail" not in name}
+    assert read_document(PptxReader(), _write(tmp_path, samples.zipped(members))).text == "words"

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import datetime
 import io
+import re
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +14,8 @@ from qa.readers.delimited import DelimitedReader
 from qa.readers.registry import read_document
 from qa.readers.tables import format_rows, is_probably_named
 from qa.readers.xlsx import XlsxReader
-from qa.types import Source
+from qa.types import Document, Source
+from tests.support.reader_samples import zipped
 
 
 def _csv(folder: Path, data: str) -> str:
@@ -20,17 +24,25 @@ def _csv(folder: Path, data: str) -> str:
     return read_document(DelimitedReader(), Source("a.csv", path, path.stat().st_size)).text
 
 
-def _xlsx(folder: Path, *rows: tuple[object, ...]) -> str:
+def _workbook(*rows: tuple[object, ...]) -> Any:
     import openpyxl
 
     workbook = openpyxl.Workbook()
     for row in rows:
         workbook.active.append(row)
+    return workbook
+
+
+def _saved(folder: Path, workbook: Any) -> Document:
     buffer = io.BytesIO()
     workbook.save(buffer)
     path = folder / "a.xlsx"
     path.write_bytes(buffer.getvalue())
-    return read_document(XlsxReader(), Source("a.xlsx", path, path.stat().st_size)).text
+    return read_document(XlsxReader(), Source("a.xlsx", path, path.stat().st_size))
+
+
+def _xlsx(folder: Path, *rows: tuple[object, ...]) -> str:
+    return _saved(folder, _workbook(*rows)).text
 
 
 @pytest.mark.parametrize(
@@ -128,3 +140,93 @@ def test_blank_rows_part_tables(tmp_path: Path) -> None:
 
 def test_a_cell_far_away_is_read(tmp_path: Path) -> None:
     assert _xlsx(tmp_path, *[()] * 30_000, (None, None, "far")) == "Sheet\n\nfar"
+
+
+def test_a_table_goes_on_after_a_blank_row(tmp_path: Path) -> None:
+    names, people = ("Name", "Role"), [("Ann", "Pilot"), ("Bob", "Cook"), ("Cid", "Nurse")]
+    text = _xlsx(
+        tmp_path, (*names, "Town"), ("Ann", "Pilot", "Leeds"), ("Ann", "Cook", "York"), (), (*people[2], "Hull")
+    )
+    assert text.endswith("\n\nName: Cid | Role: Nurse | Town: Hull")
+
+
+def test_a_table_with_names_of_its_own_does_not_go_on(tmp_path: Path) -> None:
+    text = _xlsx(tmp_path, ("Name", "Age"), ("Ann", 3), (), ("Boat", "Length"), ("Tern", 9))
+    assert text.endswith("Name: Ann | Age: 3\n\nBoat | Length\nBoat: Tern | Length: 9")
+
+
+def test_tables_side_by_side_are_two(tmp_path: Path) -> None:
+    text = _xlsx(tmp_path, ("A", "B", None, "C", "D"), (1, 2, None, 3, 4), (None, None, None, 5, 6))
+    assert text == "Sheet\n\nA | B\nA: 1 | B: 2\n\nC | D\nC: 3 | D: 4\nC: 5 | D: 6"
+
+
+def test_merged_cells_say_in_each_row_what_they_say(tmp_path: Path) -> None:
+    workbook = _workbook(("Depot", "Driver", "Age"), ("North", "Ann", 3), (None, "Bob", 4))
+    workbook.active.merge_cells("A2:A3")
+    assert _saved(tmp_path, workbook).text.endswith("Depot: North | Driver: Bob | Age: 4")
+
+
+def test_hidden_sheets_rows_and_columns_are_left_out(tmp_path: Path) -> None:
+    workbook = _workbook(("Name", "Age"), ("Ann", 3), ("Bob", 4))
+    workbook.active.row_dimensions[2].hidden = True
+    secret = workbook.create_sheet("Keys")
+    secret.append(("east gate",))
+    secret.sheet_state = "hidden"
+    document = _saved(tmp_path, workbook)
+    assert document.text == "Sheet\n\nName | Age\nName: Bob | Age: 4"
+    assert document.problems == ("the sheet Keys is hidden and left out",)
+
+
+def test_a_comment_on_a_cell_stands_below_the_table(tmp_path: Path) -> None:
+    from openpyxl.comments import Comment
+
+    workbook = _workbook(("Item", "Price"), ("Rope", 9))
+    workbook.active["B2"].comment = Comment("raised in May", "Ann")
+    assert _saved(tmp_path, workbook).text.endswith("Item: Rope | Price: 9\nComment on Rope: raised in May")
+
+
+def test_a_formula_that_was_never_computed_is_reported(tmp_path: Path) -> None:
+    document = _saved(tmp_path, _workbook(("Item", "Price"), ("Rope", 9), ("Sum", "=SUM(B2:B2)")))
+    assert "1 formulas without a value" in document.problems[0]
+
+
+def test_struck_out_cells_and_escapes_are_read_as_they_are_seen(tmp_path: Path) -> None:
+    from openpyxl.styles import Font
+
+    workbook = _workbook(("Item", "Price"), ("Rope", 9), ("Rope", 12), ("a_x000D_\nb", 1))
+    workbook.active["A2"].font = workbook.active["B2"].font = Font(strike=True)
+    assert _saved(tmp_path, workbook).text.split("\n")[3:] == ["Item: Rope | Price: 12", "Item: a b | Price: 1"]
+
+
+@pytest.mark.parametrize(
+    ("value", "format", "shown"),
+    [
+        (2134, "00000", "02134"),
+        (1250, "$#,##0.00", "$1,250.00"),
+        (datetime.timedelta(hours=26, minutes=30), "[h]:mm", "26:30"),
+        (datetime.time(9, 30), "h:mm", "9:30"),
+        (datetime.date(2024, 2, 29), "d/m/yyyy", "2024-02-29"),
+        (45351.5625, "yyyy-mm-dd hh:mm", "2024-02-29 13:30:00"),
+        (1, "yyyy-mm-dd", "1900-01-01"),
+        (61, "yyyy-mm-dd", "1900-03-01"),
+        (1e12, "yyyy-mm-dd", "1000000000000"),
+    ],
+)
+def test_a_cell_is_read_by_its_format(tmp_path: Path, value: object, format: str, shown: str) -> None:
+    workbook = _workbook(("Item", "Value"), ("x", value))
+    workbook.active["B2"].number_format = format
+    assert _saved(tmp_path, workbook).text.endswith(shown)
+
+
+def test_a_strict_workbook_without_a_part_it_refers_to_is_read(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    _workbook(("Item", "Price"), ("Rope", 9)).save(buffer)
+    with zipfile.ZipFile(buffer) as archive:
+        members = {name: archive.read(name) for name in archive.namelist() if "theme" not in name}
+    strict = {
+        name: re.sub(rb"http://schemas.openxmlformats.org/(\w+)/2006/", rb"http://purl.oclc.org/ooxml/\1/", content)
+        for name, content in members.items()
+    }
+    path = tmp_path / "a.xlsx"
+    path.write_bytes(zipped(strict))
+    assert read_document(XlsxReader(), Source("a.xlsx", path, 1)).text.endswith("Item: Rope | Price: 9")

@@ -6,8 +6,8 @@ types        the frozen values that every part is written in: documents, passage
 errors       every error that a user can cause, in one tree
 protocols    what encoders, re-rankers, answer readers and vector indexes can do
 settings     the QA_* variables, typed; the only reader of the environment
-files        durable files, and file names as text that can be shown
-markup       text of documents as HTML, with its marks
+files        files written atomically, their checksums, and their names as text that can be shown
+markup       text that is safe to show: on a terminal, on a page, with spans marked
 statistics/  intervals, tests and bounds of error: numbers, no documents
 text/        text to sentences, words and passages: no files
 readers/     a file in any format to a document

@@ -10,13 +10,14 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = sorted(path.parent for path in (ROOT / "qa").rglob("__init__.py"))
+TRAINING = ROOT / "training"
 # "name   what it is", or "name/  what it is" for a folder.
 ENTRY = re.compile(r"^ *(?P<name>\w+/?) {2,}\S", re.MULTILINE)
 
 
 def names_in(folder: Path) -> set[str]:
     """Return the modules of a package, and its sub-packages with a slash."""
-    modules = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    modules = {path.stem for path in folder.glob("*.py")} - {"__init__", "__main__"}
     return modules | {f"{path.parent.name}/" for path in folder.glob("*/__init__.py")}
 
 
@@ -26,7 +27,7 @@ def data_in(folder: Path) -> set[str]:
     return folders - names_in(folder) - {"__pycache__/"}
 
 
-@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("package", [*PACKAGES, TRAINING], ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_package_s_docstring_names_each_of_its_files_once(package: Path) -> None:
     docstring = ast.get_docstring(ast.parse((package / "__init__.py").read_text(encoding="utf-8")), clean=False) or ""
     listed = [found["name"] for found in ENTRY.finditer(docstring)]

@@ -13,13 +13,16 @@ from qa.errors import SettingsError
 from qa.types import Limits
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
+# Bounds of what may be asked over HTTP: characters in a question, questions in a batch.
+MAX_QUESTION_CHARS = 2000
+MAX_BATCH = 256
 _PREFIX = "QA_"
 # Read by the tests, not by the program, and often set where both run.
 _OF_THE_TESTS = {"QA_REQUIRE_BROWSER"}
 
 
 class Settings(BaseSettings):
-    """Every setting has a default; a flag of the command line wins over the environment."""
+    """All settings. Each has a default; a flag of the command line wins over the environment."""
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid")
 
@@ -32,33 +35,28 @@ class Settings(BaseSettings):
     )
     precision: Literal["fp32", "bf16", "int8", "int8-static"] = Field(
         default="bf16",
-        description="What the compiled model multiplies in: fp32, bf16, int8 (weights), or int8-static (weights and "
-        "activations). The last two need `qa[int8]` to compile. Another precision is another model to an index.",
+        description="The numbers that the compiled model computes with: fp32, bf16, int8 (weights only), or "
+        "int8-static (weights and activations). The last two need `qa[int8]` to compile. After a change,"
+        " build the index again.",
     )
     reranker: str = Field(
         default="",
-        description="A sentence-transformers cross-encoder that may order what was found anew: the folder it lies in, "
-        "or its name on a hub. None by default.",
-    )
-    rerank_budget_ms: float = Field(
-        default=200.0,
-        gt=0,
-        description="The most milliseconds that re-ranking one question may take; what is not scored by then keeps its "
-        "order.",
+        description="A sentence-transformers cross-encoder that may re-order the passages found: the folder it lies "
+        "in, or its name on a hub. None by default.",
     )
     max_error: float = Field(
         default=0.3,
         gt=0,
         lt=1,
-        description="How often what is answered may be wrong: an answer that is less sure is given as a guess. It is "
+        description="The share of answers that may be wrong; an answer that is less sure is given as a guess. It is "
         "certified on held-out questions where the calibration allows it (docs/answers.md).",
     )
     read_tokens: int = Field(
         default=300,
         ge=50,
         le=5000,
-        description="Tokens of the passages found that are read for one answer. More tokens find a few answers more, "
-        "and take as much longer (docs/answers.md).",
+        description="The tokens of the passages found that are read for one answer. More tokens find a few more "
+        "answers and take proportionally longer (docs/answers.md).",
     )
     host: str = Field(default="127.0.0.1", description="The address that the service listens on.")
     port: int = Field(
@@ -72,116 +70,94 @@ class Settings(BaseSettings):
     overlap_tokens: int = Field(
         default=32,
         ge=0,
-        description="The most tokens, in whole sentences, that a passage repeats of the one before it.",
-    )
-    window_tokens: int = Field(
-        default=64,
-        ge=1,
-        description="The most tokens in a window: the sentences of a passage that are embedded together, headings "
-        "included. A single sentence may take more.",
+        description="The most tokens, in whole sentences, that a passage repeats from the one before it.",
     )
     max_file_mb: int = Field(
-        default=200, ge=1, description="The largest file that is read, in MB; a larger one is reported as failed."
+        default=200, ge=1, description="The largest file that is read, in MB. A larger one is reported as failed."
     )
-    max_file_seconds: float = Field(default=60.0, gt=0, description="The most seconds that reading one file may take.")
+    max_file_seconds: float = Field(
+        default=60.0, gt=0, description="The longest time that reading one file may take, in seconds."
+    )
     reader_memory_mb: int = Field(
-        default=2000, ge=64, description="The most memory, in MB, that the process that reads files may take for one."
+        default=2000, ge=64, description="The most memory, in MB, that reading one file may take."
     )
     threads: int = Field(
         default=0,
         ge=0,
-        description="Threads that encode. 0 means one when serving and every core when building an index.",
+        description="Threads that run the model. 0 means one when serving and every core when building an index.",
     )
-    batch_size: int = Field(
-        default=32,
-        ge=1,
-        le=1024,
-        description="Passages in one call of a model that sentence-transformers runs, because it cannot be compiled.",
-    )
-    max_question_chars: int = Field(default=2000, ge=1, description="The longest question, in characters.")
     # A question that does not say how many asks for five.
     max_top_k: int = Field(default=100, ge=5, le=10_000, description="The most passages that one question may ask for.")
-    max_batch: int = Field(default=256, ge=1, le=10_000, description="The most questions in one batch over HTTP.")
-    max_waiting: int = Field(
-        default=128, ge=1, description="Questions that may wait to be answered; past it, requests are refused with 503."
-    )
     cache_mb: int = Field(
-        default=32, ge=0, description="The memory, in MB, for answers that may be asked for again; 0 keeps none."
-    )
-    cache_seconds: float = Field(
-        default=60.0,
-        gt=0,
-        description="How long an answer is kept: its citation was compared with the source when it was first given.",
+        default=32,
+        ge=0,
+        description="The memory, in MB, for answers that are kept for a minute in case they are asked for again; 0 "
+        "keeps none.",
     )
     api_keys: SecretStr = Field(
         default=SecretStr(""),
-        description="Keys that clients must send, each as NAME:SCOPE:SHA256, scope ask or admin; `qa keys` makes one. "
-        "With none, operating is for this machine alone; with none of scope ask, asking is free.",
+        description="Keys that clients must send, each as NAME:SCOPE:SHA256, with the scope ask or admin; `qa keys` "
+        "makes one. Without keys, only this machine may change the index; without keys of the scope ask,"
+        " anyone may ask.",
     )
     allowed_hosts: str = Field(
         default="",
-        description="Host names that clients may reach the service by, such as qa.example.org or *.example.org; * is "
-        "every one. localhost, this machine's name and addresses in figures are allowed always.",
+        description="Host names that clients may use for this service, such as qa.example.org or *.example.org; * "
+        "allows every name. localhost, this machine's name and IP addresses are always allowed.",
     )
     cors_origins: str = Field(
-        default="", description="Origins whose pages may ask, such as https://intranet.example.org. None by default."
+        default="",
+        description="Other sites whose pages may ask, as origins such as https://intranet.example.org. None by "
+        "default.",
     )
     rate_limit: str = Field(
         default="1200/minute",
-        description="Requests that one client, a key or else an address, may send, such as 20/second; empty for any "
-        "number. Clients on this machine are not counted.",
-    )
-    request_seconds: float = Field(
-        default=30.0, gt=0, description="The most seconds in which the body of a request must have arrived."
+        description="How many requests one client may send, such as 20/second; empty for any number. A client is a "
+        "key, or else an IP address; clients on this machine are not counted.",
     )
     feedback: str = Field(
         default="",
-        description="The file to which people who ask may add whether a passage answers: a question file for "
-        "`qa evaluate`. None by default: then nobody is asked.",
+        description="The file that collects what people say about passages and answers: a question file for `qa "
+        "evaluate`. None by default: then no one is asked.",
     )
     originals: bool = Field(
-        default=False, description="Whether the files that were indexed can be downloaded, where they have not changed."
+        default=False, description="Let people download the files that were indexed, as long as they have not changed."
     )
-    log_format: Literal["text", "json"] = Field(default="text", description="A line of the log: for people, or JSON.")
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="The format of the log: text for people, or JSON."
+    )
     log_requests: bool = Field(
-        default=False, description="Whether each request is a line of the log, but for those that a full queue refuses."
+        default=False, description="Log every request, except those that are refused because too many wait."
     )
     log_questions: bool = Field(
-        default=False, description="Whether that line has the address's query, in which a question may be."
+        default=False, description="Log the URL's query string. It can contain a user's question."
     )
     tracing: bool = Field(
         default=False,
-        description="Whether requests are OpenTelemetry spans, sent to OTEL_EXPORTER_OTLP_ENDPOINT. "
-        "Needs `qa[telemetry]`.",
-    )
-    max_upload_mb: int = Field(default=20, ge=1, description="The largest question file over HTTP, in MB.")
-    max_evaluations: int = Field(
-        default=8, ge=1, description="Evaluations over HTTP that may wait while one runs; more are refused."
-    )
-    keep_evaluations: int = Field(
-        default=50, ge=1, description="Evaluations over HTTP that are over and kept, the newest."
+        description="Send every request as an OpenTelemetry span to OTEL_EXPORTER_OTLP_ENDPOINT. Needs "
+        "`qa[telemetry]`.",
     )
     max_evaluation_seconds: float = Field(
         default=3600.0,
         gt=0,
-        description="The most seconds that an evaluation over HTTP may compute at a time: once to find the judgments, "
-        "once for the measures and the report. Asking the questions has no limit.",
+        description="The longest time, in seconds, that an evaluation over HTTP may take to find the judgments, and "
+        "again to compute the measures and the report. Asking the questions has no limit.",
     )
     keep_snapshots: int = Field(
         default=5,
         ge=1,
-        description="The newest snapshots that `qa snapshots prune` and `qa serve --watch` leave, with their "
-        "embeddings; the active one stays.",
+        description="How many of the newest snapshots `qa snapshots prune` and `qa serve --watch` keep. The active "
+        "one is always kept.",
     )
 
     @property
     def limits(self) -> Limits:
         """What may be asked at most."""
-        return Limits(self.max_question_chars, self.max_top_k, self.max_batch)
+        return Limits(MAX_QUESTION_CHARS, self.max_top_k, MAX_BATCH)
 
 
 def load_settings(**flags: Any) -> Settings:
-    """Settings from the environment, under ``flags`` that are not ``None``.
+    """Read settings from the environment; ``flags`` that are not ``None`` win.
 
     Raises:
         SettingsError: a ``QA_*`` variable is unknown, or a value is wrong; the message names it.

@@ -104,7 +104,7 @@ def candidates(index: Index, found: Found, question: QuestionWords) -> list[Cand
 
 def _of_passage(hit: Hit, windows: Sequence[tuple[Span, float]], question: QuestionWords) -> Iterator[Candidate]:
     passage, languages = hit.passage, question.languages
-    read = _read(passage.text, languages)
+    read = _read(passage.text, passage.language, languages)
     said = [question.found_in(words.forms) for _, _, _, words in read]
     held = [bits for bits, _ in said]
     context = question.found_in(read_words(passage.context, languages).forms)[0] if passage.context else 0
@@ -122,9 +122,9 @@ def _of_passage(hit: Hit, windows: Sequence[tuple[Span, float]], question: Quest
 
 # About 10 kB each.
 @lru_cache(maxsize=2048)
-def _read(text: str, languages: tuple[str, ...]) -> tuple[tuple[Span, str, Kind, Words], ...]:
+def _read(text: str, language: str, languages: tuple[str, ...]) -> tuple[tuple[Span, str, Kind, Words], ...]:
     """Split a passage into its sentences, items and rows, with their words."""
-    found = [(span, text[span.start : span.end], kind) for span, kind in units(text)]
+    found = [(span, text[span.start : span.end], kind) for span, kind in units(text, language)]
     return tuple((span, said, kind, read_words(said, languages)) for span, said, kind in found)
 
 
@@ -154,13 +154,13 @@ _LABELLED = regex.compile(r"[*_#\s]*(?:Q|A|Question|Answer)\s?\d*\s?[:.)]", rege
 _INDENTED = regex.compile(r"[^\S\n]{2,}\S")
 
 
-def units(text: str) -> Iterator[tuple[Span, Kind]]:
+def units(text: str, language: str = "") -> Iterator[tuple[Span, Kind]]:
     """Split a text into sentences, and what is no sentence into the lines that can be read by themselves.
 
     Rows of a table, entries of a log, items of a list, questions and answers of a FAQ and entries of a list of
     definitions each end where their line does, or before the next of their kind.
     """
-    for span in sentences(text):
+    for span in sentences(text, language=language):
         for place in _lines(text, span):
             yield place, _kind(text[place.start : place.end])
 

@@ -109,7 +109,7 @@ def update(  # noqa: PLR0913 - the last four are what a build may do without
         encoder = (
             make(settings, threads=threads) if make else make_encoder(settings, threads=threads, stage=listener.stage)
         )
-        parameters = SplitterParameters(settings.passage_tokens, settings.overlap_tokens, settings.window_tokens)
+        parameters = SplitterParameters(settings.passage_tokens, settings.overlap_tokens)
         sources = tuple(printable(str(path)) for path in paths)
         inputs = _Inputs(settings, listener, sources, found, encoder, parameters, gate)
         manifest, counts = _update(snapshots, writer, inputs, read, rebuild)

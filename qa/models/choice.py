@@ -55,12 +55,11 @@ Compile = Callable[[Path], CompiledManifest]
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """How models are run. ``folder`` keeps compiled ones; ``batch_size`` is of sentence-transformers only."""
+    """How models are run. ``folder`` keeps compiled ones."""
 
     folder: Path
     precision: Precision
     threads: int
-    batch_size: int = 32
 
 
 def choose(
@@ -99,7 +98,7 @@ def choose_encoder(files: EncoderFiles, runtime: Runtime, stage: Stage) -> Encod
     def reference() -> Encoder:
         from qa.models.sentence_transformers import SentenceTransformerEncoder
 
-        return SentenceTransformerEncoder(files, threads=runtime.threads, batch_size=runtime.batch_size)
+        return SentenceTransformerEncoder(files, threads=runtime.threads)
 
     def compiled(folder: Path, pad: int) -> Encoder:
         return CompiledEncoder(files, folder, precision=runtime.precision, pad=pad, threads=runtime.threads)

@@ -106,6 +106,4 @@ def _loaded(model: Reranker | None) -> Reranker | None:
 def _runtime(settings: Settings, threads: int) -> Runtime:
     from qa.models.choice import Runtime
 
-    return Runtime(
-        settings.indexes / MODELS_FOLDER, settings.precision, settings.threads or threads, settings.batch_size
-    )
+    return Runtime(settings.indexes / MODELS_FOLDER, settings.precision, settings.threads or threads)

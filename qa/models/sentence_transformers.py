@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from qa.types import Vectors
 
 
+# Passages in one forward pass.
+_BATCH = 32
+
+
 def load_model(kind: Literal["SentenceTransformer", "CrossEncoder"], folder: Path, threads: int, **options: Any) -> Any:
     """Load the model of a folder, to be used and not trained, in the precision that its fingerprint names.
 
@@ -55,13 +59,11 @@ class SentenceTransformerEncoder(OnDisk[EncoderFiles]):
         files: the model, see :func:`qa.models.files.locate`.
         threads: of torch, for the whole process. One is right for serving: two threads on one short question were
             measured forty times slower when the machine is busy. All cores are right for building an index.
-        batch_size: passages in one forward pass.
     """
 
-    def __init__(self, files: EncoderFiles, *, threads: int, batch_size: int = 32) -> None:
+    def __init__(self, files: EncoderFiles, *, threads: int) -> None:
         super().__init__(files)
         self._threads = threads
-        self._batch_size = batch_size
         self._loaded: _Loaded | None = None
         self._loading = threading.Lock()
         # torch runs one forward pass on all its threads, and fast tokenizers refuse to change their truncation while
@@ -112,8 +114,8 @@ class SentenceTransformerEncoder(OnDisk[EncoderFiles]):
         # Texts of like length together, so that little is padded; one batch at a time, so that a question waits for one
         # batch and not for a whole build.
         order = sorted(range(len(texts)), key=lambda at: len(texts[at]))
-        for start in range(0, len(order), self._batch_size):
-            batch = order[start : start + self._batch_size]
+        for start in range(0, len(order), _BATCH):
+            batch = order[start : start + _BATCH]
             rows[batch] = self._encode_batch(encode, prompt, [texts[at] for at in batch])
         return rows
 

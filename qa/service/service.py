@@ -124,7 +124,7 @@ class Service:
             try:
                 # Refuses a snapshot of another model before seconds are spent on loading this one.
                 reranker = self._models.reranker()
-                retriever = Retriever(index, encoder, self.limits, reranker, self._settings.rerank_budget_ms)
+                retriever = Retriever(index, encoder, self.limits, reranker)
                 calibrations = self._read_calibrations(encoder)
                 encoder.load()
                 self._models.answer_reader().load()

@@ -40,15 +40,11 @@ class Options:
     def of(cls, settings: Settings) -> Options:
         """Read the options from the settings. Raises SettingsError."""
         return cls(
-            max_upload_bytes=settings.max_upload_mb * 10**6,
-            max_waiting=settings.max_waiting,
             cache_bytes=settings.cache_mb * 10**6,
-            cache_seconds=settings.cache_seconds,
             keys=parse_keys(settings.api_keys.get_secret_value()),
             allowed_hosts=(*own_names(settings.host), *_parse_list(settings.allowed_hosts.lower())),
             origins=_parse_list(settings.cors_origins),
             rate=_parse_rate(settings.rate_limit),
-            body_seconds=settings.request_seconds,
             feedback=_check_feedback(settings.feedback),
             originals=settings.originals,
             log_requests=settings.log_requests,

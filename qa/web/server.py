@@ -51,8 +51,6 @@ def run(settings: Settings, listening: socket.socket, watched: bool = False) -> 
         settings.indexes / settings.name,
         service.state,
         settings.model_dump(mode="json"),
-        most_waiting=settings.max_evaluations,
-        most_kept=settings.keep_evaluations,
         seconds=settings.max_evaluation_seconds,
     )
     threading.Thread(target=evaluations.run, daemon=True, name="evaluate").start()

@@ -160,7 +160,7 @@ def test_a_file_that_is_replaced_by_renaming_is_watched_on(settings: Settings, f
 
 def test_documents_are_split_as_they_were_whatever_the_server_is_set_to(settings: Settings, folder: Path) -> None:
     (folder / "long.txt").write_text("Quinces are yellow and hard. " * 20)
-    made_with = settings.model_copy(update={"passage_tokens": 40, "overlap_tokens": 0, "window_tokens": 20})
+    made_with = settings.model_copy(update={"passage_tokens": 40, "overlap_tokens": 0})
     before = update(made_with, [folder], Recorder(), make=hashing_encoder)
     (folder / "new.txt").write_text("Medlars are brown.\n")
     after = follow(settings, Recorder(), HashingEncoder())

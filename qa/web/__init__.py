@@ -4,12 +4,12 @@ server       uvicorn around the application; the port opens before anything is l
 app          routes, pages, errors and middleware put together
 options      what an operator decides of the web, from the settings
 deps         what the routes work with: one frozen value
-middleware/  what every request passes: access, limits, overload, headers, logs
+middleware/  what every request passes: Host header, keys, limits, overload, logs
 api/         the JSON API under /v1
 pages/       the pages for people
 mcp          tools for language models: at /mcp, and over standard input
 asking       a question from the cache or the queue, as long as its client waits
-batching     questions that arrive together are answered together
+batching     a bounded queue: questions that arrive together are answered together
 problems     the problem detail (RFC 9457) of every error
 handlers     exceptions to problems
 monitoring   the metrics for Prometheus

@@ -2,7 +2,7 @@
 
 headers    the request's id, and the headers that keep a browser safe
 observing  each request counted, timed, logged and traced
-limits     the Host header, requests by client and time, sizes of bodies
-access     API keys and their scopes
-overload   questions past what can be answered are refused early
+limits     the Host header, requests by client and time, size and seconds of bodies
+access     API keys and their scopes, the operator's machine, and other sites' pages
+overload   a full queue refuses early, and slow or endless clients are cut off
 """

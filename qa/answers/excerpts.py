@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import regex
+
 from qa.answers.sentences import Candidate
 from qa.types import Hit, Span
 
@@ -13,7 +15,8 @@ CountTokens = Callable[[Sequence[str]], list[int]]
 # Tokens of one excerpt: about four sentences. Of 60, 100 and 150, 100 found most (benchmarks/README.md, Answers).
 SIZE = 100
 # A row's cells, as a line of text parts them.
-_CELL = " | "
+_CELL = regex.compile(r"[^\s|](?:[^|\t\n]*[^\s|])?")
+_VALUE = regex.compile(r"[\d\W]+")
 _LONGEST_NAME = 60
 
 
@@ -122,7 +125,7 @@ def _excerpt(hit: Hit, chosen: tuple[Candidate, ...], tokens: int, names_above: 
     passage = hit.passage
     start, end = chosen[0].span.start, chosen[-1].span.end
     text = passage.text[start - passage.start : end - passage.start]
-    if chosen[0].kind == "row" and _CELL in text:
+    if chosen[0].kind == "row" and len(_cells(text)) > 1:
         pieces = list(_named_cells(text, names_above(chosen[0])))
         shown, placed = "", []
         for name, cell, at in pieces:
@@ -136,12 +139,19 @@ def _excerpt(hit: Hit, chosen: tuple[Candidate, ...], tokens: int, names_above: 
 
 def _named_cells(line: str, names: str) -> Iterator[tuple[str, str, int]]:
     """Give each cell of a row the name of its column: name, cell and where it begins in the line."""
-    cells = line.split(_CELL)
-    columns = names.split(_CELL) if names else []
-    # A row that says "name: value" is whole by itself; so is the row of names.
-    is_named = len(columns) == len(cells) and names != line and all(len(name) <= _LONGEST_NAME for name in columns)
-    at = 0
-    for number, cell in enumerate(cells):
-        name = columns[number].strip() if is_named and not cell.startswith(f"{columns[number].strip()}:") else ""
-        yield name, cell, at
-        at += len(cell) + len(_CELL)
+    cells = _cells(line)
+    columns = [name for name, _ in _cells(names)]
+    # A row that says "name: value" is whole by itself, and so is the row of names.
+    is_named = (
+        len(columns) == len(cells)
+        and names != line
+        and all(len(name) <= _LONGEST_NAME and not _VALUE.fullmatch(name) for name in columns)
+        and not any(cell.startswith(f"{name}:") for name, (cell, _) in zip(columns, cells, strict=True))
+    )
+    for number, (cell, at) in enumerate(cells):
+        yield columns[number] if is_named else "", cell, at
+
+
+def _cells(line: str) -> list[tuple[str, int]]:
+    """Split a row into its cells, and where each begins."""
+    return [(match.group(), match.start()) for match in _CELL.finditer(line)]

@@ -327,7 +327,7 @@ def _agree(one: Quantity | Day, other: Quantity | Day) -> bool:
 
 
 _AMOUNT_ALONE = regex.compile(
-    rf"(?P<sign>{_SIGN})?(?:(?P<before>{_CURRENCY})\s?)?(?P<sign2>{_SIGN})?(?P<number>{_DIGITS}|{_WORDS})"
+    rf"(?<![\p{{L}}\p{{N}}])(?P<sign>{_SIGN})?(?:(?P<before>{_CURRENCY})\s?)?(?P<sign2>{_SIGN})?(?P<number>{_DIGITS}|{_WORDS})"
     rf"(?P<magnitude>{_MAGNITUDE}*)(?:[\s-]?(?P<unit>{_UNIT})|\s?(?P<behind>{_CURRENCY}){_END})?",
     regex.VERSION1 | regex.IGNORECASE,
 )

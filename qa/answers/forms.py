@@ -14,6 +14,7 @@ import regex
 from qa.answers.sentences import Candidate
 from qa.answers.spans import Choice
 from qa.answers.values import whole
+from qa.text.sentences import sentences
 from qa.types import AnswerForm, Span
 
 # The text of a document between two places, which may lie beyond its ends.
@@ -99,14 +100,11 @@ def _list_around(document: str, sentence: Span, text_of: TextOf) -> Span | None:
     while last + 1 < len(lines) and is_item[last + 1]:
         last += 1
     start, end = lines[first][0], lines[last][1]
-    if first > 0 and _leads_in(text[lines[first - 1][0] : lines[first - 1][1]]):
-        start = lines[first - 1][0]
+    if first > 0 and text[: lines[first - 1][1]].rstrip().endswith(":"):
+        lead = list(sentences(text, *lines[first - 1]))[-1]
+        start = lead.start if lead.end - lead.start <= _LONGEST_LEAD else start
     if first == last or end - start > _LONGEST:
         return None
     while text[start].isspace():
         start += 1
     return Span(before + start, before + len(text[:end].rstrip()))
-
-
-def _leads_in(line: str) -> bool:
-    return line.rstrip().endswith(":") and len(line) <= _LONGEST_LEAD

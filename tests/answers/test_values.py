@@ -122,7 +122,9 @@ def test_one_value_written_in_two_ways_does_not_contradict(one: str, other: str)
     assert not contradicts(other, one)
 
 
-@pytest.mark.parametrize(("one", "other"), [("3 miles", "2 hours"), ("Alice", "Bob"), ("A3", "A4"), ("5 euros", "$6"), ("", "3")])
+@pytest.mark.parametrize(
+    ("one", "other"), [("3 miles", "2 hours"), ("Alice", "Bob"), ("A3", "A4"), ("5 euros", "$6"), ("", "3")]
+)
 def test_what_cannot_be_compared_does_not_contradict(one: str, other: str) -> None:
     assert not contradicts(one, other)
 

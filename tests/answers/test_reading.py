@@ -1,0 +1,143 @@
+"""What is read, which span wins, and the form in which it is given, each without a model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from qa.answers.excerpts import SIZE, Excerpt, plan_excerpts
+from qa.answers.forms import fit
+from qa.answers.sentences import Candidate, units
+from qa.answers.spans import Choice, best_spans
+from qa.protocols import Reading
+from qa.types import Hit, Passage, Scores, Span
+from tests.support.finder import Finder
+
+STAFF = (
+    "Staff handbook. New colleagues need these documents:\n\n- a copy of the passport\n- the signed contract\n"
+    "- the bank details\n\nPlease bring them to the front desk. The desk opens at 9:00."
+)
+
+
+def candidates(text: str, scores: dict[str, float], start: int = 100, rank: int = 1) -> list[Candidate]:
+    """Make the candidates of one passage that begins at ``start``, scored by the key that they hold."""
+    passage = Passage("0" * 16, "a.txt", start, start + len(text), text)
+    hit = Hit(rank, passage, "a.txt", Scores())
+    return [
+        Candidate(
+            hit,
+            Span(start + span.start, start + span.end),
+            text[span.start : span.end],
+            kind,
+            coverage=0.0,
+            near=0.0,
+            passage_coverage=0.0,
+            window=0.0,
+            new=5,
+            score=max((s for key, s in scores.items() if key in text[span.start : span.end]), default=0.0),
+        )
+        for span, kind in units(text)
+    ]
+
+
+def planned(text: str, scores: dict[str, float], budget: int, names: str = "", start: int = 100) -> list[Excerpt]:
+    return plan_excerpts(candidates(text, scores, start), Finder().count_tokens, budget, lambda row: names)
+
+
+def chosen(excerpts: list[Excerpt], wanted: str) -> list[Choice]:
+    return best_spans(excerpts, Finder(wanted).read([("?", each.text) for each in excerpts]))
+
+
+def text_of(text: str, start: int = 100) -> str:
+    """Lay a passage's text where its document has it."""
+    return " " * start + text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("One. Two is here.", ["One.", "Two is here."]),
+        ("Plan | Price\nPro | $25\nTeam | $60", ["Plan | Price", "Pro | $25", "Team | $60"]),
+        ("2024-05-01 07:01:11 pump 1 on\n2024-05-01 07:02:11 pump 2 off", ["2024-05-01 07:01:11 pump 1 on",
+                                                                         "2024-05-01 07:02:11 pump 2 off"]),
+        ("• Fish soup $7\n• Herring roll $4", ["• Fish soup $7", "• Herring roll $4"]),
+        ("Q: Is there a lift?\nA: No, there are stairs.", ["Q: Is there a lift?", "A: No, there are stairs."]),
+        ("Crane\n  $95 per lift\nWater\n  $12 per day", ["Crane\n  $95 per lift", "Water\n  $12 per day"]),
+    ],
+)  # fmt: skip
+def test_a_unit_is_a_sentence_or_a_line_that_can_be_read_by_itself(text: str, expected: list[str]) -> None:
+    assert [text[span.start : span.end] for span, _ in units(text)] == expected
+
+
+def test_reading_begins_around_the_best_sentence() -> None:
+    text = " ".join(f"Sentence number {number} says a little." for number in range(40))
+    (first, *_) = planned(text, {"number 20 ": 9.0}, 300)
+    assert "number 20 " in first.text
+    assert "number 19 " in first.text
+    assert "number 21 " in first.text
+    assert first.tokens <= SIZE
+
+
+@pytest.mark.parametrize("budget", [50, 100, 250])
+def test_the_budget_is_kept_and_nothing_is_read_twice(budget: int) -> None:
+    text = " ".join(f"Sentence number {number} says a little." for number in range(40))
+    excerpts = planned(text, {"number 5 ": 2.0, "number 30 ": 3.0}, budget)
+    assert sum(each.tokens for each in excerpts) <= max(1.1 * budget, SIZE)
+    read = [candidate.span for each in excerpts for candidate in each.candidates]
+    assert len(read) == len(set(read))
+
+
+def test_a_row_is_read_by_itself_behind_the_names_of_its_columns() -> None:
+    (first, *_) = planned(
+        "Plan | Per month | Per year\nPro | $25 | $250", {"Pro": 5.0}, 100, "Plan | Per month | Per year"
+    )
+    assert first.text == "Plan: Pro . Per month: $25 . Per year: $250 . "
+    start = first.text.index("$250")
+    assert first.place(start, start + 4) == Span(100 + 40, 100 + 44)
+    assert first.place(0, 4) is None
+
+
+def test_a_row_of_values_names_no_column() -> None:
+    excerpts = planned("Monday | 9:00-17:00\nTuesday | 10:00-18:00", {"Tuesday": 5.0}, 100, "Monday | 9:00-17:00")
+    assert excerpts[0].text == "Tuesday . 10:00-18:00 . "
+
+
+def test_the_best_span_of_all_excerpts_wins() -> None:
+    excerpts = planned("One is red. Two is blue.", {"One": 2.0}, 100) + planned("Three is green.", {}, 100, start=500)
+    (best, *_) = chosen(excerpts, "green")
+    assert (best.text, best.span) == ("green", Span(509, 514))
+    assert best.score == pytest.approx(5.0)
+    assert best.share > 0.9
+
+
+def test_no_span_goes_from_one_item_to_the_next() -> None:
+    (excerpt,) = planned("• Fish soup $7\n• Herring roll $4", {}, 100)
+    offsets = np.array([(2, 6), (7, 11), (12, 14), (17, 24), (25, 29), (30, 32)])
+    starts, ends = np.array([0, 0, 9, 0, 0, 0.0]), np.array([0, 0, 1, 9, 0, 0.0])
+    reading = Reading(offsets, starts.astype(np.float32), ends.astype(np.float32), 0.0, 1.0)
+    assert best_spans([excerpt], [reading])[0].text == "$7"
+
+
+def test_a_text_of_which_nothing_was_seen_has_no_span() -> None:
+    (excerpt,) = planned("One is red.", {}, 100)
+    empty = np.zeros(0, dtype=np.float32)
+    assert best_spans([excerpt], [Reading(np.zeros((0, 2), np.int64), empty, empty, 0.0, 0.0)]) == []
+
+
+@pytest.mark.parametrize(
+    ("question", "wanted", "form", "expected"),
+    [
+        ("When does the desk open?", "9:00", "span", "9:00"),
+        ("Does the desk open at 8:00?", "9:00", "sentence", "The desk opens at 9:00."),
+        ("Why should I come?", "front desk", "sentence", "Please bring them to the front desk."),
+        ("What are the documents?", "signed contract", "list",
+         "New colleagues need these documents:\n\n- a copy of the passport\n- the signed contract\n- the bank details"),
+        ("Who needs a contract?", "signed contract", "span", "signed contract"),
+    ],
+)  # fmt: skip
+def test_the_form_fits_the_question(question: str, wanted: str, form: str, expected: str) -> None:
+    document = text_of(STAFF)
+    (best, *_) = chosen(planned(STAFF, {wanted: 5.0}, 100), wanted)
+    fitted = fit(question, best, lambda id, start, end: document[start:end])
+    assert (fitted.form, document[fitted.span.start : fitted.span.end]) == (form, expected)
+    assert fitted.sentence.start <= fitted.span.start < fitted.span.end <= fitted.sentence.end

@@ -12,9 +12,11 @@ from qa.cli.flags import (
     DEFAULT_MARGIN,
     IndexesFlag,
     MarginFlag,
+    MaxErrorFlag,
     ModeFlag,
     ModelFlag,
     NameFlag,
+    NoAnswerFlag,
     RerankFlag,
     load_settings,
 )
@@ -72,6 +74,8 @@ def evaluate(
     mode: ModeFlag = "hybrid",
     top_k: Annotated[int, typer.Option(help="How many passages to ask for.")] = 20,
     rerank: RerankFlag = False,
+    max_error: MaxErrorFlag = None,
+    no_answer: NoAnswerFlag = False,
     format: FormatFlag = None,
     qrels: Annotated[Path | None, typer.Option(help="The judgments of TREC topics, if they lie elsewhere.")] = None,
     keep_going: Annotated[bool, typer.Option("--keep-going", help="Leave out faulty records, and list them.")] = False,
@@ -91,7 +95,8 @@ def evaluate(
 
     settings = load_settings(name=name, indexes=indexes, model=model)
     questions = load_questions(file, format, qrels=qrels, keep_going=keep_going)
-    judged = judge(settings, questions, AskingOptions(mode, top_k, rerank), snapshot, keep_going=keep_going)
+    options = AskingOptions(mode, top_k, rerank, not no_answer, max_error)
+    judged = judge(settings, questions, options, snapshot, keep_going=keep_going)
     with EvaluationProgress() as progress:
         evaluation, summary = evaluate_questions(settings, judged, output, progress, force=force)
     console = Console(soft_wrap=True)

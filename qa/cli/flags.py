@@ -23,6 +23,10 @@ ModeFlag = Annotated[Mode, typer.Option("--mode", help="Search by meaning (dense
 RerankFlag = Annotated[
     bool, typer.Option("--rerank", help="Order the passages by the cross-encoder that QA_RERANKER names.")
 ]
+MaxErrorFlag = Annotated[
+    float | None, typer.Option("--max-error", help="How often an answer may be wrong, such as 0.2; QA_MAX_ERROR else.")
+]
+NoAnswerFlag = Annotated[bool, typer.Option("--no-answer", help="Search only: passages, and no answer.")]
 MarginFlag = Annotated[float, typer.Option("--margin", help="The largest loss that still passes, from 0 to 1.")]
 
 

@@ -21,9 +21,11 @@ from qa.cli.flags import (
     DEFAULT_MARGIN,
     IndexesFlag,
     MarginFlag,
+    MaxErrorFlag,
     ModeFlag,
     ModelFlag,
     NameFlag,
+    NoAnswerFlag,
     RerankFlag,
     load_settings,
 )
@@ -106,6 +108,8 @@ def ask(
     ] = None,
     mode: ModeFlag = "hybrid",
     rerank: RerankFlag = False,
+    max_error: MaxErrorFlag = None,
+    no_answer: NoAnswerFlag = False,
     json: Annotated[bool, typer.Option("--json", help="Print the JSON that POST /v1/ask returns.")] = False,
 ) -> None:
     """Ask one question, and show the answer, its source and the passages that match best."""
@@ -115,7 +119,16 @@ def ask(
     from qa.types import Query
 
     service = Service(settings)
-    query = Query(question, top_k, tuple(documents or ()), tuple(sections or ()), mode, rerank)
+    query = Query(
+        question,
+        top_k,
+        tuple(documents or ()),
+        tuple(sections or ()),
+        mode,
+        rerank,
+        not no_answer,
+        max_error,
+    )
     check(query, service.limits)
     service.reload()
     reply = service.ask(query)

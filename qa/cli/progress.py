@@ -28,7 +28,7 @@ from rich.table import Table
 from qa.build.update import Update
 from qa.evaluation.comparison import Comparison, Verdict
 from qa.evaluation.outcomes import Evaluation, EvaluationListener
-from qa.evaluation.summary import Summary
+from qa.evaluation.summary import GOT, Answers, Summary
 from qa.markup import safe_line
 from qa.statistics.significance import Estimate
 from qa.types import FileReport, FileStatus
@@ -208,7 +208,9 @@ class EvaluationProgress(_Progress, EvaluationListener):
 
 
 def show_summary(evaluation: Evaluation, summary: Summary, console: Console) -> None:
-    """Print an evaluation in numbers."""
+    """Print an evaluation in numbers: first what a person gets, then the measures."""
+    if summary.answers is not None:
+        _show_answers(summary.answers, console)
     table = _table("measure", "mean", "95 % interval", "questions")
     for name, estimate in summary.measures.items():
         table.add_row(name, f"{estimate.value:.3f}", _interval(estimate), f"{estimate.n:,}")
@@ -220,9 +222,17 @@ def show_summary(evaluation: Evaluation, summary: Summary, console: Console) -> 
             if found is not None:
                 table.add_row(name, f"{found.value:.3f}", _interval(found), f"{found.n:,}")
     console.print(table)
-    if summary.latency is not None:
-        p = summary.latency
-        console.print(f"Latency: p50 {p.p50:.1f} ms, p95 {p.p95:.1f} ms, p99 {p.p99:.1f} ms", highlight=False)
+    _show_latency(summary, console)
+    _show_failures(evaluation, summary, console)
+
+
+def _show_latency(summary: Summary, console: Console) -> None:
+    for name, p in (("Latency", summary.latency), ("Reading", summary.reading)):
+        if p is not None:
+            console.print(f"{name}: p50 {p.p50:.1f} ms, p95 {p.p95:.1f} ms, p99 {p.p99:.1f} ms", highlight=False)
+
+
+def _show_failures(evaluation: Evaluation, summary: Summary, console: Console) -> None:
     failed = ", ".join(f"{count:,} {failure}" for failure, count in summary.failures.items() if count)
     console.print(f"Failed: {failed or 'none'}", highlight=False)
     for note in summary.notes:
@@ -231,6 +241,30 @@ def show_summary(evaluation: Evaluation, summary: Summary, console: Console) -> 
         console.print(f"left out: {escape(safe_line(line))}", highlight=False)
     if len(evaluation.left_out) > _NAMED:
         console.print(f"… and {len(evaluation.left_out) - _NAMED:,} more; the report lists them all", highlight=False)
+
+
+def _show_answers(answers: Answers, console: Console) -> None:
+    received = answers.received
+    console.print(
+        f"What a person gets, of {received.right.n:,} questions whose answers can be judged:", highlight=False
+    )
+    for name, share in (
+        ("right, or rightly refused", received.right),
+        ("wrong", received.wrong),
+        ("refused, and there is an answer", received.refused),
+    ):
+        interval = "" if share.low is None or share.high is None else f"  ({share.low:.0%} to {share.high:.0%})"
+        console.print(f"  {share.value:4.0%}  {name}{interval}", highlight=False)
+    table = _table("", "has an answer", "has none")
+    for got in GOT:
+        table.add_row(got, f"{answers.answerable[got]:,}", f"{answers.unanswerable[got]:,}")
+    console.print(table)
+    if len(answers.kinds) > 1:
+        table = _table("kind of question", "right", "wrong", "refused", "questions")
+        for kind, each in answers.kinds.items():
+            shares = (f"{share.value:.0%}" for share in (each.right, each.wrong, each.refused))
+            table.add_row(kind, *shares, f"{each.right.n:,}")
+        console.print(table)
 
 
 def show_comparison(comparison: Comparison, console: Console) -> None:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from qa.errors import RunError
 from qa.evaluation.outcomes import Evaluation, QuestionOutcome
-from qa.evaluation.summary import ANSWERING, HEADLINES, compute_values
+from qa.evaluation.summary import ANSWERING, HEADLINES, RECEIVED, compute_values
 from qa.statistics.significance import LEVEL, Difference, difference, holm
 
 # With fewer questions the usual tests mean nothing.
@@ -23,7 +23,9 @@ Verdict = Literal["better", "worse", "no difference found", "too few questions t
 
 # Not every measure: each test makes the correction for all of them stricter.
 _TESTED = ("nDCG@10", "RR@10", "AP", "R@1", "R@5", "R@10", "P@5")
-COMPARED = (*(f"{level}.{name}" for level in ("passages", "documents") for name in _TESTED), *ANSWERING)
+COMPARED = (*ANSWERING, *(f"{level}.{name}" for level in ("passages", "documents") for name in _TESTED))
+# Of these less is better.
+LOSSES = frozenset({"answers.wrong", "answers.refused"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,8 @@ class Change:
 class Comparison:
     """Two runs compared.
 
-    ``measures`` begin with the headline, which decides the verdict. ``better`` and ``worse`` are the changes of the
-    headline, the greatest first.
+    ``measures`` begin with the headline, which decides the verdict: what a person gets if both runs have answers, else
+    the ranking. ``better`` and ``worse`` are the changes of the headline, the greatest first.
     """
 
     baseline: Evaluation
@@ -123,7 +125,7 @@ def compare_runs(baseline: Evaluation, candidate: Evaluation, headline: str | No
     """Test every measure that both runs have.
 
     Args:
-        headline: the measure to judge by; by default the first of ``HEADLINES`` that both have.
+        headline: the measure to judge by; by default ``answers.right``, or the first of ``HEADLINES`` that both have.
 
     Raises:
         RunError: no question is in both runs, or none is scored (by ``headline``, if that is given).
@@ -135,7 +137,7 @@ def compare_runs(baseline: Evaluation, candidate: Evaluation, headline: str | No
     differences = [difference(*paired.columns(name)) for name in names]
     adjusted = _adjusted(differences)
     measures = tuple(
-        MeasureComparison(name, _mean(before), _mean(after), found, p, _verdict(found, p))
+        MeasureComparison(name, _mean(before), _mean(after), found, p, _verdict(name, found, p))
         for name, found, p in zip(names, differences, adjusted, strict=True)
         for before, after in [paired.columns(name)]
     )
@@ -144,8 +146,9 @@ def compare_runs(baseline: Evaluation, candidate: Evaluation, headline: str | No
         for (before, after), values in zip(paired.pairs, paired.values, strict=True)
         if main in values[0] and main in values[1] and values[0][main] != values[1][main]
     ]
-    better = sorted((c for c in changes if c.became > c.was), key=lambda c: c.was - c.became)
-    worse = sorted((c for c in changes if c.became < c.was), key=lambda c: c.became - c.was)
+    sign = -1 if main in LOSSES else 1
+    better = sorted((c for c in changes if sign * (c.became - c.was) > 0), key=lambda c: -abs(c.became - c.was))
+    worse = sorted((c for c in changes if sign * (c.became - c.was) < 0), key=lambda c: -abs(c.became - c.was))
     return Comparison(baseline, candidate, measures, tuple(better), tuple(worse), paired.notes)
 
 
@@ -153,17 +156,23 @@ def choose_measure(names: Sequence[str], wanted: str | None) -> str:
     """Return the measure to judge by. Raises RunError if it was not measured in both runs."""
     if wanted is not None and wanted not in names:
         raise RunError(f"{wanted!r} is not measured in both runs; there are: {', '.join(names) or 'none'}")
-    main = wanted or next((name for name in (*HEADLINES, *names) if name in names), None)
+    main = wanted or next((name for name in (RECEIVED[0], *HEADLINES, *names) if name in names), None)
     if main is None:
         raise RunError("no question is scored in both runs: the question file has no judgments that apply")
     return main
 
 
-def _verdict(found: Difference, p: float) -> Verdict:
+def _choose_for_gate(names: Sequence[str]) -> list[str]:
+    """Return what a gate looks at by default: what a person gets, and the ranking."""
+    rankings = [name for name in HEADLINES if name in names][:1]
+    return [*(name for name in RECEIVED[:1] if name in names), *rankings] or [choose_measure(names, None)]
+
+
+def _verdict(name: str, found: Difference, p: float) -> Verdict:
     if found.estimate.n < MIN_QUESTIONS:
         return "too few questions to tell"
     if p < 1 - LEVEL:
-        return "better" if found.estimate.value > 0 else "worse"
+        return "better" if (found.estimate.value > 0) == (name not in LOSSES) else "worse"
     if found.detectable is not None and found.detectable > WORTH_SEEING:
         return "too few questions to tell"
     return "no difference found"
@@ -198,9 +207,9 @@ def _describe_inputs(baseline: Evaluation, candidate: Evaluation, depth: int) ->
         notes.append(f"The snapshots differ: {one.snapshot} and {two.snapshot}; evidence was looked up in each.")
     if one.options.top_k != two.options.top_k:
         notes.append(f"The runs are of different depth: the first {depth} passages of both are compared.")
-    for name in ("mode", "rerank"):
+    for name in ("mode", "rerank", "answer", "max_error"):
         if (was := getattr(one.options, name)) != (became := getattr(two.options, name)):
-            notes.append(f"They differ in {name}: {was} and {became}.")
+            notes.append(f"They differ in {name.replace('_', ' ')}: {was} and {became}.")
     return notes
 
 
@@ -237,14 +246,15 @@ class Gate:
 
 
 def check_gate(baseline: Evaluation, candidate: Evaluation, *, margin: float, measures: Sequence[str] = ()) -> Gate:
-    """Compare by the lower end of the paired difference's 95 % interval.
+    """Compare by the worse end of the paired difference's 95 % interval.
 
-    The candidate passes if that is above ``-margin``, and is worse if the whole interval is below 0 and reaches below
-    ``-margin``. Otherwise more questions are needed. Piaggio et al. 2012 (CONSORT for non-inferiority trials).
+    The candidate passes if the loss there is below ``margin``, and is worse if the whole interval is a loss. Otherwise
+    more questions are needed. Piaggio et al. 2012 (CONSORT for non-inferiority trials).
 
     Args:
         margin: the largest loss that still passes.
-        measures: all of these must pass; by default the headline alone.
+        measures: all of these must pass; by default ``answers.right`` and the headline of the ranking, if both runs
+            have them.
 
     Raises:
         RunError: the runs cannot be compared, or not by these measures, or the margin is not between 0 and 1.
@@ -253,7 +263,7 @@ def check_gate(baseline: Evaluation, candidate: Evaluation, *, margin: float, me
         raise RunError(f"the margin is {margin}: it must be between 0 and 1, such as 0.02")
     paired = pair_runs(baseline, candidate)
     names = paired.names()
-    wanted = [choose_measure(names, name) for name in measures] or [choose_measure(names, None)]
+    wanted = [choose_measure(names, name) for name in measures] or _choose_for_gate(names)
     checks = [_check(name, difference(*paired.columns(name)), margin) for name in dict.fromkeys(wanted)]
     return Gate(tuple(checks), paired.notes)
 
@@ -266,8 +276,9 @@ def _check(name: str, found: Difference, margin: float) -> Check:
     interval = (
         f"the change is {estimate.value:+.4f}, with 95 % confidence from {estimate.low:+.4f} to {estimate.high:+.4f}"
     )
-    if estimate.low > -margin:
+    least, most = (-estimate.high, -estimate.low) if name in LOSSES else (estimate.low, estimate.high)
+    if least > -margin:
         return Check(name, found, "passed", f"{interval}: the loss is below {margin}")
-    if estimate.high < 0:
-        return Check(name, found, "worse", f"{interval}: all of it is below 0, and the loss may be {margin} or more")
+    if most < 0:
+        return Check(name, found, "worse", f"{interval}: all of it is a loss, which may be {margin} or more")
     return Check(name, found, "cannot tell", f"{interval}: the loss may be {margin} or more, or there may be none")

@@ -29,7 +29,7 @@ from qa.models.loading import EncoderFactory, make_encoder
 from qa.protocols import Encoder
 from qa.questions.anchoring import anchor
 from qa.questions.questions import JudgedQuestion, QuestionSet, require_sound
-from qa.search.query import top_k_fault
+from qa.search.query import max_error_fault, top_k_fault
 from qa.service.service import Service
 from qa.settings import Settings
 
@@ -78,7 +78,7 @@ def judge(
         IndexNotFound, SnapshotNotFound: there is no such index or snapshot.
         QueryError: the questions cannot be asked with these options.
     """
-    if fault := top_k_fault(options.top_k, settings.limits):
+    if fault := top_k_fault(options.top_k, settings.limits) or max_error_fault(options.max_error):
         raise fault
     snapshots = Snapshots(settings.indexes, settings.name)
     id = snapshot or snapshots.current()

@@ -9,7 +9,7 @@ from typing import Literal
 from qa.errors import QAError, RunError
 from qa.evaluation.measures import exact_match, f1, first_ranks, is_right
 from qa.questions.questions import JudgedQuestion
-from qa.types import Mode, Query, Reply, Scores, Span
+from qa.types import AnswerOutcome, Mode, Query, Reply, Scores, Span
 
 # A person sees this many passages: evidence below them was found and is not seen.
 SEEN = 5
@@ -18,7 +18,7 @@ Failure = Literal["not asked", "not retrieved", "wrongly refused", "wrongly answ
 FAILURES: Mapping[Failure, str] = {
     "not asked": "The question could not be asked.",
     "not retrieved": "No passage that was returned holds the evidence.",
-    "wrongly refused": "The documents hold the answer, and none was given.",
+    "wrongly refused": "The documents hold the answer, and none was given, or only a guess.",
     "wrongly answered": "The given text is not the answer, or the documents hold none.",
     "ranked low": f"The evidence was found, but not among the first {SEEN}.",
 }
@@ -28,14 +28,27 @@ AskMany = Callable[[Sequence[Query]], Sequence[Reply | QAError]]
 
 @dataclass(frozen=True, slots=True)
 class AskingOptions:
-    """The way in which the questions are asked."""
+    """The way in which the questions are asked: by default as the page asks, with more passages to measure.
+
+    ``answer`` is false if passages alone are wanted; ``max_error`` is how often answers may be wrong, by default as the
+    settings say.
+    """
 
     mode: Mode = "hybrid"
     top_k: int = 20
     rerank: bool = False
+    answer: bool = True
+    max_error: float | None = None
 
     def make_query(self, question: JudgedQuestion) -> Query:
-        return Query(question.text, self.top_k, mode=self.mode, rerank=self.rerank)
+        return Query(
+            question.text,
+            self.top_k,
+            mode=self.mode,
+            rerank=self.rerank,
+            answer=self.answer,
+            max_error=self.max_error,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +74,18 @@ class PassageText:
 
 @dataclass(frozen=True, slots=True)
 class GivenAnswer:
-    """The answer of a reply. If ``answerable`` is false, ``text`` is the best guess."""
+    """The answer of a reply. Unless the question is answered, ``text`` is the best guess."""
 
-    answerable: bool
+    outcome: AnswerOutcome
     confidence: float | None
     text: str | None = None
     document: str | None = None
     span: Span | None = None
+
+    @property
+    def answerable(self) -> bool:
+        """Whether the answer is given as one, and not as a guess."""
+        return self.outcome == "answered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +119,10 @@ class QuestionOutcome:
         return self.is_right
 
     def compute_answer_values(self) -> dict[str, float]:
-        """Compute the measures of the answer as it is shown. A refusal shows none, so it shares no word with any."""
+        """Compute the measures of the answer as it is shown. A refusal shows none, so it shares no word with any.
+
+        Of ``answers.right``, ``.wrong`` and ``.refused`` one is 1: a refusal is right if the question has no answer.
+        """
         if self.answer is None:
             return {}
         values = {}
@@ -109,7 +130,10 @@ class QuestionOutcome:
             shown = (self.answer.text or "") if self.answer.answerable else ""
             values = {"answers.EM": exact_match(shown, golds), "answers.F1": f1(shown, golds)}
         if self.is_served_right is not None:
-            values["answers.accuracy"] = float(self.is_served_right)
+            is_wrong = self.answer.answerable and not self.is_served_right
+            values["answers.right"] = float(self.is_served_right)
+            values["answers.wrong"] = float(is_wrong)
+            values["answers.refused"] = float(not self.is_served_right and not is_wrong)
         return values
 
     @property
@@ -211,7 +235,7 @@ def _make_outcome(question: JudgedQuestion, reply: Reply) -> QuestionOutcome:
     if answer is not None:
         cited = answer.citation
         given = GivenAnswer(
-            answerable=answer.answerable,
+            outcome=answer.outcome,
             confidence=answer.confidence,
             text=answer.text,
             document=cited.document if cited else None,

@@ -22,7 +22,7 @@ from qa.evaluation import plots
 from qa.evaluation.comparison import Change, Comparison
 from qa.evaluation.measures import first_ranks
 from qa.evaluation.outcomes import FAILURES, SEEN, Evaluation, PassageText, QuestionOutcome, RankedPassage
-from qa.evaluation.summary import Answering, Summary
+from qa.evaluation.summary import GOT, Answering, Summary
 from qa.markup import Mark, Piece, pieces, visible
 from qa.statistics.significance import Estimate
 
@@ -87,7 +87,8 @@ def report_page(evaluation: Evaluation, summary: Summary) -> str:
         states=[name for name in (*FAILURES, "right", "not judged") if any(q.state == name for q in questions)],
         figures=_figures(evaluation, summary),
         answering=_answering(summary.answering),
-        answers=_answers(summary),
+        answers=summary.answers,
+        got=GOT,
         shown=shown,
     )
 
@@ -186,17 +187,6 @@ def _figures(evaluation: Evaluation, summary: Summary) -> list[tuple[str, Markup
         caption = "The share of questions that were answered within a time, each asked by itself."
         found.append(("Latency", plots.latency_plot(times, marks), caption))
     return [(title, Markup(drawing), caption) for title, drawing, caption in found]
-
-
-def _answers(summary: Summary) -> list[tuple[str, Estimate]]:
-    """Return the figures of the answers that belong beside the headline."""
-    found = {
-        "right, or rightly refused": summary.measures.get("answers.accuracy"),
-        "F1": summary.measures.get("answers.F1"),
-        "answered": summary.answering.coverage if summary.answering else None,
-        "wrong of those": summary.answering.risk if summary.answering else None,
-    }
-    return [(name, estimate) for name, estimate in found.items() if estimate is not None]
 
 
 def _answering(answering: Answering | None) -> list[tuple[str, Estimate, str]]:

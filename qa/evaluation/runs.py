@@ -83,7 +83,7 @@ def parse_judged_question(values: dict[str, Any]) -> JudgedQuestion:
     )
 
 
-FORMAT = 1
+FORMAT = 2
 RUN_FILE = "run.json"
 SUMMARY_FILE = "summary.json"
 REPORT_FILE = "report.html"

@@ -1,9 +1,12 @@
-"""An evaluation in numbers: means with their intervals, over all questions and over those of each tag."""
+"""An evaluation in numbers: what a person gets, and means with their intervals, over all questions and by tag."""
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -13,9 +16,11 @@ from qa.statistics.risk import Bin, aurc, auroc, brier, calibration_error, risk_
 from qa.statistics.risk import bins as bins_of
 from qa.statistics.significance import Estimate, detectable, estimate, estimate_mean
 
-ANSWERING = ("answers.EM", "answers.F1", "answers.accuracy")
+# What a person gets, of every question whose answer can be judged: one of the three is 1.
+RECEIVED = ("answers.right", "answers.wrong", "answers.refused")
+ANSWERING = (*RECEIVED, "answers.EM", "answers.F1")
 # The measures of each tag: few questions allow no more.
-OF_TAGS = ("passages.nDCG@10", "passages.R@5", "documents.nDCG@10", "documents.R@5", *ANSWERING)
+OF_TAGS = (*ANSWERING, "passages.nDCG@10", "passages.R@5", "documents.nDCG@10", "documents.R@5")
 # The measure that stands for the ranking is the first of these by which the questions can be scored.
 HEADLINES = (
     "passages.nDCG@10",
@@ -27,9 +32,55 @@ HEADLINES = (
 )
 
 
+# Kinds of questions by their first words, in English; the first that matches counts.
+_KINDS = {
+    "how many, how much": r"how (many|much|long|old|far|often|big|large|tall|high|deep|fast)\b"
+    r"|(at )?(what|which) (price|cost|percentage|number|age|height|distance)\b",
+    "when": r"((since|until|by) )?when\b|((in|on|at|by) )?(what|which) (year|date|day|month|time|century)\b",
+    "where": r"((from|to) )?where\b|((in|at|to|from) )?(what|which) (country|city|town|place|street|room)\b",
+    "who": r"((by|to|for|with|of) )?(who|whom|whose)\b",
+    "why, how": r"(why|how)\b",
+    "yes or no": r"(is|are|was|were|am|do|does|did|has|have|had|can|could|will|would|shall|should|may|might|must)\b",
+    "what, which": r"(\w+ )?(what|which)\b",
+}
+_OTHER_KIND = "other"
+_ALL_KINDS = (*_KINDS, _OTHER_KIND)
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What a person gets: shares of the questions whose answers can be judged, which sum to 1.
+
+    ``right`` counts answers that are right and refusals of questions without an answer; ``refused`` those of questions
+    that have one.
+    """
+
+    right: Estimate
+    wrong: Estimate
+    refused: Estimate
+
+
+Got = Literal[
+    "answered, right", "answered, wrong", "not sure, the guess right", "not sure, the guess wrong", "not found"
+]
+GOT: Sequence[Got] = (
+    "answered, right", "answered, wrong", "not sure, the guess right", "not sure, the guess wrong", "not found",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a person gets of all questions and of each kind, and counts of questions with and without an answer."""
+
+    received: Received
+    kinds: Mapping[str, Received]
+    answerable: Mapping[Got, int]
+    unanswerable: Mapping[Got, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """The milliseconds that a question took, asked by itself, as percentiles over the questions."""
+    """The milliseconds that a question took, asked by itself, in all or for one step: percentiles over questions."""
 
     n: int
     p50: float
@@ -60,15 +111,18 @@ class Answering:
 class Summary:
     """An evaluation in numbers.
 
-    ``values`` are by question, in their order; ``notes`` say in words what was not measured, and why.
-
-    ``depths`` is recall of quotes (of documents, where none is quoted) at each depth from 1.
+    ``answers`` says what a person gets; it is ``None`` if no answer can be judged. ``reading`` is the part of the
+    latency in which the reader looked for answers. ``depths`` is the recall of quotes (of documents, if none is quoted)
+    at each depth from 1. ``values`` are by question, in their order; ``notes`` say in words what was not measured, and
+    why.
     """
 
     measures: Mapping[str, Estimate]
     tags: Mapping[str, Mapping[str, Estimate]]
+    answers: Answers | None
     answering: Answering | None
     latency: Latency | None
+    reading: Latency | None
     failures: Mapping[Failure, int]
     depths: tuple[float, ...]
     values: tuple[Mapping[str, float], ...]
@@ -76,16 +130,15 @@ class Summary:
 
     @property
     def headline(self) -> str | None:
-        """The measure that stands for the ranking."""
-        return next((name for name in (*HEADLINES, *self.measures) if name in self.measures), None)
+        """The measure that stands for the ranking; ``None`` if none was scored."""
+        return next((name for name in HEADLINES if name in self.measures), None)
 
 
 def compute_values(evaluation: Evaluation) -> list[dict[str, float]]:
     """Compute each question's measures; none for a question that cannot be scored."""
-    ranking = ranking_measures(evaluation.outcomes, evaluation.inputs.options.top_k)
-    return [
-        {**each, **outcome.compute_answer_values()} for each, outcome in zip(ranking, evaluation.outcomes, strict=True)
-    ]
+    rankings = ranking_measures(evaluation.outcomes, evaluation.inputs.options.top_k)
+    pairs = zip(evaluation.outcomes, rankings, strict=True)
+    return [{**outcome.compute_answer_values(), **ranking} for outcome, ranking in pairs]
 
 
 def summarise(evaluation: Evaluation) -> Summary:
@@ -99,8 +152,10 @@ def summarise(evaluation: Evaluation) -> Summary:
     summary = Summary(
         measures=measures,
         tags=_by_tag(outcomes, values),
+        answers=_answers(outcomes, values),
         answering=_answering(outcomes),
-        latency=_latency(outcomes),
+        latency=_latency(outcomes, "total"),
+        reading=_latency(outcomes, "read"),
         failures={failure: sum(failure in o.failures for o in outcomes) for failure in FAILURES},
         depths=tuple(float(np.mean([recall_at(r, k) for r in ranks])) for k in range(1, depth + 1)) if ranks else (),
         values=tuple(values),
@@ -121,8 +176,44 @@ def _by_tag(
     return {tag: estimates for tag, estimates in found.items() if estimates}
 
 
-def _latency(outcomes: Sequence[QuestionOutcome]) -> Latency | None:
-    times = [outcome.timings_ms["total"] for outcome in outcomes if "total" in outcome.timings_ms]
+def classify_question(text: str) -> str:
+    """Return the kind of a question by its first words, such as "when"."""
+    words = " ".join(text.lower().split())
+    return next((kind for kind, pattern in _KINDS.items() if re.match(pattern, words)), _OTHER_KIND)
+
+
+def _answers(outcomes: Sequence[QuestionOutcome], values: Sequence[Mapping[str, float]]) -> Answers | None:
+    judged = [(o, v) for o, v in zip(outcomes, values, strict=True) if RECEIVED[0] in v]
+    if not judged:
+        return None
+    kinds = {kind: [v for o, v in judged if classify_question(o.question.text) == kind] for kind in _ALL_KINDS}
+    return Answers(
+        received=_received([v for _, v in judged]),
+        kinds={kind: _received(of_kind) for kind, of_kind in kinds.items() if of_kind},
+        answerable=_count_got([o for o, _ in judged if o.question.answerable is not False]),
+        unanswerable=_count_got([o for o, _ in judged if o.question.answerable is False]),
+    )
+
+
+def _received(values: Sequence[Mapping[str, float]]) -> Received:
+    return Received(*(estimate_mean([each[name] for each in values]) for name in RECEIVED))
+
+
+def _count_got(outcomes: Sequence[QuestionOutcome]) -> dict[Got, int]:
+    counts = Counter(_got(outcome) for outcome in outcomes)
+    return {name: counts[name] for name in GOT}
+
+
+def _got(outcome: QuestionOutcome) -> Got:
+    if outcome.answer is None or outcome.answer.outcome == "not_found":
+        return "not found"
+    if outcome.answer.outcome == "answered":
+        return "answered, right" if outcome.is_right else "answered, wrong"
+    return "not sure, the guess right" if outcome.is_right else "not sure, the guess wrong"
+
+
+def _latency(outcomes: Sequence[QuestionOutcome], step: str) -> Latency | None:
+    times = [outcome.timings_ms[step] for outcome in outcomes if step in outcome.timings_ms]
     if not times:
         return None
     return Latency(len(times), *(float(p) for p in np.percentile(times, [50, 95, 99])))
@@ -172,8 +263,9 @@ def _with_notes(summary: Summary, evaluation: Evaluation) -> Summary:
         notes.append("Answers carry no confidence: it is not measured whether it can be trusted.")
     if summary.answering and summary.answering.auroc is None:
         notes.append("AUROC needs questions with and without an answer, and confidences.")
-    if (name := summary.headline) is not None:
-        notes.append(_detectable(name, [values[name] for values in summary.values if name in values]))
+    for name in (RECEIVED[0], summary.headline):
+        if name in summary.measures:
+            notes.append(_detectable(name, [values[name] for values in summary.values if name in values]))
     return replace(summary, notes=tuple(notes))
 
 

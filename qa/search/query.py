@@ -15,8 +15,8 @@ def faults(query: Query, limits: Limits) -> list[QueryError]:
         found.append(fault)
     if fault := top_k_fault(query.top_k, limits):
         found.append(fault)
-    if query.max_error is not None and not 0 < query.max_error < 1:
-        found.append(QueryError("max_error", "max_error must be above 0 and below 1, such as 0.2"))
+    if fault := max_error_fault(query.max_error):
+        found.append(fault)
     for field, globs in (("documents", query.documents), ("sections", query.sections)):
         for number, glob in enumerate(globs):
             if flaw := _flaw(glob):
@@ -37,6 +37,13 @@ def top_k_fault(top_k: int, limits: Limits) -> QueryError | None:
         return None
     # Without the value: a client may send one of more digits than Python prints.
     return QueryError("top_k", f"top_k must be from 1 to {limits.top_k:,}", "top-k-out-of-range")
+
+
+def max_error_fault(max_error: float | None) -> QueryError | None:
+    """Return what is wrong with the share of answers that may be wrong, if anything."""
+    if max_error is None or 0 < max_error < 1:
+        return None
+    return QueryError("max_error", "max_error must be above 0 and below 1, such as 0.2")
 
 
 def _question_fault(question: str, limits: Limits) -> QueryError | None:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from qa.errors import RunError
 from qa.evaluation.comparison import check_gate, compare_runs
-from qa.evaluation.outcomes import Evaluation
+from qa.evaluation.outcomes import Evaluation, GivenAnswer
 from qa.questions.questions import JudgedQuestion
+from qa.types import AnswerOutcome
 from tests.support.evaluation_samples import inputs, outcome, question
 
 
@@ -105,13 +106,69 @@ def test_a_little_worse_within_the_margin_passes() -> None:
 def test_a_gate_that_fails() -> None:
     found = check_gate(run(*[1] * 40), run(*[1] * 20, *[None] * 20), margin=0.02)
     assert found.outcome == "worse"
-    assert "all of it is below 0" in found.checks[0].reason
+    assert "all of it is a loss" in found.checks[0].reason
 
 
 @pytest.mark.parametrize(("before", "after"), [([1, 2], [1, 2]), ([1, None] * 10, [None, 1] * 8 + [1, 1, 1, 1])])
 def test_a_gate_that_cannot_tell(before: list[int | None], after: list[int | None]) -> None:
     found = check_gate(run(*before), run(*after), margin=0.02)
     assert found.outcome == "cannot tell"
+
+
+def answered(*outcomes: AnswerOutcome) -> Evaluation:
+    """Make a run with one question for each outcome; an answer is right unless its outcome is ``unsure``."""
+    made = [
+        outcome(
+            replace(question(f"q{n}", ["a"]), answers=("noon",)),
+            "a",
+            answer=GivenAnswer(state, 0.5, "never" if state == "unsure" else "noon"),
+        )
+        for n, state in enumerate(outcomes)
+    ]
+    return Evaluation(inputs(), tuple(made), {})
+
+
+def wrong(evaluation: Evaluation) -> Evaluation:
+    """Give the guesses of a run as answers."""
+    made = [
+        replace(each, answer=each.answer and replace(each.answer, outcome="answered")) for each in evaluation.outcomes
+    ]
+    return replace(evaluation, outcomes=tuple(made))
+
+
+def test_answers_decide_before_rankings() -> None:
+    before, after = answered(*["answered", "unsure"] * 10), answered(*["answered"] * 20)
+    found = compare_runs(before, after)
+    assert (found.headline.name, found.verdict) == ("answers.right", "better")
+    assert (len(found.better), len(found.worse)) == (10, 0)
+    assert compare_runs(before, after, "passages.nDCG@10").verdict == "no difference found"
+
+
+def test_of_wrong_answers_and_refusals_less_is_better() -> None:
+    before = answered(*["answered", "unsure"] * 10)
+    after = wrong(before)
+    found = {each.name: each.verdict for each in compare_runs(before, after).measures}
+    assert (found["answers.wrong"], found["answers.refused"]) == ("worse", "better")
+    assert [len(compare_runs(before, after, name).worse) for name in ("answers.wrong", "answers.refused")] == [10, 0]
+    assert check_gate(before, after, margin=0.02, measures=["answers.wrong"]).outcome == "worse"
+    assert check_gate(before, after, margin=0.02, measures=["answers.refused"]).outcome == "passed"
+    assert check_gate(after, before, margin=0.02, measures=["answers.wrong"]).outcome == "passed"
+
+
+def test_a_gate_looks_at_answers_and_rankings() -> None:
+    before, after = answered(*["answered"] * 40), answered(*["answered", "unsure"] * 20)
+    found = check_gate(before, after, margin=0.02)
+    assert [(each.name, each.outcome) for each in found.checks] == [
+        ("answers.right", "worse"),
+        ("passages.nDCG@10", "passed"),
+    ]
+    assert found.outcome == "worse"
+
+
+def test_runs_that_were_asked_otherwise_say_so() -> None:
+    strict = replace(inputs(), options=replace(inputs().options, max_error=0.05))
+    found = compare_runs(run(1, 2), replace(run(1, 2), inputs=strict))
+    assert "They differ in max error: None and 0.05." in found.notes
 
 
 def test_a_gate_of_several_measures_is_as_good_as_the_worst() -> None:

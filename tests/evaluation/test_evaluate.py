@@ -115,6 +115,8 @@ def test_what_cannot_be_asked_is_said_before_anything_is(settings: Settings, bui
     build()
     with pytest.raises(QueryError, match="top_k must be from 1 to 100"):
         judge(settings, questions(), AskingOptions(top_k=0))
+    with pytest.raises(QueryError, match="max_error must be above 0 and below 1"):
+        judge(settings, questions(), AskingOptions(max_error=1.5))
     gone = questions(1, **{"apples.txt": "Apples fall from trees"})
     with pytest.raises(QuestionFileError, match=r"the nearest is, at 0 to 21: “Apples grow on trees\."):
         judge(settings, gone, AskingOptions())

@@ -217,9 +217,11 @@ def test_when_it_was_made_is_told_to_people_and_to_programs() -> None:
     assert moment("") == ""
 
 
-def test_answers_stand_beside_the_headline_where_there_are_any() -> None:
-    tile = '<p class="what">Answers</p>'
+def test_what_a_person_gets_comes_before_the_ranking() -> None:
     with_answers = page(evaluated())
-    assert tile in with_answers
-    assert "right, or rightly refused" in with_answers
-    assert tile not in page(evaluated(answers=False))
+    assert "Answered right, or rightly refused" in with_answers
+    assert with_answers.index("What a person gets") < with_answers.index("Ranking: passages.nDCG@10")
+    assert with_answers.index("Answers by kind of question") < with_answers.index("Ranking quality by depth")
+    without = page(evaluated(answers=False))
+    assert "What a person gets" not in without
+    assert "Answers by kind of question" not in without

@@ -41,7 +41,13 @@ def outcomes(draw: st.DrawFn) -> QuestionOutcome:
     )  # fmt: skip
     score = st.none() | st.floats(-5, 5)
     found = [RankedPassage(draw(WORDS), draw(WORDS), *draw(spans), Scores(draw(score), draw(score))) for _ in range(2)]
-    answer = GivenAnswer(draw(st.booleans()), draw(score), draw(st.none() | WORDS), draw(WORDS), Span(1, 2))
+    answer = GivenAnswer(
+        draw(st.sampled_from(["answered", "unsure", "not_found"])),
+        draw(score),
+        draw(st.none() | WORDS),
+        draw(WORDS),
+        Span(1, 2),
+    )
     return QuestionOutcome(
         asked, tuple(found), draw(st.none() | st.just(answer)), {"total": draw(st.floats(0, 9))}, draw(WORDS)
     )
@@ -131,7 +137,7 @@ def test_a_finished_run_leaves_no_progress(tmp_path: Path) -> None:
         ("{", "is damaged"),
         ("[]", "holds no JSON object"),
         ('{"format": 99}', "another version"),
-        ('{"format": 1}', "is damaged ('inputs')"),
+        ('{"format": 2}', "is damaged ('inputs')"),
     ],
 )
 def test_what_is_no_run(tmp_path: Path, content: str | None, message: str) -> None:
@@ -179,7 +185,7 @@ def test_recall_of_quotes_from_the_trec_files() -> None:
 
 def test_the_table_of_questions_holds_no_formula() -> None:
     evil = JudgedQuestion("=1+1", '=HYPERLINK("http://x")', answers=("x",), answerable=True)
-    answered = QuestionOutcome(evil, answer=GivenAnswer(True, 0.5, "@SUM(A1)"), timings_ms={"total": 3.0})
+    answered = QuestionOutcome(evil, answer=GivenAnswer("answered", 0.5, "@SUM(A1)"), timings_ms={"total": 3.0})
     evaluation = Evaluation(inputs(), (answered,), {})
     (row,) = csv.DictReader(io.StringIO(dump_tables(evaluation, compute_values(evaluation))["questions.csv"]))
     assert (row["id"], row["question"], row["answer"]) == ("'=1+1", '\'=HYPERLINK("http://x")', "'@SUM(A1)")

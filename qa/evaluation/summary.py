@@ -264,7 +264,7 @@ def _with_notes(summary: Summary, evaluation: Evaluation) -> Summary:
     if summary.answering and summary.answering.auroc is None:
         notes.append("AUROC needs questions with and without an answer, and confidences.")
     for name in (RECEIVED[0], summary.headline):
-        if name in summary.measures:
+        if name is not None and name in summary.measures:
             notes.append(_detectable(name, [values[name] for values in summary.values if name in values]))
     return replace(summary, notes=tuple(notes))
 

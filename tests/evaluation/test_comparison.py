@@ -115,6 +115,10 @@ def test_a_gate_that_cannot_tell(before: list[int | None], after: list[int | Non
     assert found.outcome == "cannot tell"
 
 
+ALL_RIGHT: list[AnswerOutcome] = ["answered"] * 20
+HALF_UNSURE: list[AnswerOutcome] = ["answered", "unsure"] * 10
+
+
 def answered(*outcomes: AnswerOutcome) -> Evaluation:
     """Make a run with one question for each outcome; an answer is right unless its outcome is ``unsure``."""
     made = [
@@ -137,7 +141,7 @@ def wrong(evaluation: Evaluation) -> Evaluation:
 
 
 def test_answers_decide_before_rankings() -> None:
-    before, after = answered(*["answered", "unsure"] * 10), answered(*["answered"] * 20)
+    before, after = answered(*HALF_UNSURE), answered(*ALL_RIGHT)
     found = compare_runs(before, after)
     assert (found.headline.name, found.verdict) == ("answers.right", "better")
     assert (len(found.better), len(found.worse)) == (10, 0)
@@ -145,7 +149,7 @@ def test_answers_decide_before_rankings() -> None:
 
 
 def test_of_wrong_answers_and_refusals_less_is_better() -> None:
-    before = answered(*["answered", "unsure"] * 10)
+    before = answered(*HALF_UNSURE)
     after = wrong(before)
     found = {each.name: each.verdict for each in compare_runs(before, after).measures}
     assert (found["answers.wrong"], found["answers.refused"]) == ("worse", "better")
@@ -156,7 +160,7 @@ def test_of_wrong_answers_and_refusals_less_is_better() -> None:
 
 
 def test_a_gate_looks_at_answers_and_rankings() -> None:
-    before, after = answered(*["answered"] * 40), answered(*["answered", "unsure"] * 20)
+    before, after = answered(*ALL_RIGHT, *ALL_RIGHT), answered(*HALF_UNSURE, *HALF_UNSURE)
     found = check_gate(before, after, margin=0.02)
     assert [(each.name, each.outcome) for each in found.checks] == [
         ("answers.right", "worse"),

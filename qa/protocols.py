@@ -1,4 +1,4 @@
-"""What parts are exchanged behind: encoders, re-rankers and vector indexes."""
+"""The protocols behind which parts are exchanged: encoders, re-rankers, readers and vector indexes."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from qa.types import Filter
-
 if TYPE_CHECKING:
     from qa.types import Citation, Ids, Vectors
 
 
 class Cite(Protocol):
-    """Makes the citation of ``[start, end)`` of a document of one snapshot. Thread-safe."""
+    """A maker of citations: that of ``[start, end)`` of a document of one snapshot. Thread-safe."""
 
     def __call__(self, document: str, start: int, end: int) -> Citation: ...
 
@@ -45,16 +43,16 @@ class Encoder(Protocol):
         """
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text as a passage, prompt and special tokens included, untruncated."""
+        """Count the tokens of each text as a passage, prompt and special tokens included, untruncated."""
 
     def count_question_tokens(self, texts: Sequence[str]) -> list[int]:
-        """The same of each text as a question."""
+        """Count the tokens of each text as a question, in the same way."""
 
     def encode_passages(self, texts: Sequence[str]) -> Vectors:
-        """``(n,)`` texts to ``(n, dimension)`` float32 rows."""
+        """Encode ``(n,)`` texts as ``(n, dimension)`` float32 rows."""
 
     def encode_questions(self, texts: Sequence[str]) -> Vectors:
-        """``(n,)`` texts to ``(n, dimension)`` float32 rows.
+        """Encode ``(n,)`` texts as ``(n, dimension)`` float32 rows.
 
         Raises:
             QuestionTooLong: a question does not fit in the window.
@@ -147,6 +145,41 @@ class AnswerReader(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Eq:
+    """Filter: rows whose ``column`` equals ``value``."""
+
+    column: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class In:
+    """Filter: rows whose ``column`` is one of ``values``."""
+
+    column: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Filter: rows with ``low <= column <= high``, compared as strings by code point; ``None`` leaves an end open."""
+
+    column: str
+    low: str | None = None
+    high: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """Filter: rows that pass every one of ``filters``; all rows where there are none."""
+
+    filters: tuple[Filter, ...]
+
+
+Filter = Eq | In | Range | And
+
+
+@dataclass(frozen=True, slots=True)
 class VectorRows:
     """A batch for a vector index: ``ids (n,)`` int64, ``vectors (n, d)`` float32 of unit length, columns ``n`` long."""
 
@@ -172,7 +205,7 @@ class VectorIndex(Protocol):
         """Return when everything upserted or deleted is searchable and durable."""
 
     def search(self, vectors: Vectors, k: int, filter: Filter | None = None) -> tuple[Ids, Vectors]:
-        """The ``k`` nearest rows of each query.
+        """Find the ``k`` nearest rows of each query.
 
         Args:
             vectors: ``(q, d)`` float32 of unit length.
@@ -183,7 +216,7 @@ class VectorIndex(Protocol):
         """
 
     def cosines(self, vector: Vectors, ids: Ids) -> Vectors:
-        """The cosines ``(n,)`` of a query ``(d,)`` and the rows of ``ids (n,)``, as :meth:`search` would give them.
+        """Compute the cosines ``(n,)`` of a query ``(d,)`` and the rows of ``ids (n,)``, as :meth:`search` does.
 
         Raises:
             VectorIndexError: there is no row of an id.
@@ -192,7 +225,7 @@ class VectorIndex(Protocol):
     def count(self, filter: Filter | None = None) -> int: ...
 
     def ids(self) -> Ids:
-        """``(n,)`` of all rows, in no order that matters."""
+        """Return the ids ``(n,)`` of all rows, in no order that matters."""
 
     def verify(self) -> None:
         """Look at every vector.

@@ -1,8 +1,6 @@
 """The vocabulary of the project: frozen values.
 
 Every span is a half-open interval ``[start, end)`` of Unicode code points of a document's canonical text.
-
-Which rows of a vector index may be found: closed nodes over string columns that the index declares.
 """
 
 from __future__ import annotations
@@ -56,7 +54,7 @@ class Document:
     """A source, read once into its canonical text.
 
     ``id`` is the path relative to the indexed folder, with ``/``. ``source_sha256`` is of the source's bytes.
-    ``language`` is its ISO 639-1 code, empty where it was not told. ``reader`` names the reader and its version.
+    ``language`` is its ISO 639-1 code, empty where it is not known. ``reader`` names the reader and its version.
     ``problems`` says, in words for a person, what could not be read.
     Sections are in order of their start and properly nested. ``excluded`` are spans that no passage may contain, such
     as a page's running header; they are in order and do not overlap.
@@ -119,7 +117,7 @@ class Passage:
         return _with_context(self.context, self.text)
 
     def encoded_text(self, window: Window) -> str:
-        """What the encoder is given of one of the passage's windows."""
+        """Return what the encoder is given of one of the passage's windows."""
         return _with_context(window.context, self.text[window.start - self.start : window.end - self.start])
 
 
@@ -182,7 +180,7 @@ class Query:
     """A question and how to search for it.
 
     ``documents`` are globs over document ids, ``sections`` over headings; none means all. ``mode`` says which legs
-    search, and ``rerank`` whether the cross-encoder orders what they found anew. ``answer`` is false where passages
+    search, and ``rerank`` whether the cross-encoder re-orders what they found. ``answer`` is false where passages
     alone are wanted. ``max_error`` is how often answers may be wrong; without it the service's setting holds.
     """
 
@@ -262,7 +260,7 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class CitationClaim:
-    """A citation as somebody holds it, to be checked. ``text_sha256`` may be ``None`` where it was not kept."""
+    """A citation as someone holds it, to be checked. ``text_sha256`` may be ``None`` where it was not kept."""
 
     document: str
     start: int
@@ -379,38 +377,3 @@ class State:
     created: str | None = None
     revision: int = 0
     problem: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Eq:
-    """Rows whose ``column`` equals ``value``."""
-
-    column: str
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class In:
-    """Rows whose ``column`` is one of ``values``."""
-
-    column: str
-    values: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """Rows with ``low <= column <= high``, compared as strings by code point; ``None`` leaves an end open."""
-
-    column: str
-    low: str | None = None
-    high: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class And:
-    """Rows that pass every one of ``filters``; all rows where there are none."""
-
-    filters: tuple[Filter, ...]
-
-
-Filter = Eq | In | Range | And

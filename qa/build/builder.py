@@ -1,7 +1,4 @@
-"""Passages to rows: gathered over files, encoded in full batches, and written into the store and both indexes.
-
-Files in, a snapshot's folder out: read, split, encode what is new, write. Memory is bounded by batches.
-"""
+"""Files in, a snapshot's folder out: read, split, encode what is new, write. Memory is bounded by batches."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ import numpy as np
 from qa.build.embeddings import Embedding, EmbeddingCache
 from qa.build.reuse import Content, Previous, modified_ns, trusted
 from qa.errors import NothingToIndex
-from qa.index.index import COLUMNS, columns_of
+from qa.index.index import COLUMNS, filter_columns
 from qa.index.lexical import LEXICAL_FINGERPRINT, LexicalRow, LexicalWriter
 from qa.index.store import DOCUMENTS_FILE, StoreWriter, passage_key, window_key
 from qa.index.vectors import new_vectors
@@ -38,8 +35,8 @@ _COMMIT_EVERY = 8192
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
-    """A passage on its way, and the number of bytes of its source that it stands for."""
+class PendingPassage:
+    """A passage that is not written yet, and the number of bytes of its source that it stands for."""
 
     document: int
     language: str
@@ -47,8 +44,8 @@ class Pending:
     size: float
 
 
-class Rows:
-    """Collects passages over files, and turns full batches into rows of the store and of both indexes."""
+class PassageWriter:
+    """Writer of passages: collects them over files, and writes full batches into the store and both indexes."""
 
     def __init__(
         self,
@@ -63,12 +60,12 @@ class Rows:
         self.store = store
         self._vectors = vectors
         self._lexical = lexical
-        self._pending: list[Pending] = []
+        self._pending: list[PendingPassage] = []
         self._windows = 0
         self._uncommitted = 0
-        self._begun: tuple[list[Pending], Callable[[], Vectors]] | None = None
+        self._begun: tuple[list[PendingPassage], Callable[[], Vectors]] | None = None
 
-    def add(self, pending: Pending) -> None:
+    def add(self, pending: PendingPassage) -> None:
         self._pending.append(pending)
         self._windows += len(pending.passage.windows)
         if self._windows >= _BATCH:
@@ -80,7 +77,7 @@ class Rows:
         self._write()
 
     def _begin(self) -> None:
-        """Have the batch encoded, and write the one before meanwhile."""
+        """Begin to encode the batch, and write the one before meanwhile."""
         batch, self._pending, self._windows = self._pending, [], 0
         if not batch:
             return
@@ -97,7 +94,7 @@ class Rows:
         windows = [(passage, window) for passage in passages for window in passage.windows]
         vectors = rows()
         ids = np.array([window_key(passage, window) for passage, window in windows], dtype=np.int64)
-        values = [columns_of(passage) for passage, _ in windows]
+        values = [filter_columns(passage) for passage, _ in windows]
         columns = {name: [row[name] for row in values] for name in COLUMNS}
         self._uncommitted += self._vectors.upsert(VectorRows(ids, vectors, columns))
         if self._uncommitted >= _COMMIT_EVERY:
@@ -105,26 +102,26 @@ class Rows:
             self._uncommitted = 0
         self.store.add_passages((pending.document, pending.passage) for pending in batch)
         self._lexical.add(
-            LexicalRow(passage_key(p.passage.id), p.passage.searched_text, p.language, columns_of(p.passage))
+            LexicalRow(passage_key(p.passage.id), p.passage.searched_text, p.language, filter_columns(p.passage))
             for p in batch
         )
         self._advanced(sum(pending.size for pending in batch))
 
 
 class BuildListener(Protocol):
-    """Hears how far a build is."""
+    """Whoever shows how far a build is."""
 
     def started(self, total_bytes: int, files: int) -> None: ...
 
     def advanced(self, size: float) -> None:
-        """``size`` bytes of sources are done: their passages are encoded, or there is nothing to encode in them."""
+        """Note that ``size`` more bytes of sources are done: their passages are encoded, or they hold none."""
 
     def finished_file(self, report: FileReport) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class BuildCounts:
-    """``encoded`` passages went through the encoder; the others' embeddings were known.
+    """What a build did: ``encoded`` passages went through the encoder, the others' embeddings were known.
 
     ``changed`` is false where everything came out as it is in the previous snapshot.
     """
@@ -180,7 +177,7 @@ class Builder:
             LexicalWriter(folder, COLUMNS) as lexical,
             closing(Embedding(self.encoder, self.cache, self.load)) as embedding,
         ):
-            rows = Rows(self.listener.advanced, embedding, store, vectors, lexical)
+            rows = PassageWriter(self.listener.advanced, embedding, store, vectors, lexical)
             for item in found:
                 for report, is_new in self._lines(item, rows):
                     reports.append(report)
@@ -196,10 +193,8 @@ class Builder:
             changed = differs or followed is None or not followed.is_same(reports)
             return BuildCounts(store.documents, store.passages, embedding.encoded, changed)
 
-    def _lines(self, item: Source | FileReport, rows: Rows) -> Iterator[tuple[FileReport, bool]]:
-        """The lines of the report that a file makes, or a folder that cannot be listed, and whether each brings another
-        document than before.
-        """
+    def _lines(self, item: Source | FileReport, rows: PassageWriter) -> Iterator[tuple[FileReport, bool]]:
+        """Yield the report's lines of a file or of a folder that cannot be listed, and whether each document is new."""
         started = time.perf_counter()
         if isinstance(item, Source):
             content = self._content(item)
@@ -217,7 +212,7 @@ class Builder:
             for kept in self.previous.kept_below(item):
                 yield self._index(self._kept(*kept), 0, started, rows)
 
-    def _index(self, content: _Content, size: int, started: float, rows: Rows) -> tuple[FileReport, bool]:
+    def _index(self, content: _Content, size: int, started: float, rows: PassageWriter) -> tuple[FileReport, bool]:
         """Write a document; ``size`` bytes of sources are done with it."""
         document = content.document
         number = rows.store.add_document(document)
@@ -225,7 +220,7 @@ class Builder:
         for passage in content.passages:
             # A file's bytes are spread over its passages by their ends: the bar moves within a large file too.
             advance = max(0, passage.end - done)
-            rows.add(Pending(number, document.language, passage, size * advance / len(document.text)))
+            rows.add(PendingPassage(number, document.language, passage, size * advance / len(document.text)))
             done += advance
             count += 1
         self.listener.advanced(size * (len(document.text) - done) / len(document.text))
@@ -233,7 +228,7 @@ class Builder:
         return replace(content.report, passages=count, seconds=time.perf_counter() - started), is_new
 
     def _content(self, source: Source) -> _Content | FileReport:
-        """From the previous snapshot where the file is as it was, or cannot be read now; else from the file."""
+        """Take a document from the previous snapshot if its file is as it was or cannot be read; else read it."""
         if self.previous is not None and (known := self.previous.report_of(source)) is not None:
             content = self.previous.content(source.id)
             return known if content is None else _Content(content.document, content.passages, known)
@@ -250,7 +245,7 @@ class Builder:
         return report if kept is None else self._kept(*kept)
 
     def _kept(self, content: Content, report: FileReport) -> _Content:
-        """With the passages that this build makes: those of a snapshot that is not followed may be of another size."""
+        """Keep a document, split as this build splits: a snapshot that is not followed may have other passages."""
         followed = self.previous is not None and self.previous.is_followed
         passages = content.passages if followed else self._split(content.document)
         return _Content(content.document, passages, report)
@@ -259,7 +254,7 @@ class Builder:
         return split(document, self.parameters, self.encoder.count_tokens, self.encoder.window)
 
     def fingerprint(self) -> dict[str, object]:
-        """What decides a snapshot's content, given its sources."""
+        """Describe all that decides a snapshot's content beside its sources."""
         return {
             "encoder": dict(self.encoder.fingerprint),
             "splitter": {"version": SPLITTER_VERSION, **asdict(self.parameters)},
@@ -269,7 +264,7 @@ class Builder:
 
 
 def require_sources(found: Sequence[Source | FileReport]) -> None:
-    """Raises NothingToIndex where discovery found no file that could be read, before a model is loaded for them."""
+    """Raise NothingToIndex where discovery found no file that could be read, before a model is loaded for them."""
     if not any(isinstance(item, Source) for item in found):
         raise NothingToIndex(_nothing([item for item in found if isinstance(item, FileReport)]))
 

@@ -1,8 +1,7 @@
-"""Embeddings kept across builds, so that only text that is new is ever encoded, and a killed build is resumed.
+"""Vectors of texts: known ones from a cache, new ones from the encoder, which works while the next are prepared.
 
-Derived data: losing it costs time only, so a file that is damaged is thrown away and begun again.
-
-Vectors of texts: known ones from the cache, new ones from the encoder, which works while the next are prepared.
+The cache is kept across builds, so that only new text is ever encoded and a killed build is resumed. It is derived
+data: losing it costs time only, so a file that is damaged is thrown away and begun again.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ _T = TypeVar("_T")
 
 
 def cache_keys(fingerprint: Mapping[str, object], texts: Iterable[str]) -> Iterator[bytes]:
-    """16 bytes for each text: a hash of the encoder's fingerprint and of what the encoder is given."""
+    """Compute 16 bytes for each text: a hash of the encoder's fingerprint and of what the encoder is given."""
     encoder = hashlib.blake2b(json.dumps(fingerprint, sort_keys=True).encode(), digest_size=32).digest()
     for text in texts:
         yield hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=encoder, digest_size=16).digest()
@@ -56,11 +55,11 @@ class EmbeddingCache:
         self._run(lambda connection: None)
 
     def get(self, keys: Sequence[bytes], dimension: int) -> dict[bytes, Vectors]:
-        """The vectors ``(dimension,)`` that are known and whole."""
+        """Look up the vectors ``(dimension,)`` that are known and whole."""
         return self._run(lambda connection: dict(_known(connection, keys, dimension)))
 
     def put(self, keys: Sequence[bytes], vectors: Vectors) -> None:
-        """``(n,)`` keys and ``(n, dimension)`` rows of unit length; kept for good when it returns."""
+        """Keep ``(n, dimension)`` rows of unit length under ``(n,)`` keys; they are on the disk when it returns."""
         rows = [(key, row.astype("<f4").tobytes()) for key, row in zip(keys, vectors, strict=True)]
 
         def insert(connection: sqlite3.Connection) -> None:
@@ -178,5 +177,5 @@ class Embedding:
         return rows
 
     def close(self) -> None:
-        """What was begun and not waited for is given up."""
+        """Give up what was begun and not waited for."""
         self._beside.shutdown(cancel_futures=True)

@@ -24,7 +24,7 @@ class Content:
 
 
 def modified_ns(source: Source) -> int:
-    """When the file was last written, renamed or given other rights, in nanoseconds; 0 where that cannot be told."""
+    """Return when a file was last written, renamed or given other rights, in nanoseconds; 0 where that is not known."""
     try:
         status = source.path.stat()
     except OSError:
@@ -33,12 +33,12 @@ def modified_ns(source: Source) -> int:
 
 
 def trusted(modified: int) -> int:
-    """``modified`` where a later build may trust it, else 0."""
+    """Return ``modified`` where a later build may trust it, else 0."""
     return modified if time.time_ns() - modified > _SETTLED_NS else 0
 
 
 class Previous:
-    """A snapshot of the same sources.
+    """The snapshot before, of the same sources.
 
     Args:
         created: when the snapshot was made, for people.
@@ -57,7 +57,7 @@ class Previous:
         self._judged: dict[Source, FileReport | None] = {}
 
     def report_of(self, source: Source) -> FileReport | None:
-        """The file's line of the report, if the file is as it was then."""
+        """Return the file's line of the report, if the file is as it was then."""
         if source not in self._judged:
             self._judged[source] = self._judge(source)
         return self._judged[source]
@@ -78,13 +78,13 @@ class Previous:
         return replace(report, modified_ns=settled)
 
     def content(self, id: str) -> Content | None:
-        """``None`` where the snapshot has no document of this id."""
+        """Read a document with its passages; ``None`` where the snapshot has none of this id."""
         if id not in self._sums:
             return None
         return Content(self._store.document(id), tuple(self._store.passages_of(id)))
 
     def kept_below(self, failed: FileReport) -> Iterator[tuple[Content, FileReport]]:
-        """The last good versions of what was in a folder that cannot be listed now, with reports that say so."""
+        """Yield the last good versions of what was in a folder that cannot be listed now, with reports that say so."""
         for id in self._store.document_ids:
             if id.startswith(f"{failed.id}/") and id in self._reports:
                 reason = f"it is in {failed.id}, which cannot be listed"
@@ -93,7 +93,7 @@ class Previous:
                 yield kept
 
     def kept(self, failed: FileReport) -> tuple[Content, FileReport] | None:
-        """The last good version of a file that cannot be read now, and a report that says so."""
+        """Return the last good version of a file that cannot be read now, and a report that says so."""
         content = self.content(failed.id)
         if content is None or failed.id not in self._reports:
             return None
@@ -109,23 +109,23 @@ class Previous:
         return content, report
 
     def source_sha256(self, id: str) -> str | None:
-        """Of the bytes that a document was read from; ``None`` where the snapshot has no such document."""
+        """Return the sum of the bytes that a document was read from; ``None`` where there is no such document."""
         return self._sums.get(id)
 
     def is_as_found(self, found: Sequence[Source | FileReport]) -> bool:
-        """Whether no file was added, changed or removed, so far as can be told without reading one."""
+        """Tell whether no file was added, changed or removed, as far as that is known without reading one."""
         if not self.is_followed:
             return False
         reports = [item if isinstance(item, FileReport) else self.report_of(item) for item in found]
         return None not in reports and self.is_same([report for report in reports if report is not None])
 
     def is_same(self, reports: Sequence[FileReport]) -> bool:
-        """Whether a build came to what this snapshot says of every file, apart from times."""
+        """Tell whether a build says of every file what this snapshot says, apart from times."""
         return [_timeless(report) for report in reports] == [_timeless(line) for line in self._lines]
 
 
 def _sha256(source: Source) -> str:
-    """Of its bytes; empty where they cannot be read."""
+    """Compute the sum of a file; empty where it cannot be read."""
     try:
         return sha256_of_file(source.path)
     except OSError:

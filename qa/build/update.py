@@ -1,7 +1,4 @@
-"""Making an index and keeping it current: wires readers, encoder, cache and snapshots as the settings say.
-
-Keeping an index small: old snapshots go, and the embeddings that no other uses.
-"""
+"""An index made, kept current and kept small: readers, encoder, cache and snapshots wired as the settings say."""
 
 from __future__ import annotations
 
@@ -35,16 +32,16 @@ from qa.types import FileReport, Source
 
 class UpdateGate(Protocol):
     def __call__(self, candidate: str, encoder: Encoder) -> None:
-        """Raises an error of the qa tree where the snapshot ``candidate`` must not become the active one."""
+        """Raise an error of the qa tree where the snapshot ``candidate`` must not become the active one."""
 
 
 class UpdateListener(BuildListener, Protocol):
     def stage(self, message: str) -> None:
-        """A step that may take seconds begins."""
+        """Note that a step begins that may take seconds."""
 
 
 class SilentListener:
-    """For where nobody looks on, such as behind a server: what could not be read is in the snapshot's report."""
+    """A listener that shows nothing, for servers: what could not be read is in the snapshot's report."""
 
     def stage(self, message: str) -> None:
         pass
@@ -61,7 +58,7 @@ class SilentListener:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """``manifest`` is of the snapshot that is active now: the old one where ``counts`` say that nothing changed.
+    """The result of an update: ``manifest`` is of the active snapshot, the old one where ``counts`` say no change.
 
     ``seconds`` of wall clock, the loading of the model included.
     """
@@ -117,7 +114,7 @@ def update(  # noqa: PLR0913 - the last four are what a build may do without
 
 
 def follow(settings: Settings, listener: UpdateListener, encoder: Encoder) -> Update:
-    """:func:`update` with the paths and the splitter's parameters of the active snapshot, whatever the settings say.
+    """Do what :func:`update` does, with the paths and the splitter's parameters of the active snapshot.
 
     Raises:
         SnapshotError: there is no active snapshot, or it was made with another model.
@@ -136,7 +133,7 @@ def follow(settings: Settings, listener: UpdateListener, encoder: Encoder) -> Up
 
 @dataclass(frozen=True, slots=True)
 class _Inputs:
-    """What an update goes by; ``sources`` are the paths in which ``found`` was found."""
+    """What an update is made of; ``sources`` are the paths in which ``found`` was found."""
 
     settings: Settings
     listener: UpdateListener
@@ -154,7 +151,7 @@ def _update(
     read: ReadSource | None = None,
     rebuild: bool = False,
 ) -> tuple[Manifest, BuildCounts]:
-    """By the one writer. Returns what :class:`Update` holds."""
+    """Index what changed. Only one writer may run this at a time. Returns what :class:`Update` holds."""
     encoder, found, listener = inputs.encoder, inputs.found, inputs.listener
     with ExitStack() as stack:
         cache = stack.enter_context(closing(EmbeddingCache(snapshots.folder / CACHE_FILE)))
@@ -191,7 +188,7 @@ def _update(
 
 
 def _found(settings: Settings, paths: Sequence[Path]) -> list[Source | FileReport]:
-    """Raises SourceError where a path is wrong, or there is no file to read."""
+    """Find the files to read. Raises SourceError where a path is wrong, or there is no file to read."""
     found = _without_indexes(list(discover(paths)), settings.indexes)
     require_sources(found)
     return found
@@ -206,7 +203,7 @@ def _limits(settings: Settings) -> ReadingLimits:
 
 
 def _parameters_of(manifest: Manifest, encoder: Encoder) -> SplitterParameters:
-    """Raises SnapshotIncompatible where the snapshot was made with another model, or split in ways unknown here."""
+    """Read how a snapshot was split. Raises SnapshotIncompatible where that is not known, or by another model."""
     manifest.require_encoder(encoder.name, encoder.fingerprint)
     try:
         known = {field.name: manifest.fingerprint["splitter"][field.name] for field in fields(SplitterParameters)}
@@ -218,7 +215,7 @@ def _parameters_of(manifest: Manifest, encoder: Encoder) -> SplitterParameters:
 
 
 def _active(snapshots: Snapshots, sources: tuple[str, ...]) -> Index | None:
-    """The active snapshot, if an id means the same file in it as now."""
+    """Open the active snapshot, if an id means the same file in it as now."""
     try:
         index = snapshots.open()
     except SnapshotError:
@@ -230,7 +227,7 @@ def _active(snapshots: Snapshots, sources: tuple[str, ...]) -> Index | None:
 
 
 def _without_indexes(found: list[Source | FileReport], indexes: Path) -> list[Source | FileReport]:
-    """An index is no document of itself: ``qa index .`` would find its own files, and others at every run."""
+    """Skip files of the indexes: ``qa index .`` would find its own, and others at every run."""
     root = indexes.resolve()
 
     @cache
@@ -251,7 +248,7 @@ def _without_indexes(found: list[Source | FileReport], indexes: Path) -> list[So
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """``forgotten`` is ``None`` where a snapshot that stays cannot be read, and so no embedding was given up."""
+    """What was pruned: ``forgotten`` is ``None`` where a snapshot that stays cannot be read: then no embedding is."""
 
     removed: tuple[str, ...]
     forgotten: int | None

@@ -31,7 +31,7 @@ _PRUNING_SHARE = 0.02
 
 
 def watched_paths(snapshots: Snapshots) -> tuple[Path, ...]:
-    """What the active snapshot was made of.
+    """Return the paths that the active snapshot was made of.
 
     Raises:
         SourceNotFound: a path is not there any more.
@@ -47,7 +47,7 @@ def watched_paths(snapshots: Snapshots) -> tuple[Path, ...]:
 
 
 def require_watchable(settings: Settings) -> None:
-    """What keeps ``--watch`` from ever doing anything, said at the start.
+    """Raise at the start what would keep ``--watch`` from ever doing anything.
 
     Raises:
         SourceNotFound, SnapshotError: as :func:`watched_paths`.
@@ -63,7 +63,7 @@ def require_watchable(settings: Settings) -> None:
 def watch(settings: Settings, encoder: Callable[[], Encoder], stopped: threading.Event) -> None:
     """Update the index now and after every change of its files, until ``stopped``. Runs in a thread of its own.
 
-    What is indexed, and how it is split, is the active snapshot's, whatever the settings say; another model than the
+    What is indexed, and how it is split, is the active snapshot's and not the settings'; another model than the
     snapshot's changes nothing. Whoever follows the index sees each update as a new snapshot; old ones beyond the
     setting are removed, and with them the embeddings that only they used.
     """
@@ -77,7 +77,7 @@ def watch(settings: Settings, encoder: Callable[[], Encoder], stopped: threading
 
 
 def _watch(settings: Settings, encoder: Callable[[], Encoder], stopped: threading.Event, pruning: _Pruning) -> None:
-    """Until ``stopped``, or somebody indexed other paths, or a path is another folder than it was: the system watches
+    """Watch until ``stopped``, or other paths were indexed, or a path is another folder than it was: the system watches
     folders, not their names.
     """
     from watchfiles import watch as changes_of
@@ -110,18 +110,18 @@ def _watch(settings: Settings, encoder: Callable[[], Encoder], stopped: threadin
 
 
 def _identities(paths: Sequence[Path]) -> list[tuple[int, int] | None]:
-    """Device and inode of each folder; of a file, which its folder is watched for, nothing."""
+    """Return (device, inode) of every watched folder; files have none, their folder is watched."""
     statuses = ((path, path.stat()) for path in paths)
     return [(status.st_dev, status.st_ino) if path.is_dir() else None for path, status in statuses]
 
 
 def _belongs_to(indexes: Path, path: Path) -> bool:
-    """An update writes files of its own; where they lie below what is watched, they are no change."""
+    """Tell whether a file is of the indexes: an update writes files of its own, which are no change."""
     return path.is_relative_to(indexes.absolute()) or path.resolve().is_relative_to(indexes.resolve())
 
 
 class _Pruning:
-    """Removes old snapshots after every update, and the embeddings that only they used now and then.
+    """Pruning of old snapshots after every update, and the embeddings that only they used now and then.
 
     To find those, every passage that stays is read: it is given a small share of the time.
     """
@@ -141,7 +141,7 @@ class _Pruning:
 
 
 def _update(settings: Settings, encoder: Callable[[], Encoder], pruning: _Pruning) -> bool:
-    """Whether it is done, with whatever result; if not, it is to be tried again."""
+    """Update the index; returns false where that is to be tried again."""
     try:
         done = follow(settings, SilentListener(), encoder())
         if done.counts.changed:
@@ -158,7 +158,7 @@ def _update(settings: Settings, encoder: Callable[[], Encoder], pruning: _Prunin
 
 
 def _prune(settings: Settings, pruning: _Pruning) -> None:
-    """What keeps old snapshots from being removed is no failure of the update, and may have passed by the next one."""
+    """Remove old snapshots; where that fails, the update has not failed, and the next one tries again."""
     try:
         pruning.run(settings)
     except (WriterBusy, StorageError) as error:

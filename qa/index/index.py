@@ -16,8 +16,8 @@ from qa.index.lexical import LexicalIndex
 from qa.index.manifest import Manifest, file_sums
 from qa.index.store import DOCUMENTS_FILE, Store, text_sha256
 from qa.index.vectors import open_vectors
-from qa.protocols import VectorIndex
-from qa.types import Filter, In, Passage
+from qa.protocols import Filter, In, VectorIndex
+from qa.types import Passage
 
 if TYPE_CHECKING:
     from qa.types import Ids
@@ -28,7 +28,7 @@ _BETWEEN_TITLES = "\x1f"
 _NO_MORE: tuple[str, Iterator[Passage]] = ("", iter(()))
 
 
-def columns_of(passage: Passage) -> dict[str, str]:
+def filter_columns(passage: Passage) -> dict[str, str]:
     """Return the values of a passage's row in :data:`COLUMNS`."""
     return {DOCUMENT_COLUMN: passage.document, PATH_COLUMN: _BETWEEN_TITLES.join(passage.path)}
 

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qa.errors import LexicalIndexError, SnapshotCorrupt, StorageError
+from qa.protocols import And, Eq, Filter, In, Range
 from qa.text.words import TERMS_VERSION, distinct, passage_terms, words
-from qa.types import And, Eq, Filter, In, Range
 
 if TYPE_CHECKING:
     from qa.types import Ids, Vectors

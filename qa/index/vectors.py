@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qa.errors import SnapshotCorrupt, StorageError, VectorIndexError
-from qa.protocols import VectorIndex, VectorRows
-from qa.types import And, Eq, Filter, In, Range
+from qa.protocols import And, Eq, Filter, In, Range, VectorIndex, VectorRows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,8 +1,6 @@
-"""Counting and reading tokens with the ``tokenizers`` library alone: no weights, no torch.
+"""A compiled model run by OpenVINO: texts to tokens, batches of few shapes, and rows of numbers out. No torch.
 
-Texts of like length together, in few shapes: a runtime keeps memory for every shape that it has met.
-
-A compiled model, run by OpenVINO: token ids in, rows of numbers out.
+Texts of like length go together, in few shapes: a runtime keeps memory for every shape that it has met.
 """
 
 from __future__ import annotations
@@ -55,11 +53,11 @@ class Tokens:
         self._counter.no_padding()
 
     def count(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text, special ones included, uncut."""
+        """Count the tokens of each text, special ones included, uncut."""
         return [len(encoding.ids) for encoding in self._counter.encode_batch_fast(list(texts))]
 
     def read(self, texts: Sequence[Text]) -> list[Encoded]:
-        """Texts, or pairs of texts, cut at the window: of a pair, the longer of the two is cut."""
+        """Tokenise texts, or pairs of texts, cut at the window: of a pair, the longer of the two is cut."""
         encodings = self._counter.encode_batch_fast(list(texts))
         if any(len(encoding.ids) > self._window for encoding in encodings):
             encodings = self._cutting.encode_batch_fast(list(texts))
@@ -77,7 +75,7 @@ class Tokens:
 
 
 def padded(rows: Sequence[Encoded], length: int, pad: int) -> Mapping[str, NDArray[np.int64]]:
-    """Arrays ``(rows, length)`` by the names that transformers gives them, padded on the right."""
+    """Make arrays ``(rows, length)`` by the names that transformers gives them, padded on the right."""
     ids = np.full((len(rows), length), pad, dtype=np.int64)
     mask = np.zeros((len(rows), length), dtype=np.int64)
     types = np.zeros((len(rows), length), dtype=np.int64)
@@ -104,7 +102,7 @@ class Batch:
 
 
 def batches(lengths: Sequence[int], window: int, tokens: int = TOKENS) -> list[Batch]:
-    """Every text in exactly one batch, the longest first.
+    """Put every text in exactly one batch, the longest first.
 
     Args:
         lengths: tokens of each text, at most ``window``.
@@ -142,7 +140,7 @@ _importing = threading.Lock()
 
 
 def import_openvino() -> Any:
-    """OpenVINO, ready for several threads, without the package that reports its use to its makers over the network."""
+    """Import OpenVINO, ready for several threads, without the package that reports its use over the network."""
     # Importing it would start the sending; None makes the import fail, and OpenVINO has a stub for that.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     with _importing:
@@ -155,7 +153,7 @@ def import_openvino() -> Any:
 
 
 class Inference:
-    """Thread-safe; a call waits for at most one batch of another one.
+    """A model in memory. Thread-safe; a call waits for at most one batch of another one.
 
     Args:
         model: ``model.xml``, its weights beside it.
@@ -180,7 +178,7 @@ class Inference:
         self._pad = pad
 
     def run(self, encoded: Sequence[Encoded], width: int) -> Vectors:
-        """``(n,)`` tokenised texts to ``(n, width)`` float32, in their order."""
+        """Run ``(n,)`` tokenised texts to ``(n, width)`` float32, in their order."""
         rows = np.empty((len(encoded), width), dtype=np.float32)
 
         def fill(batch: Batch) -> None:

@@ -1,4 +1,4 @@
-"""What may be asked: the rules of a query, told once, for the command line and for HTTP."""
+"""What may be asked: the rules of a query, once, for the command line and for HTTP."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from qa.types import Limits, Query
 
 
 def faults(query: Query, limits: Limits) -> list[QueryError]:
-    """All that is wrong with a query, each naming its field; nothing where it can be asked."""
+    """List all that is wrong with a query, each naming its field; nothing where it can be asked."""
     found = []
     if fault := _question_fault(query.question, limits):
         found.append(fault)

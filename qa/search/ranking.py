@@ -1,9 +1,8 @@
-"""Two legs' raw scores to one that ranks: cosine as it is, and BM25 as a share of the question's best.
+"""A question to candidates, best first: what embeddings and words each found, with every leg's score, fused.
 
-Reciprocal ranks (Cormack et al., 2009) and min-max scaling each lost to the better leg somewhere; this lost nowhere.
-The numbers here were tuned on the tuning halves of the question sets (docs/decisions/0007).
-
-A question to candidates, best first: what embeddings and words each found, with every leg's score, fused.
+The fused score is the cosine as it is, and BM25 as a share of the question's best. Reciprocal ranks
+(Cormack et al., 2009) and min-max scaling each lost to the better leg somewhere; this lost nowhere. The numbers
+were tuned on the tuning halves of the question sets (docs/decisions/0007).
 """
 
 from __future__ import annotations
@@ -16,7 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qa.index.index import Index
-from qa.types import Filter, Leg, Query, Scores
+from qa.protocols import Filter
+from qa.types import Leg, Query, Scores
 
 if TYPE_CHECKING:
     from qa.types import Ids, Vectors
@@ -46,8 +46,8 @@ def is_blind(best: float, sample: Vectors, rows: int) -> bool:
     return best - float(sample.mean()) < _CHANCE * by_chance
 
 
-def fused(cosines: Vectors, bm25: Vectors) -> Vectors:
-    """``(n,)`` cosines and ``(n,)`` BM25 scores, 0 where no term occurs, of all candidates of one question."""
+def fuse(cosines: Vectors, bm25: Vectors) -> Vectors:
+    """Fuse ``(n,)`` cosines and ``(n,)`` BM25 scores, 0 where no term occurs, of all candidates of one question."""
     best = float(bm25.max(initial=0.0))
     # The share first: its weight over a score near 0 is more than a number of 32 bits holds.
     scores: Vectors = cosines + np.float32(LEXICAL_WEIGHT) * (bm25 / np.float32(best)) if best > 0 else cosines
@@ -83,7 +83,7 @@ class Ranked:
     logits: Vectors | None = None
 
     def scores_of(self, at: int) -> Scores:
-        """Every score of the candidate in a place, counted from 0."""
+        """Return every score of the candidate in a place, counted from 0."""
         both = self.dense is not None and self.lexical is not None
         return Scores(
             dense=None if self.dense is None else float(self.dense[at]),
@@ -103,8 +103,8 @@ class Nearest:
     best: float
 
 
-def depth_of(query: Query) -> int:
-    """Passages that each leg looks for."""
+def search_depth(query: Query) -> int:
+    """Return how many passages each leg looks for."""
     return max(_DEPTH, 2 * query.top_k)
 
 
@@ -117,7 +117,7 @@ class Ranker:
         self._sample = index.windows[:_SAMPLE]
 
     def nearest(self, vectors: Vectors, depth: int, filter: Filter | None) -> list[Nearest]:
-        """For questions ``(q, d)`` at once: that reads the index once for all of them."""
+        """Search for questions ``(q, d)`` at once, which reads the index once for all of them."""
         wanted = _WINDOWS_PER_PASSAGE * depth
         ids, cosines = self._index.vectors.search(vectors, wanted, filter)
         return [
@@ -126,7 +126,7 @@ class Ranker:
         ]
 
     def _distinct(self, vector: Vectors, windows: Ids, best: float, depth: int, filter: Filter | None) -> Nearest:
-        """The passages of the windows found; where they are too few, of more windows."""
+        """Find the passages of the windows found; where they are too few, those of more windows."""
         while True:
             found = windows[windows >= 0]
             passages, first = np.unique(self._index.passages_of(found), return_index=True)
@@ -135,14 +135,14 @@ class Ranker:
             windows = self._index.vectors.search(vector[None, :], 4 * len(windows), filter)[0][0]
 
     def rank(self, query: Query, nearest: Nearest | None, filter: Filter | None) -> Ranked:
-        """Everything that either leg found, best first; equal scores by passage id.
+        """Rank everything that either leg found, best first; equal scores by passage id.
 
         Args:
             nearest: of :meth:`nearest`, by the same filter; ``None`` where only words count.
         """
         terms = self._index.lexical.question_terms(query.question)
         searched = terms if query.mode != "dense" else []
-        by_words, word_scores = self._index.lexical.search(searched, depth_of(query), filter)
+        by_words, word_scores = self._index.lexical.search(searched, search_depth(query), filter)
         legs, by_vector, sees, chance = [], by_words[:0], False, None
         if nearest is not None:
             by_vector = nearest.passages
@@ -176,7 +176,7 @@ class Ranker:
         return is_blind(best, sample, len(self._index.windows))
 
     def _cosines(self, vector: Vectors, passages: Ids) -> Vectors:
-        """Of each passage ``(n,)``, the cosine of its nearest window."""
+        """Compute for each passage ``(n,)`` the cosine of its nearest window."""
         windows, starts = self._index.windows_of(passages)
         if not len(windows):
             return np.empty(0, np.float32)
@@ -184,7 +184,7 @@ class Ranker:
         return best
 
     def _bm25(self, terms: Sequence[tuple[str, ...]], passages: Ids, known: Ids, scores: Vectors) -> Vectors:
-        """Of each passage ``(n,)``, 0 where none of the terms occurs in it; those of ``known`` are ``scores``."""
+        """Compute each passage's BM25 score ``(n,)``, 0 where no term is in it; those of ``known`` are ``scores``."""
         found = dict(zip(known.tolist(), scores.tolist(), strict=True))
         found |= self._index.lexical.scores(terms, [key for key in passages.tolist() if key not in found])
         return np.array([found.get(key, 0.0) for key in passages.tolist()], dtype=np.float32)
@@ -192,7 +192,7 @@ class Ranker:
 
 def _one_score(dense: Vectors | None, lexical: Vectors | None) -> Vectors:
     if dense is not None and lexical is not None:
-        return np.round(fused(dense, lexical), 6)
+        return np.round(fuse(dense, lexical), 6)
     if dense is not None:
         return dense
     return lexical if lexical is not None else np.empty(0, np.float32)

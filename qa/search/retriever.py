@@ -17,11 +17,11 @@ import numpy as np
 from qa.errors import QueryError, QuestionTooLong
 from qa.index.index import DOCUMENT_COLUMN, Index, below
 from qa.index.store import Store
-from qa.protocols import Encoder, Reranker
+from qa.protocols import And, Encoder, Filter, In, Reranker
 from qa.search.query import check
-from qa.search.ranking import Nearest, Ranked, Ranker, depth_of
+from qa.search.ranking import Nearest, Ranked, Ranker, search_depth
 from qa.text.words import passage_terms
-from qa.types import And, Filter, Hit, In, Limits, Passage, Query, Reply
+from qa.types import Hit, Limits, Passage, Query, Reply
 
 if TYPE_CHECKING:
     from qa.types import Vectors
@@ -173,7 +173,7 @@ class Retriever:
         """Search by meaning, by the place of a query; those of one depth and one filter are searched together."""
         together: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
         for at in vectors:
-            together[depth_of(queries[at]), id(filters[at])].append(at)
+            together[search_depth(queries[at]), id(filters[at])].append(at)
         nearest: dict[int, Nearest] = {}
         for (depth, _), places in together.items():
             found = self._ranker.nearest(np.array([vectors[at] for at in places]), depth, filters[places[0]])

@@ -29,7 +29,7 @@ class Segment:
 
 
 def segments(document: Document) -> Iterator[Segment]:
-    """The segments in order; together they are the whole text but what the document excludes.
+    """Yield the segments in order; together they are the whole text but what the document excludes.
 
     An excluded span within a segment makes two of it, of which the second has no headings of its own.
     """
@@ -43,7 +43,7 @@ def segments(document: Document) -> Iterator[Segment]:
 
 
 def _kept(document: Document) -> list[Span]:
-    """What is between the excluded spans; none of it is empty."""
+    """Return what is between the excluded spans; none of it is empty."""
     kept, start = [], 0
     for excluded in document.excluded:
         if excluded.start > start:
@@ -68,7 +68,7 @@ def _clipped(segment: Segment, span: Span) -> Segment:
 
 
 def _under_headings(document: Document) -> Iterator[Segment]:
-    """The segments as the headings alone make them."""
+    """Yield the segments as the headings alone make them."""
     text, sections = document.text, document.sections
     first = sections[0].start if sections else len(text)
     if first:
@@ -87,8 +87,8 @@ def _under_headings(document: Document) -> Iterator[Segment]:
             headings = []
 
 
-def context_of(segment: Segment, text: str, start: int, end: int) -> tuple[str, ...]:
-    """Titles of the segment's sections whose heading is not within ``text[start:end]``, outermost first."""
+def titles_outside(segment: Segment, text: str, start: int, end: int) -> tuple[str, ...]:
+    """Return the titles of the segment's sections whose heading is not within ``text[start:end]``, outermost first."""
     return tuple(section.title for section in segment.path if not _is_within(section, text, start, end))
 
 
@@ -96,8 +96,8 @@ def _is_within(section: Section, text: str, start: int, end: int) -> bool:
     return start < section.body <= end and not text[section.start : start].strip()
 
 
-def shortened(titles: tuple[str, ...], tokens: int, count: Callable[[str], int]) -> str:
-    """The titles in one line of at most ``tokens``; words are dropped whole, from the outermost title first."""
+def shorten(titles: tuple[str, ...], tokens: int, count: Callable[[str], int]) -> str:
+    """Join the titles in one line of at most ``tokens``; words are dropped whole, from the outermost title first."""
     joined = " > ".join(titles)
     if count(joined) <= tokens:
         return joined

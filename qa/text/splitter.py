@@ -1,6 +1,4 @@
-"""Packing units of text into drafts of passages. Counts are given; nothing is counted here.
-
-A document to passages: whole sentences, packed to a budget of the encoder's own tokens.
+"""A document to passages: whole sentences, packed to a budget of the encoder's own tokens.
 
 The text goes through as a stream. Headings, and spans to be left out, cut it into segments, a segment is a row of units
 (a heading, a sentence, or a piece of one that is over the budget), drafts are made of them, and a draft
@@ -22,11 +20,11 @@ from typing import TypeVar
 from semantic_text_splitter import TextSplitter
 
 from qa.errors import SettingsError, WindowTooSmall
-from qa.text.segments import Segment, context_of, segments, shortened
+from qa.text.segments import Segment, segments, shorten, titles_outside
 from qa.text.sentences import sentences
 from qa.types import Document, Passage, Span, Window
 
-# White space wider than this ends a draft: nobody reads it, and it would be part of a passage's text.
+# White space wider than this ends a draft: no one reads it, and it would be part of a passage's text.
 _WIDEST_GAP = 256
 
 
@@ -51,8 +49,8 @@ class Draft:
     repeated: int = 0
 
 
-def packed(units: Iterable[Unit], first_room: int, later_room: int, overlap: int) -> Iterator[Draft]:
-    """Units, in order, as drafts that cost no more than the room there is: in the first, and in those after it.
+def pack_units(units: Iterable[Unit], first_room: int, later_room: int, overlap: int) -> Iterator[Draft]:
+    """Pack units, in order, into drafts that cost no more than the room in the first and in those after it.
 
     A draft starts with the last whole sentences of the one before that take up to ``overlap``. Where little is left
     for the last draft it shares evenly with the one before. A unit that is over the room is a draft by itself.
@@ -87,7 +85,7 @@ def _total(units: Sequence[Unit]) -> int:
 
 
 def _last_sentences(units: Sequence[Unit], tokens: int) -> list[Unit]:
-    """Whole sentences at the end of a draft that take at most ``tokens``."""
+    """Return the whole sentences at the end of a draft that take at most ``tokens``."""
     kept = len(units)
     while kept and units[kept - 1].is_whole and not units[kept - 1].is_heading:
         tokens -= units[kept - 1].cost
@@ -98,7 +96,7 @@ def _last_sentences(units: Sequence[Unit], tokens: int) -> list[Unit]:
 
 
 def _balanced(draft: Draft, rest: Sequence[Unit]) -> tuple[Draft, Draft]:
-    """Two drafts of about the same cost, in place of a full one and a very small one."""
+    """Make two drafts of about the same cost, in place of a full one and a very small one."""
     units = [*draft.units, *rest]
     half = _total(units) / 2
     middle = len(draft.units)
@@ -146,7 +144,7 @@ class SplitterParameters:
 def split(
     document: Document, parameters: SplitterParameters, count_tokens: CountTokens, window: int
 ) -> Iterator[Passage]:
-    """The document's passages in order of their ends.
+    """Split a document into passages, in order of their ends.
 
     Every character but white space and what the document excludes is in at least one of them, and nothing excluded
     is in any.
@@ -169,7 +167,7 @@ def split(
 
 
 def passage_id(document_id: str, start: int, end: int, text: str) -> str:
-    """16 hexadecimal digits of 63 bits, so that it is also a signed 64-bit integer: a hash of all four."""
+    """Compute 16 hexadecimal digits of 63 bits, so that it is also a signed 64-bit integer: a hash of all four."""
     digest = hashlib.blake2b(digest_size=8)
     for part in (document_id, str(start), str(end), text):
         encoded = part.encode("utf-8", "surrogatepass")
@@ -214,11 +212,11 @@ class _Splitter:
             segment = first[0]
             first_room, later_room = self._room(segment, segment.start), self._room(segment, segment.body)
             pieces = self._pieces((unit for _, unit in chain([first], units)), first_room, later_room)
-            for draft in packed(pieces, first_room, later_room, self._overlap):
+            for draft in pack_units(pieces, first_room, later_room, self._overlap):
                 yield _Plan(segment, draft)
 
     def _measured(self) -> Iterator[tuple[Segment, Unit]]:
-        """All units of the document, with their cost."""
+        """Yield all units of the document, with their cost."""
         for found in _batches(self._units()):
             costs = self._costs(unit.span for _, unit in found)
             yield from ((segment, replace(unit, cost=cost)) for (segment, unit), cost in zip(found, costs, strict=True))
@@ -245,11 +243,11 @@ class _Splitter:
 
     def _room(self, segment: Segment, start: int) -> int:
         """Tokens left for the text of a passage that starts at ``start``, at the segment's headings or below them."""
-        context = self._context(context_of(segment, self._document.text, start, segment.body))
+        context = self._context(titles_outside(segment, self._document.text, start, segment.body))
         return self._limit - self._overhead - self._taken(context)
 
     def _pieces(self, units: Iterable[Unit], first_room: int, later_room: int) -> Iterator[Unit]:
-        """The units, those over the budget cut. The first under a heading is to leave room for it."""
+        """Yield the units, and cut those over the budget. The first under a heading leaves room for it."""
         headings = 0
         for unit in units:
             space = later_room
@@ -265,7 +263,7 @@ class _Splitter:
                 yield from self._cut(unit, space)
 
     def _cut(self, unit: Unit, capacity: int) -> list[Unit]:
-        """Pieces of at most ``capacity`` tokens and of about the same length, at the best boundaries there are."""
+        """Cut a unit into pieces of about one length and at most ``capacity`` tokens, at the best boundaries."""
         start, length = unit.span.start, unit.span.end - unit.span.start
         pieces = ceil(unit.cost / (capacity * _FILLED))
         # In characters, and then counted all at once: to count at every step of a search takes ten times as long.
@@ -281,7 +279,7 @@ class _Splitter:
         return cut
 
     def _fitted(self, plans: Sequence[_Plan]) -> Iterator[Passage]:
-        """Plans as passages; one that turns out over the limit as several smaller ones."""
+        """Make passages of plans; one that turns out over the limit as several smaller ones."""
         drafted = [(plan, self._passage(plan)) for plan in plans]
         texts = [passage.searched_text for _, passage in drafted]
         counts = dict(zip(texts, self._count_tokens(texts), strict=True))
@@ -296,7 +294,7 @@ class _Splitter:
     def _windows(
         self, drafted: Sequence[tuple[_Plan, Passage]], counts: dict[str, int]
     ) -> Iterator[tuple[Window, ...]]:
-        """Each passage's sentences in groups, each with the headings above that it does not hold.
+        """Group each passage's sentences, each with the headings above that it does not hold.
 
         ``counts`` are tokens of texts, to which those of the windows are added: all at once, and most windows are a
         whole passage, for counting is most of the work of splitting.
@@ -313,7 +311,7 @@ class _Splitter:
     def _grouped(self, plan: _Plan, passage: Passage) -> list[Window]:
         inner = self._context(passage.path) if plan.with_context else ""
         room = max(self._window - self._overhead - self._taken(inner), 1)
-        groups = [draft.units for draft in packed(plan.draft.units, room, room, 0)]
+        groups = [draft.units for draft in pack_units(plan.draft.units, room, room, 0)]
         return [
             Window(units[0].span.start, units[-1].span.end, passage.context if at == 0 else inner)
             for at, units in enumerate(groups)
@@ -338,7 +336,7 @@ class _Splitter:
         units = plan.draft.units
         start, end = units[0].span.start, units[-1].span.end
         text = self._document.text[start:end]
-        titles = context_of(plan.segment, self._document.text, start, end) if plan.with_context else ()
+        titles = titles_outside(plan.segment, self._document.text, start, end) if plan.with_context else ()
         page = bisect_right(self._pages, start)
         return Passage(
             id=passage_id(self._document.id, start, end, text),
@@ -356,7 +354,7 @@ class _Splitter:
         return self._count_tokens([f"{context}\n"])[0] - self._overhead if context else 0
 
     def _shortened(self, titles: tuple[str, ...]) -> str:
-        return shortened(
+        return shorten(
             titles, (self._limit - self._overhead) // 4, lambda text: self._count_tokens([text])[0] - self._overhead
         )
 

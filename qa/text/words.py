@@ -1,6 +1,7 @@
-"""The language of a document, among those whose words can be stemmed. Nothing here is loaded before it is needed.
+"""Text to the terms that BM25 counts: words folded and stemmed by language, n-grams where words have no spaces.
 
-Text to the terms that BM25 counts: words folded and stemmed by language, n-grams where words have no spaces.
+The language of a document is found here too, among those whose words can be stemmed. Nothing is loaded before it is
+needed.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def prepare_detection() -> None:
 
 
 def detect_language(text: str) -> str:
-    """The ISO 639-1 code of a text's language, by the naive Bayes classifier of langid.py (Lui & Baldwin, 2012).
+    """Find the ISO 639-1 code of a text's language, by the naive Bayes classifier of langid.py (Lui & Baldwin, 2012).
 
     Empty where none of :data:`STEMMERS` is its stemmer: too few letters to tell, or a script without spaces.
     """
@@ -110,7 +111,7 @@ class Word:
 
 
 def passage_terms(text: str, language: str) -> list[str]:
-    """Every term of a passage, in order, repeated as often as it occurs; ``language`` as detected, or empty."""
+    """List every term of a passage, in order, repeated as often as it occurs; ``language`` as detected, or empty."""
     if _LATIN.fullmatch(text):
         return [term for found in _LATIN_WORD.findall(text) for term in _term(found, language)]
     terms: list[str] = []
@@ -126,7 +127,7 @@ def passage_terms(text: str, language: str) -> list[str]:
 
 @lru_cache(maxsize=1 << 16)
 def _term(word: str, language: str) -> tuple[str, ...]:
-    """The one term of a word or a number as it is written; none where nothing is left of it."""
+    """Make the one term of a word or a number as it is written; none where nothing is left of it."""
     form = _stem(_normal(word), language) if _THOUSANDS.isdisjoint(word) else _digits(word)
     return (form,) if form else ()
 
@@ -140,7 +141,7 @@ class Words:
 
 
 def read_words(text: str, languages: tuple[str, ...]) -> Words:
-    """What :func:`words` finds, several times as fast: answering looks at every word of the passages found."""
+    """Find what :func:`words` finds, several times as fast: answering looks at every word of the passages found."""
     if not _LATIN.fullmatch(text):
         found = list(words(text, languages))
         return Words([word.span.start for word in found], [word.forms for word in found])
@@ -154,7 +155,7 @@ def _latin_forms(word: str, languages: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def words(text: str, languages: Sequence[str]) -> Iterator[Word]:
-    """The words of a text in order, each with one form for every language; of a run without spaces, its n-grams."""
+    """Find the words of a text in order, each with a form for every language; of a run without spaces, its n-grams."""
     languages = tuple(languages)
     for match in _WORD.finditer(text):
         found, span = match.group(), Span(match.start(), match.end())
@@ -168,13 +169,13 @@ def words(text: str, languages: Sequence[str]) -> Iterator[Word]:
 
 @lru_cache(maxsize=1 << 16)
 def _forms(word: str, languages: tuple[str, ...]) -> tuple[str, ...]:
-    """What a word as it is written may be indexed under."""
+    """Make the terms that a word as it is written may be indexed under."""
     normal = _normal(word)
     return tuple(dict.fromkeys(form for code in languages if (form := _stem(normal, code))))
 
 
 def _grams(run: str, start: int) -> Iterator[Word]:
-    """Characters and pairs of them: pairs stand for words, and single ones find the words of one character."""
+    """Yield characters and pairs of them: pairs stand for words, and single ones find the words of one character."""
     for at, character in enumerate(run):
         if form := _folded(_normal(character)):
             yield Word(Span(start + at, start + at + 1), (form,))
@@ -183,7 +184,7 @@ def _grams(run: str, start: int) -> Iterator[Word]:
 
 
 def _is_elided(text: str, span: Span) -> bool:
-    """The single letter beside an apostrophe: the s of Iraq's, the l of l'eau."""
+    """Tell whether it is the single letter beside an apostrophe: the s of Iraq's, the l of l'eau."""
     return span.end - span.start == 1 and (
         (span.start > 0 and text[span.start - 1] in _APOSTROPHES)
         or (span.end < len(text) and text[span.end] in _APOSTROPHES)
@@ -208,7 +209,7 @@ def _stem(word: str, language: str) -> str:
 
 
 def _folded(word: str) -> str:
-    """Without the marks above and below letters, which questions are often written without."""
+    """Remove the marks above and below letters, which questions are often written without."""
     if not word.isascii():
         word = "".join(c for c in unicodedata.normalize("NFKD", word) if not unicodedata.combining(c))
     return word[:_LONGEST_TERM]
@@ -222,5 +223,5 @@ def _stemmer(algorithm: str) -> Any:
 
 
 def distinct(found: Iterable[Word]) -> list[tuple[str, ...]]:
-    """The forms of each different word, in the order of their first occurrence."""
+    """List the forms of each different word, in the order of their first occurrence."""
     return list(dict.fromkeys(word.forms for word in found))

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from qa.errors import StorageError, VectorIndexError
 from qa.index.vectors import COLUMNS_FILE, FaissFlat
-from qa.protocols import VectorIndex, VectorRows
-from qa.types import And, Eq, Filter, In, Range
+from qa.protocols import And, Eq, Filter, In, Range, VectorIndex, VectorRows
 
 DIMENSION = 8
 

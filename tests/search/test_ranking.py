@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from qa.search.ranking import fused, is_blind
+from qa.search.ranking import fuse, is_blind
 from qa.search.retriever import distinct_first
 from qa.types import Passage
 
@@ -20,11 +20,11 @@ def _scores(*values: float) -> NDArray[np.float32]:
 
 def test_cosine_stays_as_it_is_and_bm25_counts_by_its_share_of_the_best() -> None:
     cosines, bm25 = _scores(0.5, 0.6, 0.1), _scores(8.0, 0.0, 4.0)
-    assert fused(cosines, bm25).tolist() == pytest.approx([0.8, 0.6, 0.25])
+    assert fuse(cosines, bm25).tolist() == pytest.approx([0.8, 0.6, 0.25])
 
 
 def test_without_a_word_in_common_the_cosine_alone_ranks() -> None:
-    assert fused(_scores(0.5, 0.6), _scores(0.0, 0.0)).tolist() == pytest.approx([0.5, 0.6])
+    assert fuse(_scores(0.5, 0.6), _scores(0.0, 0.0)).tolist() == pytest.approx([0.5, 0.6])
 
 
 @given(
@@ -38,7 +38,7 @@ def test_without_a_word_in_common_the_cosine_alone_ranks() -> None:
 @example(scores=(_scores(0.0), _scores(1e-45)))
 def test_what_is_better_in_both_legs_ranks_no_lower(scores: tuple[NDArray[np.float32], NDArray[np.float32]]) -> None:
     cosines, bm25 = scores
-    both = fused(cosines, bm25)
+    both = fuse(cosines, bm25)
     for one in range(len(both)):
         for other in range(len(both)):
             if cosines[one] >= cosines[other] and bm25[one] >= bm25[other]:

@@ -108,7 +108,7 @@ def main() -> None:
         json.dumps({"id": q.id, "question": q.text, "documents": [] if arguments.bare else list(q.documents)})
         for q in loaded
     ]
-    body, short = ("\n".join(part).encode() for part in (lines, lines[:300]))
+    body, short = ("\n".join(part).encode() for part in (lines, lines[:100]))
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     serve = [str(Path(sys.executable).parent / "qa"), "serve", "--name", arguments.name, "--port", str(port)]

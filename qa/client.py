@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypedDict, TypeVar, Unpack
 from urllib.parse import quote
 
 import httpx2
@@ -55,25 +55,13 @@ class Call(Generic[Body]):
     json: Mapping[str, Any] | None = None
 
 
-def _ask_call(question: str, options: Mapping[str, Any]) -> Call[AskResponse]:
+def _ask_call(question: str, options: AskOptions) -> Call[AskResponse]:
     return Call("POST", "/v1/ask", AskResponse, {"question": question, **options})
 
 
-def _ask_many_call(questions: Sequence[str], options: Mapping[str, Any]) -> Call[BatchResponse]:
+def _ask_many_call(questions: Sequence[str], options: AskOptions) -> Call[BatchResponse]:
     asked = [{"question": question, **options} for question in questions]
     return Call("POST", "/v1/ask/batch", BatchResponse, {"questions": asked})
-
-
-def _build_options(
-    top_k: int, mode: Mode, rerank: bool, documents: Sequence[str], sections: Sequence[str]
-) -> dict[str, Any]:
-    return {
-        "top_k": top_k,
-        "mode": mode,
-        "rerank": rerank,
-        "documents": list(documents),
-        "sections": list(sections),
-    }
 
 
 def _document_call(id: str) -> Call[DocumentResponse]:
@@ -133,6 +121,22 @@ def _unreachable(base_url: str, error: Exception) -> ServerUnreachable:
     return ServerUnreachable(f"cannot ask {base_url}: {str(error) or type(error).__name__}")
 
 
+class AskOptions(TypedDict, total=False):
+    """How to ask. The service has a default for each.
+
+    ``documents`` are globs over document ids, ``sections`` over headings. ``answer=False`` returns the passages alone,
+    sooner. ``max_error`` is how often an answer may be wrong.
+    """
+
+    top_k: int
+    mode: Mode
+    rerank: bool
+    documents: Sequence[str]
+    sections: Sequence[str]
+    answer: bool
+    max_error: float
+
+
 class Client:
     """A client of one service. Thread-safe; close it, or use it in a ``with`` statement.
 
@@ -176,30 +180,18 @@ class Client:
     def ask(
         self,
         question: str,
-        *,
-        top_k: int = 5,
-        mode: Mode = "hybrid",
-        rerank: bool = False,
-        documents: Sequence[str] = (),
-        sections: Sequence[str] = (),
+        **options: Unpack[AskOptions],
     ) -> AskResponse:
-        """Ask one question. ``documents`` are globs over ids, ``sections`` over headings."""
-        return self._call(_ask_call(question, _build_options(top_k, mode, rerank, documents, sections)))
+        """Ask one question."""
+        return self._call(_ask_call(question, options))
 
     def ask_many(
         self,
         questions: Sequence[str],
-        *,
-        top_k: int = 5,
-        mode: Mode = "hybrid",
-        rerank: bool = False,
-        documents: Sequence[str] = (),
-        sections: Sequence[str] = (),
+        **options: Unpack[AskOptions],
     ) -> list[AskResponse | RequestRefused]:
-        """Ask many in one request; each succeeds or fails by itself, in the order given."""
-        return _split_results(
-            self._call(_ask_many_call(questions, _build_options(top_k, mode, rerank, documents, sections)))
-        )
+        """Ask many questions in one request; each gets a response or a problem, in the order given."""
+        return _split_results(self._call(_ask_many_call(questions, options)))
 
     def documents(self) -> DocumentsResponse:
         """List the documents, and report on every file."""
@@ -257,30 +249,18 @@ class AsyncClient:
     async def ask(
         self,
         question: str,
-        *,
-        top_k: int = 5,
-        mode: Mode = "hybrid",
-        rerank: bool = False,
-        documents: Sequence[str] = (),
-        sections: Sequence[str] = (),
+        **options: Unpack[AskOptions],
     ) -> AskResponse:
         """Do what :meth:`Client.ask` does."""
-        return await self._call(_ask_call(question, _build_options(top_k, mode, rerank, documents, sections)))
+        return await self._call(_ask_call(question, options))
 
     async def ask_many(
         self,
         questions: Sequence[str],
-        *,
-        top_k: int = 5,
-        mode: Mode = "hybrid",
-        rerank: bool = False,
-        documents: Sequence[str] = (),
-        sections: Sequence[str] = (),
+        **options: Unpack[AskOptions],
     ) -> list[AskResponse | RequestRefused]:
         """Do what :meth:`Client.ask_many` does."""
-        return _split_results(
-            await self._call(_ask_many_call(questions, _build_options(top_k, mode, rerank, documents, sections)))
-        )
+        return _split_results(await self._call(_ask_many_call(questions, options)))
 
     async def documents(self) -> DocumentsResponse:
         """Do what :meth:`Client.documents` does."""

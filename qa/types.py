@@ -302,10 +302,11 @@ class Answer:
     ``outcome`` is ``answered`` where the answer is sure enough, ``unsure`` where it is only the best guess, and
     ``not_found`` where nothing that was read is relevant. ``text`` is what the citation's span holds: of a guess too,
     and where nothing was found what was least irrelevant, which measurements need and no person is shown.
-    ``sentence`` is the span of the sentence, or row, that holds it, in the same document; ``form`` says what ``text``
-    is. ``confidence`` is the calibrated probability that the text answers, and ``basis`` says in words what that figure
-    is of; ``None`` where nothing was calibrated, and ``note`` says why. ``promised_error`` is how often at most answers
-    as sure as this are wrong, certified on held-out questions; ``None`` where nothing was.
+    ``sentence`` is the span of the sentence, or row, that holds it, in the same document, and ``sentence_text`` what
+    that span holds; ``form`` says what ``text`` is. ``confidence`` is the calibrated probability that the text answers,
+    and ``basis`` says in words what that figure is of; ``None`` where nothing was calibrated, and ``note`` says why.
+    ``promised_error`` is how often at most answers as sure as this are wrong, certified on held-out questions; ``None``
+    where nothing was. ``unread_files`` counts, where nothing was found, the files that could not be read whole.
     """
 
     outcome: AnswerOutcome
@@ -318,6 +319,8 @@ class Answer:
     note: str = ""
     form: AnswerForm = "span"
     basis: str = ""
+    sentence_text: str | None = None
+    unread_files: int = 0
 
     @property
     def answerable(self) -> bool:

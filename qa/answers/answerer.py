@@ -169,6 +169,7 @@ class Answerer:
             text=self._index.store.text(document, fitted.span.start, fitted.span.end),
             citation=self._cite(document, fitted.span.start, fitted.span.end),
             sentence=fitted.sentence,
+            sentence_text=self._index.store.text(document, fitted.sentence.start, fitted.sentence.end),
             form=fitted.form,
         )
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -98,8 +100,10 @@ class Service:
         self._calibrated: tuple[int, ...] = ()
         self._revision = 0
         self._examples = Examples()
+        # A snapshot, and its files that could not be read whole.
+        self._unread = ("", 0)
         self._citers = Citers(self._snapshots)
-        self._problem: tuple[str, str] | None = ("loading", "the snapshot and its model are being loaded")
+        self._problem: tuple[str, str] | None = ("loading", "the snapshot and its models are being loaded")
         self._logged = ""
 
     def reload(self) -> bool:
@@ -126,8 +130,7 @@ class Service:
                 reranker = self._models.reranker()
                 retriever = Retriever(index, encoder, self.limits, reranker)
                 calibrations = self._read_calibrations(encoder)
-                encoder.load()
-                self._models.answer_reader().load()
+                self._load_models(encoder)
             except BaseException:
                 index.close()
                 raise
@@ -135,6 +138,13 @@ class Service:
             self._calibrated = calibrated
             self._revision += 1
             return True
+
+    def _load_models(self, encoder: Encoder) -> None:
+        """Load encoder and reader side by side, so that questions can be asked sooner. Raises EncoderError."""
+        with ThreadPoolExecutor(1, thread_name_prefix="load-reader") as pool:
+            loading = pool.submit(self._models.answer_reader().load)
+            encoder.load()
+            loading.result()
 
     def _read_calibrations(self, encoder: Encoder) -> Calibrations:
         if not self._is_calibrated:
@@ -216,7 +226,20 @@ class Service:
         sound = [(query, each) for query, each in zip(queries, found, strict=True) if not isinstance(each, QueryError)]
         asked, searched = [query for query, _ in sound], [each for _, each in sound]
         replies = iter(self._answerer(retriever).answer_many(asked, searched))
-        return [each if isinstance(each, QueryError) else next(replies) for each in found]
+        return [
+            each if isinstance(each, QueryError) else self._count_unread(retriever, next(replies)) for each in found
+        ]
+
+    def _count_unread(self, retriever: Retriever, reply: Reply) -> Reply:
+        """Say beside an answer that was not found how many files could not be read whole: they may hold it."""
+        answer = reply.answer
+        if answer is None or answer.outcome != "not_found":
+            return reply
+        id = retriever.index.manifest.id
+        if self._unread[0] != id:
+            files = retriever.index.store.report()
+            self._unread = id, sum(file.status in ("failed", "partial") for file in files)
+        return replace(reply, answer=replace(answer, unread_files=self._unread[1]))
 
     def guess_many(self, queries: Sequence[Query]) -> list[Guess | QueryError]:
         """Return the best guess at each question, before it is judged; ``qa calibrate`` fits on these.

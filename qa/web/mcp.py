@@ -20,7 +20,7 @@ from qa.errors import QAError
 from qa.service.service import Service
 from qa.settings import Settings
 from qa.types import Query, Reply
-from qa.web.api.requests import Globs, SearchMode, Sections
+from qa.web.api.requests import Globs, MaxError, SearchMode, Sections, WantsAnswer
 from qa.web.api.responses import SPAN_END, SPAN_START, AskResponse, SectionBody, SummaryBody
 from qa.web.problems import problem_of
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
 
 INSTRUCTIONS = (
-    "Answers questions from a collection of documents. Ask in plain language with `ask`; every passage it gives is the "
-    "span `text[start:end]` of its document, which `read_document` shows in its surroundings. Cite document, start and "
-    "end. If the passages do not answer the question, say so."
+    "Answers questions from a collection of documents. Ask in plain language with `ask`. The answer's `outcome` is "
+    "`answered`, `unsure` (there is only a `guess`: call it one) or `not_found` (say so). Every passage is the span "
+    "`text[start:end]` of its document, which `read_document` shows in its surroundings. Cite document, start and end."
 )
 MOST_CHARACTERS = 50_000
 MOST_LISTED = 1000
@@ -110,16 +110,18 @@ class _Tools:
         self._service = service
         self._ask = ask
 
-    async def ask(
+    async def ask(  # noqa: PLR0913, PLR0917 - a tool takes its parameters one by one
         self,
         question: Annotated[str, Field(description="The question, in plain language.")],
         top_k: Annotated[int, Field(description="How many passages to return, best first.")] = 5,
         mode: SearchMode = "hybrid",
         documents: Globs = [],  # noqa: B006 - it is only read, and shown in the schema
         sections: Sections = [],  # noqa: B006
+        answer: WantsAnswer = True,
+        max_error: MaxError = None,
     ) -> AskResponse:
-        """Find the passages of the documents that answer a question, each with the exact span where it stands."""
-        query = Query(question, top_k, tuple(documents), tuple(sections), mode)
+        """Answer a question from the documents: the answer or a guess, and the passages, each with its exact span."""
+        query = Query(question, top_k, tuple(documents), tuple(sections), mode, answer=answer, max_error=max_error)
         try:
             return AskResponse.of(await self._ask(query))
         except QAError as error:

@@ -288,6 +288,7 @@ def shown(text: str) -> str:
 _OBJECT = ("wrong-type", "The {name} must be a JSON object; known fields: {fields}.")
 _BOOLEAN = ("wrong-type", "{name} must be true or false.")
 _TEXT = ("wrong-type", "{name} must be a string.")
+_DECIMAL = ("wrong-type", "{name} must be a number, such as 0.2.")
 _NUMBER = ("wrong-type", "{name} must be a whole number.")
 _KINDS: Mapping[str, tuple[str, str]] = {
     "missing": ("missing-field", "{name} is missing; it is required."),
@@ -301,6 +302,8 @@ _KINDS: Mapping[str, tuple[str, str]] = {
     "string_unicode": ("invalid-request", "{name} holds half of a surrogate pair; remove it."),
     "string_too_short": ("invalid-request", "{name} is empty; write a pattern such as reports/*.txt, or leave it out."),
     "string_too_long": ("invalid-request", "{name} may have at most {max_length:,} characters."),
+    "float_type": _DECIMAL,
+    "float_parsing": _DECIMAL,
     "int_type": _NUMBER,
     "int_parsing": _NUMBER,
     "int_parsing_size": _NUMBER,

@@ -100,6 +100,23 @@ def test_where_only_the_precision_differs_that_is_what_is_named(build: Build, se
         Service(settings, make=lambda settings, *, threads: Precise()).reload()
 
 
+def test_beside_what_is_not_found_stand_the_files_that_could_not_be_read(
+    build: Build, settings: Settings, folder: Path
+) -> None:
+    (folder / "broken.pdf").write_bytes(b"%PDF-1.7\nnothing more")
+    build()
+    service = Service(settings, make=hashing_encoder)
+    service.reload()
+    missing = service.ask(Query("Who won the chess championship of 1972?")).answer
+    assert missing is not None
+    assert (missing.outcome, missing.unread_files) == ("not_found", 1)
+    found = service.ask(Query("When do pears ripen?")).answer
+    assert found is not None
+    assert found.outcome != "not_found"
+    assert found.unread_files == 0
+    assert service.ask(Query("When do pears ripen?", answer=False)).answer is None
+
+
 def test_a_service_of_one_snapshot_keeps_to_it_and_is_closed(build: Build, settings: Settings) -> None:
     first = build().manifest.id
     service = Service(settings, make=hashing_encoder, snapshot=first)

@@ -251,12 +251,9 @@ class FakeMaintenance(Maintenance):
         return Indexing()
 
 
+# An answer from the first document.
 NOON = SCRIPT.index("noon")
-
-
 START = SCRIPT.rindex("The ferry", 0, NOON)
-
-
 ADDRESS = "/documents/notes/ferry%20%3Ci%3E.txt"
 
 
@@ -272,6 +269,8 @@ ANSWER = Answer(
     sentence=Span(START, NOON + 4),
     alternatives=(Alternative("ferry", citation(START + 4, START + 9)),),
     promised_error=0.3,
+    basis="of 3,000 questions over other collections 412 had an answer about as sure, and 8 of 10 such were right",
+    sentence_text=SCRIPT[START : NOON + 4],
 )
 
 

@@ -123,14 +123,17 @@ def _is(state: Any) -> Callable[[Site], None]:
 
 assert ANSWER.citation is not None
 _DRIFTED = replace(ANSWER.citation, status="drifted")
-_UNSURE = Answer("unsure", confidence=0.1)
+_NOT_FOUND = Answer("not_found", confidence=0.1, unread_files=2)
+_LIST = "The ferry carries:\n- forty people\n- twenty bicycles\n- one car"
 _FAULTS = tuple(Fault("mine.jsonl", line, "question", "there is none") for line in (1, 2))
 
 PAGES = {
     "ask": Shown("/"),
     "answered": Shown(ASKED, lambda site: site.answer()),
     "changed": Shown(ASKED, lambda site: site.answer(citation=_DRIFTED)),
-    "refused": Shown(ASKED, lambda site: setattr(site.service, "answer", _UNSURE)),
+    "unsure": Shown(ASKED, lambda site: site.answer(outcome="unsure", confidence=0.4, promised_error=None)),
+    "not-found": Shown(ASKED, lambda site: setattr(site.service, "answer", _NOT_FOUND)),
+    "answered-by-a-list": Shown(ASKED, lambda site: site.answer(form="list", text=_LIST)),
     "unanswered": Shown(ASKED),
     "right-to-left": Shown(f"/?q={quote('تفتح المكتبة')}"),
     "thanked": Shown(ASKED, lambda site: site.answer(), cookie="qa-noted=yes-" + text_sha256(QUESTION)[:16]),

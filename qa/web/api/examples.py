@@ -17,11 +17,15 @@ BATCH: dict[str, JsonValue] = {
 RESPONSE: dict[str, JsonValue] = {
     "question": "When does the ferry leave?",
     "answer": {
+        "outcome": "answered",
         "answerable": True,
         "confidence": 0.87,
+        "basis": "of 3,000 questions over other collections 412 had an answer about as sure, and 9 of 10 such answers "
+        "were right",
         "promised_error": 0.2,
         "note": "",
         "text": "noon",
+        "form": "span",
         "citation": {
             "document": "timetables/ferry.txt",
             "start": 20,
@@ -32,8 +36,10 @@ RESPONSE: dict[str, JsonValue] = {
             "text_sha256": _SHA256,
             "status": "verified",
         },
-        "sentence": {"start": 0, "end": 25},
+        "sentence": {"start": 0, "end": 25, "text": _TEXT[:25]},
         "alternatives": [],
+        "guess": None,
+        "unread_files": 0,
     },
     "passages": [
         {
@@ -51,7 +57,7 @@ RESPONSE: dict[str, JsonValue] = {
     ],
     "legs": [{"name": "dense", "used": True, "reason": ""}, {"name": "lexical", "used": True, "reason": ""}],
     "snapshot": _SNAPSHOT,
-    "timings_ms": {"encode": 3.1, "search": 0.4, "total": 4.2},
+    "timings_ms": {"encode": 3.1, "search": 0.4, "read": 61.5, "answer": 63.0, "total": 67.2},
 }
 
 PROBLEM: dict[str, JsonValue] = {

@@ -31,6 +31,17 @@ SearchMode = Annotated[
         description="How to search. `dense` compares embeddings by cosine, `lexical` words by BM25, `hybrid` does both."
     ),
 ]
+WantsAnswer = Annotated[
+    bool, Field(description="Whether to read the passages for an answer. False returns the passages alone, sooner.")
+]
+MaxError = Annotated[
+    float | None,
+    Field(
+        description="How often an answer may be wrong, above 0 and below 1; what is less sure is a guess. By default "
+        "the server decides.",
+        json_schema_extra={"exclusiveMinimum": 0, "exclusiveMaximum": 1},
+    ),
+]
 Rerank = Annotated[
     bool,
     Field(description="Whether a cross-encoder re-orders the first passages. Refused where the service has none."),
@@ -58,12 +69,14 @@ class AskRequest(BaseModel):
     top_k: TopK = 5
     mode: SearchMode = "hybrid"
     rerank: Rerank = False
+    answer: WantsAnswer = True
+    max_error: MaxError = None
     documents: Globs = []
     sections: Sections = []
 
     def query(self) -> Query:
         """Build the query."""
-        return Query(self.question, self.top_k, tuple(self.documents), tuple(self.sections), self.mode, self.rerank)
+        return _build_query(self, self.question)
 
 
 class AskParameters(BaseModel):
@@ -77,12 +90,27 @@ class AskParameters(BaseModel):
     top_k: TopK = 5
     mode: SearchMode = "hybrid"
     rerank: Rerank = False
+    answer: WantsAnswer = True
+    max_error: MaxError = None
     documents: Globs = []
     sections: Sections = []
 
     def query(self) -> Query:
         """Build the query."""
-        return Query(self.q, self.top_k, tuple(self.documents), tuple(self.sections), self.mode, self.rerank)
+        return _build_query(self, self.q)
+
+
+def _build_query(asked: AskRequest | AskParameters, question: str) -> Query:
+    return Query(
+        question,
+        asked.top_k,
+        tuple(asked.documents),
+        tuple(asked.sections),
+        asked.mode,
+        asked.rerank,
+        asked.answer,
+        asked.max_error,
+    )
 
 
 def _parse_sha256(value: str) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from qa.types import (
     Answer,
+    AnswerForm,
+    AnswerOutcome,
     CheckedCitation,
     Citation,
     CitationStatus,
@@ -25,11 +27,15 @@ SPAN_END = "Where it ends, exclusive, in Unicode code points: `text[start:end]` 
 
 
 class SpanBody(BaseModel):
+    """A span of a document's canonical text."""
+
     start: int = Field(description=SPAN_START)
     end: int = Field(description=SPAN_END)
 
 
 class DocumentReference(BaseModel):
+    """The document that a passage is from."""
+
     id: str = Field(description="Path of the source within the indexed folder, with `/`.")
     title: str
 
@@ -108,52 +114,98 @@ class AlternativeBody(BaseModel):
     citation: CitationBody
 
 
-class AnswerBody(BaseModel):
-    """What answers, or that the documents do not; `text` is exactly `text[start:end]` of the cited document."""
+class SentenceBody(SpanBody):
+    """The sentence, or the row of a table, that holds an answer."""
 
-    answerable: bool = Field(
-        description="False where no answer is sure enough for `QA_MAX_ERROR`; there are passages still, and no text."
+    text: str = Field(description="What the span of the document holds.")
+
+
+class FoundBody(BaseModel):
+    """A text that answers, with its place: `text` is exactly `text[start:end]` of the cited document."""
+
+    text: str | None
+    form: AnswerForm = Field(
+        description="What the text is: a `span` of a sentence, a `sentence` or several, a whole `list`, or a `row` "
+        "of a table with its column names."
     )
+    citation: CitationBody | None
+    sentence: SentenceBody | None = Field(description="The sentence or row that holds the text, in the same document.")
+    alternatives: list[AlternativeBody] = Field(description="Other values that the documents give.")
+
+
+class GuessBody(FoundBody):
+    """The best guess at an answer that is not sure enough to be given as one."""
+
+    confidence: float | None = Field(description="The calibrated probability that the guess is right.")
+
+
+class AnswerBody(FoundBody):
+    """The answer, if it was found. Without one, `text` and `citation` are null."""
+
+    outcome: AnswerOutcome = Field(
+        description="`answered`: the answer is sure enough. `unsure`: there is only a `guess`. `not_found`: nothing "
+        "that was read is relevant."
+    )
+    answerable: bool = Field(description="True where the outcome is `answered`.")
     confidence: float | None = Field(
-        description="The calibrated probability that the text answers; null where nothing was calibrated."
+        description="The calibrated probability that the answer, or the guess, is right; null where nothing was "
+        "calibrated."
     )
+    basis: str = Field(description="What that figure is of, in words: on which questions it was measured.")
     promised_error: float | None = Field(
         description="Answers as sure as this are wrong at most so often, certified on held-out questions; null where "
         "nothing was certified."
     )
     note: str = Field(description="Why there is no confidence or no promise, in words; else empty.")
-    text: str | None
-    citation: CitationBody | None
-    sentence: SpanBody | None = Field(description="The span of the sentence that holds it, in the same document.")
-    alternatives: list[AlternativeBody] = Field(description="Where the documents give other values, these.")
+    guess: GuessBody | None = Field(description="The best guess; null unless the outcome is `unsure`.")
+    unread_files: int = Field(
+        description="Where nothing was found: how many files could not be read whole, and may hold the answer."
+    )
 
     @classmethod
     def of(cls, answer: Answer) -> AnswerBody:
-        shown = answer.citation if answer.answerable else None
+        found = _found_members(answer)
+        guess = GuessBody(**found, confidence=answer.confidence) if answer.outcome == "unsure" and found else None
         return cls(
+            **(found if answer.answerable and found else _NOTHING),
+            outcome=answer.outcome,
             answerable=answer.answerable,
             confidence=answer.confidence,
+            basis=answer.basis,
             promised_error=answer.promised_error,
             note=answer.note,
-            # What is not answered is not shown: the best guess is for measurements.
-            text=answer.text if shown else None,
-            citation=CitationBody.of(shown) if shown else None,
-            sentence=SpanBody(start=answer.sentence.start, end=answer.sentence.end)
-            if shown and answer.sentence
-            else None,
-            alternatives=[
-                AlternativeBody(text=other.text, citation=CitationBody.of(other.citation))
-                for other in (answer.alternatives if shown else ())
-            ],
+            guess=guess,
+            unread_files=answer.unread_files,
         )
 
 
+# The members of an answer without a text.
+_NOTHING: dict[str, Any] = {"text": None, "form": "span", "citation": None, "sentence": None, "alternatives": []}
+
+
+def _found_members(answer: Answer) -> dict[str, Any]:
+    if answer.citation is None:
+        return {}
+    sentence = answer.sentence
+    return {
+        "text": answer.text,
+        "form": answer.form,
+        "citation": CitationBody.of(answer.citation),
+        "sentence": SentenceBody(start=sentence.start, end=sentence.end, text=answer.sentence_text or "")
+        if sentence is not None
+        else None,
+        "alternatives": [
+            AlternativeBody(text=other.text, citation=CitationBody.of(other.citation)) for other in answer.alternatives
+        ],
+    }
+
+
 class VerifyResponse(BaseModel):
-    """What has become of a citation."""
+    """The result of checking a citation."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [examples.VERIFIED]})
 
-    snapshot: str = Field(description="The snapshot by which it was checked.")
+    snapshot: str = Field(description="The snapshot that it was checked against.")
     citation: CitationBody
     text: str | None = Field(
         description="What the span holds in the snapshot; null where that holds another version of the document than "
@@ -172,7 +224,7 @@ class VerifyResponse(BaseModel):
 
 
 class LegBody(BaseModel):
-    """Whether a leg of the search took part."""
+    """A leg of the search, and whether it took part."""
 
     name: Literal["dense", "lexical"]
     used: bool
@@ -180,7 +232,7 @@ class LegBody(BaseModel):
 
 
 class AskResponse(BaseModel):
-    """What was found, and in which snapshot of the index."""
+    """The answer and the passages, and the snapshot that they are from."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [examples.RESPONSE]})
 
@@ -204,6 +256,8 @@ class AskResponse(BaseModel):
 
 
 class FieldProblem(BaseModel):
+    """A field that is wrong."""
+
     field: str
     message: str
 
@@ -222,11 +276,15 @@ class ProblemDetails(BaseModel):
 
 
 class BatchSuccess(BaseModel):
+    """A question that was answered."""
+
     ok: Literal[True]
     response: AskResponse
 
 
 class BatchFailure(BaseModel):
+    """A question that ended in a problem."""
+
     ok: Literal[False]
     problem: ProblemDetails
 
@@ -240,11 +298,13 @@ class BatchResponse(BaseModel):
 
 
 class HealthResponse(BaseModel):
+    """The process is up."""
+
     status: Literal["up"] = "up"
 
 
 class ReadyResponse(BaseModel):
-    """What is being served."""
+    """The snapshot that is served."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [examples.READY]})
 
@@ -262,6 +322,8 @@ class ReadyResponse(BaseModel):
 
 
 class SummaryBody(BaseModel):
+    """A document without its text."""
+
     id: str
     title: str
     media_type: str
@@ -272,7 +334,7 @@ class SummaryBody(BaseModel):
 
 
 class ReportBody(BaseModel):
-    """What became of one file."""
+    """One file, and whether it was read."""
 
     id: str
     status: FileStatus
@@ -286,7 +348,7 @@ class ReportBody(BaseModel):
 
 
 class DocumentsResponse(BaseModel):
-    """What is indexed, and what became of every file when it was."""
+    """The indexed documents, and a report on every file."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [examples.DOCUMENTS]})
 
@@ -308,6 +370,8 @@ class SectionBody(SpanBody):
 
 
 class PageBody(SpanBody):
+    """A page of the document."""
+
     number: int = Field(description="Counted from 1.")
 
 

@@ -14,7 +14,6 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
-from qa.answers.calibration import sureness
 from qa.index.store import text_sha256
 from qa.markup import Mark, Piece, pieces, plain, visible
 from qa.search.query import faults
@@ -74,6 +73,10 @@ def chosen(query: Query) -> list[tuple[str, str]]:
         found.append(("mode", query.mode))
     if query.rerank:
         found.append(("rerank", "true"))
+    if not query.answer:
+        found.append(("answer", "false"))
+    if query.max_error is not None:
+        found.append(("max_error", f"{query.max_error:g}"))
     return found
 
 
@@ -94,10 +97,6 @@ def reading_address(document: str, start: int, end: int, query: Query | None = N
     asked = [("q", query.question), *chosen(query)] if query is not None and query.question else []
     parts = urlencode([("start", str(start)), ("end", str(end)), *asked], errors="replace")
     return f"/documents/{quote(document, errors='replace')}?{parts}#span"
-
-
-# From this confidence on a best guess that is not given is told as a doubt, and not as if nothing answered.
-DOUBTFUL = 0.3
 
 
 def render(
@@ -136,7 +135,7 @@ def _marked(hit: Hit, answer: Answer | None) -> Sequence[Piece]:
     """Cut a passage's text where its highlights and the answer begin and end."""
     passage = hit.passage
     spans = [(span.start, span.end, "highlight") for span in hit.highlights]
-    cited = answer.citation if answer is not None and answer.answerable else None
+    cited = answer.citation if answer is not None and answer.outcome != "not_found" else None
     if cited is not None and cited.document == passage.document:
         spans.append((cited.start, cited.end, "answer"))
     cut = [
@@ -146,19 +145,28 @@ def _marked(hit: Hit, answer: Answer | None) -> Sequence[Piece]:
     return pieces(passage.text, [mark for mark in cut if mark.start < mark.end], len(passage.text))
 
 
-def _in_sentence(answer: Answer, hits: Sequence[Hit]) -> tuple[str, str, str]:
-    """Split the answer's sentence into the text before the answer, the answer, and the text after it.
+def _in_sentence(answer: Answer) -> tuple[str, str, str]:
+    """Split the answer's sentence into the text before the answer, the answer, and the text after it."""
+    cited, sentence, text = answer.citation, answer.sentence, answer.sentence_text
+    if (
+        cited is None
+        or sentence is None
+        or text is None
+        or not sentence.start <= cited.start < cited.end <= sentence.end
+    ):
+        return "", answer.text or "", ""
+    start, end = cited.start - sentence.start, cited.end - sentence.start
+    return text[:start], text[start:end], text[end:]
 
-    The texts before and after are empty where no passage on the page holds the sentence.
-    """
-    cited, sentence = answer.citation, answer.sentence
-    if cited is not None and sentence is not None:
-        for passage in (hit.passage for hit in hits if hit.passage.document == cited.document):
-            if passage.start <= sentence.start and sentence.end <= passage.end:
-                edges = (sentence.start, cited.start, cited.end, sentence.end)
-                a, b, c, d = (edge - passage.start for edge in edges)
-                return passage.text[a:b], passage.text[b:c], passage.text[c:d]
-    return "", answer.text or "", ""
+
+def _describe_confidence(answer: Answer) -> list[str]:
+    """Say in sentences how sure an answer or a guess is, what that figure is of, and what is promised."""
+    if answer.confidence is None:
+        return [_sentence(f"how sure this is cannot be said: {answer.note}" if answer.note else "how sure is unknown")]
+    clauses = [f"confidence {answer.confidence:.0%}", answer.basis]
+    if answer.promised_error is not None:
+        clauses.append(f"answers are given only where at most {answer.promised_error:.0%} of such answers are wrong")
+    return [_sentence(clause) for clause in (*clauses, answer.note) if clause]
 
 
 def _date(iso: str) -> str:
@@ -192,14 +200,12 @@ def _environment() -> jinja2.Environment:
         sha256=text_sha256,
         visible=visible,
         plain=plain,
-        sureness=sureness,
+        confidence=_describe_confidence,
         marked=_marked,
         in_sentence=_in_sentence,
         chosen=chosen,
     )
-    environment.globals.update(
-        asking_address=asking_address, reading_address=reading_address, doubtful=DOUBTFUL, modes=MODES, usual=USUAL
-    )
+    environment.globals.update(asking_address=asking_address, reading_address=reading_address, modes=MODES, usual=USUAL)
     return environment
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from starlette.testclient import TestClient
 
 from qa.types import Query
-from tests.support.fake_service import DOCUMENTS, FakeService
+from tests.support.fake_service import ANSWER, DOCUMENTS, NOON, SCRIPT, FakeService
 
 
 def test_response_has_the_designed_shape(client: TestClient) -> None:
@@ -102,3 +104,53 @@ def test_ready_says_what_is_served(client: TestClient) -> None:
 def test_health_does_not_wait_for_readiness(client: TestClient, service: FakeService) -> None:
     service.failure = RuntimeError("nothing works")
     assert client.get("/healthz").json() == {"status": "up"}
+
+
+def test_a_sure_answer_has_its_text_and_its_sentence(client: TestClient, service: FakeService) -> None:
+    service.answer = ANSWER
+    answer = client.get("/v1/ask?q=ferry").json()["answer"]
+    assert (answer["outcome"], answer["answerable"], answer["guess"]) == ("answered", True, None)
+    assert answer["text"] == SCRIPT[answer["citation"]["start"] : answer["citation"]["end"]] == "noon"
+    sentence = answer["sentence"]
+    assert sentence["text"] == SCRIPT[sentence["start"] : sentence["end"]] == "The ferry leaves at noon"
+    assert (answer["form"], answer["basis"]) == ("span", ANSWER.basis)
+    assert [other["text"] for other in answer["alternatives"]] == ["ferry"]
+
+
+def test_an_answer_that_is_not_sure_is_a_guess_and_no_answer(client: TestClient, service: FakeService) -> None:
+    service.answer = replace(ANSWER, outcome="unsure", confidence=0.4)
+    answer = client.get("/v1/ask?q=ferry").json()["answer"]
+    assert (answer["outcome"], answer["answerable"]) == ("unsure", False)
+    assert (answer["text"], answer["citation"], answer["sentence"], answer["alternatives"]) == (None, None, None, [])
+    guess = answer["guess"]
+    assert (guess["text"], guess["confidence"], guess["form"]) == ("noon", 0.4, "span")
+    assert (guess["citation"]["start"], guess["sentence"]["text"]) == (NOON, "The ferry leaves at noon")
+
+
+def test_where_nothing_is_found_there_is_neither(client: TestClient, service: FakeService) -> None:
+    service.answer = replace(ANSWER, outcome="not_found", confidence=0.1, unread_files=3)
+    answer = client.get("/v1/ask?q=ferry").json()["answer"]
+    assert (answer["outcome"], answer["text"], answer["guess"]) == ("not_found", None, None)
+    assert answer["unread_files"] == 3
+
+
+def test_a_request_says_whether_to_answer_and_how_wrong_that_may_be(client: TestClient, service: FakeService) -> None:
+    body = {"question": "ferry", "answer": False, "max_error": 0.1}
+    assert client.post("/v1/ask", json=body).status_code == 200
+    assert client.get("/v1/ask?q=ferry&answer=false&max_error=0.1").status_code == 200
+    assert service.asked[0] == Query("ferry", answer=False, max_error=0.1)
+    assert set(service.asked) == {service.asked[0]}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"max_error": 0}, "max_error must be above 0 and below 1, such as 0.2."),
+        ({"max_error": 1.5}, "max_error must be above 0 and below 1, such as 0.2."),
+        ({"max_error": "much"}, "max_error must be a number, such as 0.2."),
+        ({"answer": "yes"}, "answer must be true or false."),
+    ],
+)
+def test_a_wrong_way_of_answering_is_named(client: TestClient, wrong: dict[str, object], message: str) -> None:
+    response = client.post("/v1/ask", json={"question": "ferry", **wrong})
+    assert (response.status_code, response.json()["detail"]) == (422, message)

@@ -76,7 +76,7 @@ def test_the_limits_of_this_service_are_shown(document: dict[str, Any]) -> None:
     assert (top_k["minimum"], top_k["maximum"], top_k["default"]) == (1, 10, 5)
     assert schemas["BatchRequest"]["properties"]["questions"]["maxItems"] == 4
     parameters = {p["name"]: p for p in document["paths"]["/v1/ask"]["get"]["parameters"]}
-    assert list(parameters) == ["q", "top_k", "mode", "rerank", "documents", "sections"]
+    assert list(parameters) == ["q", "top_k", "mode", "rerank", "answer", "max_error", "documents", "sections"]
     assert parameters["top_k"]["schema"]["maximum"] == 10
 
 

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from qa.types import Document, Page, Section, Span
+from qa.types import AnswerForm, Document, Page, Query, Section, Span
 from qa.web.pages.document import WINDOW, blocks, window
 from tests.support.fake_service import ADDRESS, ANSWER, DOCUMENTS, NOON, SCRIPT, FakeService, citation
-from tests.support.html_page import page
+from tests.support.html_page import BROWSER, page
 
 FERRY = "notes/ferry <i>.txt"
 
@@ -24,7 +24,9 @@ def test_the_answer_comes_first_with_its_place_and_how_sure_it_is(client: TestCl
     assert answer.startswith("Answer noon")
     assert "Crossing the bay" in answer
     assert "source unchanged" in answer
-    assert "Probably right (80%); what is answered is wrong at most 30% of the time." in answer
+    assert "Confidence 80%." in answer
+    assert "Of 3,000 questions over other collections 412 had an answer about as sure, and 8 of 10" in answer
+    assert "Answers are given only where at most 30% of such answers are wrong." in answer
     assert "Other passages say ferry" in answer
     assert [mark.get("class") for mark in shown.all("mark")] == ["chosen", "chosen"]
     assert f"{ADDRESS}?start={NOON}&end={NOON + 4}&q=When+does+the+ferry+leave%3F#span" in [
@@ -38,19 +40,60 @@ def test_a_source_that_changed_is_told(client: TestClient, service: FakeService,
     assert said in page(client, "/?q=ferry").text("section")
 
 
-def test_what_is_not_there_is_told_plainly(client: TestClient, service: FakeService) -> None:
-    service.answer = replace(ANSWER, outcome="unsure", confidence=0.1)
+def test_a_guess_is_shown_in_its_place_and_called_a_guess(client: TestClient, service: FakeService) -> None:
+    service.answer = replace(
+        ANSWER, outcome="unsure", confidence=0.45, promised_error=None, note="nothing is certified"
+    )
     shown = page(client, "/?q=ferry")
-    assert shown.text("section").startswith("Not in these documents")
-    assert "noon" not in shown.text("section")
+    section = shown.text("section")
+    assert section.startswith("Not sure: this is only the best guess noon")
+    assert "Confidence 45%." in section
+    assert "Nothing is certified." in section
+    assert [mark.get("class") for mark in shown.all("mark")] == ["guess", "guess"]
+    assert "nothing that is indexed" not in shown.text("main")
+
+
+def test_where_nothing_is_found_no_text_is_shown_as_an_answer(client: TestClient, service: FakeService) -> None:
+    service.answer = replace(ANSWER, outcome="not_found", confidence=0.05)
+    shown = page(client, "/?q=ferry")
+    section = shown.text("section")
+    assert section.startswith("No answer found None of the passages that were read is about this.")
+    assert "noon" not in section
+    assert "could not be read" not in section
     assert shown.texts["h2"][1] == "5 passages, best match first"
+    assert shown.all("mark") == []
 
 
-def test_a_doubt_is_told_as_a_doubt(client: TestClient, service: FakeService) -> None:
-    service.answer = replace(ANSWER, outcome="unsure", confidence=0.45)
-    section = page(client, "/?q=ferry").text("section")
-    assert section.startswith("No sure answer in these documents")
-    assert "not sure enough to be given as the answer. Best guess 45% sure" in section
+@pytest.mark.parametrize(
+    ("files", "said"), [(1, "One file could not be read"), (1200, "1,200 files could not be read")]
+)
+def test_files_that_could_not_be_read_are_named_beside_it(
+    client: TestClient, service: FakeService, files: int, said: str
+) -> None:
+    service.answer = replace(ANSWER, outcome="not_found", unread_files=files)
+    shown = page(client, "/?q=ferry")
+    assert said in shown.text("section")
+    assert "/documents?status=failed" in [link["href"] for link in shown.all("a")]
+
+
+@pytest.mark.parametrize("form", ["sentence", "list", "row"])
+def test_an_answer_that_is_more_than_a_phrase_is_shown_whole(
+    client: TestClient, service: FakeService, form: AnswerForm
+) -> None:
+    text = "It carries:\n- forty people\n- twenty bicycles"
+    service.answer = replace(ANSWER, form=form, text=text)
+    response = client.get("/?q=ferry", headers=BROWSER)
+    assert f'<p class="said {form}" dir="auto">{text}</p>' in response.text
+
+
+def test_passages_alone_are_shown_without_an_answer(client: TestClient, service: FakeService) -> None:
+    shown = page(client, "/?q=ferry&answer=false&max_error=0.1")
+    assert service.asked == [Query("ferry", answer=False, max_error=0.1)]
+    assert "passages only" in shown.text("form")
+    assert "answers wrong at most 10% of the time" in shown.text("form")
+    assert {"answer": "false", "max_error": "0.1"}.items() <= {
+        str(field["name"]): field.get("value") for field in shown.all("input")
+    }.items()
 
 
 def test_a_document_is_shown_whole_with_the_span_marked(client: TestClient) -> None:

@@ -20,6 +20,7 @@ epub            books
 markdown        Markdown
 delimited       CSV and TSV
 text            plain text
+marked_text     reStructuredText, AsciiDoc and Org
 
 What readers share:
 

@@ -83,7 +83,10 @@ def _skipped(what: str) -> Kind:
 
 
 _BY_SUFFIX = {
-    "text": ("txt", "text", "log", "rst", "adoc", "asciidoc", "org", "tex", "textile"),
+    "text": ("txt", "text", "log", "tex", "textile"),
+    "rst": ("rst", "rest"),
+    "asciidoc": ("adoc", "asciidoc"),
+    "org": ("org",),
     "markdown": ("md", "markdown", "mdown", "mkd"),
     "html": ("html", "htm", "xhtml"),
     "delimited": ("csv", "tsv", "tab"),

@@ -16,6 +16,7 @@ from qa.readers.epub import EpubReader
 from qa.readers.html.page import HtmlReader
 from qa.readers.kinds import detect_kind
 from qa.readers.markdown import MarkdownReader
+from qa.readers.marked_text import MarkedTextReader
 from qa.readers.odt import OdtReader
 from qa.readers.pdf.document import PdfReader
 from qa.readers.pptx import PptxReader
@@ -58,6 +59,9 @@ _READERS: tuple[Reader, ...] = (
     OdtReader(),
     EpubReader(),
     DelimitedReader(),
+    MarkedTextReader("rst", "text/x-rst"),
+    MarkedTextReader("asciidoc", "text/asciidoc"),
+    MarkedTextReader("org", "text/org"),
 )
 _BY_NAME = {reader.name: reader for reader in _READERS}
 

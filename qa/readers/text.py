@@ -12,10 +12,12 @@ from dataclasses import dataclass
 
 from qa.readers.composition import Content, Heading, nest_headings
 from qa.readers.decoding import decode
+from qa.types import Page
 
 _LONGEST_HEADING = 80
 _MOST_WORDS = 12
 _MOST_IN_A_ROW = 3
+_MOST_PAGES = 10_000
 
 _SEPARATOR = re.compile(r"\n(?:[^\S\n]*+\n)++")
 _INK = re.compile(r"\S")
@@ -46,17 +48,28 @@ class TextReader:
     """A reader of ``text/plain``; the canonical text is the decoded file with LF newlines."""
 
     name = "text"
-    version = "2"
+    version = "3"
     media_type = "text/plain"
 
     def read(self, data: bytes) -> Content:
         """Read a whole file. Raises UnreadableDocument."""
         decoded = decode(data)
-        headings = (_heading(block) for block in _heading_blocks(_blocks(decoded.text)))
-        sections = nest_headings(headings, len(decoded.text))
-        starts_with_heading = sections and not decoded.text[: sections[0].start].strip()
+        text, pages = _paged(decoded.text)
+        headings = (_heading(block) for block in _heading_blocks(_blocks(text)))
+        sections = nest_headings(headings, len(text))
+        starts_with_heading = sections and not text[: sections[0].start].strip()
         titles = (sections[0].title,) if starts_with_heading else ()
-        return Content(decoded.text, titles, sections, problems=decoded.problems)
+        return Content(text, titles, sections, pages, problems=decoded.problems)
+
+
+def _paged(text: str) -> tuple[str, tuple[Page, ...]]:
+    """Return the text with a newline for each form feed, and the pages that these end, if there are any."""
+    if "\f" not in text:
+        return text, ()
+    starts = [0, *(found.end() for found in re.finditer("\f", text))][:_MOST_PAGES]
+    ends = [*(start - 1 for start in starts[1:]), len(text)]
+    pages = tuple(Page(number, *span) for number, span in enumerate(zip(starts, ends, strict=True), 1))
+    return text.replace("\f", "\n"), pages
 
 
 def _heading(block: _Block) -> Heading:

@@ -126,3 +126,10 @@ def test_sections_lie_in_the_text_in_order(tmp_path_factory: pytest.TempPathFact
 def test_one_enormous_line_and_many_blank_lines_are_read(tmp_path: Path) -> None:
     assert _read(tmp_path, "word " * 1_000_000).sections == ()
     assert _read(tmp_path, "\n" * 1_000_000 + "a" + " " * 1_000_000).sections == ()
+
+
+def test_form_feeds_end_pages(tmp_path: Path) -> None:
+    document = _read(tmp_path, "The first rule.\n\fThe second.\f\fThe last.")
+    assert document.text == "The first rule.\n\nThe second.\n\nThe last."
+    pages = [document.text[page.start : page.end].strip() for page in document.pages]
+    assert pages == ["The first rule.", "The second.", "", "The last."]

@@ -178,12 +178,8 @@ class _Writer:
                 self._close_link(element)
 
     def _close_link(self, element: Element) -> None:
-        """Write the address of a link after its text, if it leads to something to be had and is not its text."""
-        address = element.get("href").strip()
-        if len(address) <= _LONGEST_ADDRESS and _ADDRESS.fullmatch(address):
-            shown = address.partition(":")[2].partition("?")[0] if address.startswith(("mailto:", "tel:")) else address
-            if _letters(shown) not in _letters("".join(self._inline[-_NEAR:])):
-                self._inline.append(f" ({shown})")
+        if address := link_address(element.get("href"), "".join(self._inline[-_NEAR:])):
+            self._inline.append(address)
 
     def _close_in_table(self, element: Element) -> None:
         """Gather a cell, or write a row or caption, of a table of data."""
@@ -246,7 +242,7 @@ class _Writer:
 
     def _is_read(self, alternative: str) -> bool:
         """Return whether the text that stands for an image says something: in a cell any, else a few words."""
-        return self._in_cell or (len(alternative.split()) >= _LEAST_ALT_WORDS and not _FILE_NAME.search(alternative))
+        return self._in_cell or says_something(alternative)
 
     @property
     def _in_cell(self) -> bool:
@@ -313,6 +309,23 @@ class _Writer:
                 self._composition.gap()
             case "img" if element.classes & _MATHS or self._is_read(element.get("alt")):
                 self._inline.append(f" {element.get('alt')} ")
+
+
+def link_address(address: str, text: str) -> str:
+    """Return what is written after the text of a link: its address, if it leads to something to be had.
+
+    That is a file, a mailbox or a telephone; nothing is written where the text says it already.
+    """
+    address = address.strip()
+    if len(address) > _LONGEST_ADDRESS or not _ADDRESS.fullmatch(address):
+        return ""
+    shown = address.partition(":")[2].partition("?")[0] if address.startswith(("mailto:", "tel:")) else address
+    return "" if _letters(shown) in _letters(text) else f" ({shown})"
+
+
+def says_something(alternative: str) -> bool:
+    """Return whether the text that stands for an image is more than its name: a few words."""
+    return len(alternative.split()) >= _LEAST_ALT_WORDS and not _FILE_NAME.search(alternative)
 
 
 def _letters(text: str) -> str:

@@ -45,7 +45,7 @@ def _is_left_out(id: str) -> bool:
 
 
 def document_id(name: str) -> str:
-    """What the index calls a document of the set."""
+    """Return the id that a document of the set has in the index."""
     return f"{name}.txt"
 
 

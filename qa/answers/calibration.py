@@ -48,7 +48,7 @@ class Feature:
     weight: float
 
     def part(self, value: float) -> float:
-        """What the signal adds to the logit."""
+        """Return what the signal adds to the logit."""
         return self.weight * (min(max(value, self.low), self.high) - self.mean) / self.scale
 
 

@@ -1,6 +1,6 @@
-"""The files that an index was made of, found again: by what the index recorded, never by what a client says.
+"""Citations, and what has become of them: whether the source is still what was indexed, and what the span holds.
 
-Citations, and what has become of them: whether the source is still what was indexed, and what the span holds.
+Sources are found by what the index recorded, never by a path that a client names.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class FileSums:
         self._lock = threading.Lock()
 
     def of(self, file: BufferedReader, path: Path) -> str:
-        """Of an open file, which is read from its start unless its sum is known.
+        """Return the SHA-256 of an open file, which is read from its start unless its sum is known.
 
         Raises:
             OSError: it cannot be read.
@@ -75,7 +75,7 @@ def _identity(file: BufferedReader, path: Path) -> tuple[str, int, int, int, int
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A source that is what was indexed, ``size`` bytes of it, open until it was read to its end or nobody has it."""
+    """A source that is what was indexed, of ``size`` bytes; open until it has been read or is no longer referenced."""
 
     _file: BufferedReader
     size: int
@@ -83,7 +83,7 @@ class Original:
     _opened: ExitStack
 
     def blocks(self) -> Iterator[bytes]:
-        """All bytes, summed once more as they are read: the last block is held back until they are known to be those.
+        """Yield all bytes and check their sum again: the last block is held back until they are known to be right.
 
         Raises:
             OriginalUnavailable: somebody has written into the file meanwhile.
@@ -101,14 +101,14 @@ class Original:
 
 
 class SourceFiles:
-    """The files below the paths that a snapshot was made of: its manifest's ``sources``. Thread-safe."""
+    """The files below the paths that a snapshot was made of, its manifest's ``sources``. Thread-safe."""
 
     def __init__(self, sources: Sequence[str], sums: FileSums) -> None:
         self._roots = [_path(source) for source in sources]
         self._sums = sums
 
     def sha256(self, id: str) -> str | None:
-        """Of the bytes of a document's source now; ``None`` where there is no file that indexing would read.
+        """Return the SHA-256 of a document's source now; ``None`` where there is no file that indexing would read.
 
         Args:
             id: of a document that is indexed; that of another would be looked for on the disk.
@@ -119,7 +119,7 @@ class SourceFiles:
         return None
 
     def original(self, id: str, sha256: str) -> Original:
-        """The source, open, whose bytes have the SHA-256.
+        """Open the source, whose bytes must have the SHA-256.
 
         Raises:
             OriginalUnavailable: it is not there any more, cannot be read, or has another.
@@ -136,7 +136,7 @@ class SourceFiles:
                 raise OriginalUnavailable("the file that this was read from cannot be read") from error
 
     def beside(self, name: str, most: int) -> Iterator[bytes]:
-        """What lies under a name in each folder that was indexed, where it is a file of at most ``most`` bytes."""
+        """Yield the content of the file of a name in each indexed folder, where it has at most ``most`` bytes."""
         for root in self._roots:
             content = b""
             with suppress(OSError, RuntimeError):
@@ -148,7 +148,7 @@ class SourceFiles:
 
     @contextmanager
     def opened(self, id: str) -> Iterator[BufferedReader | None]:
-        """A document's source, open for reading; ``None`` where it is not there.
+        """Open a document's source for reading; give ``None`` where it is missing.
 
         Raises:
             OSError: it is there, and cannot be opened.
@@ -184,13 +184,13 @@ class SourceFiles:
 
 
 def _is_within(path: Path, root: Path) -> bool:
-    """As indexing does it: a link is followed only where it leads to a file inside the folder."""
+    """Tell whether indexing would read a path: a link is followed only to a file inside the folder."""
     return path.resolve().is_relative_to(root.resolve())
 
 
 @contextmanager
 def _regular(path: Path) -> Iterator[BufferedReader | None]:
-    """Open for reading; ``None`` where it is no file. Raises OSError where it is one, and cannot be opened."""
+    """Open a file for reading; give ``None`` where it is no file. Raises OSError where it cannot be opened."""
     try:
         file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - Path.open has no opener
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
@@ -201,12 +201,12 @@ def _regular(path: Path) -> Iterator[BufferedReader | None]:
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    """A pipe that took a file's place would wait for its other end."""
+    """Open without waiting, as a pipe in a file's place would for its other end."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _path(source: str) -> Path:
-    """A manifest holds text: bytes of a name that were no UTF-8 are escapes in it."""
+    """Make a path of a manifest's text, in which bytes of a name that were not UTF-8 are escapes."""
     path = Path(source)
     if path.exists():
         return path
@@ -223,7 +223,7 @@ _ANOTHER_VERSION = "snapshot {} holds another version of the document than the o
 
 
 class Citers:
-    """A citer for each snapshot of an index that exists. Thread-safe."""
+    """The citers of an index, one for each snapshot that exists. Thread-safe."""
 
     def __init__(self, snapshots: Snapshots) -> None:
         self._snapshots = snapshots
@@ -232,11 +232,11 @@ class Citers:
         self._opening = threading.Lock()
 
     def of(self, manifest: Manifest, store: Store) -> Citer:
-        """Of a snapshot that is open already."""
+        """Return the citer of a snapshot that is open already."""
         return Citer(manifest, store, self._sums)
 
     def at(self, id: str) -> Citer:
-        """Of any other. What was opened is kept for the next time, the last few of them.
+        """Return the citer of any other snapshot. The last few that were opened are kept.
 
         Raises:
             SnapshotNotFound: there is no such snapshot, or none that this program can read.
@@ -257,7 +257,7 @@ class Citers:
 
 
 class Citer:
-    """Cites one snapshot. Thread-safe.
+    """What cites one snapshot. Thread-safe.
 
     Args:
         sums: shared by all snapshots, whose sources are mostly the same files.
@@ -269,7 +269,7 @@ class Citer:
         self.sources = SourceFiles(manifest.sources, sums)
 
     def cite(self, document: str, start: int, end: int) -> Citation:
-        """The citation of ``[start, end)``, its status as it is now; the span's text is what the snapshot holds.
+        """Cite ``[start, end)`` with its status as of now; the span's text is what the snapshot holds.
 
         Raises:
             DocumentNotFound: the snapshot holds no such document.
@@ -282,7 +282,7 @@ class Citer:
         return Citation(document, start, end, page, section, source_sha256, text_sha256, status)
 
     def original(self, document: str) -> Original:
-        """The file that a document was read from.
+        """Open the file that a document was read from.
 
         Raises:
             DocumentNotFound: the snapshot holds no such document.
@@ -291,11 +291,11 @@ class Citer:
         return self.sources.original(document, self._store.sums(document)[0])
 
     def status(self, document: str) -> CitationStatus:
-        """What has become of a document's source. Raises DocumentNotFound."""
+        """Tell what has become of a document's source. Raises DocumentNotFound."""
         return self._status(document, self._store.sums(document)[0])
 
     def check(self, claim: CitationClaim) -> CheckedCitation:
-        """What has become of a citation.
+        """Tell what has become of a citation.
 
         It has drifted, too, where the snapshot holds another version of the document, or the same read differently.
 
@@ -334,7 +334,7 @@ class Citer:
 
 
 def _why_not(id: str, error: SnapshotError) -> str:
-    """For clients, who learn no path of this machine."""
+    """Explain the error to clients, who must learn no path of this machine."""
     shown = id if len(id) < 100 else id[:100] + "…"
     if isinstance(error, SnapshotNotFound | IndexNotFound):
         return f"no snapshot {shown!r} exists; it may have been pruned since it was cited"
@@ -342,7 +342,7 @@ def _why_not(id: str, error: SnapshotError) -> str:
 
 
 def _require_span(start: int, end: int, characters: int | None = None) -> None:
-    """Raises QueryError; without ``characters`` the end of the document is not known."""
+    """Check a span; without ``characters`` the end of the document is not known. Raises QueryError."""
     if start < 0:
         raise QueryError("start", "start must not be negative; it counts characters of the text from 0")
     if end <= start:

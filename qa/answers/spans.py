@@ -84,7 +84,7 @@ def _candidates(excerpt: Excerpt, reading: Reading) -> Iterator[tuple[float, int
 
 
 def _sentences(excerpt: Excerpt, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Number the sentence that each token begins in; a row is one."""
+    """Return the number of the sentence that each token begins in; a row is one."""
     if len(excerpt.pieces) != 1:
         return np.zeros(len(offsets), dtype=np.int64)
     piece = excerpt.pieces[0]
@@ -93,10 +93,9 @@ def _sentences(excerpt: Excerpt, offsets: NDArray[np.int64]) -> NDArray[np.int64
 
 
 def _parts(excerpt: Excerpt, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Number the part of the excerpt that each token is in; no span goes from one to another.
+    """Return the number of the part of the excerpt that each token is in; no span crosses into another.
 
-    A part is a cell or an item of a list, and sentences that follow each other are one; -1 is what stands in no
-    document.
+    A part is a cell or an item of a list, and sentences that follow each other are one; -1 is what is in no document.
     """
     parts = np.full(len(offsets), -1, dtype=np.int64)
     for number, piece in enumerate(excerpt.pieces):

@@ -230,6 +230,6 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _sha256(paths: Sequence[Path]) -> str:
-    """Of one file, its own sum, to be compared with the published one; of several, the sum of their sums."""
+    """Return the sum of one file, to be compared with the published one, or the sum of the sums of several."""
     sums = [sha256_of_file(path) for path in paths]
     return sums[0] if len(sums) == 1 else hashlib.sha256("\n".join(sums).encode()).hexdigest()

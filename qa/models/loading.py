@@ -90,7 +90,7 @@ class Models:
             return self._reranker[0]
 
     def answer_reader(self) -> AnswerReader:
-        """Not loaded: its weights are when they are needed."""
+        """Return the reader; its weights are loaded when they are needed."""
         with self._making:
             if self._answer_reader is None:
                 self._answer_reader = make_answer_reader(self._settings, threads=_READING)

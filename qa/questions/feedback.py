@@ -78,7 +78,7 @@ class FeedbackFile:
                     os.ftruncate(file, size)
                     raise
         except OSError as error:
-            raise StorageError(f"cannot write {self._path} ({error}); free space, or set QA_FEEDBACK anew") from error
+            raise StorageError(f"cannot write {self._path} ({error}); free space, or name another file in QA_FEEDBACK") from error
 
     @contextmanager
     def _locked(self) -> Iterator[int]:

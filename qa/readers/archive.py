@@ -21,8 +21,8 @@ _MOST_XML = 256 << 20
 _DECLARATION = re.compile(rb"<!\s*(?:ENTITY|DOCTYPE(?:[^>]*\[|\s+\S+\s+SYSTEM))", re.IGNORECASE)
 _ENCRYPTED = 0x1
 
-BROKEN = "it is damaged or cut off: its archive cannot be opened; save it anew"
-_BOMB = "it unpacks to far more than a document holds; if it is to be trusted, save it anew in parts"
+BROKEN = "it is damaged or cut off: its archive cannot be opened; save it again"
+_BOMB = "it unpacks to far more than a document holds; if it is to be trusted, save it again in parts"
 # What the archive and its decompressors raise at damaged bytes; NotImplementedError is an unknown compression.
 _FAULTS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
 
@@ -66,7 +66,7 @@ class Archive:
         """
         member = self._find(name)
         if member is None:
-            raise UnreadableDocument(f"it has no {name}, which every file of its format has; save it anew")
+            raise UnreadableDocument(f"it has no {name}, which every file of its format has; save it again")
         if member.flag_bits & _ENCRYPTED:
             raise UnreadableDocument("it is protected by a password; save it without one")
         if member.file_size > _MOST_XML:
@@ -116,7 +116,7 @@ def parse_xml(data: bytes) -> Any:
     try:
         return etree.fromstring(data, parser)
     except (etree.XMLSyntaxError, ValueError) as error:
-        raise UnreadableDocument("its XML is damaged or nested too deep; save it anew") from error
+        raise UnreadableDocument("its XML is damaged or nested too deep; save it again") from error
 
 
 def _refuse_declarations(data: bytes) -> None:

@@ -39,7 +39,7 @@ class DelimitedReader:
             for line in format_rows(_rows(decoded.text)):
                 composition.line(line, "table")
         except csv.Error as error:
-            raise UnreadableDocument(f"it is not comma-separated values ({error}); save it anew") from error
+            raise UnreadableDocument(f"it is not comma-separated values ({error}); save it again") from error
         return composition.content([], decoded.problems, titled_by_heading=False)
 
 

@@ -58,7 +58,7 @@ def _package_path(archive: Archive) -> str:
     for element in archive.xml(_CONTAINER).iter():
         if local(element) == "rootfile" and (path := attribute(element, "full-path")):
             return path
-    raise UnreadableDocument("its container names no book; save it anew")
+    raise UnreadableDocument("its container names no book; save it again")
 
 
 def _spine(package: Any, package_path: str) -> Iterator[str]:

@@ -31,7 +31,7 @@ _LEAST_SAMPLE = 100
 
 
 def is_blind(best: float, sample: Vectors, rows: int) -> bool:
-    """Whether the encoder cannot tell by a question which of ``rows`` texts are near it.
+    """Tell whether the encoder cannot see by a question which of ``rows`` texts are near it.
 
     The best cosine is compared with the largest of as many normal deviates, which is near ``sqrt(2 ln n)`` standard
     deviations above their mean (Cramér, 1946, section 28.6).
@@ -169,7 +169,7 @@ class Ranker:
         )
 
     def _is_blind(self, nearest: Nearest, sample: Vectors, filter: Filter | None) -> bool:
-        """Of the question and the whole collection, whatever part of it is searched: a few rows hold no high cosine."""
+        """Compare with the whole collection, even if a part of it is searched: few rows have no high cosine."""
         best = nearest.best
         if filter is not None:
             best = float(self._index.vectors.search(nearest.vector[None, :], 1)[1][0, 0])

@@ -96,7 +96,7 @@ def test_a_folder_within_another_that_is_given_too_has_ids_of_its_own(tmp_path: 
 
 
 def test_two_files_with_one_id_are_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no folder above is left to name, as of two folders at the top."""
+    """No folder above is left to name, as with two folders at the top."""
     _write(tmp_path, "x/docs/a.txt", "y/docs/a.txt")
     monkeypatch.setattr("qa.readers.discovery._names", lambda path: (path.name,))
     with pytest.raises(

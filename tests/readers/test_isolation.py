@@ -47,7 +47,7 @@ def _outcome(reader: IsolatedReader, source: Source) -> tuple[str, str]:
 
 
 def _reads(reader: IsolatedReader, folder: Path) -> bool:
-    """Whether an ordinary file is still read, and right."""
+    """Tell whether an ordinary file is still read correctly."""
     source = _source(folder, "# Good\n\nWords.\n", "good.md")
     (document, report), (expected, expected_report) = reader.read(source), read_source(source)
     return document == expected and replace(report, seconds=0) == replace(expected_report, seconds=0)
@@ -297,7 +297,7 @@ def test_a_long_text_passes_at_little_cost(tmp_path: Path) -> None:
 
 
 def _processor_seconds() -> float:
-    """Of this process and of those that it has ended: a busy machine changes little of them."""
+    """Return those of this process and its ended children, which a busy machine hardly changes."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
 

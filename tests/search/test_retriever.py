@@ -295,7 +295,7 @@ def replies_of(retriever: Retriever, queries: Sequence[Query]) -> list[Reply]:
     return [found.reply for found in retriever.find(queries) if isinstance(found, Found)]
 
 
-def test_a_cross_encoder_orders_the_first_passages_anew(service: Service, settings: Settings) -> None:
+def test_a_cross_encoder_orders_the_first_passages_again(service: Service, settings: Settings) -> None:
     index = Snapshots(settings.indexes, settings.name).open()
     retriever = Retriever(index, HashingEncoder(), Limits(100, 100, 1), CountingReranker("blue"), 1000.0)
     plain, reranked = replies_of(

@@ -283,7 +283,7 @@ def test_stopping_answers_what_was_asked() -> None:
 
 
 def refuses(address: str) -> bool:
-    """Whether a server takes no more."""
+    """Tell whether a server takes no more connections."""
     try:
         httpx2.get(f"{address}/healthz", timeout=AT_MOST)
     except httpx2.TransportError as error:

@@ -25,7 +25,7 @@ def _texts(text: str) -> list[str]:
 
 
 def _assert_covers(text: str, start: int, end: int) -> None:
-    """In order, apart, stripped, and nothing but white space is left out."""
+    """Check that they are in order, apart and stripped, and leave out nothing but white space."""
     position = start
     for span in sentences(text, start, end):
         assert position <= span.start < span.end <= end

@@ -35,7 +35,7 @@ def minilm(texts: Sequence[str]) -> list[int]:
 
 
 def characters(texts: Sequence[str]) -> list[int]:
-    """As a model of characters would count, with a prompt of four."""
+    """Count as a model of characters would, with a prompt of four."""
     return [len(text) + 4 for text in texts]
 
 

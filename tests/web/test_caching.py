@@ -120,7 +120,7 @@ def test_a_batch_asks_only_what_is_not_known() -> None:
     assert results[1]["response"]["question"] == "ferry?"
 
 
-def test_another_snapshot_is_asked_anew() -> None:
+def test_another_snapshot_is_asked_again() -> None:
     service = FakeService()
     client = TestClient(create_app(service, options=Options(cache_bytes=10**6)))
     client.post("/v1/ask", json={"question": "ferry?"})
@@ -129,7 +129,7 @@ def test_another_snapshot_is_asked_anew() -> None:
     assert len(service.asked) == 2
 
 
-def test_after_another_calibration_it_is_asked_anew() -> None:
+def test_after_another_calibration_it_is_asked_again() -> None:
     service = FakeService()
     client = TestClient(create_app(service, options=Options(cache_bytes=10**6)))
     client.post("/v1/ask", json={"question": "ferry?"})

@@ -123,7 +123,7 @@ Operation = tuple[str, str, dict[str, Any]]  # The method, the path and what the
 
 
 def operations_of(client: httpx2.Client) -> dict[str, Operation]:
-    """As the server tells them: schemathesis adds links of its own to the document that it has read."""
+    """List the operations as the server describes them: schemathesis adds links of its own to its document."""
     return {
         operation["operationId"]: (method, path, operation)
         for path, methods in client.get("/openapi.json").json()["paths"].items()

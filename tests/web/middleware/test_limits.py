@@ -126,7 +126,7 @@ def asking_for_much(address: tuple[str, int]) -> socket.socket:
 
 
 def is_cut(connection: socket.socket) -> bool:
-    """Whether the server has cut the connection; nothing is read of it."""
+    """Tell whether the server has cut the connection, reading nothing of it."""
     try:
         connection.send(b"\r\n")
     except ConnectionError:

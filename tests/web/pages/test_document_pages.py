@@ -41,7 +41,7 @@ def service() -> Collected:
 
 
 def files_on(shown: Page) -> list[str]:
-    """In the order that the page has them."""
+    """List the files in the order of the page."""
     text = shown.text("tbody")
     return sorted((file.id for file in FILES if file.id in text), key=text.index)
 

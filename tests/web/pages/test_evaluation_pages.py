@@ -132,7 +132,7 @@ def test_it_is_asked_back_before_anything_is_gone(
     asked = page(client, address)
     assert asked.text("h1") == f"{verb} a.jsonl?"
     assert told in asked.text("main")
-    # It waits for an answer, and does not load anew.
+    # It waits for an answer, and does not reload.
     assert "refresh" not in client.get(address).headers
     assert asked.all("form") == [{"action": address, "method": "post"}]
     assert f"/evaluate/{ID}" in [a["href"] for a in asked.all("a")]

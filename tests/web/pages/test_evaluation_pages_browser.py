@@ -59,7 +59,7 @@ def test_from_the_file_to_the_report_and_gone(visit: Visit, site: Site) -> None:
 def test_what_is_wrong_with_the_file_is_told_and_another_is_taken_and_cancelled(
     visit: Visit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The page does not load anew in the moment in which its button is pressed.
+    # The page does not reload in the moment in which its button is pressed.
     monkeypatch.setattr("qa.web.pages.evaluations.REFRESH_SECONDS", 600)
     visit.statuses.add(422)
     page = visit.page

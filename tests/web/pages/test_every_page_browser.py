@@ -14,7 +14,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages that load anew by themselves stand still while they are looked at."""
+    """Pages that reload by themselves stand still while they are looked at."""
     monkeypatch.setattr("qa.web.pages.evaluations.REFRESH_SECONDS", 600)
     monkeypatch.setattr("qa.web.pages.evaluations.REFRESH_SECONDS", 600)
     monkeypatch.setattr("qa.web.pages.ask.RETRY_SECONDS", 600)

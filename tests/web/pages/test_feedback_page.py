@@ -155,7 +155,7 @@ def test_a_file_that_cannot_be_written_is_the_servers_fault(service: FakeService
     with capture_logs() as logged:
         refused = client.post("/feedback", data=FORM, headers={"Accept": "text/html"})
     assert refused.status_code == 503
-    assert [(line["event"], "set QA_FEEDBACK anew" in line["reason"]) for line in logged] == [
+    assert [(line["event"], "name another file in QA_FEEDBACK" in line["reason"]) for line in logged] == [
         ("judgment cannot be kept", True)
     ]
     assert str(tmp_path) not in refused.text

@@ -24,7 +24,7 @@ def test_what_is_highlighted_is_seen_in_forced_colours(visiting: Visiting, site:
 def test_nothing_moves_for_whoever_wants_less_motion(
     visiting: Visiting, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The page does not load anew while it is looked at.
+    # The page does not reload while it is looked at.
     monkeypatch.setattr("qa.web.pages.ask.RETRY_SECONDS", 600)
     site.service.current = LOADING
     moving = "element => getComputedStyle(element, '::before').animationName"

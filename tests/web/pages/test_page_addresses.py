@@ -107,7 +107,7 @@ def test_a_wrong_value_is_told_by_its_field_and_the_rest_is_kept(
 
 
 def test_what_others_add_to_an_address_is_passed_over(client: TestClient, service: FakeService) -> None:
-    """As mail programs and networks do to whatever is shared."""
+    """Mail programs and networks add parameters to shared addresses."""
     shown = page(client, "/?q=ferry&fbclid=IwAR2&utm_source=mail&=&top_k=2")
     assert service.asked == [Query("ferry", 2)]
     assert [(e["name"], e["value"]) for e in shown.all("input")] == [("q", "ferry"), ("top_k", "2")]

@@ -34,7 +34,7 @@ def options(window: Options, script: Options) -> Options:
 
 
 def press_tab_to(page: Page, wanted: Locator) -> None:
-    """By the keyboard alone; wherever the focus comes by, it is seen."""
+    """Go there by keyboard alone, and check that the focus is visible all the way."""
     # What a page says may be there before its stylesheet is.
     page.wait_for_load_state()
     for _ in range(40):

@@ -78,7 +78,8 @@ class FeedbackFile:
                     os.ftruncate(file, size)
                     raise
         except OSError as error:
-            raise StorageError(f"cannot write {self._path} ({error}); free space, or name another file in QA_FEEDBACK") from error
+            remedy = "free space, or name another file in QA_FEEDBACK"
+            raise StorageError(f"cannot write {self._path} ({error}); {remedy}") from error
 
     @contextmanager
     def _locked(self) -> Iterator[int]:

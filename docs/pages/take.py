@@ -19,12 +19,12 @@ from playwright.sync_api import Page, sync_playwright
 
 QUESTIONS = Path(__file__).parents[2] / "seeds" / "questions.jsonl"
 ANSWERED = "How far is the army from Mosul?"
-REFUSED = "Who won the football match?"
+MISSING = "Who won the football match?"
 
 
-def asked(question: str) -> str:
+def asked(question: str, options: str = "") -> str:
     """Return the address of a question."""
-    return f"/?q={quote(question)}"
+    return f"/?q={quote(question)}{options}"
 
 
 def read_in_place(page: Page) -> None:
@@ -65,7 +65,9 @@ def show_report(page: Page) -> None:
 PAGES = {
     "ask": lambda page: page.goto("/"),
     "answer": lambda page: page.goto(asked(ANSWERED)),
-    "refused": lambda page: page.goto(asked(REFUSED)),
+    # An error that no answer keeps to, so that this one is a guess.
+    "unsure": lambda page: page.goto(asked(ANSWERED, "&max_error=0.01")),
+    "not-found": lambda page: page.goto(asked(MISSING)),
     "blank": lambda page: page.goto("/?q=%20"),
     "reading": read_in_place,
     "documents": lambda page: page.goto("/documents"),

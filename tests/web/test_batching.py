@@ -44,7 +44,9 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def batcher(answer: Answerer, most_waiting: int = 64, largest: int = 4, workers: int = 1) -> Batcher:
-    return Batcher(answer, Monitoring(), most_waiting=most_waiting, workers=workers, largest=largest)
+    return Batcher(
+        answer, Monitoring(), most_waiting=most_waiting, workers=workers, largest=largest, largest_read=largest
+    )
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
@@ -78,6 +80,23 @@ def test_questions_that_wait_are_answered_together_in_their_order() -> None:
 
     run(test)
     assert answer.batches == [["0"], ["1", "2", "3", "4"], ["5", "6"]]
+
+
+def test_questions_that_are_only_searched_for_do_not_wait_in_a_batch_that_is_read() -> None:
+    answer = Answerer()
+    queue = Batcher(answer, Monitoring(), most_waiting=64, workers=1, largest=4, largest_read=2)
+
+    async def test() -> None:
+        answer.go.clear()
+        first = asked(queue, "0")
+        await until(lambda: bool(answer.batches))
+        others = [queue.submit([Query(str(n), answer=n % 2 == 0)])[0] for n in range(1, 9)]
+        answer.go.set()
+        outcomes = await asyncio.gather(*first, *others)
+        assert [said(outcome) for outcome in outcomes] == [str(n) for n in range(9)]
+
+    run(test)
+    assert answer.batches == [["0"], ["1", "3", "5", "7"], ["2", "4"], ["6", "8"]]
 
 
 def test_one_alone_does_not_wait_for_company() -> None:
@@ -220,7 +239,7 @@ def test_an_answerer_that_loses_answers_does_not_stop_the_queue() -> None:
     def lose_one(queries: Sequence[Query]) -> list[Reply | QAError]:
         return answer(queries)[: -1 if queries[0].question == "lost" else None]
 
-    queue = Batcher(lose_one, Monitoring(), most_waiting=64, workers=1, largest=4)
+    queue = Batcher(lose_one, Monitoring(), most_waiting=64, workers=1, largest=4, largest_read=4)
 
     async def test() -> None:
         (lost,) = asked(queue, "lost")

@@ -90,7 +90,7 @@ def test_passages_alone_are_shown_without_an_answer(client: TestClient, service:
     shown = page(client, "/?q=ferry&answer=false&max_error=0.1")
     assert service.asked == [Query("ferry", answer=False, max_error=0.1)]
     assert "passages only" in shown.text("form")
-    assert "answers wrong at most 10% of the time" in shown.text("form")
+    assert "at most 10% of answers wrong" in shown.text("form")
     assert {"answer": "false", "max_error": "0.1"}.items() <= {
         str(field["name"]): field.get("value") for field in shown.all("input")
     }.items()

@@ -139,8 +139,8 @@ class GuessBody(FoundBody):
     confidence: float | None = Field(description="The calibrated probability that the guess is right.")
 
 
-class AnswerBody(FoundBody):
-    """The answer, if it was found. Without one, `text` and `citation` are null."""
+class OutcomeBody(BaseModel):
+    """Whether there is an answer, and how sure it is."""
 
     outcome: AnswerOutcome = Field(
         description="`answered`: the answer is sure enough. `unsure`: there is only a `guess`. `not_found`: nothing "
@@ -157,6 +157,12 @@ class AnswerBody(FoundBody):
         "nothing was certified."
     )
     note: str = Field(description="Why there is no confidence or no promise, in words; else empty.")
+
+
+# Members are written in the order of the bases from the last one on.
+class AnswerBody(FoundBody, OutcomeBody):
+    """The answer, if it was found. Without one, `text` and `citation` are null."""
+
     guess: GuessBody | None = Field(description="The best guess; null unless the outcome is `unsure`.")
     unread_files: int = Field(
         description="Where nothing was found: how many files could not be read whole, and may hold the answer."

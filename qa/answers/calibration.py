@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from qa.answers.signals import SIGNALS, SIGNALS_VERSION, Signals
 from qa.errors import CalibrationError
 from qa.files import write_atomically
 from qa.statistics.risk import Bin, Promise
-from qa.types import Answer, AnswerOutcome, Citation, Leg, Query
+from qa.types import Answer, AnswerOutcome, Leg, Query
 
 FORMAT = 3
 CALIBRATION_FILE = "calibration.json"
@@ -247,34 +247,15 @@ def load_calibrations(folder: Path | None, key: str) -> Calibrations:
     return Calibrations([*known, *shipped], key)
 
 
-_SURE = ((0.9, "very likely right"), (0.75, "probably right"), (0.5, "more likely right than not"), (0.0, "uncertain"))
-
-
-def told(answer: Answer) -> Iterator[str]:
-    """Put the answer, or the guess, first, then its citation, how sure it is, and what the documents say otherwise."""
-    if answer.outcome == "not_found" or answer.citation is None:
-        yield "The documents do not answer this, as far as can be told."
-    else:
-        yield "Not sure; the best guess: " * (answer.outcome == "unsure") + " ".join((answer.text or "").split())
-        yield f"  {_place(answer.citation)}"
-    yield f"  {sureness(answer)}"
-    for other in answer.alternatives if answer.outcome != "not_found" else ():
-        yield f"  Otherwise: {' '.join(other.text.split())} ({_place(other.citation)})"
-
-
-def sureness(answer: Answer) -> str:
-    """Say the confidence in words and as a number, and what is promised."""
+def describe_confidence(answer: Answer) -> list[str]:
+    """Say in sentences how sure an answer or a guess is, what that figure is of, and what is promised."""
     if answer.confidence is None:
-        return f"How sure this is was not calibrated: {answer.note}."
-    words = next(words for least, words in _SURE if answer.confidence >= least)
-    said = f"{words} ({answer.confidence:.0%})" if answer.answerable else f"best guess {answer.confidence:.0%} sure"
+        return [_sentence(f"how sure this is cannot be said: {answer.note}" if answer.note else "how sure is unknown")]
+    clauses = [f"confidence {answer.confidence:.0%}", answer.basis]
     if answer.promised_error is not None:
-        return f"{said}; what is answered is wrong at most {answer.promised_error:.0%} of the time"
-    return f"{said}; {answer.note}" if answer.note else said
+        clauses.append(f"answers are given only where at most {answer.promised_error:.0%} of such answers are wrong")
+    return [_sentence(clause) for clause in (*clauses, answer.note) if clause]
 
 
-def _place(citation: Citation) -> str:
-    parts = [citation.document, f"characters {citation.start} to {citation.end}", citation.status]
-    parts += [f"page {citation.page}"] if citation.page else []
-    parts += [citation.section] if citation.section else []
-    return " \u00b7 ".join(parts)
+def _sentence(clause: str) -> str:
+    return f"{clause[0].upper()}{clause[1:]}."

@@ -189,26 +189,47 @@ def calibrate(
     from qa.questions.formats import load_questions
 
     settings = load_settings(name=name, indexes=indexes, model=model)
-    path, calibration = calibrate_index(settings, load_questions(file))
-    for line in describe_calibration(calibration):
+    questions = load_questions(file)
+    path, calibration = calibrate_index(settings, questions)
+    has_refusals = any(question.answerable is False for question in questions.questions)
+    for line in describe_calibration(calibration, has_refusals=has_refusals):
         typer.echo(safe_line(line))
     typer.echo(f"Written: {path}")
 
 
-def describe_calibration(calibration: Calibration) -> list[str]:
-    """Say in lines for a person what was measured and what can be promised."""
-    return [line for model in calibration.models for line in _describe_model(model)]
+def describe_calibration(calibration: Calibration, *, has_refusals: bool = True) -> list[str]:
+    """Say in lines for a person what was measured and what can be promised.
+
+    Args:
+        has_refusals: whether some of the questions have no answer; without them nothing is certified.
+    """
+    lines = [
+        line
+        for model in calibration.models
+        for line in (_describe_measured(model), *(_describe_promises(model) if has_refusals else ()))
+    ]
+    if has_refusals:
+        return lines
+    return [
+        *lines,
+        "Nothing is certified of refusals: no question of the file is said to have no answer. Which questions are "
+        'refused stays as it was. Add some with "answerable": false to measure and certify it.',
+    ]
 
 
-def _describe_model(model: FittedModel) -> list[str]:
-    from qa.statistics.risk import least_error
-
+def _describe_measured(model: FittedModel) -> str:
     measured = model.measured
     auroc = "" if measured.auroc is None else f", AUROC {measured.auroc:.3f}"
-    lines = [
+    return (
         f"{model.regime}: fitted to {model.n:,} questions; of {measured.n:,} held out, {measured.accuracy:.0%} are "
         f"answered right{auroc}, calibration error {measured.calibration_error:.3f}"
-    ]
+    )
+
+
+def _describe_promises(model: FittedModel) -> list[str]:
+    from qa.statistics.risk import least_error
+
+    lines, measured = [], model.measured
     for promise in model.promises:
         lines.append(
             f"  wrong at most {promise.error:.0%} of the time: certified; {promise.answered:,} of {promise.n:,} are "

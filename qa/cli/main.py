@@ -10,8 +10,9 @@ import errno
 import io
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -31,6 +32,9 @@ from qa.cli.flags import (
 )
 from qa.errors import QAError, SettingsError
 from qa.markup import safe_line, safe_lines
+
+if TYPE_CHECKING:
+    from qa.types import Answer, Citation
 
 app = typer.Typer(
     name="qa",
@@ -142,9 +146,7 @@ def ask(
             way = "words" if leg.name == "lexical" else "meaning"
             typer.echo(safe_line(f"Not searched by {way}: {leg.reason}."), err=True)
     if reply.answer is not None:
-        from qa.answers.calibration import told
-
-        for number, line in enumerate(told(reply.answer)):
+        for number, line in enumerate(describe_answer(reply.answer)):
             typer.secho(safe_lines(line), bold=number == 0)
         typer.echo("")
     for hit in reply.hits:
@@ -157,6 +159,31 @@ def ask(
         shown = " · ".join(f"{name} {score:.3f}" for name, score in scores if score is not None)
         typer.echo(f"   {shown} · characters {passage.start} to {passage.end}")
         typer.echo(safe_lines(passage.text) + "\n")
+
+
+def describe_answer(answer: Answer) -> Iterator[str]:
+    """Describe in lines an answer, a guess, or that nothing was found."""
+    from qa.answers.calibration import describe_confidence
+
+    if answer.outcome == "not_found" or answer.citation is None:
+        yield "No answer found: none of the passages that were read is about this."
+        if answer.unread_files:
+            files = "one file" if answer.unread_files == 1 else f"{answer.unread_files:,} files"
+            yield f"  {files} could not be read, or only in part, and may hold the answer; qa index says which."
+        return
+    yield "Not sure; the best guess: " * (answer.outcome == "unsure") + " ".join((answer.text or "").split())
+    yield f"  {_describe_place(answer.citation)}"
+    for line in describe_confidence(answer):
+        yield f"  {line}"
+    for other in answer.alternatives:
+        yield f"  Other passages say: {' '.join(other.text.split())} ({_describe_place(other.citation)})"
+
+
+def _describe_place(citation: Citation) -> str:
+    place = [citation.document, f"characters {citation.start} to {citation.end}", citation.status]
+    place += [f"page {citation.page}"] if citation.page else []
+    place += [citation.section] if citation.section else []
+    return " · ".join(place)
 
 
 @app.command()

@@ -89,6 +89,35 @@ def alternating(ids: Sequence[str]) -> Callable[[str], bool]:
     return out.__contains__
 
 
+def adapt(found: Sequence[Example], base: Model) -> Model:
+    """Adapt slope and intercept of a model to questions that all have an answer.
+
+    They say nothing of when to refuse, so that is left as it was: the thresholds move with the confidence, and their
+    promises remain those that were certified on other questions.
+
+    Raises:
+        CalibrationError: there are too few questions, or all are answered right, or wrong.
+    """
+    fitted, held = _split(base.regime, found)
+    model = _platt(base, fitted)
+    confidence, right = [model.confidence(each.signals) for each in held], [each.right for each in held]
+    return replace(model, measured=_measured(confidence, right), reliability=tuple(bins(confidence, right)))
+
+
+def _split(regime: str, found: Sequence[Example]) -> tuple[list[Example], list[Example]]:
+    """Return the examples to fit to, and those that are held out. Raises CalibrationError if there are too few."""
+    fitted = [each for each in found if not each.held_out]
+    held = [each for each in found if each.held_out]
+    rights = sum(each.right for each in fitted)
+    if min(rights, len(fitted) - rights) < _LEAST or not held:
+        raise CalibrationError(
+            f"too few questions to calibrate {regime} from: of {len(fitted):,} to fit to, {rights:,} are answered "
+            f"right and {len(fitted) - rights:,} wrong, and it takes {_LEAST} of each; add questions, with and without "
+            "answer"
+        )
+    return fitted, held
+
+
 def fit(regime: str, found: Sequence[Example], base: Model | None = None) -> Model:
     """Fit a model of one regime, and measure and certify it on the examples that were held out.
 
@@ -97,17 +126,9 @@ def fit(regime: str, found: Sequence[Example], base: Model | None = None) -> Mod
     Raises:
         CalibrationError: there are too few questions, or all are right, or wrong.
     """
-    fitted = [each for each in found if not each.held_out]
-    held = [each for each in found if each.held_out]
+    fitted, held = _split(regime, found)
     rights = sum(each.right for each in fitted)
-    fewer = min(rights, len(fitted) - rights)
-    if fewer < _LEAST or not held:
-        raise CalibrationError(
-            f"too few questions to calibrate {regime} from: of {len(fitted):,} to fit to, {rights:,} are answered "
-            f"right and {len(fitted) - rights:,} wrong, and it takes {_LEAST} of each; add questions, with and without "
-            "answer"
-        )
-    has_enough = fewer >= _LEAST_EACH * len(FEATURES)
+    has_enough = min(rights, len(fitted) - rights) >= _LEAST_EACH * len(FEATURES)
     model = _regression(regime, fitted) if base is None or has_enough else _platt(base, fitted)
     of_fitted, of_held = ([model.confidence(e.signals) for e in part] for part in (fitted, held))
     right_fitted, right_held = ([e.right for e in part] for part in (fitted, held))
@@ -151,11 +172,24 @@ def _regression(regime: str, fitted: Sequence[Example]) -> Model:
 
 
 def _platt(base: Model, fitted: Sequence[Example]) -> Model:
-    confidence = np.clip([base.confidence(each.signals) for each in fitted], 1e-9, 1 - 1e-9)
-    logits = np.log(confidence / (1 - confidence))
+    """Adapt slope and intercept of ``base``, and move the thresholds of its promises with its confidence."""
+    logits = _logits([base.confidence(each.signals) for each in fitted])
     (slope,), intercept = _logistic(logits[:, None], [each.right for each in fitted])
     features = tuple(replace(feature, weight=slope * feature.weight) for feature in base.features)
-    return Model(base.regime, len(fitted), slope * base.intercept + intercept, features, (), _NOT_MEASURED)
+    thresholds = 1 / (1 + np.exp(-slope * _logits([promise.threshold for promise in base.promises]) - intercept))
+    moved = zip(base.promises, thresholds, strict=True) if slope > 0 else ()
+    return replace(
+        base,
+        n=len(fitted),
+        intercept=slope * base.intercept + intercept,
+        features=features,
+        promises=tuple(replace(promise, threshold=float(threshold)) for promise, threshold in moved),
+    )
+
+
+def _logits(confidence: Sequence[float]) -> Any:
+    clipped = np.clip(confidence, 1e-9, 1 - 1e-9)
+    return np.log(clipped / (1 - clipped))
 
 
 def _logistic(values: Any, right: Sequence[bool]) -> tuple[list[float], float]:
@@ -186,8 +220,13 @@ def calibrate(
     base: Callable[[str], Model | None] = lambda regime: None,
     *,
     collection: str = OTHERS,
+    has_refusals: bool = True,
 ) -> Calibration:
     """Calibrate the regimes in ``parts`` that have enough questions.
+
+    Args:
+        base: returns the model of a regime to start from, if there is one.
+        has_refusals: whether some questions have no answer. Without them nothing is certified, and a base is adapted.
 
     Raises:
         CalibrationError: none has.
@@ -195,7 +234,11 @@ def calibrate(
     models, errors = [], []
     for regime, found in parts.items():
         try:
-            models.append(fit(regime, found, base(regime)))
+            known = base(regime)
+            if has_refusals:
+                models.append(fit(regime, found, known))
+            else:
+                models.append(replace(fit(regime, found), promises=()) if known is None else adapt(found, known))
         except CalibrationError as error:
             errors.append(error)
     if not models:
@@ -220,7 +263,9 @@ def calibrate_index(
     key = service.models_key()
     shipped = load_calibrations(None, key)
     on = FittedOn(questions.name, questions.sha256, len(judged.questions))
-    calibration = calibrate(parts, [on], key, shipped.model, collection=THIS)
+    has_refusals = any(question.answerable is False for question in judged.questions)
+    collection = THIS if has_refusals else f"{THIS}, all with an answer,"
+    calibration = calibrate(parts, [on], key, shipped.model, collection=collection, has_refusals=has_refusals)
     path = Snapshots(settings.indexes, settings.name).folder / CALIBRATION_FILE
     calibration.write(path)
     return path, calibration

@@ -280,3 +280,37 @@ def test_the_command_writes_it_beside_the_index(settings: Settings, build: Build
     answer = service.ask(Query("What ripens in autumn?")).answer
     assert answer is not None
     assert answer.confidence is not None
+
+
+def test_questions_that_all_have_an_answer_certify_nothing(settings: Settings, build: Build, tmp_path: Path) -> None:
+    from qa.cli.evaluate import describe_calibration
+    from qa.evaluation.calibrate import calibrate_index
+    from qa.questions.formats import load_questions
+
+    build()
+    path = tmp_path / "questions.jsonl"
+    asked = [
+        {"id": f"q{at}", "question": f"What ripens in autumn {at}?", "answers": ["Pears" if at % 4 < 2 else "Cherries"]}
+        for at in range(48)
+    ]
+    path.write_text("\n".join(map(json.dumps, asked)), encoding="utf-8")
+    _, calibration = calibrate_index(settings, load_questions(path), hashing_encoder)
+    assert calibration.models
+    assert not any(model.promises for model in calibration.models)
+    lines = describe_calibration(calibration, has_refusals=False)
+    assert lines[-1].startswith("Nothing is certified of refusals")
+    assert not any("cannot be certified" in line for line in lines[:-1])
+
+
+def test_questions_that_all_have_an_answer_leave_refusals_as_they_were() -> None:
+    base = fit("hybrid", drawn(400))
+    assert base.promises
+    # The same answers, but more of them are right: confidence rises, and refusals must not follow it.
+    kind = [replace(each, right=each.right or at % 3 == 0) for at, each in enumerate(drawn(200, seed=1))]
+    (adapted,) = calibrate({"hybrid": kind}, [], "key", lambda regime: base, has_refusals=False).models
+    sure = [each.signals for each in kind]
+    assert sum(map(adapted.confidence, sure)) > sum(map(base.confidence, sure))
+    assert [promise.error for promise in adapted.promises] == [promise.error for promise in base.promises]
+    for before, after in zip(base.promises, adapted.promises, strict=True):
+        refused = [base.confidence(signals) < before.threshold for signals in sure]
+        assert [adapted.confidence(signals) < after.threshold for signals in sure] == refused

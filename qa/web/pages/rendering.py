@@ -14,6 +14,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
+from qa.answers.calibration import describe_confidence
 from qa.index.store import text_sha256
 from qa.markup import Mark, Piece, pieces, plain, visible
 from qa.search.query import faults
@@ -159,16 +160,6 @@ def _in_sentence(answer: Answer) -> tuple[str, str, str]:
     return text[:start], text[start:end], text[end:]
 
 
-def _describe_confidence(answer: Answer) -> list[str]:
-    """Say in sentences how sure an answer or a guess is, what that figure is of, and what is promised."""
-    if answer.confidence is None:
-        return [_sentence(f"how sure this is cannot be said: {answer.note}" if answer.note else "how sure is unknown")]
-    clauses = [f"confidence {answer.confidence:.0%}", answer.basis]
-    if answer.promised_error is not None:
-        clauses.append(f"answers are given only where at most {answer.promised_error:.0%} of such answers are wrong")
-    return [_sentence(clause) for clause in (*clauses, answer.note) if clause]
-
-
 def _date(iso: str) -> str:
     try:
         moment = datetime.fromisoformat(iso)
@@ -200,7 +191,7 @@ def _environment() -> jinja2.Environment:
         sha256=text_sha256,
         visible=visible,
         plain=plain,
-        confidence=_describe_confidence,
+        confidence=describe_confidence,
         marked=_marked,
         in_sentence=_in_sentence,
         chosen=chosen,

@@ -139,7 +139,7 @@ def ask(
     if json:
         from qa.web.api.responses import AskResponse
 
-        typer.echo(AskResponse.of(reply).model_dump_json(indent=2, ensure_ascii=True))
+        typer.echo(AskResponse.from_reply(reply).model_dump_json(indent=2, ensure_ascii=True))
         return
     for leg in reply.legs:
         if not leg.used:

@@ -114,7 +114,7 @@ class Service:
         """
         with self._reloading:
             current = self._pinned or self._snapshots.current()
-            calibrated = _version_of(self._snapshots.folder / CALIBRATION_FILE)
+            calibrated = _read_version(self._snapshots.folder / CALIBRATION_FILE)
             if self._retriever is not None and self._retriever.index.manifest.id == current:
                 if calibrated != self._calibrated:
                     self._calibrations = self._read_calibrations(self.encoder())
@@ -260,7 +260,7 @@ class Service:
     def _answerer(self, retriever: Retriever) -> Answerer:
         return Answerer(
             retriever.index,
-            self._citer_of(retriever).cite,
+            self._make_citer(retriever).cite,
             self._calibrations,
             self._models.answer_reader(),
             max_error=self._settings.max_error,
@@ -276,7 +276,7 @@ class Service:
         retriever, revision = self._ready(), self._revision
 
         def find() -> tuple[str, ...]:
-            sources = self._citer_of(retriever).sources
+            sources = self._make_citer(retriever).sources
             return example_questions(retriever.index, sources, self.limits, self.ask_many)
 
         return self._examples.get(revision, find)
@@ -331,9 +331,9 @@ class Service:
         return (self._citer() if snapshot is None else self._citers.at(snapshot)).check(claim)
 
     def _citer(self) -> Citer:
-        return self._citer_of(self._ready())
+        return self._make_citer(self._ready())
 
-    def _citer_of(self, retriever: Retriever) -> Citer:
+    def _make_citer(self, retriever: Retriever) -> Citer:
         return self._citers.of(retriever.index.manifest, retriever.index.store)
 
     def _ready(self) -> Retriever:
@@ -413,7 +413,7 @@ def log_failure(index: str, error: Exception) -> None:
     )
 
 
-def _version_of(path: Path) -> tuple[int, ...]:
+def _read_version(path: Path) -> tuple[int, ...]:
     """Return what changes when another file is put at ``path``; empty where there is none. Raises OSError."""
     try:
         found = path.stat()

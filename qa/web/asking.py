@@ -67,7 +67,7 @@ class ReplyCache:
         """Keep a reply, under the snapshot that it names itself: the current one may be another by now."""
         if not self.most_bytes:
             return
-        size = _ENTRY + size_of(reply) + size_of(query)
+        size = _ENTRY + measure_bytes(reply) + measure_bytes(query)
         if size > self.most_bytes:
             return
         key = (reply.snapshot, query)
@@ -89,14 +89,14 @@ class ReplyCache:
             self._bytes -= entry[1]
 
 
-def size_of(value: object) -> int:
+def measure_bytes(value: object) -> int:
     """Return the bytes of a value of :mod:`qa.types` and of all that it holds."""
     size = sys.getsizeof(value)
     if isinstance(value, tuple):
-        return size + sum(map(size_of, value))
+        return size + sum(map(measure_bytes, value))
     if isinstance(value, dict):
-        return size + sum(size_of(key) + size_of(item) for key, item in value.items())
-    return size + sum(size_of(getattr(value, name)) for name in getattr(value, "__slots__", ()))
+        return size + sum(measure_bytes(key) + measure_bytes(item) for key, item in value.items())
+    return size + sum(measure_bytes(getattr(value, name)) for name in getattr(value, "__slots__", ()))
 
 
 class HungUp(Exception):

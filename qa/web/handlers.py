@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from qa.errors import QAError
 from qa.web.asking import HungUp
 from qa.web.middleware.headers import request_id
-from qa.web.problems import Problem, ProblemError, Render, explain, internal, invalid, problem_of, shown
+from qa.web.problems import Problem, ProblemError, Render, choose_problem, explain, internal, invalid, shown
 
 log = structlog.get_logger(__name__)
 
@@ -102,7 +102,7 @@ def _problem(request: Request, error: Exception) -> Problem:
 
 def service_problem(request: Request, error: QAError) -> Problem:
     """Choose the problem that tells this client of an error of the service, and log an unexpected failure."""
-    problem = problem_of(error, request_id(request.scope), "q" if request.method == "GET" else "question")
+    problem = choose_problem(error, request_id(request.scope), "q" if request.method == "GET" else "question")
     if problem.status == 500:
         _log(request, error)
     return problem

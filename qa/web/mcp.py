@@ -22,7 +22,7 @@ from qa.settings import Settings
 from qa.types import Query, Reply
 from qa.web.api.requests import Globs, MaxError, SearchMode, Sections, WantsAnswer
 from qa.web.api.responses import SPAN_END, SPAN_START, AskResponse, SectionBody, SummaryBody
-from qa.web.problems import problem_of
+from qa.web.problems import choose_problem
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
@@ -123,7 +123,7 @@ class _Tools:
         """Answer a question from the documents: the answer or a guess, and the passages, each with its exact span."""
         query = Query(question, top_k, tuple(documents), tuple(sections), mode, answer=answer, max_error=max_error)
         try:
-            return AskResponse.of(await self._ask(query))
+            return AskResponse.from_reply(await self._ask(query))
         except QAError as error:
             raise _tool_error(error) from error
 
@@ -173,7 +173,7 @@ def _tool_error(error: QAError) -> Exception:
     """Turn an error into the one that shows the model what the HTTP API would say."""
     from mcp.server.mcpserver.exceptions import ToolError
 
-    problem = problem_of(error, "mcp")
+    problem = choose_problem(error, "mcp")
     return error if problem.status == 500 else ToolError(problem.detail)
 
 

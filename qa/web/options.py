@@ -37,7 +37,7 @@ class Options:
     tracer: Tracer | None = None
 
     @classmethod
-    def of(cls, settings: Settings) -> Options:
+    def from_settings(cls, settings: Settings) -> Options:
         """Read the options from the settings. Raises SettingsError."""
         return cls(
             cache_bytes=settings.cache_mb * 10**6,

@@ -93,7 +93,7 @@ class FieldError:
     code: str = "invalid-request"
 
     @classmethod
-    def of(cls, fault: QueryError, question: str = "question") -> FieldError:
+    def from_fault(cls, fault: QueryError, question: str = "question") -> FieldError:
         """Turn a fault of a query into a field error; ``question`` is the request's name for that field."""
         return cls(question if fault.field == "question" else fault.field, f"{fault}.", fault.code)
 
@@ -194,7 +194,7 @@ def internal(request_id: str) -> Problem:
     return Problem("internal-error", 500, f"The cause is in the server's log under the request id {request_id}.")
 
 
-def problem_of(error: QAError, request_id: str, question: str = "question") -> Problem:
+def choose_problem(error: QAError, request_id: str, question: str = "question") -> Problem:
     """Choose the problem that tells a client of an error.
 
     Args:
@@ -202,7 +202,7 @@ def problem_of(error: QAError, request_id: str, question: str = "question") -> P
     """
     match error:
         case QueryError():
-            return invalid(tuple(FieldError.of(fault, question) for fault in error.faults))
+            return invalid(tuple(FieldError.from_fault(fault, question) for fault in error.faults))
         case NotReady() | Overloaded() | StorageError():
             return _unavailable_problem(error)
         case EvaluationError():

@@ -28,7 +28,7 @@ _SWITCH_SECONDS = 0.0005
 def run(settings: Settings, listening: socket.socket, watched: bool = False) -> None:
     """Serve until a signal, and finish the running requests first. With ``watched``, the index follows its files."""
     _configure_logging(settings.log_format)
-    options = Options.of(settings)
+    options = Options.from_settings(settings)
     # The default of 5 ms is how long the event loop, or the encoder between two batches, waits for a search to pause.
     sys.setswitchinterval(_SWITCH_SECONDS)
     service = Service(settings)

@@ -137,7 +137,7 @@ class EvaluationResponse(BaseModel):
     notes: list[str] = Field(description="What was not measured, and how small a change would go unseen.")
 
     @classmethod
-    def of(cls, job: Job, summary: dict[str, Any] | None) -> EvaluationResponse:
+    def from_job(cls, job: Job, summary: dict[str, Any] | None) -> EvaluationResponse:
         numbers = summary or {}
         return cls(
             id=job.id,
@@ -200,7 +200,7 @@ def submit(
         raise ProblemError(invalid((FieldError("body", f"{error}."),)))
     job = evaluations.submit(parameters.name, data, format, parameters.options(), parameters.keep_going)
     response.headers["Location"] = f"{PATH}/{job.id}"
-    return EvaluationResponse.of(job, None)
+    return EvaluationResponse.from_job(job, None)
 
 
 @router.get(
@@ -212,7 +212,7 @@ def submit(
 def get(id: EvaluationId, evaluations: EvaluationsDep) -> EvaluationResponse:
     """Report progress: `status` goes from `queued` to `done`, or ends in `failed`."""
     job = evaluations.get(id)
-    return EvaluationResponse.of(job, _load_summary(evaluations, job))
+    return EvaluationResponse.from_job(job, _load_summary(evaluations, job))
 
 
 @router.get(

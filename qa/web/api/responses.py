@@ -64,7 +64,7 @@ class PassageBody(BaseModel):
     highlights: list[SpanBody] = Field(description="Spans of the document, within the passage.")
 
     @classmethod
-    def of(cls, hit: Hit) -> PassageBody:
+    def from_hit(cls, hit: Hit) -> PassageBody:
         passage, scores = hit.passage, hit.scores
         return cls(
             rank=hit.rank,
@@ -94,7 +94,7 @@ class CitationBody(SpanBody):
     )
 
     @classmethod
-    def of(cls, citation: Citation) -> CitationBody:
+    def from_citation(cls, citation: Citation) -> CitationBody:
         return cls(
             document=citation.document,
             start=citation.start,
@@ -169,7 +169,7 @@ class AnswerBody(FoundBody, OutcomeBody):
     )
 
     @classmethod
-    def of(cls, answer: Answer) -> AnswerBody:
+    def from_answer(cls, answer: Answer) -> AnswerBody:
         found = _found_members(answer)
         guess = GuessBody(**found, confidence=answer.confidence) if answer.outcome == "unsure" and found else None
         return cls(
@@ -196,12 +196,13 @@ def _found_members(answer: Answer) -> dict[str, Any]:
     return {
         "text": answer.text,
         "form": answer.form,
-        "citation": CitationBody.of(answer.citation),
+        "citation": CitationBody.from_citation(answer.citation),
         "sentence": SentenceBody(start=sentence.start, end=sentence.end, text=answer.sentence_text or "")
         if sentence is not None
         else None,
         "alternatives": [
-            AlternativeBody(text=other.text, citation=CitationBody.of(other.citation)) for other in answer.alternatives
+            AlternativeBody(text=other.text, citation=CitationBody.from_citation(other.citation))
+            for other in answer.alternatives
         ],
     }
 
@@ -220,10 +221,10 @@ class VerifyResponse(BaseModel):
     detail: str = Field(description="The status in words.")
 
     @classmethod
-    def of(cls, checked: CheckedCitation) -> VerifyResponse:
+    def from_checked(cls, checked: CheckedCitation) -> VerifyResponse:
         return cls(
             snapshot=checked.snapshot,
-            citation=CitationBody.of(checked.citation),
+            citation=CitationBody.from_citation(checked.citation),
             text=checked.text,
             detail=checked.detail,
         )
@@ -250,11 +251,11 @@ class AskResponse(BaseModel):
     timings_ms: dict[str, float] = Field(description="Measured wall-clock milliseconds by stage, and in `total`.")
 
     @classmethod
-    def of(cls, reply: Reply) -> AskResponse:
+    def from_reply(cls, reply: Reply) -> AskResponse:
         return cls(
             question=reply.question,
-            answer=AnswerBody.of(reply.answer) if reply.answer else None,
-            passages=[PassageBody.of(hit) for hit in reply.hits],
+            answer=AnswerBody.from_answer(reply.answer) if reply.answer else None,
+            passages=[PassageBody.from_hit(hit) for hit in reply.hits],
             legs=[LegBody.model_validate(leg, from_attributes=True) for leg in reply.legs],
             snapshot=reply.snapshot,
             timings_ms={stage: round(value, 3) for stage, value in reply.timings_ms.items()},
@@ -323,7 +324,7 @@ class ReadyResponse(BaseModel):
     created: str | None = Field(description="When the snapshot was built, in ISO 8601.")
 
     @classmethod
-    def of(cls, state: State) -> ReadyResponse:
+    def from_state(cls, state: State) -> ReadyResponse:
         return cls.model_validate(state, from_attributes=True)
 
 
@@ -363,7 +364,7 @@ class DocumentsResponse(BaseModel):
     report: list[ReportBody]
 
     @classmethod
-    def of(cls, collection: Collection) -> DocumentsResponse:
+    def from_collection(cls, collection: Collection) -> DocumentsResponse:
         return cls.model_validate(collection, from_attributes=True)
 
 
@@ -398,7 +399,7 @@ class DocumentResponse(BaseModel):
     problems: list[str] = Field(description="What could not be read, in words.")
 
     @classmethod
-    def of(cls, stored: SnapshotDocument) -> DocumentResponse:
+    def from_stored(cls, stored: SnapshotDocument) -> DocumentResponse:
         document = stored.document
         return cls(
             snapshot=stored.snapshot,

@@ -110,7 +110,7 @@ async def ask_many(
 )
 def list_documents(service: ServiceDep) -> responses.DocumentsResponse:
     """List every indexed document, and for every file whether it was read, partly read, skipped or failed, and why."""
-    return responses.DocumentsResponse.of(service.collection())
+    return responses.DocumentsResponse.from_collection(service.collection())
 
 
 def verify_citation(
@@ -123,7 +123,7 @@ def verify_citation(
     A citation has drifted where the source has changed, and where the snapshot holds another version of the document.
     The source is looked for where it was when it was indexed.
     """
-    return responses.VerifyResponse.of(service.check_citation(parameters.claim(id), parameters.snapshot))
+    return responses.VerifyResponse.from_checked(service.check_citation(parameters.claim(id), parameters.snapshot))
 
 
 class _OnlyWithQuery(APIRoute):
@@ -164,7 +164,7 @@ def get_document(
     if not request.scope["path"].endswith(f"/{id}"):
         raise DocumentNotFound(f"no indexed document has the id {shown(request.scope['path'])!r}")
     try:
-        return responses.DocumentResponse.of(service.document(id))
+        return responses.DocumentResponse.from_stored(service.document(id))
     except DocumentNotFound:
         cited = id.removesuffix("/verify")
         if cited == id:
@@ -198,7 +198,7 @@ async def ready(service: ServiceDep) -> responses.ReadyResponse:
     state = service.state()
     if not state.ready:
         raise ProblemError(not_ready(state.detail, state.status))
-    return responses.ReadyResponse.of(state)
+    return responses.ReadyResponse.from_state(state)
 
 
 @router.get("/metrics", include_in_schema=False)
@@ -210,7 +210,7 @@ def metrics(deps: Deps) -> Response:
 async def _ask(asking: Asking, request: Request, query: Query) -> Response:
     found = await asking.ask(query, request)
     request.scope["state"]["timings_ms"] = found.timings_ms
-    reply = responses.AskResponse.of(found)
+    reply = responses.AskResponse.from_reply(found)
     # Written here, because the framework would validate it again, which takes as long as all the rest.
     return Response(reply.model_dump_json(), media_type="application/json")
 
@@ -228,6 +228,6 @@ def _parse(item: object) -> Query | Problem:
 
 def _result(request: Request, outcome: Reply | QAError | Problem) -> responses.BatchSuccess | responses.BatchFailure:
     if isinstance(outcome, Reply):
-        return responses.BatchSuccess(ok=True, response=responses.AskResponse.of(outcome))
+        return responses.BatchSuccess(ok=True, response=responses.AskResponse.from_reply(outcome))
     problem = service_problem(request, outcome) if isinstance(outcome, QAError) else outcome
     return responses.BatchFailure(ok=False, problem=responses.ProblemDetails.model_validate(problem.members()))

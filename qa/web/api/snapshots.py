@@ -36,7 +36,7 @@ class SnapshotBody(BaseModel):
     passages: int | None
 
     @classmethod
-    def of(cls, info: SnapshotInfo) -> SnapshotBody:
+    def from_info(cls, info: SnapshotInfo) -> SnapshotBody:
         manifest = info.manifest
         return cls(
             id=info.id,
@@ -71,7 +71,7 @@ class IndexResponse(BaseModel):
     seconds: float | None
 
     @classmethod
-    def of(cls, indexing: Indexing) -> IndexResponse:
+    def from_indexing(cls, indexing: Indexing) -> IndexResponse:
         return cls.model_validate(indexing, from_attributes=True)
 
 
@@ -83,7 +83,7 @@ class IndexResponse(BaseModel):
 )
 def snapshots(maintenance: MaintenanceDep) -> SnapshotsResponse:
     """List the snapshots, newest first; one of them is active."""
-    return SnapshotsResponse(snapshots=[SnapshotBody.of(info) for info in maintenance.snapshots()])
+    return SnapshotsResponse(snapshots=[SnapshotBody.from_info(info) for info in maintenance.snapshots()])
 
 
 @router.post(
@@ -95,7 +95,7 @@ def snapshots(maintenance: MaintenanceDep) -> SnapshotsResponse:
 def activate(id: SnapshotId, maintenance: MaintenanceDep) -> responses.ReadyResponse:
     """Check a snapshot and serve it. A damaged one, or one of another model, gets 409, and nothing changes."""
     try:
-        return responses.ReadyResponse.of(maintenance.activate(id))
+        return responses.ReadyResponse.from_state(maintenance.activate(id))
     except SnapshotCorrupt as error:
         log.error("snapshot not activated", snapshot=shown(id), reason=str(error))
         detail = "The snapshot is damaged; the server's log says where. The present one is still served."
@@ -111,7 +111,7 @@ def activate(id: SnapshotId, maintenance: MaintenanceDep) -> responses.ReadyResp
 )
 def index(maintenance: MaintenanceDep) -> IndexResponse:
     """Read what has changed below the paths that the index was built from; `GET /v1/index` has the result."""
-    return IndexResponse.of(maintenance.index())
+    return IndexResponse.from_indexing(maintenance.index())
 
 
 @router.get(
@@ -122,4 +122,4 @@ def index(maintenance: MaintenanceDep) -> IndexResponse:
 )
 def indexing(maintenance: MaintenanceDep) -> IndexResponse:
     """Return the state of the last update that was requested over HTTP."""
-    return IndexResponse.of(maintenance.indexing())
+    return IndexResponse.from_indexing(maintenance.indexing())

@@ -77,7 +77,7 @@ def _build_response(message: str, retry_after: int) -> tuple[RawHeaders, bytes]:
     return [(name.lower().encode(), value.encode()) for name, value in headers.items()], body
 
 
-def _refusals_of(app: object) -> Refusals | None:
+def _find_refusals(app: object) -> Refusals | None:
     # Not by qa.web.deps, which knows this module; another application has neither.
     parts = getattr(getattr(app, "state", None), "dependencies", None)
     return getattr(parts, "refusals", None)
@@ -134,7 +134,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refused(self) -> tuple[RawHeaders, bytes] | None:
         """Return the refusal of this request, if it has no body and the queue has no room for it."""
-        refusals = _refusals_of(self.config.app)
+        refusals = _find_refusals(self.config.app)
         if refusals is None or self.parser.get_method() != b"GET" or self.parser.should_upgrade():
             return None
         is_next = self.cycle is None or self.cycle.response_complete

@@ -1,4 +1,4 @@
-"""The pages for people: whole without JavaScript, and safe whatever a document holds.
+"""The pages for people: whole without JavaScript, and safe with any document.
 
 rendering    templates to responses, and the addresses of pages
 ask          a question, its answer and its passages; feedback on a passage

@@ -54,7 +54,7 @@ async def _ask(request: Request, deps: Deps, query: Query) -> Response:
     try:
         reply = await deps.asking.ask(query, request)
     except QueryError as error:
-        errors = tuple(FieldError.of(fault) for fault in error.faults)
+        errors = tuple(FieldError.from_fault(fault) for fault in error.faults)
         return _refused(request, service.state(), without(query, [fault.field for fault in error.faults]), errors)
     except Overloaded as error:
         return _busy(request, service.state(), query, error)
@@ -126,7 +126,7 @@ def judge(request: Request, judgment: Annotated[Judgment, Form()], deps: Deps) -
     assert deps.feedback is not None
     start, end = judgment.start, judgment.end
     query = judgment.query()
-    errors = tuple(FieldError.of(fault, "q") for fault in faults(query, deps.service.limits))
+    errors = tuple(FieldError.from_fault(fault, "q") for fault in faults(query, deps.service.limits))
     if end - start > LONGEST:
         message = f"end lies {end - start:,} characters behind start; at most {LONGEST:,} can be judged."
         errors = (*errors, FieldError("end", message))

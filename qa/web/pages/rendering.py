@@ -54,7 +54,7 @@ def read_query(parameters: QueryParams, limits: Limits) -> tuple[Query, tuple[Fi
         query = AskParameters.model_validate({name: given[name] for name in given.keys() - wrong}).query()
     # Without a question, the way of asking can be wrong already.
     checked = query if "q" in parameters else replace(query, question="?")
-    errors += tuple(FieldError.of(fault, "q") for fault in faults(checked, limits))
+    errors += tuple(FieldError.from_fault(fault, "q") for fault in faults(checked, limits))
     return without(query, (error.field for error in errors)), errors
 
 

@@ -167,6 +167,6 @@ def test_a_file_that_cannot_be_written_is_the_servers_fault(service: FakeService
 )
 def test_a_file_that_never_can_be_written_is_a_wrong_setting(tmp_path: Path, name: str, why: str) -> None:
     with pytest.raises(SettingsError, match=rf"QA_FEEDBACK is .*{why}"):
-        Options.of(Settings(feedback=str(tmp_path / name)))
+        Options.from_settings(Settings(feedback=str(tmp_path / name)))
     assert list(tmp_path.iterdir()) == []
-    assert Options.of(Settings(feedback=str(tmp_path / "f.jsonl"))).feedback == tmp_path / "f.jsonl"
+    assert Options.from_settings(Settings(feedback=str(tmp_path / "f.jsonl"))).feedback == tmp_path / "f.jsonl"

@@ -23,10 +23,10 @@ from benchmarks.question_sets import JudgedQuestion, load_corpus, load_questions
 from qa.index.lexical import LexicalIndex, LexicalRow, LexicalWriter
 from qa.models.loading import make_encoder
 from qa.protocols import Encoder
-from qa.search.ranking import LEXICAL_WEIGHT, is_blind
+from qa.search.ranking import LEXICAL_WEIGHT
 from qa.settings import Settings
 from qa.text.splitter import SplitterParameters, split
-from qa.text.words import detect_language
+from qa.text.words import detect_language, is_foreign
 from qa.types import Document, Passage, Section
 
 if TYPE_CHECKING:
@@ -42,14 +42,14 @@ WINDOWS = [32, 64, 96]
 class Legs:
     """Scores ``(q, p)`` of every question and passage: cosines by window size, the passage's own, and BM25.
 
-    ``blind (q,)`` says for which questions the encoder is taken to be blind.
+    ``foreign (q,)`` says which questions are of a script that the encoder was not trained on.
     """
 
     owners: Sequence[str]
     windows: Mapping[int, Vectors]
     passage: Vectors
     bm25: Vectors
-    blind: Sequence[bool]
+    foreign: Sequence[bool]
 
 
 def load_documents(name: str) -> list[Document]:
@@ -72,20 +72,17 @@ def score_legs(name: str, questions: Sequence[JudgedQuestion], encoder: Encoder)
     asked = encoder.encode_questions([question.text for question in questions])
     by_size: dict[int, Vectors] = {}
     passages: list[Passage] = []
-    blind: list[bool] = []
     for size in WINDOWS:
         parameters = SplitterParameters(window=size)
         passages = [p for d in corpus for p in split(d, parameters, encoder.count_tokens, encoder.window)]
         cosines = asked @ encoder.encode_passages([p.encoded_text(w) for p in passages for w in p.windows]).T
         starts = np.cumsum([0, *(len(p.windows) for p in passages[:-1])])
         by_size[size] = np.maximum.reduceat(cosines, starts, axis=1)
-        if size == SplitterParameters().window:
-            sample = np.random.default_rng(7).permutation(cosines.shape[1])[:1024]
-            blind = [is_blind(float(row.max()), row[sample], len(row)) for row in cosines]
     whole: Vectors = asked @ encoder.encode_passages([p.searched_text for p in passages]).T
     languages = {document.id: document.language for document in corpus}
     bm25 = _bm25(passages, languages, [question.text for question in questions])
-    return Legs([p.document for p in passages], by_size, whole, bm25, blind)
+    foreign = [is_foreign(question.text, encoder.languages) for question in questions]
+    return Legs([p.document for p in passages], by_size, whole, bm25, foreign)
 
 
 def _bm25(passages: Sequence[Passage], languages: Mapping[str, str], questions: Sequence[str]) -> Vectors:
@@ -128,8 +125,8 @@ def variants(legs: Legs) -> Iterator[tuple[str, Vectors]]:
     yield "the same by passages and windows", (legs.passage + window) / 2 + fused
     for size, cosines in legs.windows.items():
         yield f"the same by windows of {size}", cosines + fused
-    blind = np.array(legs.blind)[:, None] & (legs.bm25.max(axis=1, keepdims=True) > 0)
-    yield "chosen: without the leg that is blind", np.where(blind, legs.bm25, window + fused)
+    foreign = np.array(legs.foreign)[:, None] & (legs.bm25.max(axis=1, keepdims=True) > 0)
+    yield "chosen: by words alone where the question is foreign", np.where(foreign, legs.bm25, window + fused)
 
 
 def _reciprocal(scores: Vectors) -> Vectors:
@@ -155,8 +152,8 @@ def main() -> None:
         legs = score_legs(name, questions, encoder)
         for label, scores in variants(legs):
             table.setdefault(label, {})[name] = mean_ndcg(scores, legs, questions)
-        blind = f"{sum(legs.blind)} of {len(questions)} questions blind"
-        print(f"{name}: {len(legs.owners)} passages; {blind}", flush=True)
+        foreign = f"{sum(legs.foreign)} of {len(questions)} questions foreign"
+        print(f"{name}: {len(legs.owners)} passages; {foreign}", flush=True)
     print("\n| nDCG@10 | " + " | ".join(names) + " | mean |\n" + "|---" * (len(names) + 2) + "|")
     for label, row in table.items():
         print(

@@ -223,7 +223,7 @@ class _Listening:
         self._encoder = encoder
         self.texts: list[str] = []
         self.name, self.fingerprint = encoder.name, encoder.fingerprint
-        self.dimension, self.window = encoder.dimension, encoder.window
+        self.dimension, self.window, self.languages = encoder.dimension, encoder.window, encoder.languages
         self.load, self.count_tokens = encoder.load, encoder.count_tokens
         self.count_question_tokens, self.encode_questions = encoder.count_question_tokens, encoder.encode_questions
 

@@ -32,6 +32,10 @@ class Encoder(Protocol):
     def dimension(self) -> int: ...
 
     @property
+    def languages(self) -> tuple[str, ...]:
+        """The ISO 639-1 codes of the languages that it was trained on; none where that is not known, or many."""
+
+    @property
     def window(self) -> int:
         """Tokens that fit in one text, its prompt and special tokens included."""
 

@@ -220,6 +220,10 @@ class CompiledEncoder(Compiled[EncoderFiles]):
     def dimension(self) -> int:
         return self._files.dimension
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        return self._files.languages
+
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return self._tokenizer().count([self._files.passage_prompt + text for text in texts])
 

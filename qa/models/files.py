@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,10 @@ DEFAULT_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4
 
 # The names under which models file the prompt of a passage; a name without a prompt is as good as none.
 _PASSAGE_PROMPTS = ("document", "passage", "corpus")
+
+# Of a model card (README.md).
+_FRONT_MATTER = re.compile(r"---\n(.*?)\n---", re.DOTALL)
+_LANGUAGE = re.compile(r"^language:[ \t]*(\S.*|(?:\n[ \t]*-.*)+)", re.MULTILINE)
 
 # What changes the tokens beside the tokenizer itself, lower-casing for one.
 _TOKENIZER_SETTINGS = ("tokenizer_config.json", "sentence_bert_config.json", "special_tokens_map.json")
@@ -42,11 +47,16 @@ class ModelFiles:
 
 @dataclass(frozen=True, slots=True)
 class EncoderFiles(ModelFiles):
-    """An encoder on disk. The prompts are put before every passage and every question."""
+    """An encoder on disk. The prompts are put before every passage and every question.
+
+    ``languages`` are the ISO 639-1 codes of the languages that it was trained on, as its model card names them; none
+    where the card does not say, or says that there are many.
+    """
 
     dimension: int
     passage_prompt: str
     question_prompt: str
+    languages: tuple[str, ...] = ()
 
 
 def locate(model: str) -> EncoderFiles:
@@ -199,7 +209,17 @@ def _read(name: str, folder: Path) -> EncoderFiles:
         "window": window,
         "precision": "float32",
     }
-    return EncoderFiles(name, folder, fingerprint, window, dimension, passage_prompt, question_prompt)
+    languages = _languages(folder / "README.md")
+    return EncoderFiles(name, folder, fingerprint, window, dimension, passage_prompt, question_prompt, languages)
+
+
+def _languages(card: Path) -> tuple[str, ...]:
+    """Read the languages of a model card's front matter, which has one (``language: en``) or a list."""
+    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+    front = _FRONT_MATTER.match(text)
+    found = _LANGUAGE.search(front[1]) if front else None
+    codes = re.findall(r"\w[\w-]*", found[1]) if found else []
+    return tuple(codes) if codes and all(len(code) == 2 for code in codes) else ()
 
 
 def _dimension(heads: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) -> int:

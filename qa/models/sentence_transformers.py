@@ -87,6 +87,10 @@ class SentenceTransformerEncoder(OnDisk[EncoderFiles]):
     def dimension(self) -> int:
         return self._files.dimension
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        return self._files.languages
+
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return self._count(self._files.passage_prompt, texts)
 

@@ -7,7 +7,6 @@ were tuned on the tuning halves of the question sets (docs/decisions/0007).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,34 +15,13 @@ import numpy as np
 
 from qa.index.index import Index
 from qa.protocols import Filter
+from qa.text.words import is_foreign
 from qa.types import Leg, Query, Scores
 
 if TYPE_CHECKING:
     from qa.types import Ids, Vectors
 
 LEXICAL_WEIGHT = 0.3
-# An encoder holds texts of a language that it does not know all alike: their mean cosine is near 0.4, where that of
-# texts that it knows is below 0.2, and the best stands out no further than chance has it.
-_ALIKE = 0.25
-_CHANCE = 1.2
-# Fewer cosines say nothing about chance.
-_LEAST_SAMPLE = 100
-
-
-def is_blind(best: float, sample: Vectors, rows: int) -> bool:
-    """Tell whether the encoder cannot see by a question which of ``rows`` texts are near it.
-
-    The best cosine is compared with the largest of as many normal deviates, which is near ``sqrt(2 ln n)`` standard
-    deviations above their mean (Cramér, 1946, section 28.6).
-
-    Args:
-        best: the highest cosine of the question and any row.
-        sample: ``(m,)`` cosines of the question and rows chosen at random.
-    """
-    if len(sample) < _LEAST_SAMPLE or float(sample.mean()) <= _ALIKE:
-        return False
-    by_chance = float(sample.std()) * math.sqrt(2 * math.log(rows))
-    return best - float(sample.mean()) < _CHANCE * by_chance
 
 
 def fuse(cosines: Vectors, bm25: Vectors) -> Vectors:
@@ -61,7 +39,7 @@ _WINDOWS_PER_PASSAGE = 3
 _SAMPLE = 1024
 
 _NO_TERM = "no word of the question occurs in what was searched"
-_BLIND = "the model tells no passage apart by this question, as where it does not know the language"
+_FOREIGN = "the model was not trained on the language of the question"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +87,15 @@ def search_depth(query: Query) -> int:
 
 
 class Ranker:
-    """Ranks the passages of one open index. Thread-safe."""
+    """Ranking of the passages of one open index. Thread-safe.
 
-    def __init__(self, index: Index) -> None:
+    Args:
+        languages: those that the encoder was trained on, see :class:`qa.protocols.Encoder`.
+    """
+
+    def __init__(self, index: Index, languages: Sequence[str]) -> None:
         self._index = index
+        self._languages = languages
         # Keys are hashes: the first of them are a sample at random, and the same at every start.
         self._sample = index.windows[:_SAMPLE]
 
@@ -148,9 +131,9 @@ class Ranker:
             by_vector = nearest.passages
             sample = self._index.vectors.cosines(nearest.vector, self._sample)
             chance = (float(sample.mean()), float(sample.std())) if len(sample) else None
-            # A leg that cannot see is better than none.
-            sees = not len(by_words) or not self._is_blind(nearest, sample, filter)
-            legs.append(Leg("dense", sees, "" if sees else _BLIND))
+            # To a model, texts of a script that it was not trained on are all alike. It is still better than nothing.
+            sees = not len(by_words) or not is_foreign(query.question, self._languages)
+            legs.append(Leg("dense", sees, "" if sees else _FOREIGN))
         if query.mode != "dense":
             legs.append(Leg("lexical", bool(len(by_words)), "" if len(by_words) else _NO_TERM))
         keys = np.union1d(by_vector, by_words) if sees else by_words
@@ -167,13 +150,6 @@ class Ranker:
             tuple(terms),
             chance,
         )
-
-    def _is_blind(self, nearest: Nearest, sample: Vectors, filter: Filter | None) -> bool:
-        """Compare with the whole collection, even if a part of it is searched: few rows have no high cosine."""
-        best = nearest.best
-        if filter is not None:
-            best = float(self._index.vectors.search(nearest.vector[None, :], 1)[1][0, 0])
-        return is_blind(best, sample, len(self._index.windows))
 
     def _cosines(self, vector: Vectors, passages: Ids) -> Vectors:
         """Compute for each passage ``(n,)`` the cosine of its nearest window."""

@@ -138,7 +138,7 @@ class Retriever:
         self._limits = limits
         self._reranker = reranker
         self._budget_ms = rerank_budget_ms
-        self._ranker = Ranker(index)
+        self._ranker = Ranker(index, encoder.languages)
         self._passages = PassageCache(index.store)
 
     def find(self, queries: Sequence[Query], depth: int = 0) -> list[Found | QueryError]:

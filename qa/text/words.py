@@ -38,6 +38,15 @@ _LEAST_LETTERS = 8
 _UNSTEMMED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
 _LETTER = regex.compile(r"\p{L}")
 
+# Scripts by language, of those that are not written in Latin letters.
+_SCRIPTS = {
+    "ar": "Arabic", "be": "Cyrillic", "bg": "Cyrillic", "bn": "Bengali", "el": "Greek", "fa": "Arabic",
+    "he": "Hebrew", "hi": "Devanagari", "hy": "Armenian", "ja": "Han Hiragana Katakana", "ka": "Georgian",
+    "km": "Khmer", "ko": "Hangul Han", "lo": "Lao", "mk": "Cyrillic", "mr": "Devanagari", "my": "Myanmar",
+    "ne": "Devanagari", "ru": "Cyrillic", "sr": "Cyrillic Latin", "ta": "Tamil", "te": "Telugu", "th": "Thai",
+    "uk": "Cyrillic", "ur": "Arabic", "zh": "Han",
+}  # fmt: skip
+
 _loading = threading.Lock()
 
 
@@ -58,6 +67,25 @@ def detect_language(text: str) -> str:
         return ""
     code = _classifier()(sample)
     return code if code in STEMMERS else ""
+
+
+def is_foreign(text: str, languages: Sequence[str]) -> bool:
+    """Tell whether most letters of a text are of scripts that none of the languages is written in.
+
+    A few words are enough for that, where their language is often a guess. ``languages`` are ISO 639-1 codes; to none
+    of them nothing is foreign.
+    """
+    letters = _LETTER.findall(text)
+    if not languages or not letters:
+        return False
+    return 2 * len(_own_letters(tuple(languages)).findall(text)) < len(letters)
+
+
+@cache
+def _own_letters(languages: tuple[str, ...]) -> regex.Pattern[str]:
+    scripts = {script for code in languages for script in _SCRIPTS.get(code, "Latin").split()}
+    own = "".join(rf"\p{{{script}}}" for script in sorted(scripts))
+    return regex.compile(rf"(?V1)[\p{{L}}&&[{own}]]")
 
 
 def _classifier() -> Callable[[str], str]:

@@ -35,6 +35,10 @@ def model(tmp_path: Path) -> Path:
     return folder
 
 
+def test_the_default_model_was_trained_on_english() -> None:
+    assert locate(DEFAULT_MODEL).languages == ("en",)
+
+
 def test_the_default_model_is_the_published_one() -> None:
     files = locate(DEFAULT_MODEL)
     assert files.fingerprint["weights"] == DEFAULT_WEIGHTS_SHA256
@@ -45,6 +49,23 @@ def test_a_folder_tells_dimension_window_and_prompts(model: Path) -> None:
     files = locate(str(model))
     assert (files.dimension, files.window) == (16, 64)
     assert (files.passage_prompt, files.question_prompt) == ("passage: ", "query: ")
+
+
+@pytest.mark.parametrize(
+    ("card", "languages"),
+    [
+        ("---\nlanguage: en\nlicense: mit\n---\n# A model\n", ("en",)),
+        ("---\ntags:\n- a\nlanguage:\n- de\n- fr\nlicense: mit\n---\n", ("de", "fr")),
+        ("---\nlanguage: [en, zh]\n---\n", ("en", "zh")),
+        ("---\nlanguage: multilingual\n---\n", ()),
+        ("---\nlicense: mit\n---\nlanguage: en\n", ()),
+        ("# A model\n", ()),
+    ],
+)
+def test_the_model_card_names_the_languages(model: Path, card: str, languages: tuple[str, ...]) -> None:
+    assert locate(str(model)).languages == ()
+    (model / "README.md").write_text(card)
+    assert locate(str(model)).languages == languages
 
 
 def test_without_a_window_of_its_own_the_smallest_limit_holds(model: Path) -> None:

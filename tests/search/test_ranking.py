@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from qa.search.ranking import fuse, is_blind
+from qa.search.ranking import fuse
 from qa.search.retriever import distinct_first
 from qa.types import Passage
 
@@ -43,26 +43,6 @@ def test_what_is_better_in_both_legs_ranks_no_lower(scores: tuple[NDArray[np.flo
         for other in range(len(both)):
             if cosines[one] >= cosines[other] and bm25[one] >= bm25[other]:
                 assert both[one] >= both[other] - 1e-5
-
-
-SAMPLE = np.random.default_rng(3).standard_normal(1024).astype(np.float32)
-
-
-@pytest.mark.parametrize(
-    ("best", "mean", "spread", "blind"),
-    [
-        (0.70, 0.03, 0.10, False),  # English questions of xquad, by the English model
-        (0.69, 0.36, 0.10, True),  # Chinese ones, by the same
-        (0.40, 0.03, 0.11, False),  # the model knows the language, and found little
-        (0.95, 0.36, 0.09, False),  # all alike but for one
-    ],
-)
-def test_a_model_that_holds_all_alike_is_blind(best: float, mean: float, spread: float, blind: bool) -> None:
-    assert is_blind(best, (mean + spread * SAMPLE).astype(np.float32), 1000) is blind
-
-
-def test_a_small_sample_says_nothing() -> None:
-    assert not is_blind(0.5, np.full(99, 0.5, np.float32), 99)
 
 
 def _passages(*texts: str) -> list[Passage]:

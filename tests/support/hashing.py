@@ -34,6 +34,10 @@ class HashingEncoder:
     def fingerprint(self) -> Mapping[str, object]:
         return {"weights": "hashing/1", "dimension": self.dimension, "window": self.window}
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        return ()
+
     def load(self) -> None:
         pass
 

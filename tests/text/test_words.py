@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qa.text.words import STEMMERS, detect_language, distinct, passage_terms, read_words, words
+from qa.text.words import STEMMERS, detect_language, distinct, is_foreign, passage_terms, read_words, words
 from tests.support.texts import SCRIPTS
 
 LATIN = st.characters(codec="latin-1") | st.sampled_from("as1,.0 _²½ǅªº…‘’ʼ\u024f\u2027")
@@ -86,3 +86,23 @@ def test_letter_case_does_not_matter(text: str) -> None:
 )
 def test_the_language_of_a_text(text: str, language: str) -> None:
     assert detect_language(text) == language
+
+
+@pytest.mark.parametrize(
+    ("text", "languages", "foreign"),
+    [
+        ("When was it built?", ["en"], False),
+        ("Wann wurde er gebaut?", ["en"], False),
+        ("灯塔是什么时候建造的？", ["en"], True),
+        ("iPhone 15 发布时间", ["en"], False),
+        ("متى بنيت المنارة؟", ["en", "de"], True),
+        ("متى بنيت المنارة؟", ["en", "fa"], False),
+        ("Когда построен маяк?", ["zh"], True),
+        ("灯塔", [], False),
+        ("1874?", ["en"], False),
+    ],
+)
+def test_letters_of_scripts_that_a_model_was_not_trained_on_are_foreign(
+    text: str, languages: list[str], foreign: bool
+) -> None:
+    assert is_foreign(text, languages) is foreign

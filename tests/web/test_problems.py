@@ -61,7 +61,8 @@ def problem(response: Any, status: int, type: str) -> dict[str, Any]:
             [],
             "wrong-type",
             "body",
-            "The body must be a JSON object; known fields: question, top_k, mode, rerank, answer, max_error, documents, sections.",
+            "The body must be a JSON object; known fields: question, top_k, mode, rerank, answer, max_error, "
+            "documents, sections.",
         ),
     ],
 )

@@ -34,7 +34,7 @@ from qa.errors import QAError, SettingsError
 from qa.markup import safe_line, safe_lines
 
 if TYPE_CHECKING:
-    from qa.types import Answer, Citation
+    from qa.types import Answer, Citation, Hit
 
 app = typer.Typer(
     name="qa",
@@ -150,15 +150,19 @@ def ask(
             typer.secho(safe_lines(line), bold=number == 0)
         typer.echo("")
     for hit in reply.hits:
-        passage = hit.passage
-        place = [passage.document if hit.title == passage.document else f"{hit.title} ({passage.document})"]
-        place += [passage.section] if passage.section else []
-        place += [f"page {passage.page}"] if passage.page else []
-        typer.secho(f"{hit.rank}. {safe_line(' · '.join(place))}", bold=True)
-        scores = [("cosine", hit.scores.dense), ("BM25", hit.scores.lexical), ("cross-encoder", hit.scores.rerank)]
-        shown = " · ".join(f"{name} {score:.3f}" for name, score in scores if score is not None)
-        typer.echo(f"   {shown} · characters {passage.start} to {passage.end}")
-        typer.echo(safe_lines(passage.text) + "\n")
+        _show_hit(hit)
+
+
+def _show_hit(hit: Hit) -> None:
+    passage = hit.passage
+    place = [passage.document if hit.title == passage.document else f"{hit.title} ({passage.document})"]
+    place += [passage.section] if passage.section else []
+    place += [f"page {passage.page}"] if passage.page else []
+    typer.secho(f"{hit.rank}. {safe_line(' · '.join(place))}", bold=True)
+    scores = [("cosine", hit.scores.dense), ("BM25", hit.scores.lexical), ("cross-encoder", hit.scores.rerank)]
+    shown = " · ".join(f"{name} {score:.3f}" for name, score in scores if score is not None)
+    typer.echo(f"   {shown} · characters {passage.start} to {passage.end}")
+    typer.echo(safe_lines(passage.text) + "\n")
 
 
 def describe_answer(answer: Answer) -> Iterator[str]:

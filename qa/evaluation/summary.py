@@ -221,17 +221,17 @@ def _latency(outcomes: Sequence[QuestionOutcome], step: str) -> Latency | None:
 
 def _answering(outcomes: Sequence[QuestionOutcome]) -> Answering | None:
     answered = [(o, o.answer, o.is_right) for o in outcomes if o.answer is not None]
-    told = [(answer, right) for _, answer, right in answered if right is not None]
-    if not told:
+    judged = [(answer, right) for _, answer, right in answered if right is not None]
+    if not judged:
         return None
-    shown = [float(not right) for answer, right in told if answer.answerable]
-    sure = [(answer.confidence, float(right)) for answer, right in told if answer.confidence is not None]
+    shown = [float(not right) for answer, right in judged if answer.answerable]
+    sure = [(answer.confidence, float(right)) for answer, right in judged if answer.confidence is not None]
     confidence, rights = [c for c, _ in sure], [r for _, r in sure]
     known = [(answer.confidence, float(o.question.answerable)) for o, answer, _ in answered
              if answer.confidence is not None and o.question.answerable is not None]  # fmt: skip
     coverage, risks = risk_coverage(confidence, rights) if sure else ((), ())
     return Answering(
-        coverage=estimate_mean([float(answer.answerable) for answer, _ in told]),
+        coverage=estimate_mean([float(answer.answerable) for answer, _ in judged]),
         risk=estimate_mean(shown) if shown else None,
         auroc=_auroc([c for c, _ in known], [a for _, a in known]),
         aurc=estimate(aurc, confidence, rights) if sure else None,

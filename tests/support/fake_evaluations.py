@@ -25,6 +25,7 @@ SUMMARY = {
     "measures": {"passages.nDCG@10": {"value": 0.8, "low": 0.7, "high": None, "n": 5, "method": "BCa bootstrap"}},
     "failures": {"not retrieved": 1},
     "latency": {"n": 5, "p50": 1.0, "p95": 2.0, "p99": 3.0},
+    "reading": {"n": 5, "p50": 0.5, "p95": 1.0, "p99": 1.5},
     "notes": ["With 5 scored questions …"],
 }
 

@@ -2,5 +2,5 @@
 
 jobs    the evaluations of an index on disk
 queue   the one that runs, and those that wait
-worker  the process that computes: judgments, measures, comparisons
+worker  the process that evaluates, as qa evaluate does, or compares
 """

@@ -284,7 +284,7 @@ class _Runner:
 class _Comparisons:
     """Comparisons of two evaluations, each computed once and kept beside the later of the two. Thread-safe.
 
-    One is computed at a time: the others begin when somebody asks for them again.
+    One is computed at a time: the others begin when a client asks for them again.
     """
 
     def __init__(self, jobs: Jobs, settings: Mapping[str, Any], seconds: float) -> None:
@@ -347,7 +347,7 @@ class _Comparisons:
         with self._lock:
             self._computing = None
             if detail:
-                # Whoever asks next is told, once; then it is tried again.
+                # The next client that asks gets the reason; then it is tried again.
                 self._failed[baseline, candidate] = detail
                 while len(self._failed) > _REMEMBERED:
                     del self._failed[next(iter(self._failed))]

@@ -114,6 +114,7 @@ class EvaluationResponse(BaseModel):
                     "measures": None,
                     "failures": None,
                     "latency_ms": None,
+                    "reading_ms": None,
                     "notes": [],
                 }
             ]
@@ -130,10 +131,11 @@ class EvaluationResponse(BaseModel):
     detail: str = Field(description="Why it failed, if it did.")
     faults: list[FaultBody] = Field(description="What was wrong with the question file, if that is why.")
     measures: dict[str, EstimateBody] | None = Field(
-        description="The means, by level and name, such as `passages.nDCG@10`."
+        description="The means by name, such as `answers.right` (what a person gets) and `passages.nDCG@10`."
     )
     failures: dict[str, int] | None = Field(description="Questions that failed, by reason.")
     latency_ms: LatencyBody | None
+    reading_ms: LatencyBody | None = Field(description="The part of the latency in which answers were read.")
     notes: list[str] = Field(description="What was not measured, and how small a change would go unseen.")
 
     @classmethod
@@ -152,6 +154,7 @@ class EvaluationResponse(BaseModel):
             measures=numbers.get("measures"),
             failures=numbers.get("failures"),
             latency_ms=numbers.get("latency"),
+            reading_ms=numbers.get("reading"),
             notes=numbers.get("notes", []),
         )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -170,6 +172,31 @@ def test_what_a_stop_interrupts_goes_on_at_the_next_start(start: Start, gated: G
     assert until(second, job, lambda found: found.is_over).status == "done"
     assert gated.asked == 3
     assert start().get(job.id).status == "done"
+
+
+KILLED = """
+import json, sys
+from pathlib import Path
+from qa.evaluation.jobs import worker
+process = worker.start("evaluate", Path(sys.argv[1]), module=sys.argv[2])
+process.stdin.write(sys.argv[3])
+process.stdin.close()
+"""
+
+
+def test_a_process_whose_server_was_killed_leaves_the_rest_to_the_next(
+    start: Start, gated: Gated, settings: Settings
+) -> None:
+    # Its thread is not started: the process of the killed server is not its own.
+    queue = EvaluationQueue(settings.indexes / settings.name, gated.state, {})
+    job = submit(queue)
+    folder = folder_of(settings) / job.id
+    subprocess.run([sys.executable, "-c", KILLED, folder, MODULE, settings.model_dump_json()], check=True)
+    until(queue, job, lambda found: found.status == "asking")
+    gated.release(10)
+    assert until(start(), job, lambda found: found.is_over).status == "done"
+    assert gated.asked == 3
+    assert len(load_run(folder / "run").outcomes) == 3
 
 
 def test_a_quote_that_is_not_there_fails_with_its_line(start: Start) -> None:

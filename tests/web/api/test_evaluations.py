@@ -54,8 +54,8 @@ def test_progress_and_then_the_measures(client: TestClient, evaluations: FakeEva
     evaluations.job = replace(evaluations.job, status="done", asked=5)
     done = client.get(f"/v1/evaluations/{ID}").json()
     assert done["measures"] == SUMMARY["measures"]
-    assert (done["failures"], done["latency_ms"], done["notes"]) == tuple(
-        SUMMARY[name] for name in ("failures", "latency", "notes")
+    assert (done["failures"], done["latency_ms"], done["reading_ms"], done["notes"]) == tuple(
+        SUMMARY[name] for name in ("failures", "latency", "reading", "notes")
     )
     assert done["report"] == f"/v1/evaluations/{ID}/report"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,13 +15,15 @@ from qa.readers.composition import Content, nest_headings, one_line
 from qa.readers.pdf.glyphs import read_runs
 from qa.readers.pdf.layout import Line, order_lines
 from qa.readers.pdf.outline import find_title, place_headings, read_outline
-from qa.readers.pdf.text import Vocabulary, find_running_lines, lay_out_page
+from qa.readers.pdf.text import Vocabulary, carry_over, find_running_lines, lay_out_page
 from qa.types import Page, Span
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument, PdfPage
 
 _MOST = 2_000
+# Names that programs give to fields: they say nothing.
+_NAMELESS = re.compile(r"(?:check ?box|radio|button|group|field|undefined|topmost\w*)\W*\d*|\W*\d+", re.IGNORECASE)
 _LONGEST = 10_000
 
 
@@ -72,11 +75,20 @@ def _line(document: PdfDocument, annotation: Any) -> str:
 
 
 def _field(document: PdfDocument, annotation: Any) -> str:
-    """Return "label: value" of a field that holds words; the names of boxes and buttons are not shown to a person."""
+    """Return "label: value" of a field that holds words, "label: ☒" of a box; buttons are not shown to a person."""
     import pypdfium2.raw as pdfium
 
     form = document.formenv
-    if form is None or pdfium.FPDFAnnot_GetFormFieldType(form, annotation) not in {
+    if form is None:
+        return ""
+    kind = pdfium.FPDFAnnot_GetFormFieldType(form, annotation)
+    if kind in {pdfium.FPDF_FORMFIELD_CHECKBOX, pdfium.FPDF_FORMFIELD_RADIOBUTTON}:
+        label = _string(
+            lambda *buffer: pdfium.FPDFAnnot_GetFormFieldAlternateName(form, annotation, *buffer)
+        ) or _string(lambda *buffer: pdfium.FPDFAnnot_GetFormFieldName(form, annotation, *buffer))
+        is_named = label and not _NAMELESS.fullmatch(label)
+        return f"{label}: {'☒' if pdfium.FPDFAnnot_IsChecked(form, annotation) else '☐'}" if is_named else ""
+    if kind not in {
         pdfium.FPDF_FORMFIELD_TEXTFIELD,
         pdfium.FPDF_FORMFIELD_COMBOBOX,
         pdfium.FPDF_FORMFIELD_LISTBOX,
@@ -142,7 +154,7 @@ class PdfReader:
     """
 
     name = "pdf"
-    version = "3"
+    version = "4"
     media_type = "application/pdf"
 
     def __init__(self, most_pages: int = 10_000, most_characters: int = 200_000) -> None:
@@ -234,8 +246,12 @@ def _assembled(pages: Sequence[_Read]) -> _Text:
     parts: list[str] = []
     placed, excluded = [], []
     start = 0
-    for number, (on_page, apart, height) in enumerate(zip(lines, running, heights, strict=True), 1):
-        page = lay_out_page(on_page, apart, height, vocabulary)
+    laid_out = [
+        lay_out_page(on_page, apart, height, vocabulary)
+        for on_page, apart, height in zip(lines, running, heights, strict=True)
+    ]
+    joined = carry_over(laid_out, lines, running, vocabulary)
+    for number, (page, apart) in enumerate(zip(joined, running, strict=True), 1):
         parts.append("\n\n".join(filter(None, [page.text, "\n".join(pages[number - 1].written)])))
         placed.append(Page(number, start, start + len(parts[-1])))
         spans = sorted(page.spans[at] for at in apart)

@@ -20,6 +20,8 @@ _HYPHENS = "-\u2010\u00ad"
 # A gap wider than this many times the type size ends a run: another column, or another cell.
 _WIDEST_GAP = 1.2
 _ASKEW = -1
+_RAISED, _SMALLER = 0.15, 0.9
+_POWERS = str.maketrans("0123456789+-−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻")
 
 _Box = tuple[float, float, float, float]
 
@@ -53,7 +55,7 @@ class Run:
 class _Growing:
     """A run while its characters are read. Its boxes are turned so that its text is upright."""
 
-    __slots__ = ("bottom", "bottoms", "broken", "left", "quarter", "right", "text", "top", "tops")
+    __slots__ = ("bottom", "bottoms", "broken", "left", "places", "quarter", "right", "text", "top", "tops")
 
     def __init__(self, quarter: int, box: _Box) -> None:
         self.quarter = quarter
@@ -61,10 +63,12 @@ class _Growing:
         self.tops: list[float] = []
         self.bottoms: list[float] = []
         self.text: list[str] = []
+        self.places: list[int] = []
         self.broken = False
 
     def add(self, character: str, box: _Box) -> None:
         left, top, right, bottom = box
+        self.places.append(len(self.text))
         self.text.append(character)
         self.tops.append(top)
         self.bottoms.append(bottom)
@@ -84,9 +88,20 @@ class _Growing:
         widest = _WIDEST_GAP * (self.bottom - self.top)
         return left - self.right > widest or self.left - right > widest
 
+    def _raise(self, top: float, bottom: float) -> None:
+        """Write digits that are small and raised as such: 10⁶ is not 106."""
+        height = bottom - top
+        if len(self.places) < 2 or min(self.bottoms) > bottom - _RAISED * height:
+            return
+        for at, place in enumerate(self.places[1:], 1):
+            is_small = self.bottoms[at] - self.tops[at] < _SMALLER * height
+            if is_small and self.bottoms[at] < bottom - _RAISED * height and self.text[place - 1][-1:].strip():
+                self.text[place] = self.text[place].translate(_POWERS)
+
     def placed(self, turn: Callable[[_Box], _Box]) -> Run:
         """Return it as a run, with the height of most of its characters: not of a raised number or a tall bracket."""
         top, bottom = median_low(self.tops), median_low(self.bottoms)
+        self._raise(top, bottom)
         text = cleaned("".join(self.text)).strip()
         return Run(text, *turn((self.left, top, self.right, bottom)), max(bottom - top, 1.0), self.broken)
 

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
@@ -19,6 +19,10 @@ _OTHER_SIZE = 1.2
 _INDENT = 0.8
 _NEIGHBOURS = 6
 _LONGEST_WORD = 100
+_LONGEST_CARRIED = 600
+_FOOTNOTE = 0.92
+_NARROW = 28
+_LEAST_PROSE = 5
 
 _WORD = re.compile(r"[^\W\d_]+(?:[-\u2010][^\W\d_]+)*")
 _CUT = re.compile(r"([^\W\d_]+(?:[-\u2010][^\W\d_]+)*)[-\u2010]$")
@@ -28,6 +32,11 @@ _TIGHT = re.compile(r"\S[–—/]$")
 # A line without it is a rule drawn in characters.
 _INK = re.compile(r"[^-=_*.~+#\s]")
 _FINISHED = re.compile(r"[.!?…:。！？：｡．؟۔।॥]['\"”’»›)\]」』）]*$")
+_HYPHENS = ("-", "\u2010")
+_SENTENCE = re.compile(r"(?:(?!\n\n)[^.!?…])+(?:[.!?…](?=\w)(?:(?!\n\n)[^.!?…])+)*[.!?…]['\"”’»›)\]]*")
+_NOTE = re.compile(r"(?:\d{1,2}|[*†‡§¹²³⁴⁵⁶⁷⁸⁹])[\s.)]?\s*\w")
+# Dots, or dashes, that lead the eye from a name to its number.
+_LEADERS = re.compile(r"\.{4,}|(?:\. ){4,}|…{2,}|_{4,}")
 _WITHOUT_SPACES = re.compile("[\u2e80-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
 
 
@@ -106,6 +115,63 @@ def lay_out_page(lines: Sequence[Line], apart: frozenset[int], height: float, vo
     return PageText("".join(parts), tuple(spans))
 
 
+def carry_over(
+    pages: Sequence[PageText], lines: Sequence[Sequence[Line]], apart: Sequence[frozenset[int]], vocabulary: Vocabulary
+) -> list[PageText]:
+    """End every sentence on the page on which it begins, so that nothing stands in it that only parts pages.
+
+    What is moved is the rest of one sentence, up to 600 characters; it goes before the running lines and footnotes of
+    its new page.
+    """
+    result = list(pages)
+    for at in range(len(result) - 1):
+        before, after = result[at], result[at + 1]
+        end = _body_end(before, lines[at], apart[at])
+        start = min((span[0] for n, span in enumerate(after.spans) if n not in apart[at + 1]), default=0)
+        rest = _SENTENCE.match(after.text, start, min(start + _LONGEST_CARRIED, len(after.text)))
+        tail = before.text[max(end - _LONGEST_WORD, 0) : end]
+        if rest is None or not _goes_on(tail, rest[0], after.text[rest.end() : rest.end() + 1]):
+            continue
+        joined = vocabulary.mended(tail, rest[0]) if tail.endswith(_HYPHENS) else f"{tail} {rest[0]}"
+        added = len(joined) - len(tail)
+        text = before.text[: end - len(tail)] + joined + before.text[end:]
+        result[at] = PageText(text, tuple(_shifted(span, end, added) for span in before.spans))
+        stop = rest.end() + len(after.text[rest.end() :]) - len(after.text[rest.end() :].lstrip())
+        left = after.text[:start] + after.text[stop:]
+        spans = tuple(_shifted(span, stop, start - stop) for span in after.spans)
+        result[at + 1] = PageText(left.rstrip(), spans)
+    return result
+
+
+def _body_end(page: PageText, lines: Sequence[Line], apart: frozenset[int]) -> int:
+    """Return where the text of a page ends, before its running lines and its footnotes in smaller type."""
+    body = [at for at in range(len(lines)) if at not in apart]
+    usual = median([lines[at].size for at in body]) if body else 0
+    last = len(body)
+    while last and lines[body[last - 1]].size < _FOOTNOTE * usual:
+        last -= 1
+    is_note = 0 < last < len(body) and _NOTE.match(lines[body[last]].text)
+    kept = body[:last] if is_note else body
+    return max((page.spans[at][1] for at in kept), default=0)
+
+
+def _goes_on(tail: str, rest: str, after: str) -> bool:
+    """Return whether ``rest``, which ends a sentence, ends the one that ``tail`` is the last of."""
+    return (
+        bool(tail)
+        and (tail[-1].isalnum() or tail[-1] in ",;-–—\u2010")
+        and rest[0].islower()
+        and "\t" not in tail.rpartition("\n")[2] + rest
+        and (not after or after.isspace())
+    )
+
+
+def _shifted(span: tuple[int, int], at: int, by: int) -> tuple[int, int]:
+    """Return a span after ``by`` characters were added, or taken away, before ``at``."""
+    start, end = span
+    return (start + by, end + by) if start >= at else (min(start, at + min(by, 0)), min(end, at + min(by, 0)))
+
+
 def _joints(lines: Sequence[Line]) -> list[str]:
     """Return what joins each line and the next: a blank line, a newline, a space, nothing, or "-" in a cut word."""
     pitches = [_pitch(a, b) / a.size for a, b in pairwise(lines) if _is_below(a, b)]
@@ -133,6 +199,8 @@ def _joint(line: Line, after: Line, full: bool, leading: float) -> str:
     ):
         return "\n\n"
     if _is_table(line, after) or not (_INK.search(line.text) and _INK.search(after.text)):
+        return "\n"
+    if _LEADERS.search(line.text) or _LEADERS.search(after.text):
         return "\n"
     is_item = bool(_ITEM.match(after.text))
     is_indented = after.left - line.left > _INDENT * line.size
@@ -174,6 +242,8 @@ def _is_below(line: Line, after: Line) -> bool:
 def _is_full(lines: Sequence[Line], at: int) -> bool:
     """Return whether the next line's first word would not have fitted on this line."""
     line, after = lines[at], lines[at + 1]
+    if len(line.text) <= _NARROW and len(line.text.split()) < _LEAST_PROSE and _is_listed(lines, at):
+        return False
     near = lines[max(at - _NEIGHBOURS, 0) : at + _NEIGHBOURS + 2]
     column = [line, *(other for other in near if overlap(line, other) > 0.5 and _is_alike(line, other))]
     first = after.text.split(maxsplit=1)[0]
@@ -185,12 +255,25 @@ def _is_full(lines: Sequence[Line], at: int) -> bool:
     return line.right + word > max(other.right for other in column)
 
 
+def _is_listed(lines: Sequence[Line], at: int) -> bool:
+    """Return whether short lines are entries one below the other rather than prose in a narrow column."""
+    near = [line.text for line in lines[max(at - 1, 0) : at + 3]]
+    return len(near) > 1 and all(
+        len(text) <= _NARROW
+        and len(text.split()) < _LEAST_PROSE
+        and (text[0].isupper() or text[0].isdigit())
+        and text[-1] not in ",;-–—&/("
+        for text in near
+    )
+
+
 _OUTER = 3
 _ZONE = 0.13
 _SHIFT = 0.012
 _NEAR = 8
 _LEAST_PAGES = 3
 _SHARE = 0.4
+_PAGE_NUMBER = re.compile(r"[-–—]?\s*(\d{1,4})\s*[-–—]?")
 _NUMBER = re.compile(r"\d+|\b[ivxlc]+\b")
 
 
@@ -222,9 +305,23 @@ def find_running_lines(pages: Sequence[Sequence[Line]], heights: Sequence[float]
             alike = {other for other, _, there in found[near] if abs(there - height) <= _SHIFT}
             if len(alike) >= max(_LEAST_PAGES, _SHARE * (last - first)):
                 running[number].add(at)
+    for number, at in _page_numbers(pages, heights):
+        running[number].add(at)
     if all(len(apart) == len(lines) for apart, lines in zip(running, pages, strict=True)):
         return [frozenset()] * len(pages)  # Labels of pictures, say: all the text that there is.
     return [frozenset(lines) for lines in running]
+
+
+def _page_numbers(pages: Sequence[Sequence[Line]], heights: Sequence[float]) -> Iterator[tuple[int, int]]:
+    """Yield lines that are nothing but a number that grows by one from page to page, on two neighbouring pages."""
+    counted: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for number, (lines, height) in enumerate(zip(pages, heights, strict=True)):
+        for at in _outermost(lines, height):
+            if (found := _PAGE_NUMBER.fullmatch(lines[at].text.strip())) and len(lines) > 1:
+                counted[int(found[1]) - number].append((number, at))
+    for places in counted.values():
+        numbers = {number for number, _ in places}
+        yield from (place for place in places if {place[0] - 1, place[0] + 1} & numbers)
 
 
 def _outermost(lines: Sequence[Line], height: float) -> list[int]:

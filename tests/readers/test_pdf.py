@@ -331,3 +331,97 @@ def test_a_password_is_asked_for(name: str) -> None:
 @pytest.mark.parametrize("name", ["r3-empty-password", "r6-owner-password"])
 def test_the_empty_password_opens(name: str) -> None:
     assert _real(f"py-pdf+pypdf/resources/encryption/{name}.pdf").text
+
+
+@pytest.mark.parametrize("ink", ["1 g", "1 1 1 rg", "3 Tr"])
+def test_text_without_visible_ink_is_not_read(folder: Path, ink: str) -> None:
+    page = [*lines(*PROSE), Text("The award is 1 crown.", y=500, ink=ink)]
+    assert "crown" not in _read(folder, pdf(page)).text
+
+
+def test_white_text_on_a_dark_shape_is_read(folder: Path) -> None:
+    page = [*lines(*PROSE), Text("Fees of the port", y=500, ink="q 0 0 1 rg 60 490 300 30 re f Q 1 g")]
+    assert "Fees of the port" in _read(folder, pdf(page)).text
+
+
+def test_a_page_of_words_without_ink_over_a_scan_is_read(folder: Path) -> None:
+    assert PROSE[0] in _read(folder, pdf([Text(line.text, line.x, line.y, ink="3 Tr") for line in lines(*PROSE)])).text
+
+
+@pytest.mark.parametrize(
+    ("name", "other"), [("(Draft)", "(Shown)"), ("<FEFF0044>", "(Shown)"), ("(D\\351)", "(Shown)")]
+)
+def test_a_layer_that_is_switched_off_is_not_read(folder: Path, name: str, other: str) -> None:
+    page = [*lines(*PROSE), Text("Draft fee.", y=500, ink="/OC /L1 BDC"), Text("True fee.", y=400, ink="/OC /L2 BDC")]
+    data = pdf(page).replace(b"/Pages 2 0 R", b"/Pages 2 0 R /OCProperties << /D << /OFF [90 0 R] >> >>", 1)
+    data = data.replace(b"/Resources <<", b"/Resources << /Properties << /L1 90 0 R /L2 91 0 R >>", 1)
+    groups = f"90 0 obj << /Type /OCG /Name {name} >> endobj 91 0 obj << /Type /OCG /Name {other} >> endobj "
+    data = data.replace(b"3 0 obj", groups.encode() + b"3 0 obj", 1)
+    text = _read(folder, data).text
+    assert "True fee." in text
+    assert "Draft fee." not in text
+
+
+def test_a_column_written_after_another_is_the_same_rows(folder: Path) -> None:
+    columns = (("Berth", "North 1", "South 1"), ("Length", "12 m", "15 m"), ("Fee", "310", "420"))
+    page = [text for at, column in enumerate(columns) for text in lines(*column, x=72 + 120 * at)]
+    assert _read(folder, pdf(page)).text == "Berth\tLength\tFee\nNorth 1\t12 m\t310\nSouth 1\t15 m\t420"
+
+
+def test_entries_with_leaders_and_short_entries_are_lines(folder: Path) -> None:
+    dots = lines("Berth ............ 310", "Crane ............ 195", "Water ............ 112")
+    assert _read(folder, pdf(dots)).text.count("\n") == 2
+    fares = lines("Adult 9 crowns", "Child 4 crowns", "Car 30 crowns", "Dog free")
+    assert _read(folder, pdf(fares)).text.split("\n") == [
+        "Adult 9 crowns",
+        "Child 4 crowns",
+        "Car 30 crowns",
+        "Dog free",
+    ]
+
+
+def test_raised_digits_are_powers(folder: Path) -> None:
+    page = [Text("It holds 10"), Text("6", x=72 + 46.3, y=704.5, size=6), Text("litres of water.", x=72 + 53)]
+    assert "10⁶ litres" in _read(folder, pdf(page)).text
+
+
+def test_a_sentence_ends_on_the_page_it_begins_on(folder: Path) -> None:
+    pages = [
+        [Text("A vessel that wishes to enter must"), Text("1", x=300, y=40)],
+        [*lines("first ask the watch. Boats under oars", "need not ask."), Text("2", x=300, y=40)],
+    ]
+    document = _read(folder, pdf(*pages))
+    assert document.text == (
+        "A vessel that wishes to enter must first ask the watch.\n\n1\n\nBoats under oars need not ask.\n\n2"
+    )
+    assert [document.text[span.start : span.end] for span in document.excluded] == ["1", "2"]
+
+
+def test_a_word_cut_at_a_page_s_end_is_whole(folder: Path) -> None:
+    first, second = pdf([Text("It is read by the assis-")], [Text("tant keeper at noon.")]), "assistant keeper at noon."
+    assert second in _read(folder, first).text
+
+
+def test_a_footnote_does_not_part_a_sentence(folder: Path) -> None:
+    long = "The harbour keeps three tugs for the large ships that call"
+    pages = [
+        [*lines(*[long] * 4), Text("1 By the firm Reed.", y=60, size=7)],
+        lines("in the summer. They lie still.", *[long] * 4),
+    ]
+    text = _read(folder, pdf(*pages)).text
+    assert "call in the summer.\n\n1 By the firm Reed.\n\nThey lie still." in text
+
+
+def test_a_page_that_begins_with_a_name_goes_on_with_nothing(folder: Path) -> None:
+    text = _read(folder, pdf([Text("The keeper is")], [Text("Ann. She waits.")])).text
+    assert text == "The keeper is\n\nAnn. She waits."
+
+
+@pytest.mark.parametrize(("state", "mark"), [("Yes", "☒"), ("Off", "☐")])
+def test_boxes_of_a_form_say_whether_they_are_ticked(folder: Path, state: str, mark: str) -> None:
+    stream = "<< /Type /XObject >>"
+    appearance = f"/V /{state} /AS /{state} /AP << /N << /Yes {stream} >> >>"
+    box = f"/Subtype /Widget /FT /Btn /T (insured) /TU (Insured) {appearance}"
+    nameless = "/Subtype /Widget /FT /Btn /T (Check Box 3) /V /Off /AS /Off"
+    text = _read(folder, pdf(lines(*PROSE), annotations=[box, nameless])).text
+    assert text.endswith(f"\n\nInsured: {mark}")

@@ -10,12 +10,16 @@ WIDTH, HEIGHT = 600, 800
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A piece of text at ``x`` and ``y`` points from the lower left corner, in Helvetica."""
+    """A piece of text at ``x`` and ``y`` points from the lower left corner, in Helvetica.
+
+    ``ink`` are operators of the page's content that stand before it, and hold for it alone.
+    """
 
     text: str
     x: float = 72
     y: float = 700
     size: float = 10
+    ink: str = ""
 
 
 def lines(*texts: str, x: float = 72, y: float = 700, leading: float = 12, size: float = 10) -> list[Text]:
@@ -52,7 +56,8 @@ def pdf(
     bodies[5] = f"<< /First {entries[0]} 0 R /Last {entries[-1]} 0 R >>".encode() if entries else b"<< >>"
     for number, page in zip(page_numbers, pages, strict=True):
         content = b"\n".join(
-            b"BT /F1 %f Tf 1 0 0 1 %f %f Tm (%s) Tj ET" % (text.size, text.x, text.y, _escaped(text.text))
+            b"q %s BT /F1 %f Tf 1 0 0 1 %f %f Tm (%s) Tj ET %s Q"
+            % (text.ink.encode(), text.size, text.x, text.y, _escaped(text.text), b"EMC" * text.ink.count("BDC"))
             for text in page
         )
         bodies[number] = (

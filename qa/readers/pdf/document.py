@@ -16,6 +16,7 @@ from qa.readers.pdf.glyphs import read_runs
 from qa.readers.pdf.layout import Line, order_lines
 from qa.readers.pdf.outline import find_title, place_headings, read_outline
 from qa.readers.pdf.text import Vocabulary, carry_over, find_running_lines, lay_out_page
+from qa.readers.pdf.visibility import switched_off_layers
 from qa.types import Page, Span
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ class PdfReader:
         with _PDFIUM, _opened(data) as document:
             open_forms(document)
             declared = len(document)
-            pages = self._pages(document, declared)
+            pages = self._pages(document, declared, switched_off_layers(data))
             entries = list(read_outline(document))
             title = find_title(document, (pages[0].lines or []) if pages else [], entries)
         problems = [*self._unread(pages, declared), *_without_text(pages)]
@@ -182,18 +183,18 @@ class PdfReader:
             problems=tuple(problems),
         )
 
-    def _pages(self, document: PdfDocument, declared: int) -> list[_Read]:
+    def _pages(self, document: PdfDocument, declared: int, layers: frozenset[bytes]) -> list[_Read]:
         pages: list[_Read] = []
         damaged = 0
         for index in range(min(declared, self._most_pages)):
-            pages.append(self._page(document, index))
+            pages.append(self._page(document, index, layers))
             damaged = damaged + 1 if pages[-1].lines is None else 0
             if damaged == _MOST_DAMAGED:
                 # Declared, but not there: to try a million more would only take time.
                 return pages[:-damaged]
         return pages
 
-    def _page(self, document: PdfDocument, index: int) -> _Read:
+    def _page(self, document: PdfDocument, index: int, layers: frozenset[bytes]) -> _Read:
         from pypdfium2 import PdfiumError
 
         try:
@@ -202,7 +203,7 @@ class PdfReader:
             return _Read(None)
         try:
             text_page = page.get_textpage()
-            upright, turned, height = read_runs(page, text_page, self._most_characters)
+            upright, turned, height = read_runs(page, text_page, self._most_characters, layers)
             written = read_annotations(document, page)
             cut = text_page.count_chars() > self._most_characters
         except PdfiumError:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import pi
 from statistics import median_low
 from typing import TYPE_CHECKING
+
+from qa.readers.pdf.visibility import unseen_boxes
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfPage, PdfTextPage
@@ -106,13 +108,19 @@ class _Growing:
         return Run(text, *turn((self.left, top, self.right, bottom)), max(bottom - top, 1.0), self.broken)
 
 
-def read_runs(page: PdfPage, text_page: PdfTextPage, limit: int) -> tuple[list[Run], list[Run], float]:
+def read_runs(
+    page: PdfPage, text_page: PdfTextPage, limit: int, layers: frozenset[bytes] = frozenset()
+) -> tuple[list[Run], list[Run], float]:
     """Return the runs aligned with most of the text, those that are not, and the height of the page.
 
     Text that is turned by a quarter on the whole page is read as if it were upright. No more than the first ``limit``
     characters are looked at.
     """
-    grown = [run for run in _grown(text_page, limit) if not "".join(run.text).isspace()]
+    unseen = unseen_boxes(page, layers)
+    grown = [run for run in _grown(text_page, limit, unseen) if not "".join(run.text).isspace()]
+    if unseen and sum(len(run.text) for run in grown) * 2 < min(text_page.count_chars(), limit):
+        # All of a page that is a picture, with the words that were recognised in it, or that is white on a dark ground.
+        grown = [run for run in _grown(text_page, limit, ()) if not "".join(run.text).isspace()]
     if not grown:
         return [], [], 1.0
     lengths: Counter[int] = Counter()
@@ -160,7 +168,7 @@ def _unturned(box: _Box, quarter: int) -> _Box:
     return (left, -bottom, right, -top)
 
 
-def _grown(text_page: PdfTextPage, limit: int) -> Iterator[_Growing]:
+def _grown(text_page: PdfTextPage, limit: int, unseen: Sequence[_Box]) -> Iterator[_Growing]:
     import pypdfium2.raw as pdfium
 
     rectangle = pdfium.FS_RECTF()
@@ -179,6 +187,9 @@ def _grown(text_page: PdfTextPage, limit: int) -> Iterator[_Growing]:
             continue
         box_of(handle, index, rectangle)
         box = (rectangle.left, rectangle.bottom, rectangle.right, rectangle.top)
+        if unseen and _is_within(box, unseen):
+            spaces = " "
+            continue
         turned = _turned(box, run.quarter) if run else box
         if run is None or run.is_apart(turned):
             if run:
@@ -197,6 +208,12 @@ def _grown(text_page: PdfTextPage, limit: int) -> Iterator[_Growing]:
             run = None
     if run:
         yield run
+
+
+def _is_within(box: _Box, others: Sequence[_Box]) -> bool:
+    """Return whether the middle of a box lies in one of the others."""
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return any(left <= x <= right and bottom <= y <= top for left, bottom, right, top in others)
 
 
 def _quarter(angle: float) -> int:

@@ -10,7 +10,7 @@ first of the two rules of Breuel's reading order (2003).
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
@@ -20,6 +20,8 @@ from qa.readers.pdf.glyphs import Run, is_broken
 _SAME_LINE_GAP = 0.12
 _CELL_GAP = 1.5
 _LEAST_PROSE_LINES = 5
+# Columns of single characters are vertical writing.
+_LEAST_ROWS, _MOST_WORDS, _LEAST_CHARACTERS = 3, 3.5, 2
 _LEAST_COLUMN = 10.0
 _MOST_COLUMNS = 4
 # More than these are no page of prose, and looking at all pairs of them would take long.
@@ -176,7 +178,47 @@ def _in_order(lines: Sequence[Line]) -> list[Line]:
     for number, box in enumerate(boxes):
         at = next((at for at, other in enumerate(order) if _is_above(box, boxes[other])), len(order))
         order.insert(at, number)
-    return [line for number in order for line in blocks[number]]
+    return [line for block in _tables([blocks[number] for number in order]) for line in block]
+
+
+def _tables(blocks: Sequence[list[Line]]) -> Iterator[list[Line]]:
+    """Yield the blocks in order, those that are the columns of one table as its rows."""
+    at = 0
+    while at < len(blocks):
+        columns = [blocks[at]]
+        if _is_column(blocks[at]):
+            while at + len(columns) < len(blocks) and _is_beside(columns, blocks[at + len(columns)]):
+                columns.append(blocks[at + len(columns)])
+        yield blocks[at] if len(columns) == 1 else [_row(line, columns[1:]) for line in columns[0]]
+        at += len(columns)
+
+
+def _is_column(block: Sequence[Line]) -> bool:
+    """Return whether a block may be a column of a table: a few words in every line."""
+    texts = [line.text for line in block]
+    words, characters = sum(len(text.split()) for text in texts), sum(map(len, texts))
+    is_short = words <= _MOST_WORDS * len(block) and characters >= _LEAST_CHARACTERS * len(block)
+    return len(block) >= _LEAST_ROWS and is_short and not any("\t" in text for text in texts)
+
+
+def _is_beside(columns: Sequence[Sequence[Line]], block: Sequence[Line]) -> bool:
+    """Return whether a block is the next column: at the right of the others, and with lines at the height of theirs."""
+    last, first = columns[-1], columns[0]
+    right = max(line.right for line in last)
+    is_right = min(line.left for line in block) > right + _CELL_GAP * 0.5 * first[0].size
+    if not is_right or not _is_column(block) or len(block) > len(first):
+        return False
+    return all(any(_is_level(line, other) for other in first) for line in block)
+
+
+def _is_level(line: Line, other: Line) -> bool:
+    return abs(line.bottom - other.bottom) < 0.3 * other.size
+
+
+def _row(line: Line, columns: Sequence[Sequence[Line]]) -> Line:
+    cells = [line, *(cell for column in columns for cell in column if _is_level(cell, line))]
+    text = "\t".join(cell.text for cell in cells)
+    return Line(text, line.left, line.top, cells[-1].right, line.bottom, line.size)
 
 
 def _box(block: Sequence[Line]) -> Line:

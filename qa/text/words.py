@@ -105,12 +105,20 @@ def _loaded() -> Callable[[str], str]:
     return classify
 
 
-TERMS_VERSION = "1"
+TERMS_VERSION = "2"
 
-_NO_SPACES = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}ー々〇"
+# Korean has spaces, and writes its particles with the words before them.
+_NO_SPACES = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}ー々〇"
+# What is found as a whole and by its parts: versions, decimal numbers and dates (12.3 is not 3.12); numbers written
+# with hyphens; words cut at the end of a line; C++ and C#.
+_LETTERS = r"A-Za-zÀ-ÖØ-öø-ɏ"
+_JOINED = (
+    r"[vV]?[0-9]+(?:[.,][0-9]+)+|[0-9]{2,4}(?:-[0-9]{2,4})+(?![0-9])|[A-Za-z](?:\+\+|\#)(?!\w)"
+    rf"|[{_LETTERS}]{{2,}}[-\u00ad]\n[ \t]*[a-zß-öø-ÿ][{_LETTERS}]*"
+)
 # Thousands first: 5,000 and 5.000 and 5000 are one number. A word takes its marks with it, as Indic scripts need.
 _WORD = regex.compile(
-    rf"(?V1)(?P<number>\p{{Nd}}{{1,3}}(?:[.,’]\p{{Nd}}{{3}})+(?!\p{{N}}))"
+    rf"(?V1)(?P<number>\p{{Nd}}{{1,3}}(?:[.,’]\p{{Nd}}{{3}})+(?!\p{{N}}))|(?P<joined>{_JOINED})"
     rf"|(?P<run>[{_NO_SPACES}][{_NO_SPACES}\p{{M}}]*)"
     rf"|(?P<word>[[\p{{L}}\p{{M}}\p{{N}}]--[{_NO_SPACES}]]+)"
 )
@@ -118,11 +126,17 @@ _WORD = regex.compile(
 # own: a build finds the words of every passage, and this is four times as fast.
 _LATIN = re.compile(r"[\x00-\u024f\u2010-\u2027]*")
 _LATIN_WORD = re.compile(
-    r"[0-9]{1,3}(?:[.,’][0-9]{3})+(?![0-9²³¹¼½¾])|[^\W_]{2,}|(?<!['’])[^\W_](?!['’])",
+    rf"[0-9]{{1,3}}(?:[.,’][0-9]{{3}})+(?![0-9²³¹¼½¾])|{_JOINED}|[^\W_]{{2,}}|(?<!['’])[^\W_](?!['’])",
 )
 # Arabic: the stroke that only lengthens a word. Latin: the soft hyphen, and what joins or parts letters unseen.
 _UNSEEN = regex.compile(r"[\u0640\u00ad\u200b-\u200d\u2060\ufeff]")
-_THOUSANDS = frozenset(".,’")
+# The number of a footnote, behind a word too long to be a unit.
+_FOOTNOTE = regex.compile(r"(?<=\p{L}{4})[\u00b2\u00b3\u00b9\u2070-\u2079]+$")
+_JOINS = frozenset(".,’-+#\n")
+_GROUPED = regex.compile(r"\p{Nd}{1,3}(?:[.,’]\p{Nd}{3})+")
+_PART = re.compile(rf"[0-9{_LETTERS}]+")
+# Letters that are no letter with a mark, and are often typed without what makes them another.
+_PLAIN = str.maketrans({"ł": "l", "đ": "d", "ð": "d", "ø": "o", "ħ": "h", "ŧ": "t", "ı": "i", "æ": "ae", "œ": "oe"})
 _APOSTROPHES = "'’ʼ"
 _LONGEST_TERM = 64
 
@@ -143,10 +157,12 @@ def passage_terms(text: str, language: str) -> list[str]:
     if _LATIN.fullmatch(text):
         return [term for found in _LATIN_WORD.findall(text) for term in _term(found, language)]
     terms: list[str] = []
-    # What :func:`words` finds, without the spans that nobody asks for: a build does this for every passage.
+    # What :func:`words` finds, without the spans, which are not needed: a build does this for every passage.
     for match in _WORD.finditer(text):
         found = match.group()
-        if match.lastgroup != "word":
+        if match.lastgroup == "joined":
+            terms += _term(found, language)
+        elif match.lastgroup != "word":
             terms += [form for word in words(found, ()) for form in word.forms]
         elif len(found) > 1 or not _is_elided(text, Span(match.start(), match.end())):
             terms += _term(found, language)
@@ -155,9 +171,22 @@ def passage_terms(text: str, language: str) -> list[str]:
 
 @lru_cache(maxsize=1 << 16)
 def _term(word: str, language: str) -> tuple[str, ...]:
-    """Make the one term of a word or a number as it is written; none where nothing is left of it."""
-    form = _stem(_normal(word), language) if _THOUSANDS.isdisjoint(word) else _digits(word)
-    return (form,) if form else ()
+    """Make the terms of what was found, as it is written: one, unless it is joined of several, or nothing is left."""
+    forms = (_stem(_normal(surface), language) for _, surface in _surfaces(word))
+    return tuple(form for form in forms if form)
+
+
+def _surfaces(found: str) -> list[tuple[int, str]]:
+    """Return what is looked up of a word, a number or what is joined: where it begins, and as what it counts."""
+    if _JOINS.isdisjoint(found):
+        return [(0, found)]
+    if _GROUPED.fullmatch(found):
+        return [(0, _digits(found))]
+    parts = [(match.start(), match.group()) for match in _PART.finditer(found)]
+    if found[-1] in "+#":
+        return [(0, found), *parts]
+    separator = "" if "-" in found or "\n" in found else "."
+    return [(0, separator.join(part for _, part in parts).lstrip("vV" if separator else "")), *parts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,13 +202,21 @@ def read_words(text: str, languages: tuple[str, ...]) -> Words:
     if not _LATIN.fullmatch(text):
         found = list(words(text, languages))
         return Words([word.span.start for word in found], [word.forms for word in found])
-    places = [(match.start(), _latin_forms(match.group(), languages)) for match in _LATIN_WORD.finditer(text)]
-    return Words([start for start, forms in places if forms], [forms for _, forms in places if forms])
+    places = [
+        (match.start() + at, forms)
+        for match in _LATIN_WORD.finditer(text)
+        for at, forms in _placed_forms(match.group(), languages)
+    ]
+    return Words([start for start, _ in places], [forms for _, forms in places])
 
 
 @lru_cache(maxsize=1 << 16)
-def _latin_forms(word: str, languages: tuple[str, ...]) -> tuple[str, ...]:
-    return _forms(word, languages) if _THOUSANDS.isdisjoint(word) else (_digits(word),)
+def _placed_forms(found: str, languages: tuple[str, ...]) -> tuple[tuple[int, tuple[str, ...]], ...]:
+    """Return the forms of what was found, with where each begins; what has none is left out."""
+    if _GROUPED.fullmatch(found):
+        return ((0, (_digits(found),)),)
+    placed = ((at, _forms(surface, languages)) for at, surface in _surfaces(found))
+    return tuple((at, forms) for at, forms in placed if forms)
 
 
 def words(text: str, languages: Sequence[str]) -> Iterator[Word]:
@@ -191,6 +228,11 @@ def words(text: str, languages: Sequence[str]) -> Iterator[Word]:
             yield from _grams(found, span.start)
         elif match.lastgroup == "number":
             yield Word(span, (_digits(found),))
+        elif match.lastgroup == "joined":
+            for at, surface in _surfaces(found):
+                end = span.end if at == 0 and surface != found[: len(surface)] else span.start + at + len(surface)
+                if forms := _forms(surface, languages):
+                    yield Word(Span(span.start + at, end), forms)
         elif not _is_elided(text, span) and (forms := _forms(found, languages)):
             yield Word(span, forms)
 
@@ -224,6 +266,8 @@ def _digits(number: str) -> str:
 
 
 def _normal(word: str) -> str:
+    if not word.isascii():
+        word = _FOOTNOTE.sub("", word)
     return str(_UNSEEN.sub("", unicodedata.normalize("NFKC", word).casefold()))
 
 
@@ -240,6 +284,7 @@ def _folded(word: str) -> str:
     """Remove the marks above and below letters, which questions are often written without."""
     if not word.isascii():
         word = "".join(c for c in unicodedata.normalize("NFKD", word) if not unicodedata.combining(c))
+        word = unicodedata.normalize("NFC", word.translate(_PLAIN))
     return word[:_LONGEST_TERM]
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import threading
 import time
+import unicodedata
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import translate
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +35,8 @@ _READ_AT_ONCE = 16
 _SAME = 0.8
 # The first places, in which no passage repeats another.
 _DISTINCT = 10
+# What makes more of a glob than a name.
+_GLOB = re.compile(r"[*?\[]")
 # Candidates that a cross-encoder reads at most.
 _RERANKED = 50
 
@@ -140,6 +143,7 @@ class Retriever:
         self._budget_ms = rerank_budget_ms
         self._ranker = Ranker(index, encoder.languages)
         self._passages = PassageCache(index.store)
+        self._names = _Names(index.store.document_ids)
 
     def find(self, queries: Sequence[Query], depth: int = 0) -> list[Found | QueryError]:
         """Search for queries, encoded together; each succeeds or fails by itself, and results come in their order.
@@ -204,7 +208,7 @@ class Retriever:
         if not globs:
             return None
         ids = self.index.store.document_ids
-        matching = tuple(filter(_pattern(globs).match, ids))
+        matching = tuple(ids[at] for at in self._names.find(globs))
         if not matching:
             raise QueryError("documents", f"no indexed document matches {' or '.join(map(repr, globs))}")
         return In(DOCUMENT_COLUMN, matching) if len(matching) < len(ids) else None
@@ -212,8 +216,10 @@ class Retriever:
     def _sections(self, globs: tuple[str, ...]) -> Filter | None:
         if not globs:
             return None
-        pattern = _pattern(globs)
-        matching = [path for path in self.index.store.paths if any(map(pattern.match, path))]
+        paths = self.index.store.paths
+        titles = _Names(list({title for path in paths for title in path}))
+        found = {titles.names[at] for at in titles.find(globs)}
+        matching = [path for path in paths if not found.isdisjoint(path)]
         if not matching:
             raise QueryError("sections", f"no heading matches {' or '.join(map(repr, globs))}")
         return below(matching)
@@ -289,5 +295,39 @@ def score_within(
     return np.concatenate(scores)
 
 
-def _pattern(globs: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile("|".join(map(translate, globs)))
+class _Names:
+    """Names that are chosen by globs: ids of documents, or titles of sections."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+
+    @cached_property
+    def _places(self) -> dict[str, list[int]]:
+        places: dict[str, list[int]] = {}
+        for at, name in enumerate(self.names):
+            places.setdefault(_fold(name), []).append(at)
+        return places
+
+    def find(self, globs: Sequence[str]) -> list[int]:
+        """Find the names, by their places, that any glob matches, in any case and Unicode form.
+
+        A glob that is a name but does not match it, as ``[1].txt`` does not, chooses that name. All other globs are
+        looked for in one pass over the names.
+        """
+        found: set[int] = set()
+        patterns = []
+        for glob in dict.fromkeys(map(_fold, globs)):
+            pattern = translate(glob)
+            named = self._places.get(glob, [])
+            found.update(named)
+            if not named or re.match(pattern, glob):
+                patterns += [pattern] if _GLOB.search(glob) else []
+        if patterns:
+            matches = re.compile("|".join(patterns)).match
+            found.update(at for name, places in self._places.items() if matches(name) for at in places)
+        return sorted(found)
+
+
+def _fold(name: str) -> str:
+    # NFC again: to fold the case of a letter may take it apart.
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

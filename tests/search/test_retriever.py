@@ -320,6 +320,28 @@ def test_what_the_budget_leaves_unscored_keeps_its_order_below(settings: Setting
     assert [hit.passage for hit in reranked.hits[len(scored) :]] == [hit.passage for hit in plain.hits[len(scored) :]]
 
 
+@pytest.mark.parametrize(
+    "chosen",
+    ["Müller [2023].txt", "Mu\u0308ller [2023].txt", "müller [[]*", "MÜLLER*"],
+    ids=["the id", "decomposed", "a glob", "capitals"],
+)
+def test_an_id_or_glob_chooses_its_document_in_any_form(
+    build: Build, folder: Path, settings: Settings, chosen: str
+) -> None:
+    (folder / "Mu\u0308ller [2023].txt").write_text("Quinces are hard.\n")
+    build()
+    service = Service(settings, make=hashing_encoder)
+    service.reload()
+    found = {hit.passage.document for hit in service.ask(Query("What is hard?", documents=(chosen,))).hits}
+    assert "Mu\u0308ller [2023].txt" in found
+    assert not any(name.startswith(("apples", "below")) for name in found)
+
+
+def test_brackets_are_a_glob_where_no_id_has_them(service: Service) -> None:
+    found = {hit.passage.document for hit in service.ask(Query("plums", documents=("[a-b]pples.txt",))).hits}
+    assert found == {"apples.txt"}
+
+
 def test_re_ranking_without_a_re_ranker_is_refused(service: Service) -> None:
     with pytest.raises(
         QueryError, match="there is no re-ranker; leave rerank out, or serve with QA_RERANKER"

@@ -76,7 +76,7 @@ def test_two_are_compared_question_by_question_and_the_other_way_round(visit: Vi
     page = visit.page
     site.job("done", questions=5, asked=5)
     page.goto(COMPARED)
-    expect(page.get_by_role("status")).to_contain_text("are being compared")
+    expect(page.get_by_role("status")).to_contain_text("is being computed")
     site.evaluations.compared = DONE
     # By itself, without a click.
     expect(page.get_by_role("row").nth(1)).to_be_visible()

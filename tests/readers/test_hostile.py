@@ -121,7 +121,8 @@ def test_one_line_of_a_hundred_megabytes(tmp_path: Path, suffix: str) -> None:
     with IsolatedReader(ReadingLimits(seconds=AT_MOST)) as reader:
         document, report = reader.read(Source(path.name, path, path.stat().st_size))
     assert document is not None
-    assert report.characters == len(document.text) == path.stat().st_size > 100_000_000
+    # White space at its end is no text of Markdown.
+    assert report.characters == len(document.text) >= path.stat().st_size - 1 > 100_000_000
 
 
 @pytest.mark.parametrize("name", [b"a\nb.txt", b"caf\xe9.txt", b"\x1b[2J.txt", "a\u2028b.txt".encode()])

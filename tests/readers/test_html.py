@@ -42,6 +42,7 @@ def _read(folder: Path, page: str | bytes) -> Document:
         ("<table><tr><td rowspan=-1 colspan=x>a<td>b<tr><td>c<td>d</table>", "a | b\nc | d"),
         ("<pre>a\n  b\n</pre>c", "a\n  b\n\nc"),
         ("10<sup>3</sup> and 1<sup>st</sup>", "10³ and 1st"),
+        ("the zorblatt<sup>12</sup> of 4 km<sup>2</sup>", "the zorblatt[12] of 4 km²"),
         ("<q>a</q>&shy;b\u200b", "“a”b"),
         ("<p hidden>a<p style='display: none'>b<p>c", "c"),
         (

@@ -370,7 +370,7 @@ def test_a_column_written_after_another_is_the_same_rows(folder: Path) -> None:
 
 def test_entries_with_leaders_and_short_entries_are_lines(folder: Path) -> None:
     dots = lines("Berth ............ 310", "Crane ............ 195", "Water ............ 112")
-    assert _read(folder, pdf(dots)).text.count("\n") == 2
+    assert _read(folder, pdf(dots)).text == "Berth\t310\nCrane\t195\nWater\t112"
     fares = lines("Adult 9 crowns", "Child 4 crowns", "Car 30 crowns", "Dog free")
     assert _read(folder, pdf(fares)).text.split("\n") == [
         "Adult 9 crowns",
@@ -383,6 +383,11 @@ def test_entries_with_leaders_and_short_entries_are_lines(folder: Path) -> None:
 def test_raised_digits_are_powers(folder: Path) -> None:
     page = [Text("It holds 10"), Text("6", x=72 + 46.3, y=704.5, size=6), Text("litres of water.", x=72 + 53)]
     assert "10⁶ litres" in _read(folder, pdf(page)).text
+
+
+def test_raised_digits_after_a_word_are_of_a_note(folder: Path) -> None:
+    page = [Text("It was widened"), Text("12", x=72 + 66.2, y=704.5, size=6), Text("in spring.", x=72 + 77)]
+    assert "widened[12] in spring" in _read(folder, pdf(page)).text
 
 
 def test_a_sentence_ends_on_the_page_it_begins_on(folder: Path) -> None:

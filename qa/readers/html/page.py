@@ -24,6 +24,8 @@ _ROW_GROUPS = frozenset({"thead", "tbody", "tfoot"})
 _SPACE = re.compile(r"[ \t\n\r\f]+")
 _BLANK_LINE = re.compile(r"\n\s*\n")
 _POWERS = str.maketrans("0123456789+-−n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻ⁿ")
+# Shorter ones are units: km².
+_WORD_BEFORE = re.compile(r"[^\W\d_]{4,}[.,;:!?\"”’)]*$")
 _POWER = re.compile(r"\s*[+\-−]?(?:\d{1,3}|n)\s*")
 _MATHS = frozenset({"mwe-math-fallback-image-inline", "mwe-math-fallback-image-display", "tex", "latex", "math"})
 # Neighbours among these are apart on the page, by its style, also where no space stands between them.
@@ -106,9 +108,14 @@ class _Writer:
         if self._pre:
             self._inline.append(text)
         elif self._superscript and _POWER.fullmatch(text):
-            self._inline.append(text.strip().translate(_POWERS))
+            self._inline.append(self._raised(text.strip()))
         else:
             self._inline.append(_SPACE.sub(" ", text))
+
+    def _raised(self, text: str) -> str:
+        """Write a superscript: a number after a word is a note's, as in "word[1]", and other ones are powers."""
+        before = _WORD_BEFORE.search("".join(self._inline[-_NEAR:]))
+        return f"[{text}]" if before and text.isdecimal() else text.translate(_POWERS)
 
     def _part(self, text: str) -> None:
         """Write a space where one box ends and ``text`` begins, if their words would run into one."""

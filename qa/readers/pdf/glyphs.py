@@ -22,6 +22,12 @@ _HYPHENS = "-\u2010\u00ad"
 # A gap wider than this many times the type size ends a run: another column, or another cell.
 _WIDEST_GAP = 1.2
 _ASKEW = -1
+# Dots that lead the eye from a name to its number, as a tab does.
+_LEADERS = re.compile(r"\s*(?:\.{4,}|(?:\. ){4,}\.?|…{2,})\s*(?=\S)")
+# Raised numbers after a word are of notes; shorter ones are units: km².
+_WORD_BEFORE = re.compile(r"[^\W\d_]{4,}(?:[.,;:!?\"”’)]*|(?:\0\[\d\])+)$")
+_NEAR = 12
+_JOINED = "\0"
 _RAISED, _SMALLER = 0.15, 0.9
 _POWERS = str.maketrans("0123456789+-−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻")
 
@@ -97,14 +103,20 @@ class _Growing:
             return
         for at, place in enumerate(self.places[1:], 1):
             is_small = self.bottoms[at] - self.tops[at] < _SMALLER * height
-            if is_small and self.bottoms[at] < bottom - _RAISED * height and self.text[place - 1][-1:].strip():
+            if not is_small or self.bottoms[at] >= bottom - _RAISED * height or not self.text[place - 1][-1:].strip():
+                continue
+            if self.text[place].isdecimal() and _WORD_BEFORE.search("".join(self.text[max(place - _NEAR, 0) : place])):
+                self.text[place] = f"{_JOINED}[{self.text[place]}]"
+            else:
                 self.text[place] = self.text[place].translate(_POWERS)
 
     def placed(self, turn: Callable[[_Box], _Box]) -> Run:
         """Return it as a run, with the height of most of its characters: not of a raised number or a tall bracket."""
         top, bottom = median_low(self.tops), median_low(self.bottoms)
         self._raise(top, bottom)
-        text = cleaned("".join(self.text)).strip()
+        # Adjacent raised digits are of one number.
+        raised = "".join(self.text).replace(f"]{_JOINED}[", "").replace(_JOINED, "")
+        text = _LEADERS.sub("\t", cleaned(raised).strip())
         return Run(text, *turn((self.left, top, self.right, bottom)), max(bottom - top, 1.0), self.broken)
 
 

@@ -35,9 +35,13 @@ from qa.statistics.risk import auroc, bins, brier, calibration_error, learn_thre
 from qa.types import Mode, Query, Span
 
 MODES: tuple[Mode, ...] = ("hybrid", "dense", "lexical")
-# Right and wrong answers that a regression takes at least, and for each of its features.
+# Right and wrong answers that a regression takes at least, and for each of its features; and those that it takes to
+# adapt slope and intercept of another.
 _LEAST = 10
 _LEAST_EACH = 5
+_LEAST_TO_ADAPT = 3
+# How far slope and intercept are expected to lie from 1 and 0, as standard deviations.
+_SLOPE_SPREAD, _INTERCEPT_SPREAD = 0.5, 2.0
 # Of the range of a signal that was fitted to, how far on either side it counts: a collection of one document lies a
 # little outside, and one of near-copies far (decision 0010).
 _FURTHER = 0.5
@@ -98,21 +102,21 @@ def adapt(found: Sequence[Example], base: Model) -> Model:
     Raises:
         CalibrationError: there are too few questions, or all are answered right, or wrong.
     """
-    fitted, held = _split(base.regime, found)
+    fitted, held = _split(base.regime, found, _LEAST_TO_ADAPT)
     model = _platt(base, fitted)
     confidence, right = [model.confidence(each.signals) for each in held], [each.right for each in held]
     return replace(model, measured=_measured(confidence, right), reliability=tuple(bins(confidence, right)))
 
 
-def _split(regime: str, found: Sequence[Example]) -> tuple[list[Example], list[Example]]:
+def _split(regime: str, found: Sequence[Example], least: int) -> tuple[list[Example], list[Example]]:
     """Return the examples to fit to, and those that are held out. Raises CalibrationError if there are too few."""
     fitted = [each for each in found if not each.held_out]
     held = [each for each in found if each.held_out]
     rights = sum(each.right for each in fitted)
-    if min(rights, len(fitted) - rights) < _LEAST or not held:
+    if min(rights, len(fitted) - rights) < least or not held:
         raise CalibrationError(
             f"too few questions to calibrate {regime} from: of {len(fitted):,} to fit to, {rights:,} are answered "
-            f"right and {len(fitted) - rights:,} wrong, and it takes {_LEAST} of each; add questions, with and without "
+            f"right and {len(fitted) - rights:,} wrong, and it takes {least} of each; add questions, with and without "
             "answer"
         )
     return fitted, held
@@ -126,7 +130,7 @@ def fit(regime: str, found: Sequence[Example], base: Model | None = None) -> Mod
     Raises:
         CalibrationError: there are too few questions, or all are right, or wrong.
     """
-    fitted, held = _split(regime, found)
+    fitted, held = _split(regime, found, _LEAST if base is None else _LEAST_TO_ADAPT)
     rights = sum(each.right for each in fitted)
     has_enough = min(rights, len(fitted) - rights) >= _LEAST_EACH * len(FEATURES)
     model = _regression(regime, fitted) if base is None or has_enough else _platt(base, fitted)
@@ -174,10 +178,10 @@ def _regression(regime: str, fitted: Sequence[Example]) -> Model:
 def _platt(base: Model, fitted: Sequence[Example]) -> Model:
     """Adapt slope and intercept of ``base``, and move the thresholds of its promises with its confidence."""
     logits = _logits([base.confidence(each.signals) for each in fitted])
-    (slope,), intercept = _logistic(logits[:, None], [each.right for each in fitted])
+    slope, intercept = _fit_slope_and_intercept(logits, [each.right for each in fitted])
     features = tuple(replace(feature, weight=slope * feature.weight) for feature in base.features)
     thresholds = 1 / (1 + np.exp(-slope * _logits([promise.threshold for promise in base.promises]) - intercept))
-    moved = zip(base.promises, thresholds, strict=True) if slope > 0 else ()
+    moved = zip(base.promises, thresholds, strict=True)
     return replace(
         base,
         n=len(fitted),
@@ -185,6 +189,22 @@ def _platt(base: Model, fitted: Sequence[Example]) -> Model:
         features=features,
         promises=tuple(replace(promise, threshold=float(threshold)) for promise, threshold in moved),
     )
+
+
+def _fit_slope_and_intercept(logits: Any, right: Sequence[bool]) -> tuple[float, float]:
+    """Fit by penalised likelihood: few answers leave a slope near 1 and an intercept near 0, as they were."""
+    from scipy.optimize import minimize
+
+    signs = np.where(right, 1.0, -1.0)
+
+    def loss(parameters: Any) -> float:
+        slope, intercept = parameters
+        misfit = np.logaddexp(0, -signs * (slope * logits + intercept)).sum()
+        unlikely = ((slope - 1) / _SLOPE_SPREAD) ** 2 + (intercept / _INTERCEPT_SPREAD) ** 2
+        return float(misfit + unlikely / 2)
+
+    found = minimize(loss, [1.0, 0.0], method="L-BFGS-B", bounds=[(1e-3, None), (None, None)])
+    return float(found.x[0]), float(found.x[1])
 
 
 def _logits(confidence: Sequence[float]) -> Any:

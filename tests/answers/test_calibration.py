@@ -26,7 +26,7 @@ from qa.answers.calibration import (
 )
 from qa.answers.signals import SIGNALS, Signals
 from qa.errors import CalibrationError
-from qa.evaluation.calibrate import Example, alternating, calibrate, fit
+from qa.evaluation.calibrate import Example, adapt, alternating, calibrate, fit
 from qa.models.files import locate
 from qa.service.service import Service
 from qa.settings import DEFAULT_MODEL, Settings
@@ -300,6 +300,17 @@ def test_questions_that_all_have_an_answer_certify_nothing(settings: Settings, b
     lines = describe_calibration(calibration, has_refusals=False)
     assert lines[-1].startswith("Nothing is certified of refusals")
     assert not any("cannot be certified" in line for line in lines[:-1])
+
+
+def test_a_few_answers_move_a_confidence_a_little() -> None:
+    base = fit("hybrid", drawn(2000))
+    few, many = ([replace(each, right=at % 4 < 2) for at, each in enumerate(drawn(n, seed=7))] for n in (20, 2000))
+    signals = [each.signals for each in drawn(200, seed=3)]
+    before = np.array(list(map(base.confidence, signals)))
+    moved = [abs(np.array(list(map(adapt(found, base).confidence, signals))) - before).mean() for found in (few, many)]
+    assert 0 < moved[0] < moved[1]
+    with pytest.raises(CalibrationError, match="it takes 3 of each"):
+        adapt([replace(each, right=True) for each in few], base)
 
 
 def test_questions_that_all_have_an_answer_leave_refusals_as_they_were() -> None:

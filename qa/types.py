@@ -229,7 +229,10 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """Whether a leg ("dense", "lexical") took part in a search; ``reason`` says why it did not, in words."""
+    """Whether a leg ("dense", "lexical") took part in a search.
+
+    ``reason`` says in words why it did not, or which words it searched for instead of those of the question.
+    """
 
     name: str
     used: bool

@@ -145,6 +145,8 @@ def ask(
         if not leg.used:
             way = "words" if leg.name == "lexical" else "meaning"
             typer.echo(safe_line(f"Not searched by {way}: {leg.reason}."), err=True)
+        elif leg.reason:
+            typer.echo(safe_line(f"{leg.reason[0].upper()}{leg.reason[1:]}."), err=True)
     if reply.answer is not None:
         for number, line in enumerate(describe_answer(reply.answer)):
             typer.secho(safe_lines(line), bold=number == 0)

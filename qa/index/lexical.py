@@ -110,6 +110,11 @@ class LexicalIndex:
         frequency = max(self._searcher.doc_freq("text", form) for form in forms)
         return math.log(1 + (len(self) - frequency + 0.5) / (frequency + 0.5)) if frequency else 0.0
 
+    def find_similar(self, form: str, k: int) -> Ids:
+        """Find up to ``k`` passages with a term that is one edit from ``form``: their keys ``(n,)``, in no order."""
+        query = tantivy().Query.fuzzy_term_query(self._index.schema, "text", form, 1)
+        return self._keys(self._searcher.search(query, limit=k, count=False).hits)
+
     def search(self, terms: Sequence[tuple[str, ...]], k: int, filter: Filter | None = None) -> tuple[Ids, Vectors]:
         """Find the best ``k`` passages at most that hold any of the terms.
 

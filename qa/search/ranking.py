@@ -7,7 +7,7 @@ were tuned on the tuning halves of the question sets (docs/decisions/0007).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from qa.index.index import Index
 from qa.protocols import Filter
+from qa.search.spelling import correct_words
 from qa.text.words import is_foreign
 from qa.types import Leg, Query, Scores
 
@@ -91,10 +92,12 @@ class Ranker:
 
     Args:
         languages: those that the encoder was trained on, see :class:`qa.protocols.Encoder`.
+        is_word: see :func:`qa.search.spelling.correct_words`.
     """
 
-    def __init__(self, index: Index, languages: Sequence[str]) -> None:
+    def __init__(self, index: Index, languages: Sequence[str], is_word: Callable[[str], bool]) -> None:
         self._index = index
+        self._is_word = is_word
         self._languages = languages
         # Keys are hashes: the first of them are a sample at random, and the same at every start.
         self._sample = index.windows[:_SAMPLE]
@@ -124,7 +127,12 @@ class Ranker:
             nearest: of :meth:`nearest`, by the same filter; ``None`` where only words count.
         """
         terms = self._index.lexical.question_terms(query.question)
-        searched = terms if query.mode != "dense" else []
+        # An answer is still compared with the question's own words: one that is in no passage speaks against it.
+        corrections = (
+            correct_words(self._index, query.question, self._languages, self._is_word) if query.mode != "dense" else {}
+        )
+        known = [corrections[forms].forms if forms in corrections else forms for forms in terms]
+        searched = known if query.mode != "dense" else []
         by_words, word_scores = self._index.lexical.search(searched, search_depth(query), filter)
         legs, by_vector, sees, chance = [], by_words[:0], False, None
         if nearest is not None:
@@ -135,10 +143,12 @@ class Ranker:
             sees = not len(by_words) or not is_foreign(query.question, self._languages)
             legs.append(Leg("dense", sees, "" if sees else _FOREIGN))
         if query.mode != "dense":
-            legs.append(Leg("lexical", bool(len(by_words)), "" if len(by_words) else _NO_TERM))
+            instead = ", ".join(f'"{each.meant}" instead of "{each.written}"' for each in corrections.values())
+            reason = (f"searched for {instead}" if instead else "") if len(by_words) else _NO_TERM
+            legs.append(Leg("lexical", bool(len(by_words)), reason))
         keys = np.union1d(by_vector, by_words) if sees else by_words
         dense = self._cosines(nearest.vector, keys) if nearest is not None and sees else None
-        lexical = self._bm25(terms, keys, by_words, word_scores) if len(by_words) else None
+        lexical = self._bm25(known, keys, by_words, word_scores) if len(by_words) else None
         scores = _one_score(dense, lexical)
         order = np.lexsort((keys, -scores))
         return Ranked(

@@ -141,9 +141,14 @@ class Retriever:
         self._limits = limits
         self._reranker = reranker
         self._budget_ms = rerank_budget_ms
-        self._ranker = Ranker(index, encoder.languages)
+        self._ranker = Ranker(index, encoder.languages, self._is_word)
         self._passages = PassageCache(index.store)
         self._names = _Names(index.store.document_ids)
+
+    def _is_word(self, word: str) -> bool:
+        """Tell whether the encoder's vocabulary has a word whole, as it has no misspelt ones."""
+        alone, empty = self._encoder.count_question_tokens([word, ""])
+        return alone == empty + 1
 
     def find(self, queries: Sequence[Query], depth: int = 0) -> list[Found | QueryError]:
         """Search for queries, encoded together; each succeeds or fails by itself, and results come in their order.

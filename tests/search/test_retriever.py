@@ -191,13 +191,16 @@ class EnglishEncoder(HashingEncoder):
         return ("en",)
 
 
+def english_encoder(settings: Settings, *, threads: int) -> EnglishEncoder:
+    return EnglishEncoder()
+
+
 @pytest.fixture
 def english(folder: Path, settings: Settings) -> Service:
     """Serve texts in several scripts, with a model that was trained on English."""
     (folder / "zh.txt").write_text("灯塔建于一八七四年。\n")
-    make = lambda settings, *, threads: EnglishEncoder()  # noqa: E731
-    update(settings, [folder], Recorder(), make=make, read=read_source)
-    service = Service(settings, make=make)
+    update(settings, [folder], Recorder(), make=english_encoder, read=read_source)
+    service = Service(settings, make=english_encoder)
     service.reload()
     return service
 
@@ -215,9 +218,8 @@ def test_a_question_in_a_script_that_the_model_does_not_know_is_searched_by_its_
 def test_documents_on_one_subject_do_not_switch_the_model_off(folder: Path, settings: Settings) -> None:
     for number in range(150):
         (folder / f"{number}.txt").write_text(f"Plums of kind {number} are said to ripen in week {number % 7}.\n")
-    make = lambda settings, *, threads: EnglishEncoder()  # noqa: E731
-    update(settings, [folder], Recorder(), make=make, read=read_source)
-    service = Service(settings, make=make)
+    update(settings, [folder], Recorder(), make=english_encoder, read=read_source)
+    service = Service(settings, make=english_encoder)
     service.reload()
     assert all(leg.used for leg in service.ask(Query("What is said about plums of kind 7?")).legs)
 
@@ -340,6 +342,31 @@ def test_an_id_or_glob_chooses_its_document_in_any_form(
 def test_brackets_are_a_glob_where_no_id_has_them(service: Service) -> None:
     found = {hit.passage.document for hit in service.ask(Query("plums", documents=("[a-b]pples.txt",))).hits}
     assert found == {"apples.txt"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("rhododendrn", "rhododendron"),
+        ("Rohdodendron", "rhododendron"),
+        ("rhodondrn", ""),  # three letters away
+        ("xhododendron", ""),  # begins otherwise
+        ("plimsy", ""),  # a word of the model's vocabulary, as the encoder of these tests has every short one
+    ],
+)
+def test_a_misspelt_word_is_searched_as_the_nearest_indexed_one(
+    folder: Path, settings: Settings, typed: str, meant: str
+) -> None:
+    (folder / "kitchen.txt").write_text(
+        "The rhododendron blooms, and the plimsoll line is dry; this is all that is written here about it.\n"
+    )
+    update(settings, [folder], Recorder(), make=english_encoder, read=read_source)
+    service = Service(settings, make=english_encoder)
+    service.reload()
+    reply = service.ask(Query(f"{typed} trees", mode="lexical"))
+    (leg,) = reply.legs
+    assert leg.reason == (f'searched for "{meant}" instead of "{typed}"' if meant else "")
+    assert ("kitchen.txt" in {hit.passage.document for hit in reply.hits}) is bool(meant)
 
 
 def test_re_ranking_without_a_re_ranker_is_refused(service: Service) -> None:

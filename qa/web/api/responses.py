@@ -235,7 +235,9 @@ class LegBody(BaseModel):
 
     name: Literal["dense", "lexical"]
     used: bool
-    reason: str = Field(description="Why it took no part, in words; empty where it did.")
+    reason: str = Field(
+        description="Why it took no part, or which words it searched for instead of misspelt ones; else empty."
+    )
 
 
 class AskResponse(BaseModel):

@@ -9,7 +9,6 @@ from typing import Literal
 
 import structlog
 
-from qa.build.update import SilentListener, follow
 from qa.errors import QAError, StorageError, UpdateRunning
 from qa.index.manifest import Manifest
 from qa.index.snapshots import SnapshotInfo, Snapshots
@@ -89,6 +88,9 @@ class Maintenance:
         return self._indexing
 
     def _update(self) -> None:
+        # Late: building takes a third of a second to import, which a start of the server should not wait for.
+        from qa.build.update import SilentListener, follow
+
         try:
             done = follow(self._settings, SilentListener(), self._service.encoder())
             changed = done.counts.changed

@@ -10,7 +10,6 @@ import threading
 import structlog
 import uvicorn
 
-from qa.build.watch import watch
 from qa.evaluation.jobs.queue import EvaluationQueue
 from qa.service.maintenance import Maintenance
 from qa.service.service import Service
@@ -44,6 +43,8 @@ def run(settings: Settings, listening: socket.socket, watched: bool = False) -> 
     loading = threading.Thread(target=service.keep_current, args=(stopped, ready), daemon=True, name="keep-current")
     loading.start()
     if watched:
+        from qa.build.watch import watch
+
         # A daemon: stopping does not wait for a build, which loses nothing by being cut short.
         arguments = (settings, service.encoder, stopped)
         threading.Thread(target=watch, args=arguments, daemon=True, name="watch").start()

@@ -102,7 +102,7 @@ def test_what_fails_is_told_and_nothing_else_happens(
     def fails(*args: object) -> None:
         raise OSError("no space left on /srv")
 
-    monkeypatch.setattr("qa.service.maintenance.follow", fails)
+    monkeypatch.setattr("qa.build.update.follow", fails)
     operator.index()
     failed = ended(operator)
     assert failed.status == "failed"

@@ -17,6 +17,12 @@ pptx            slides
 xlsx            spreadsheets
 odt             OpenDocument text
 epub            books
+spreadsheet     old Excel workbooks and OpenDocument spreadsheets
+rtf             Rich Text Format
+mail            mails and mailboxes
+notebook        Jupyter notebooks
+records         JSON and JSON Lines
+subtitles       subtitles, with the times at which words are said
 markdown        Markdown
 delimited       CSV and TSV
 text            plain text
@@ -30,6 +36,7 @@ package         parts of an Office file and how they are related
 drawings        charts and SmartArt of Office files as tables and lists
 symbols         characters of the fonts Symbol and Wingdings
 composition     blocks and headings to one text with exact spans
+sheets          tables of a sheet: where they begin, what names their columns
 tables          rows of cells to lines of text, merged cells included
 number_formats  numbers as the cell of a spreadsheet shows them
 """

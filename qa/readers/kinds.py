@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import zipfile
 from collections.abc import Iterable
@@ -48,12 +49,11 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"wOF2", "a font"),
     (0, b"\0\x01\0\0\0", "a font"),
     (0, b"OTTO", "a font"),
-    (0, b"{\\rtf", "an RTF document; save it as .docx"),
     (0, b"%!PS", "a PostScript file; save it as PDF"),
     (0, b"AT&TFORM", "a DjVu document; save it as PDF"),
     (60, b"BOOKMOBI", "a Mobipocket book; save it as .epub"),
 )
-_TEXTUAL = frozenset({b"{\\rtf", b"%!PS"})
+_TEXTUAL = frozenset({b"%!PS"})
 CONTROL = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f]")
 
 
@@ -96,37 +96,54 @@ _BY_SUFFIX = {
     "xlsx": ("xlsx", "xlsm", "xltx"),
     "odt": ("odt", "ott"),
     "epub": ("epub",),
+    "spreadsheet": ("xls", "xlt", "ods", "ots"),
+    "rtf": ("rtf",),
+    "mail": ("eml", "mbox"),
+    "notebook": ("ipynb",),
+    "records": ("json", "jsonl", "ndjson", "geojson"),
+    "subtitles": ("srt", "vtt"),
 }
 _READER = {suffix: reader for reader, suffixes in _BY_SUFFIX.items() for suffix in suffixes}
-_BINARY = frozenset({"pdf", "docx", "pptx", "xlsx", "odt", "epub"})
+_BINARY = frozenset({"pdf", "docx", "pptx", "xlsx", "odt", "epub", "spreadsheet"})
 
 # Text that is written for machines would only crowd out what is written for people.
 _CODE = frozenset(
-    "py pyi ipynb js mjs ts tsx jsx java c h cc cpp hpp cs go rs rb php pl sh bash zsh fish bat ps1 lua r jl swift kt "
+    "py pyi js mjs ts tsx jsx java c h cc cpp hpp cs go rs rb php pl sh bash zsh fish bat ps1 lua r jl swift kt "
     "scala clj hs ml ex erl sql css scss less vue svelte asm make cmake gradle dockerfile proto".split()
 )
-_DATA = frozenset("json jsonl ndjson xml yaml yml toml ini cfg conf env lock properties plist parquet svg".split())
+_DATA = frozenset("xml yaml yml toml ini cfg conf env lock properties plist parquet svg".split())
 
 _WORD, _SLIDES, _SHEETS = "save it as .docx", "save it as .pptx", "save it as .xlsx"
 _LEGACY = "an old Word, Excel, PowerPoint or Outlook file; save it as .docx, .xlsx or .pptx"
 _LEGACY_BY_SUFFIX = {
     "doc": f"an old Word document; {_WORD}",
     "dot": f"an old Word document; {_WORD}",
-    "xls": f"an old Excel workbook; {_SHEETS}",
     "ppt": f"an old PowerPoint presentation; {_SLIDES}",
     "msg": "an Outlook message; save it as .html or .txt",
     "msi": "a Windows installer",
 }
+_RTF = b"{\\rtf"
 _OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+# The stream of an old Excel workbook.
+_WORKBOOKS = tuple(f"{name}\0\0".encode("utf-16-le") for name in ("Workbook", "Book"))
 # The stream that holds a protected OOXML file; names in OLE2 are UTF-16.
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 
 _OPEN_DOCUMENT = {
     "text": Kind("odt"),
     "text-template": Kind("odt"),
-    "spreadsheet": _skipped(f"an OpenDocument spreadsheet; {_SHEETS}"),
+    "spreadsheet": Kind("spreadsheet"),
+    "spreadsheet-template": Kind("spreadsheet"),
     "presentation": _skipped(f"an OpenDocument presentation; {_SLIDES}"),
 }
+
+# What a question file says of a question.
+_JUDGMENTS = frozenset("answers answer answerable documents document quote quotes evidence judgments gold".split())
+_QRELS = re.compile(rb"query-id[\t,]corpus-id[\t,]score", re.IGNORECASE)
+# Settings and lists of packages, which programs write for programs.
+_MACHINE_FILE = re.compile(
+    r"(?:package(?:-lock)?|composer|tsconfig.*|jsconfig.*|manifest|bower|deno|turbo|lerna|renovate|angular)\.json|.*rc\.json"
+)
 
 _ODF_TYPE = re.compile(rb"mimetypeapplication/(vnd\.oasis\.opendocument\.([a-z-]+)|epub\+zip)")
 # A local header of ZIP: 26 bytes, two lengths, the name.
@@ -170,10 +187,12 @@ def classify(head: bytes, name: str, members: Iterable[str] = ()) -> Kind:
         return _archive_kind(head, suffix, frozenset(members))
     if head.startswith(_OLE2):
         return _ole2_kind(head, suffix)
+    if head.startswith(_RTF):
+        return Kind("rtf")
     if what := describe_signature(head):
         return _skipped(what)
     by_content = _reader_by_content(head, suffix)
-    return Kind(by_content) if by_content else _text_kind(head, suffix)
+    return Kind(by_content) if by_content else _text_kind(head, suffix, PurePosixPath(name).name.lower())
 
 
 def parse_suffix(name: str) -> str:
@@ -221,6 +240,8 @@ def _ole2_directory(file: BinaryIO, head: bytes) -> bytes:
 def _ole2_kind(head: bytes, suffix: str) -> Kind:
     if _ENCRYPTED in head:
         raise UnreadableDocument("it is protected by a password; save it without one")
+    if any(stream in head for stream in _WORKBOOKS) and suffix not in _LEGACY_BY_SUFFIX:
+        return Kind("spreadsheet")
     return _skipped(_LEGACY_BY_SUFFIX.get(suffix, _LEGACY))
 
 
@@ -241,14 +262,37 @@ def _is_html(head: bytes) -> bool:
     return bool(start and _HTML.match(head, start.end()))
 
 
-def _text_kind(head: bytes, suffix: str) -> Kind:
+def _text_kind(head: bytes, suffix: str, name: str) -> Kind:
     """Detect the kind of what only its name tells."""
     if suffix in _LEGACY_BY_SUFFIX:
         return _skipped(_LEGACY_BY_SUFFIX[suffix])
     if suffix in _CODE or suffix in _DATA:
         return _skipped("source code, not a document" if suffix in _CODE else "data, not a document")
+    if _MACHINE_FILE.fullmatch(name):
+        return _skipped("data, not a document")
+    if _is_question_file(head, suffix):
+        return _skipped("a question file, not a document")
     reader = _READER.get(suffix) if suffix else "text"
     if reader is None:
         return _skipped(f"no reader for .{suffix} files")
     # A text under the name of another format is read; what else it may be, that format's reader complains of.
     return Kind("text" if reader in _BINARY and not CONTROL.search(head) else reader)
+
+
+def _is_question_file(head: bytes, suffix: str) -> bool:
+    """Return whether a file holds questions about the documents, or judgments (BEIR's qrels), rather than documents."""
+    line = head.removeprefix(_MARKS[0]).partition(b"\n")[0]
+    if suffix in {"tsv", "csv", "txt"}:
+        return bool(_QRELS.match(line))
+    if suffix not in {"jsonl", "ndjson"}:
+        return False
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(record, dict):
+        return False
+    is_judged = "question" in record and not record.keys().isdisjoint(_JUDGMENTS)
+    text = record.get("text")
+    is_query = record.keys() <= {"_id", "text", "metadata"} and isinstance(text, str) and text.rstrip().endswith("?")
+    return is_judged or (is_query and "_id" in record)

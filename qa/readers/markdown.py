@@ -54,11 +54,17 @@ class MarkdownReader:
         for line in front[1].split("\n") if front else ():
             composition.line(line, "front matter")
         composition.gap()
-        writer = _Writer(composition)
-        for tokens in _pieces(text, front.end() if front else 0):
-            writer.write(tokens)
+        opens_with_heading = write_markdown(text, composition, front.end() if front else 0)
         title = _front_title(front[0]) if front else ""
-        return composition.content([title], decoded.problems, titled_by_heading=writer.opens_with_heading)
+        return composition.content([title], decoded.problems, titled_by_heading=opens_with_heading)
+
+
+def write_markdown(text: str, composition: Composition, start: int = 0) -> bool:
+    """Write what is shown of ``text[start:]``, and return whether nothing comes before its first heading."""
+    writer = _Writer(composition)
+    for tokens in _pieces(text, start):
+        writer.write(tokens)
+    return writer.opens_with_heading
 
 
 def _front_title(front_matter: str) -> str:

@@ -6,7 +6,7 @@ import datetime
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from qa.errors import UnreadableDocument
@@ -14,7 +14,7 @@ from qa.readers.archive import attribute, local
 from qa.readers.composition import Composition, Content
 from qa.readers.number_formats import shown, temporal_kind
 from qa.readers.package import Package
-from qa.readers.tables import format_rows, is_probably_named
+from qa.readers.sheets import Row, TableWriter
 
 _BROKEN = "it is a damaged Excel workbook; open it and save it again"
 _MAIN = "xl/workbook.xml"
@@ -142,16 +142,6 @@ def _unescaped(text: str) -> str:
     return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text) if "_x" in text else text
 
 
-@dataclass(slots=True)
-class _Row:
-    """A row: its texts by column from 0, how many are bold, and the comments; ``is_struck`` if any is struck out."""
-
-    cells: dict[int, str] = field(default_factory=dict)
-    bold: int = 0
-    comments: list[str] = field(default_factory=list)
-    is_struck: bool = False
-
-
 class _Sheet:
     """One sheet; ``problems`` are filled while it is written."""
 
@@ -167,26 +157,25 @@ class _Sheet:
 
     def write(self, name: str, composition: Composition) -> None:
         """Write the tables under the name of the sheet, unless it is empty."""
-        header: list[str] = []
-        was_bold = is_titled = False
+        tables = TableWriter(composition)
+        is_titled = False
         try:
             for block in self._blocks():
                 if not is_titled:
                     composition.heading(name, 1)
                     is_titled = True
-                for rows in _side_by_side(block):
-                    header, was_bold = _write_table(rows, composition, header, was_bold=was_bold)
+                tables.write(block)
         except UnreadableDocument:
             self.problems.append("a part that is damaged")
         if self._without_value:
             self.problems.append(f"{self._without_value} formulas without a value (save it in Excel to compute them)")
 
-    def _blocks(self) -> Iterator[list[_Row]]:
+    def _blocks(self) -> Iterator[list[Row]]:
         """Yield the rows between blank rows."""
         data = self._package.read(self._part)
         merged = _merged(data)
         above: dict[tuple[int, int], str] = {}
-        block: list[_Row] = []
+        block: list[Row] = []
         last = 0
         for element in _elements(data, "row"):
             number = _integer(attribute(element, "r"), last + 1)
@@ -209,8 +198,8 @@ class _Sheet:
         if block:
             yield block
 
-    def _row(self, element: Any, number: int) -> _Row:
-        row = _Row()
+    def _row(self, element: Any, number: int) -> Row:
+        row = Row()
         column = -1
         for cell in element:
             reference = _REFERENCE.fullmatch(cell.get("r") or "")
@@ -272,71 +261,6 @@ class _Sheet:
         if kind == "date" or not moment.time() > datetime.time():
             return moment.date().isoformat()
         return moment.isoformat(" ")
-
-
-def _write_table(
-    rows: Sequence[_Row], composition: Composition, header: list[str], *, was_bold: bool
-) -> tuple[list[str], bool]:
-    """Write the rows of one table; return the row that names its columns, if one does, and whether that is bold.
-
-    Args:
-        header: the row that names the columns of the table above, which this one may go on with after a blank row.
-        was_bold: whether that row is bold.
-    """
-    columns = sorted({column for row in rows for column in row.cells})
-    table = [[row.cells.get(column, "") for column in columns] for row in rows]
-    is_bold = rows[0].bold * 2 > len(rows[0].cells)
-    goes_on = len(header) == len(columns) > 1 and _goes_on(table, header, is_bold=is_bold, was_bold=was_bold)
-    named = [header, *table] if goes_on else table
-    lines = format_rows(named, headings=None if goes_on or is_probably_named(table) else 0)
-    if goes_on:
-        next(lines)
-    comments = [comment for row in rows for comment in row.comments]
-    for line in lines:
-        composition.line(line, "table")
-    for comment in comments:
-        composition.line(comment, "table")
-    composition.gap()
-    first = next((row for row in named if sum(map(bool, row)) > 1), [])
-    return (header, was_bold) if goes_on else (first, is_bold)
-
-
-def _goes_on(table: Sequence[Sequence[str]], header: Sequence[str], *, is_bold: bool, was_bold: bool) -> bool:
-    """Return whether a table goes on with the columns of the one above it, rather than having names of its own."""
-    first, rest = table[0], table[1:]
-    if is_bold != was_bold or list(first) == list(header) or sum(map(bool, first)) < 2:
-        return was_bold and not is_bold and sum(map(bool, first)) > 1
-    return not any(
-        any(character.isdigit() for row in rest for character in row[at][:1])
-        and not any(character.isdigit() for character in first[at])
-        for at in range(len(first))
-    )
-
-
-def _side_by_side(rows: Sequence[_Row]) -> list[list[_Row]]:
-    """Divide rows into the tables that stand beside one another, a blank column between them, each with its names."""
-    columns = sorted({column for row in rows for column in row.cells})
-    groups: list[list[int]] = []
-    used = set(rows[0].cells)
-    for column in columns:
-        if groups and column == groups[-1][-1] + 1:
-            groups[-1].append(column)
-        else:
-            groups.append([column])
-    if len(groups) < 2 or any(len(group) < 2 or len(rows) < 2 or not used.issuperset(group) for group in groups):
-        return [list(rows)]
-    return [
-        [
-            _Row(
-                {at: text for at, text in row.cells.items() if group[0] <= at <= group[-1]},
-                row.bold,
-                row.comments if first else [],
-            )
-            for row in rows
-            if not row.cells.keys().isdisjoint(group)
-        ]
-        for first, group in ((group is groups[0], group) for group in groups)
-    ]
 
 
 def _merged(data: bytes) -> Mapping[int, Mapping[int, tuple[int, int]]]:

@@ -15,7 +15,7 @@ from tests.support.reader_samples import SAMPLES, SENTENCES
 from tests.support.texts import shared
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-_TEXT_AS_IT_STANDS = ("text/", "markdown/")
+_TEXT_AS_IT_STANDS = ("text/",)
 
 
 def _read(folder: Path, name: str) -> Document:
@@ -84,7 +84,9 @@ def test_reading_twice_gives_the_same(tmp_path: Path, name: str) -> None:
     assert read_source(source)[0] == read_source(source)[0]
 
 
-@pytest.mark.parametrize("name", [name for name in SAMPLES if name not in {"a.txt", "a.md", "a.csv"}])
+@pytest.mark.parametrize(
+    "name", [name for name in SAMPLES if name not in {"a.txt", "a.md", "a.csv", "a.rtf", "a.eml", "a.srt"}]
+)
 def test_a_file_cut_off_or_garbled_is_reported_and_never_raises(tmp_path: Path, name: str) -> None:
     data = SAMPLES[name]()
     for at, bad in enumerate((data[: len(data) // 2], data[:64], data[:200] + b"\0\xff" * 200 + data[600:])):

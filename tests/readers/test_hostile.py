@@ -102,7 +102,10 @@ def test_pdfs(tmp_path: Path, reader: IsolatedReader, name: str) -> None:
     assert document is None or len(document.pages) < 10_000
 
 
-@pytest.mark.parametrize("suffix", ["txt", "md", "html", "pdf", "docx", "xlsx", "epub", "csv", "odt", "pptx"])
+@pytest.mark.parametrize(
+    "suffix",
+    "txt md html pdf docx xlsx epub csv odt pptx xls ods rtf eml mbox ipynb json jsonl srt vtt rst adoc org".split(),
+)
 @pytest.mark.parametrize(
     "data", [b"", b"a\0b", bytes(100_000), b"PK\3\4", b"%PDF-1.4", b"\xff\xfe", b"<", b"\xef\xbb\xbf"]
 )

@@ -48,7 +48,7 @@ def test_what_the_content_says_comes_before_the_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "reason"),
     [
-        ("questions.jsonl", b"{}", "data, not a document"),
+        ("questions.jsonl", b'{"question": "Why?", "answers": []}', "a question file, not a document"),
         ("a.PNG", b"\x89PNG\r\n\x1a\n\0", "a PNG image"),
         ("a.xyz", b"Words.", "no reader for .xyz files"),
     ],

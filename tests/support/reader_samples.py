@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from collections.abc import Callable, Mapping
+from email.message import EmailMessage
 
 SENTENCES = (
     "The heron waits in the reeds.",
@@ -128,6 +130,62 @@ def pdf() -> bytes:
     return body + b"xref\n0 6\n0000000000 65535 f \n" + table + trailer
 
 
+def ods() -> bytes:
+    names = "text table office".split()
+    spaces = " ".join(f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in names)
+    rows = "".join(
+        "<table:table-row>"
+        + "".join(
+            f'<table:table-cell office:value-type="string"><text:p>{cell}</text:p></table:table-cell>' for cell in row
+        )
+        + "</table:table-row>"
+        for row in (("Note", "Number"), *((sentence, str(n)) for n, sentence in enumerate(SENTENCES)))
+    )
+    content = (
+        f'<office:document-content {spaces} office:version="1.2"><office:body><office:spreadsheet>'
+        f'<table:table table:name="River">{rows}</table:table></office:spreadsheet></office:body>'
+        "</office:document-content>"
+    )
+    kind = "application/vnd.oasis.opendocument.spreadsheet"
+    manifest = (
+        '<manifest:manifest xmlns:manifest="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0">'
+        f'<manifest:file-entry manifest:full-path="/" manifest:media-type="{kind}"/></manifest:manifest>'
+    )
+    return zipped({"mimetype": kind, "content.xml": content, "META-INF/manifest.xml": manifest})
+
+
+def rtf() -> bytes:
+    escaped = "".join(
+        character if character.isascii() else f"\\u{ord(character)}?" for character in "\\par ".join(SENTENCES)
+    )
+    return f"{{\\rtf1\\ansi {escaped}\\par}}".encode()
+
+
+def mail() -> bytes:
+    message = EmailMessage()
+    message["From"], message["To"], message["Subject"] = "Ann <a@x.org>", "b@x.org", "River"
+    message.set_content("\n\n".join(SENTENCES))
+    return message.as_bytes()
+
+
+def notebook() -> bytes:
+    cells = [
+        {"cell_type": "markdown", "source": ["# River\n", SENTENCES[0]]},
+        {"cell_type": "code", "source": f"print({SENTENCES[1]!r})", "outputs": [{"text": [SENTENCES[2]]}]},
+    ]
+    return json.dumps({"cells": cells, "nbformat": 4}).encode()
+
+
+def records() -> bytes:
+    return "\n".join(json.dumps({"note": sentence, "number": n}) for n, sentence in enumerate(SENTENCES)).encode()
+
+
+def subtitles() -> bytes:
+    return "\n\n".join(
+        f"{n}\n00:0{n}:01,000 --> 00:0{n}:02,000\n{sentence}" for n, sentence in enumerate(SENTENCES)
+    ).encode()
+
+
 def zipped(members: Mapping[str, str | bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -154,4 +212,10 @@ SAMPLES: Mapping[str, Callable[[], bytes]] = {
     "a.odt": odt,
     "a.epub": epub,
     "a.pdf": pdf,
+    "a.ods": ods,
+    "a.rtf": rtf,
+    "a.eml": mail,
+    "a.ipynb": notebook,
+    "a.jsonl": records,
+    "a.srt": subtitles,
 }

@@ -130,8 +130,8 @@ def print_table(results: Mapping[str, Mapping[str, float]]) -> None:
 
 def main() -> None:
     calibrations = load_calibrations(None, open_set("seeds").models_key())
-    parts = {name: ask_kept(name, "report", "hybrid", MOST) for name in SETS}
-    tune = {name: ask_kept(name, "tune", "hybrid", MOST) for name in SETS}
+    parts = {name: ask_kept(name, "report", "hybrid", MOST["hybrid"]) for name in SETS}
+    tune = {name: ask_kept(name, "tune", "hybrid", MOST["hybrid"]) for name in SETS}
     results = {name: measures(name, asked, calibrations) for name, asked in parts.items()}
     whole_seeds = [*tune["seeds"], *parts["seeds"]]
     results["seeds, both halves"] = measures("seeds", whole_seeds, calibrations)

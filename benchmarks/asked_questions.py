@@ -52,11 +52,6 @@ class Asked:
     milliseconds: float
 
 
-def held_out(id: str) -> bool:
-    """Part the tuning half again, by a bit of the id's hash that the split into halves does not use."""
-    return hashlib.md5(id.encode(), usedforsecurity=False).digest()[-2] % 2 == 1
-
-
 def open_set(name: str, *, read_tokens: int = 300, is_calibrated: bool = False) -> Service:
     """Index a set without its withheld documents, where that was not done before, and serve it."""
     if name == "seeds":

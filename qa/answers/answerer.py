@@ -14,15 +14,14 @@ import regex
 from qa.answers.calibration import Calibrations, regime_of
 from qa.answers.excerpts import Excerpt, plan_excerpts
 from qa.answers.forms import Fitted, fit, fit_sentence
-from qa.answers.sentences import DEPTH, Candidate, QuestionWords, candidates, weigh_question
+from qa.answers.sentences import DEPTH, Candidate, candidates, weigh_question
 from qa.answers.signals import Signals, measure_signals
 from qa.answers.spans import Choice, best_spans
 from qa.answers.values import contradicts, parse
 from qa.index.index import Index
 from qa.protocols import AnswerReader, Cite, Reading
 from qa.search.retriever import Found
-from qa.text.words import detect_language
-from qa.types import Alternative, Answer, Hit, Query, Reply, Span
+from qa.types import Alternative, Answer, Hit, Passage, Query, Reply, Span
 
 # A first excerpt with a span of this score decides: on the tuning questions reading on mended no answer.
 CONFIDENT = 7.0
@@ -62,7 +61,6 @@ class _Plan:
     """What is to be read for one question, and what was."""
 
     found: Found
-    words: QuestionWords
     every: list[Candidate]
     excerpts: list[Excerpt]
     readings: list[Reading]
@@ -124,10 +122,10 @@ class Answerer:
         words = weigh_question(self._index, found.terms)
         every = candidates(self._index, found, words)
         read = [each for each in every if each.hit.rank <= DEPTH]
-        if self._is_foreign(found, read):
-            return _Plan(found, words, every, [], [])
+        if is_foreign(found.reply.question, [hit.passage for hit in found.hits[:2]]):
+            return _Plan(found, every, [], [])
         excerpts = plan_excerpts(read, self._reader.count_tokens, self._read_tokens, self._names_above)
-        return _Plan(found, words, every, excerpts, [])
+        return _Plan(found, every, excerpts, [])
 
     def _read(self, plans: Sequence[_Plan]) -> None:
         """Read the first excerpt of each question together, then the rest of those that it does not settle."""
@@ -149,7 +147,7 @@ class Answerer:
         fitted = fit(reply.question, best, self._index.store.text)
         alternatives = self._alternatives(reply.question, choices, fitted)
         answer = replace(self._answer(best.excerpt.hit, fitted), alternatives=alternatives)
-        signals = measure_signals(plan.found, plan.found.hits[:DEPTH], plan.words, choices, fitted.form)
+        signals = measure_signals(plan.found.hits[:DEPTH], choices)
         relevance = max(reading.relevance for reading in plan.readings)
         return Guess(replace(reply, answer=answer), signals, relevance)
 
@@ -231,23 +229,17 @@ class Answerer:
             names = line if _LETTER.search(line) else names
         return names.strip()
 
-    def _is_foreign(self, found: Found, read: Sequence[Candidate]) -> bool:
-        """Tell whether what is read is in another language than English. Where that is in doubt, it is not."""
-        if not read or tuple(self._index.lexical.languages) == ("en",):
-            return False
-        texts = " ".join(hit.passage.text for hit in found.hits[:2])
-        return is_foreign(texts) or not _LATIN_WORD.search(found.reply.question)
 
-
-def is_foreign(text: str) -> bool:
-    """Tell whether a text is surely in another language than English."""
+def is_foreign(question: str, passages: Sequence[Passage]) -> bool:
+    """Tell whether a question or its passages are surely in another language than English."""
+    text = " ".join(passage.text for passage in passages)
     words = [word.casefold() for word in _LATIN_WORD.findall(text)]
     letters = _LETTER.findall(text)
-    if 2 * sum(map(len, words)) < len(letters):
+    if 2 * sum(map(len, words)) < len(letters) or (_LETTER.search(question) and not _LATIN_WORD.search(question)):
         return True
     if len(words) < _LEAST_WORDS or sum(word in _ENGLISH for word in words) >= _LEAST_ENGLISH * len(words):
         return False
-    return detect_language(text) not in ("en", "")
+    return all(passage.language not in ("en", "") for passage in passages)
 
 
 def _is_settled(plan: _Plan) -> bool:

@@ -30,22 +30,15 @@ Kind = Literal["sentence", "item", "row"]
 class Candidate:
     """A sentence of a found passage, an item of a list or a row of a table. ``span`` is of the document.
 
-    ``coverage`` is the share of the question's words that it holds, weighted by their inverse document frequency, and
-    ``near`` that of the words that its neighbours hold and it does not; ``passage_coverage`` is that of its passage.
-    ``window`` is the highest cosine of the question and a window that it is in; 0 where nothing was compared.
-    ``new`` counts its words that are not the question's. ``score`` ranks candidates of one question and means nothing
-    else.
+    ``passage_coverage`` is the share of the question's words that its passage holds, weighted by their inverse document
+    frequency. ``score`` ranks candidates of one question and means nothing else.
     """
 
     hit: Hit
     span: Span
     text: str
     kind: Kind
-    coverage: float
-    near: float
     passage_coverage: float
-    window: float
-    new: int
     score: float
 
 
@@ -117,7 +110,7 @@ def _of_passage(hit: Hit, windows: Sequence[tuple[Span, float]], question: Quest
         new = said[at][1]
         is_bare = new < LEAST_NEW and kind == "sentence"
         score = _score(hit, coverage, near, window, is_bare=is_bare)
-        yield Candidate(hit, place, text, kind, coverage, near, passage_coverage, window, new, score)
+        yield Candidate(hit, place, text, kind, passage_coverage, score)
 
 
 # About 10 kB each.
@@ -130,6 +123,12 @@ def _read(text: str, language: str, languages: tuple[str, ...]) -> tuple[tuple[S
 
 def _score(hit: Hit, coverage: float, near: float, window: float, *, is_bare: bool) -> float:
     """Rank a sentence. The weights are of a conditional logit, fitted on the tuning halves of two question sets.
+
+    Args:
+        coverage: the share of the question's words that it holds, weighted by their inverse document frequency.
+        near: that of the words that its neighbours hold and it does not.
+        window: the highest cosine of the question and a window that it is in; 0 where nothing was compared.
+        is_bare: whether it adds hardly a word to the question's.
 
     Encoding every sentence by itself as well chose no better than the windows' cosines, which cost nothing.
     """

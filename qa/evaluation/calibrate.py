@@ -45,9 +45,6 @@ _SLOPE_SPREAD, _INTERCEPT_SPREAD = 0.5, 2.0
 # Of the range of a signal that was fitted to, how far on either side it counts: a collection of one document lies a
 # little outside, and one of near-copies far (decision 0010).
 _FURTHER = 0.5
-# What the regression takes. All the signals tell right from wrong no better on sets that were left out
-# (benchmarks.calibration), and each that is left over is one more way to learn a set by heart.
-FEATURES = ("score", "relevance", "share", "margin", "top", "passage")
 # Right guesses that may be taken for irrelevant.
 _LOST = 0.02
 
@@ -132,17 +129,45 @@ def fit(regime: str, found: Sequence[Example], base: Model | None = None) -> Mod
     """
     fitted, held = _split(regime, found, _LEAST if base is None else _LEAST_TO_ADAPT)
     rights = sum(each.right for each in fitted)
-    has_enough = min(rights, len(fitted) - rights) >= _LEAST_EACH * len(FEATURES)
+    has_enough = min(rights, len(fitted) - rights) >= _LEAST_EACH * len(SIGNALS)
     model = _regression(regime, fitted) if base is None or has_enough else _platt(base, fitted)
-    of_fitted, of_held = ([model.confidence(e.signals) for e in part] for part in (fitted, held))
-    right_fitted, right_held = ([e.right for e in part] for part in (fitted, held))
-    promises = [learn_threshold(level, (of_fitted, right_fitted), (of_held, right_held)) for level in LEVELS]
+    return _certified(model, fitted, [model.confidence(each.signals) for each in held], [each.right for each in held])
+
+
+def fit_apart(regime: str, collections: Mapping[str, Sequence[Example]]) -> Model:
+    """Fit a model on several collections, each weighing the same, and certify it by leaving each of them out in turn.
+
+    What is measured and promised is of confidences that models of the other collections gave, so that it is what held
+    on collections that nothing was fitted to. None of the examples needs to be held out.
+    """
+    model = _regression(regime, *_weighed(collections))
+    confidence: list[float] = []
+    right: list[bool] = []
+    for name, found in collections.items():
+        others = {other: each for other, each in collections.items() if other != name}
+        without = _regression(regime, *_weighed(others))
+        confidence += [without.confidence(each.signals) for each in found]
+        right += [each.right for each in found]
+    return _certified(model, _weighed(collections)[0], confidence, right)
+
+
+def _weighed(collections: Mapping[str, Sequence[Example]]) -> tuple[list[Example], list[float]]:
+    """Join collections, each example with its share of its collection."""
+    joined = [(each, 1 / len(found)) for found in collections.values() for each in found]
+    mean = sum(weight for _, weight in joined) / max(len(joined), 1)
+    return [each for each, _ in joined], [weight / mean for _, weight in joined]
+
+
+def _certified(model: Model, fitted: Sequence[Example], confidence: Sequence[float], right: Sequence[bool]) -> Model:
+    """Measure a model, and learn its promises, on answers that were held out: ``(n,)`` confidences and verdicts."""
+    before = [model.confidence(each.signals) for each in fitted], [each.right for each in fitted]
+    promises = [learn_threshold(level, before, (confidence, right)) for level in LEVELS]
     return replace(
         model,
         promises=tuple(promise for promise in promises if promise is not None),
-        measured=_measured(of_held, right_held),
+        measured=_measured(confidence, right),
         relevant=_least_relevance(fitted),
-        reliability=tuple(bins(of_held, right_held)),
+        reliability=tuple(bins(confidence, right)),
     )
 
 
@@ -152,15 +177,15 @@ def _least_relevance(fitted: Sequence[Example]) -> float:
     return min(float(np.quantile(right, _LOST)), 0.0)
 
 
-def _regression(regime: str, fitted: Sequence[Example]) -> Model:
+def _regression(regime: str, fitted: Sequence[Example], shares: Sequence[float] | None = None) -> Model:
     values = np.array([each.signals.values for each in fitted])
     least, most = values.min(axis=0), values.max(axis=0)
     further = _FURTHER * (most - least)
     means, scales = values.mean(axis=0), values.std(axis=0)
     # What never varies tells nothing, such as a cosine where no embeddings were compared.
-    columns = [at for at, scale in enumerate(scales) if scale > 1e-9 and SIGNALS[at] in FEATURES]
+    columns = [at for at, scale in enumerate(scales) if scale > 1e-9]
     scaled = (values[:, columns] - means[columns]) / scales[columns]
-    weights, intercept = _logistic(scaled, [each.right for each in fitted])
+    weights, intercept = _logistic(scaled, [each.right for each in fitted], shares)
     features = tuple(
         Feature(
             SIGNALS[column],
@@ -212,11 +237,26 @@ def _logits(confidence: Sequence[float]) -> Any:
     return np.log(clipped / (1 - clipped))
 
 
-def _logistic(values: Any, right: Sequence[bool]) -> tuple[list[float], float]:
-    from sklearn.linear_model import LogisticRegression
+def _logistic(values: Any, right: Sequence[bool], shares: Sequence[float] | None = None) -> tuple[list[float], float]:
+    """Fit a logistic regression with a ridge penalty of 1 and weights that are not negative; weights and intercept.
 
-    model = LogisticRegression(C=1.0, max_iter=1000).fit(values, np.array(right))
-    return [float(weight) for weight in model.coef_[0]], float(model.intercept_[0])
+    Every signal is one that more of makes an answer likelier to be right. A negative weight would only make up for
+    another signal that says nearly the same, and go wrong where the two part.
+    """
+    from scipy.optimize import minimize
+
+    truth = np.array(right, dtype=float)
+    share = np.ones(len(truth)) if shares is None else np.array(shares)
+
+    def loss(weights: Any) -> tuple[float, Any]:
+        logits = values @ weights[1:] + weights[0]
+        error = share * (1 / (1 + np.exp(-logits)) - truth)
+        total = share @ (np.logaddexp(0, logits) - truth * logits) + weights[1:] @ weights[1:] / 2
+        return float(total), np.concatenate([[error.sum()], values.T @ error + weights[1:]])
+
+    bounds = [(None, None)] + [(0, None)] * values.shape[1]
+    found = minimize(loss, np.zeros(values.shape[1] + 1), jac=True, bounds=bounds, method="L-BFGS-B").x
+    return [float(weight) for weight in found[1:]], float(found[0])
 
 
 _NOT_MEASURED = Measured(0, 0.0, None, 0.0, 0.0)

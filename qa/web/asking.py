@@ -131,8 +131,10 @@ class Asking:
         for _ in range(_RETRIES):
             outcomes = await self._ask_once(queries, request)
             if len({outcome.snapshot for outcome in outcomes if isinstance(outcome, Reply)}) < 2:
-                break
-        return outcomes
+                return outcomes
+        # Snapshots are switched faster than the queue answers: one call of the service is of one snapshot.
+        answered = await asyncio.to_thread(self._service.ask_many, queries)
+        return [self._note(query, outcome, keep=False) for query, outcome in zip(queries, answered, strict=True)]
 
     async def _ask_once(self, queries: Sequence[Query], request: Request | None) -> list[Reply | QAError]:
         kept = [self._cached(query) for query in queries]

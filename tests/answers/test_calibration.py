@@ -26,7 +26,7 @@ from qa.answers.calibration import (
 )
 from qa.answers.signals import SIGNALS, Signals
 from qa.errors import CalibrationError
-from qa.evaluation.calibrate import Example, adapt, alternating, calibrate, fit
+from qa.evaluation.calibrate import Example, adapt, alternating, calibrate, fit, fit_apart
 from qa.models.files import locate
 from qa.service.service import Service
 from qa.settings import DEFAULT_MODEL, Settings
@@ -101,14 +101,15 @@ def test_what_lies_far_outside_what_was_fitted_counts_as_its_edge() -> None:
     """Such as a collection of near-copies, whose best cosine stands out twice as far as in any collection fitted to."""
     model = fit("hybrid", drawn(2000))
     usual = drawn(1, seed=3)[0].signals
-    edge, beyond, far = (model.confidence(replace(usual, beyond=value)) for value in (1.5, 2.0, 31.0))
+    edge, beyond, far = (model.confidence(replace(usual, top=value)) for value in (1.5, 2.0, 31.0))
     assert beyond == far == pytest.approx(edge, abs=0.01)
 
 
 def test_with_few_questions_the_base_is_rescaled() -> None:
     base = fit("hybrid", drawn(2000))
     model = fit("hybrid", drawn(80, seed=5), base)
-    ratios = {round(f.weight / b.weight, 6) for f, b in zip(model.features, base.features, strict=True)}
+    pairs = [(f.weight, b.weight) for f, b in zip(model.features, base.features, strict=True) if b.weight > 1e-6]
+    ratios = {round(mine / its, 6) for mine, its in pairs}
     assert len(ratios) == 1
 
 
@@ -231,6 +232,15 @@ def test_the_one_that_ships_fits_the_default_model() -> None:
         assert model is not None
         assert model.promises
         assert model.measured.n >= 200
+
+
+def test_collections_weigh_the_same_and_are_certified_left_out() -> None:
+    model = fit_apart("hybrid", {"small": drawn(200), "large": drawn(1500, seed=3), "other": drawn(300, seed=4)})
+    assert model.measured.n == 2000
+    assert all(feature.weight >= 0 for feature in model.features)
+    promise = model.promise(0.2)
+    assert promise is not None
+    assert promise.wrong <= 0.2 * promise.answered
 
 
 def test_half_of_the_questions_are_held_out() -> None:

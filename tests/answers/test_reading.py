@@ -29,11 +29,7 @@ def candidates(text: str, scores: dict[str, float], start: int = 100, rank: int 
             Span(start + span.start, start + span.end),
             text[span.start : span.end],
             kind,
-            coverage=0.0,
-            near=0.0,
             passage_coverage=0.0,
-            window=0.0,
-            new=5,
             score=max((s for key, s in scores.items() if key in text[span.start : span.end]), default=0.0),
         )
         for span, kind in units(text)

@@ -13,7 +13,7 @@ import regex
 
 from qa.answers.sentences import Candidate
 from qa.answers.spans import Choice
-from qa.answers.values import whole
+from qa.answers.values import holds_number, whole
 from qa.text.sentences import sentences
 from qa.types import AnswerForm, Span
 
@@ -29,6 +29,8 @@ _EXPLAINED = regex.compile(
     r"|what\s+(?:happens|happened|should\s+\w+\s+do|if)\b|what\s+(?:is|are|was|were)\s+the\s+(?:difference|reason)s?\b)",
     regex.IGNORECASE,
 )
+# Answered by a measure; where the span holds none, its sentence says more: "the oldest of the canal".
+_MEASURED = regex.compile(r"\W*how\s+(?:old|far|tall|high|deep|wide|heavy|fast|large|big)\b", regex.IGNORECASE)
 # "What does it say", "what is the fee", but "what are the steps", "which documents", "list the members".
 _LISTED = regex.compile(
     r"\W*(?:(?:please\s+)?(?:list|name|give\s+me)\b|what\s+(?:are|were)\b"
@@ -58,7 +60,8 @@ def fit(question: str, choice: Choice, text_of: TextOf) -> Fitted:
     sentence = Span(around[0].span.start, around[-1].span.end)
     if _LISTED.match(question) and (found := _list_around(document, sentence, text_of)) is not None:
         return Fitted(found, found, "list")
-    if _YES_NO.match(question) or _EXPLAINED.match(question):
+    is_unmeasured = bool(_MEASURED.match(question)) and not holds_number(choice.text)
+    if _YES_NO.match(question) or _EXPLAINED.match(question) or is_unmeasured:
         return Fitted(sentence, sentence, "row" if around[0].kind == "row" else "sentence")
     text = text_of(document, sentence.start, sentence.end)
     inside = Span(choice.span.start - sentence.start, choice.span.end - sentence.start)

@@ -176,6 +176,12 @@ _AMOUNTS = regex.compile(
     regex.VERSION1,
 )
 _SINGLE = regex.compile(rf"(?<![\p{{L}}\p{{N}}.,])(?:{_AMOUNT})(?:{_PER})?", regex.VERSION1)
+_ANY_NUMBER = regex.compile(rf"\d|\b(?:{_WORDS})", regex.VERSION1 | regex.IGNORECASE)
+# "A diesel of 900 hp", "a fine of $200": what was found goes on with its measure.
+_OF_MEASURE = regex.compile(
+    rf"\sof\s(?:{_BOUND}\s)?(?:{_CURRENCY}\s?{_NUMBER}|{_NUMBER}[\s-]?(?:{_UNIT}|{_CURRENCY}{_END}|hp{_END}))",
+    regex.VERSION1,
+)
 _YEARS = regex.compile(rf"{_YEAR}\s?[-–—]\s?(?:{_YEAR}|\d\d)")
 _DATES = regex.compile(
     rf"(?<![\p{{L}}\p{{N}}])(?:{_DATE})(?:{_TO}(?:{_DATE}))?(?:,?\s(?:at\s)?(?:{_CLOCK}))?", regex.VERSION1
@@ -201,12 +207,18 @@ def whole(text: str, span: Span, question: str) -> Span:
     a time is asked for.
     """
     span = _unglued(text, span)
-    if not regex.search(rf"\d|\b(?:{_WORDS})", text[span.start : span.end], regex.IGNORECASE):
-        return span
+    if not holds_number(text[span.start : span.end]):
+        measure = _OF_MEASURE.match(text, span.end)
+        return Span(span.start, measure.end()) if measure else span
     for found in _values(text, question):
         if found.start < span.end and span.start < found.end and _is_cut(text, span, found, question):
             span = Span(min(span.start, found.start), max(span.end, found.end))
     return span
+
+
+def holds_number(text: str) -> bool:
+    """Tell whether a text holds a number, in digits or words."""
+    return bool(_ANY_NUMBER.search(text))
 
 
 def _unglued(text: str, span: Span) -> Span:

@@ -128,6 +128,7 @@ def test_a_text_of_which_nothing_was_seen_has_no_span() -> None:
         ("Why should I come?", "front desk", "sentence", "Please bring them to the front desk."),
         ("What are the documents?", "signed contract", "list",
          "New colleagues need these documents:\n\n- a copy of the passport\n- the signed contract\n- the bank details"),
+        ("How old is the desk?", "front desk", "sentence", "Please bring them to the front desk."),
         ("Who needs a contract?", "signed contract", "span", "signed contract"),
     ],
 )  # fmt: skip

@@ -38,6 +38,7 @@ def completed(text: str, found: str, question: str = "How much?") -> str:
         ("It burns 4 litres per hour.", "4 litres", "4 litres per hour"),
         ("It is 3 1/2 miles up.", "1/2 miles", "3 1/2 miles"),
         ("Each pays CHF 45.", "45", "CHF 45"),
+        ("It is driven by a diesel of 900 hp.", "a diesel", "a diesel of 900 hp"),
     ],
 )
 def test_an_amount_comes_with_all_that_changes_its_meaning(text: str, found: str, expected: str) -> None:

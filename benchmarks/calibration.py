@@ -19,7 +19,7 @@ from qa.evaluation.calibrate import MODES, Example, fit_apart
 from qa.statistics.risk import auroc, clopper_pearson
 
 # Of each set at most so many questions, of the modes that are asked for less often fewer.
-MOST = {"hybrid": 400, "lexical": 120, "dense": 120}
+MOST = {"hybrid": 400, "lexical": 60, "dense": 60}
 LEVELS = (0.1, 0.2, 0.3)
 
 

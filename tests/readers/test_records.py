@@ -92,7 +92,7 @@ def test_what_is_no_notebook_is_refused(tmp_path: Path, data: str) -> None:
     [
         (
             "a.srt",
-            "1\n00:01:02,000 --> 00:01:04,000\n<i>The tide</i>\nis\n\n2\n00:01:05,000 --> 00:01:06,000\nhigh. {\\an8}\n",
+            "1\n00:01:02,000 --> 00:01:04,000\n<i>The tide</i> is\n\n2\n00:01:05,000 --> 00:01:06,000\nhigh. {\\an8}\n",
         ),
         (
             "a.vtt",

@@ -145,7 +145,7 @@ _PANEL = re.compile(
     r"(?:$|[-_ ])",
     re.IGNORECASE,
 )
-_CONTROLLED = re.compile(r"""(?:aria-controls|data-(?:bs-)?target)\s*=\s*["']?#?([^\s"'>]+)""", re.IGNORECASE)
+_CONTROLLED = re.compile(r"""(?:aria-controls|data-(?:bs-)?target)\s*=\s*["']?#?([^\s"'>]+)""")
 _SELECTOR = re.compile(r"\s*(?:[a-z][a-z0-9]*)?([.#])([\w-]+)\s*", re.IGNORECASE)
 _CSS_BRACE = re.compile(r"[^{}]*[{}]")
 _CSS_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
@@ -202,7 +202,7 @@ def parse(markup: str) -> Tree:
     # NUL ends a string in C.
     markup = _open_shadow_roots(markup.replace("\0", ""))
     root = LexborHTMLParser(bounded(markup)).root
-    builder = _Builder(_hidden_by_style(markup), frozenset(_CONTROLLED.findall(markup)))
+    builder = _Builder(_hidden_by_style(markup), _controlled(markup))
     pending: list[LexborNode | End] = [root] if root is not None else []
     while pending:
         node = pending.pop()
@@ -319,8 +319,17 @@ class _Builder:
         return not (is_panel or any(_PANEL.search(name) for name in classes))
 
 
+def _controlled(markup: str) -> frozenset[str]:
+    """Return the ids of elements that a button opens and closes."""
+    if "aria-controls" not in markup and "data-" not in markup:
+        return frozenset()
+    return frozenset(_CONTROLLED.findall(markup))
+
+
 def _open_shadow_roots(markup: str) -> str:
     """Write the declarative shadow roots of a page, which browsers show, as ordinary elements."""
+    if "shadowroot" not in markup:
+        return markup
     parts: list[str] = []
     position = 0
     while found := _SHADOW_ROOT.search(markup, position):

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from pypdfium2 import PdfPage, PdfTextPage
 
 # PDFium's mark for a hyphen at a line's end; the line break after it is not told otherwise.
-_BROKEN = "\x02\ufffe"
+_BROKEN = frozenset({0x02, 0xFFFE})
+_NEWLINE = ord("\n")
+# What Python calls white space, without the four separators that fonts use for characters of their own.
+_SPACES = frozenset(code for code in range(0x3001) if chr(code).isspace()) - frozenset(range(0x1C, 0x20))
 _HYPHENS = "-\u2010\u00ad"
 # A gap wider than this many times the type size ends a run: another column, or another cell.
 _WIDEST_GAP = 1.2
@@ -73,28 +76,6 @@ class _Growing:
         self.text: list[str] = []
         self.places: list[int] = []
         self.broken = False
-
-    def add(self, character: str, box: _Box) -> None:
-        left, top, right, bottom = box
-        self.places.append(len(self.text))
-        self.text.append(character)
-        self.tops.append(top)
-        self.bottoms.append(bottom)
-        self.left = min(self.left, left)
-        self.top = min(self.top, top)
-        self.right = max(self.right, right)
-        self.bottom = max(self.bottom, bottom)
-
-    def is_apart(self, box: _Box) -> bool:
-        """Return whether a character cannot be the next one of this run."""
-        left, top, right, bottom = box
-        if self.quarter == _ASKEW:
-            return False
-        if bottom <= self.top or top >= self.bottom:
-            return True
-        # Scripts that run to the left come in reading order, each character before the one before it.
-        widest = _WIDEST_GAP * (self.bottom - self.top)
-        return left - self.right > widest or self.left - right > widest
 
     def _raise(self, top: float, bottom: float) -> None:
         """Write digits that are small and raised as such: 10⁶ is not 106."""
@@ -180,7 +161,9 @@ def _unturned(box: _Box, quarter: int) -> _Box:
     return (left, -bottom, right, -top)
 
 
-def _grown(text_page: PdfTextPage, limit: int, unseen: Sequence[_Box]) -> Iterator[_Growing]:
+def _grown(  # noqa: C901, PLR0912 -- written out: a document has millions of characters
+    text_page: PdfTextPage, limit: int, unseen: Sequence[_Box]
+) -> Iterator[_Growing]:
     import pypdfium2.raw as pdfium
 
     rectangle = pdfium.FS_RECTF()
@@ -190,35 +173,48 @@ def _grown(text_page: PdfTextPage, limit: int, unseen: Sequence[_Box]) -> Iterat
     spaces = ""
     for index in range(min(text_page.count_chars(), limit)):
         code = unicode_of(handle, index)
-        character = chr(code) if code < 0x110000 else ""
-        if character in "\r\n" or (character.isspace() and character not in "\x1c\x1d\x1e\x1f"):
-            if run and character == "\n":
+        if code in _SPACES:
+            if run is not None and code == _NEWLINE:
                 yield run
                 run = None
             spaces = " "
             continue
         box_of(handle, index, rectangle)
-        box = (rectangle.left, rectangle.bottom, rectangle.right, rectangle.top)
-        if unseen and _is_within(box, unseen):
+        left, bottom, right, top = rectangle.left, -rectangle.bottom, rectangle.right, -rectangle.top
+        if unseen and _is_within((left, -bottom, right, -top), unseen):
             spaces = " "
             continue
-        turned = _turned(box, run.quarter) if run else box
-        if run is None or run.is_apart(turned):
-            if run:
-                yield run
+        if run is not None:
+            if run.quarter > 0:
+                left, top, right, bottom = _turned((left, -bottom, right, -top), run.quarter)
+            if run.quarter != _ASKEW:
+                # Scripts that run to the left come in reading order, each character before the one before it.
+                widest = _WIDEST_GAP * (run.bottom - run.top)
+                if bottom <= run.top or top >= run.bottom or left - run.right > widest or run.left - right > widest:
+                    yield run
+                    run = None
+        if run is None:
             quarter = _quarter(pdfium.FPDFText_GetCharAngle(handle, index))
-            turned = _turned(box, quarter)
-            run, spaces = _Growing(quarter, turned), ""
+            left, top, right, bottom = _turned(
+                (rectangle.left, rectangle.bottom, rectangle.right, rectangle.top), quarter
+            )
+            run, spaces = _Growing(quarter, (left, top, right, bottom)), ""
         if spaces:
             run.text.append(spaces)
             spaces = ""
-        broken = character in _BROKEN
-        run.add("-" if broken else character, turned)
-        if broken:
+        run.places.append(len(run.text))
+        run.tops.append(top)
+        run.bottoms.append(bottom)
+        run.left, run.right = min(run.left, left), max(run.right, right)
+        run.top, run.bottom = min(run.top, top), max(run.bottom, bottom)
+        if code in _BROKEN:
+            run.text.append("-")
             run.broken = True
             yield run
             run = None
-    if run:
+        else:
+            run.text.append(chr(code) if code < 0x110000 else "")
+    if run is not None:
         yield run
 
 

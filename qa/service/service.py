@@ -10,7 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -66,6 +67,18 @@ _TO_DO = {
 }
 
 
+AskMany = Callable[[Sequence[Query]], Sequence[Reply | QAError]]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is served at one moment. It answers on from its snapshot, whichever becomes current meanwhile."""
+
+    snapshot: str
+    revision: int
+    ask_many: AskMany
+
+
 class Service:
     """The service over one index. Thread-safe: a request uses the snapshot that was current when it arrived.
 
@@ -96,6 +109,7 @@ class Service:
         self._patience = patience
         self._reloading = threading.Lock()
         self._retriever: Retriever | None = None
+        self._held: Held | None = None
         self._calibrations = Calibrations((), "")
         self._calibrated: tuple[int, ...] = ()
         self._revision = 0
@@ -119,7 +133,7 @@ class Service:
                 if calibrated != self._calibrated:
                     self._calibrations = self._read_calibrations(self.encoder())
                     self._calibrated = calibrated
-                    self._revision += 1
+                    self._hold(self._retriever, self._calibrations)
                     log.info("calibration loaded", index=self._settings.name)
                 self._problem = None
                 return False
@@ -134,10 +148,15 @@ class Service:
             except BaseException:
                 index.close()
                 raise
+            self._hold(retriever, calibrations)
             self._retriever, self._problem, self._calibrations = retriever, None, calibrations
             self._calibrated = calibrated
-            self._revision += 1
             return True
+
+    def _hold(self, retriever: Retriever, calibrations: Calibrations) -> None:
+        self._revision += 1
+        ask_many = partial(self._answer_all, retriever, calibrations)
+        self._held = Held(retriever.index.manifest.id, self._revision, ask_many)
 
     def _load_models(self, encoder: Encoder) -> None:
         """Load encoder and reader side by side, so that questions can be asked sooner. Raises EncoderError."""
@@ -163,7 +182,7 @@ class Service:
     def close(self) -> None:
         """Release the snapshot. No call may be running, and none may follow."""
         with self._reloading:
-            retriever, self._retriever = self._retriever, None
+            retriever, self._retriever, self._held = self._retriever, None, None
             if retriever is not None:
                 retriever.index.close()
 
@@ -221,11 +240,26 @@ class Service:
         Raises:
             NotReady: nothing is served.
         """
-        retriever = self._ready()
+        return self.hold().ask_many(queries)
+
+    def hold(self) -> Held:
+        """Return what is served now, to be asked more than once with the same snapshot and calibration.
+
+        Raises:
+            NotReady: nothing is served.
+        """
+        self._ready()
+        # Set before the retriever is, and never unset while questions are asked.
+        assert self._held is not None
+        return self._held
+
+    def _answer_all(
+        self, retriever: Retriever, calibrations: Calibrations, queries: Sequence[Query]
+    ) -> Sequence[Reply | QAError]:
         found = retriever.find(queries, DEPTH)
         sound = [(query, each) for query, each in zip(queries, found, strict=True) if not isinstance(each, QueryError)]
         asked, searched = [query for query, _ in sound], [each for _, each in sound]
-        replies = iter(self._answerer(retriever).answer_many(asked, searched))
+        replies = iter(self._answerer(retriever, calibrations).answer_many(asked, searched))
         return [
             each if isinstance(each, QueryError) else self._count_unread(retriever, next(replies)) for each in found
         ]
@@ -250,18 +284,18 @@ class Service:
         retriever = self._ready()
         found = retriever.find(queries, DEPTH)
         sound = [each for each in found if not isinstance(each, QueryError)]
-        guesses = iter(self._answerer(retriever).guess_many(sound))
+        guesses = iter(self._answerer(retriever, self._calibrations).guess_many(sound))
         return [each if isinstance(each, QueryError) else next(guesses) for each in found]
 
     def models_key(self) -> str:
         """Return what decides which calibrations fit: a hash of encoder and reader."""
         return models_key(self.encoder().fingerprint, self._models.answer_reader().fingerprint)
 
-    def _answerer(self, retriever: Retriever) -> Answerer:
+    def _answerer(self, retriever: Retriever, calibrations: Calibrations) -> Answerer:
         return Answerer(
             retriever.index,
             self._make_citer(retriever).cite,
-            self._calibrations,
+            calibrations,
             self._models.answer_reader(),
             max_error=self._settings.max_error,
             read_tokens=self._settings.read_tokens,

@@ -51,7 +51,7 @@ def create_app(
         maintenance: what an operator may do; without it there is no ``/v1/snapshots`` and no ``/v1/index``.
     """
     monitoring = Monitoring()
-    batcher = Batcher(service.ask_many, monitoring, most_waiting=options.max_waiting)
+    batcher = Batcher(monitoring, most_waiting=options.max_waiting)
     asking = Asking(service, monitoring, batcher, ReplyCache(options.cache_bytes, options.cache_seconds))
     parts = deps.Dependencies(
         service,

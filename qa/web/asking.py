@@ -13,15 +13,13 @@ from dataclasses import replace
 from starlette.requests import Request
 
 from qa.errors import NotReady, Overloaded, QAError
-from qa.service.service import Service
+from qa.service.service import Held, Service
 from qa.types import Query, Reply
 from qa.web.batching import Answered, Batcher
 from qa.web.monitoring import Monitoring
 
 # Bytes of a cache entry beside its values: its places in the map, and the key.
 _ENTRY = 1000
-# How often a batch is asked again because the snapshot was switched within it.
-_RETRIES = 3
 
 
 class ReplyCache:
@@ -128,24 +126,15 @@ class Asking:
             NotReady, Overloaded: none of them was answered.
             HungUp: the client went away; what had not begun is dropped.
         """
-        for _ in range(_RETRIES):
-            outcomes = await self._ask_once(queries, request)
-            if len({outcome.snapshot for outcome in outcomes if isinstance(outcome, Reply)}) < 2:
-                return outcomes
-        # Snapshots are switched faster than the queue answers: one call of the service is of one snapshot.
-        answered = await asyncio.to_thread(self._service.ask_many, queries)
-        return [self._note(query, outcome, keep=False) for query, outcome in zip(queries, answered, strict=True)]
-
-    async def _ask_once(self, queries: Sequence[Query], request: Request | None) -> list[Reply | QAError]:
-        kept = [self._cached(query) for query in queries]
+        held = self._service.hold()
+        kept = [self._cached(query, held) for query in queries]
         missing = [query for query, reply in zip(queries, kept, strict=True) if reply is None]
-        fresh = iter(await self._ask_fresh(missing, request) if missing else ())
+        fresh = iter(await self._ask_fresh(missing, held, request) if missing else ())
         return [next(fresh) if reply is None else reply for reply in kept]
 
-    async def _ask_fresh(self, queries: Sequence[Query], request: Request | None) -> list[Reply | QAError]:
-        revision = self._service.state().revision
+    async def _ask_fresh(self, queries: Sequence[Query], held: Held, request: Request | None) -> list[Reply | QAError]:
         try:
-            futures = self.batcher.submit(queries)
+            futures = self.batcher.submit(queries, held)
         except Overloaded:
             self._monitoring.refused("overloaded")
             raise
@@ -162,7 +151,7 @@ class Asking:
             for future in futures:
                 future.cancel()
         # A reply of the snapshot before still answers this request, but must not be kept for later ones.
-        keep = self._service.state().revision == revision
+        keep = self._service.state().revision == held.revision
         return [self._note(query, future.result(), keep) for query, future in zip(queries, futures, strict=True)]
 
     def _note(self, query: Query, outcome: Answered, keep: bool) -> Reply | QAError:
@@ -175,16 +164,15 @@ class Asking:
             return outcome
         raise outcome
 
-    def _cached(self, query: Query) -> Reply | None:
+    def _cached(self, query: Query, held: Held) -> Reply | None:
         """Return the cached reply, if any, with the time that the look-up took."""
         started = time.perf_counter()
-        state = self._service.state()
-        if not self.cache.most_bytes or state.snapshot is None:
+        if not self.cache.most_bytes:
             return None
-        if state.revision != self._revision:
-            self._revision = state.revision
+        if held.revision != self._revision:
+            self._revision = held.revision
             self.cache.clear()
-        reply = self.cache.get(state.snapshot, query)
+        reply = self.cache.get(held.snapshot, query)
         self._monitoring.looked_up(hit=reply is not None)
         if reply is None:
             return None

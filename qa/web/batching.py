@@ -6,15 +6,16 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import groupby, islice
 
 import structlog
 
-from qa.errors import NotReady, Overloaded, QAError
+from qa.errors import NotReady, Overloaded
+from qa.service.service import Held
 from qa.types import Query, Reply
 from qa.web.monitoring import Monitoring
 
@@ -39,15 +40,15 @@ Answered = Reply | Exception
 @dataclass(slots=True)
 class _Waiting:
     query: Query
+    held: Held
     future: asyncio.Future[Answered]
     since: float = field(default_factory=time.perf_counter)
 
 
 class Batcher:
-    """A bounded queue of questions in front of ``ask_many``. Thread-safe.
+    """A bounded queue of questions in front of a service. Thread-safe.
 
     Args:
-        ask_many: answers questions together, each with a reply or an error of its own; blocks.
         most_waiting: questions that may wait; more are refused at once.
         largest: the most questions in a batch that is only searched for.
         largest_read: the most questions in a batch whose passages are read, too. The two kinds are never mixed.
@@ -55,7 +56,6 @@ class Batcher:
 
     def __init__(
         self,
-        ask_many: Callable[[Sequence[Query]], Sequence[Reply | QAError]],
         monitoring: Monitoring,
         *,
         most_waiting: int,
@@ -63,7 +63,6 @@ class Batcher:
         largest: int = LARGEST,
         largest_read: int = LARGEST_READ,
     ) -> None:
-        self._ask_many = ask_many
         self._monitoring = monitoring
         self.most_waiting = most_waiting
         self._workers = workers
@@ -93,15 +92,15 @@ class Batcher:
             "more questions are waiting than can be answered soon; try again later", min(max(seconds, least), most)
         )
 
-    def submit(self, queries: Sequence[Query]) -> list[asyncio.Future[Answered]]:
-        """Queue questions, from the event loop. Each future ends in a reply or an error; cancel it to drop its work.
+    def submit(self, queries: Sequence[Query], held: Held) -> list[asyncio.Future[Answered]]:
+        """Queue questions for ``held``, from the event loop. Each future ends in a reply or error; cancel it to drop it.
 
         Raises:
             Overloaded: there is no room.
         """
         loop = asyncio.get_running_loop()
         futures = [loop.create_future() for _ in queries]
-        self._put([_Waiting(query, future) for query, future in zip(queries, futures, strict=True)])
+        self._put([_Waiting(query, held, future) for query, future in zip(queries, futures, strict=True)])
         return futures
 
     def close(self) -> None:
@@ -158,24 +157,34 @@ class Batcher:
 
     def _answer(self, batch: list[_Waiting]) -> None:
         started = time.perf_counter()
-        outcomes = self._ask([item.query for item in batch])
+        outcomes = [
+            outcome for held, items in _by_held(batch) for outcome in _ask(held, [item.query for item in items])
+        ]
         spent = time.perf_counter() - started
         # A moving mean: what a question takes of one worker's time is nearly what it takes of the queue's.
         self._seconds_each += 0.1 * (spent / len(batch) / self._workers - self._seconds_each)
         self._monitoring.batch(len(batch), [started - item.since for item in batch])
         _deliver(batch, outcomes)
 
-    def _ask(self, queries: Sequence[Query]) -> Sequence[Answered]:
-        try:
-            return self._ask_many(queries)
-        except NotReady as error:
-            return [error] * len(queries)
-        except Exception as error:
-            if len(queries) == 1:
-                return [error]
-            # A question that breaks everything must not cost the others their answers.
-            log.warning("a batch failed; its questions are asked one by one", questions=len(queries), exc_info=error)
-            return [outcome for query in queries for outcome in self._ask([query])]
+
+def _by_held(batch: list[_Waiting]) -> list[tuple[Held, list[_Waiting]]]:
+    """Group a batch by what each question asks, in place; nearly always that is one group."""
+    batch.sort(key=lambda item: item.held.revision)
+    groups = groupby(batch, key=lambda item: (item.held.snapshot, item.held.revision))
+    return [(items[0].held, items) for items in (list(group) for _, group in groups)]
+
+
+def _ask(held: Held, queries: Sequence[Query]) -> Sequence[Answered]:
+    try:
+        return held.ask_many(queries)
+    except NotReady as error:
+        return [error] * len(queries)
+    except Exception as error:
+        if len(queries) == 1:
+            return [error]
+        # A question that breaks everything must not cost the others their answers.
+        log.warning("a batch failed; its questions are asked one by one", questions=len(queries), exc_info=error)
+        return [outcome for query in queries for outcome in _ask(held, [query])]
 
 
 def _pop(items: deque[_Waiting], reads: bool, count: int) -> list[_Waiting]:

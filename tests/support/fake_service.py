@@ -15,7 +15,7 @@ from qa.errors import DocumentNotFound, NotReady, OriginalUnavailable, QAError, 
 from qa.index.snapshots import SnapshotInfo
 from qa.search.query import check
 from qa.service.maintenance import Indexing, Maintenance
-from qa.service.service import Service
+from qa.service.service import Held, Service
 from qa.types import (
     Alternative,
     Answer,
@@ -112,6 +112,10 @@ class FakeService(Service):
         if isinstance(reply, QAError):
             raise reply
         return reply
+
+    def hold(self) -> Held:
+        self._require_ready()
+        return Held(self.current.snapshot or "", self.current.revision, self.ask_many)
 
     def ask_many(self, queries: Sequence[Query]) -> list[Reply | QAError]:
         self._require_ready()

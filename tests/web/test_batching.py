@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import pytest
 
 from qa.errors import NotReady, Overloaded, QAError, QueryError
+from qa.service.service import AskMany, Held
 from qa.types import Query, Reply
 from qa.web.batching import Answered, Batcher
 from qa.web.monitoring import Monitoring
@@ -43,10 +44,24 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-def batcher(answer: Answerer, most_waiting: int = 64, largest: int = 4, workers: int = 1) -> Batcher:
-    return Batcher(
-        answer, Monitoring(), most_waiting=most_waiting, workers=workers, largest=largest, largest_read=largest
-    )
+class Queue(Batcher):
+    """A queue of questions that one answerer answers."""
+
+    def __init__(
+        self,
+        answer: AskMany,
+        most_waiting: int = 64,
+        largest: int = 4,
+        workers: int = 1,
+        largest_read: int | None = None,
+    ) -> None:
+        read = largest if largest_read is None else largest_read
+        super().__init__(Monitoring(), most_waiting=most_waiting, workers=workers, largest=largest, largest_read=read)
+        self.held = Held("s", 1, answer)
+
+
+def batcher(answer: AskMany, most_waiting: int = 64, largest: int = 4, workers: int = 1) -> Queue:
+    return Queue(answer, most_waiting, largest, workers)
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
@@ -56,8 +71,8 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(main())
 
 
-def asked(queue: Batcher, *questions: str) -> list[asyncio.Future[Answered]]:
-    return queue.submit([Query(question) for question in questions])
+def asked(queue: Queue, *questions: str) -> list[asyncio.Future[Answered]]:
+    return queue.submit([Query(question) for question in questions], queue.held)
 
 
 def said(outcome: Answered) -> str:
@@ -84,19 +99,37 @@ def test_questions_that_wait_are_answered_together_in_their_order() -> None:
 
 def test_questions_that_are_only_searched_for_do_not_wait_in_a_batch_that_is_read() -> None:
     answer = Answerer()
-    queue = Batcher(answer, Monitoring(), most_waiting=64, workers=1, largest=4, largest_read=2)
+    queue = Queue(answer, largest_read=2)
 
     async def test() -> None:
         answer.go.clear()
         first = asked(queue, "0")
         await until(lambda: bool(answer.batches))
-        others = [queue.submit([Query(str(n), answer=n % 2 == 0)])[0] for n in range(1, 9)]
+        others = [queue.submit([Query(str(n), answer=n % 2 == 0)], queue.held)[0] for n in range(1, 9)]
         answer.go.set()
         outcomes = await asyncio.gather(*first, *others)
         assert [said(outcome) for outcome in outcomes] == [str(n) for n in range(9)]
 
     run(test)
     assert answer.batches == [["0"], ["1", "3", "5", "7"], ["2", "4"], ["6", "8"]]
+
+
+def test_each_question_of_a_batch_is_answered_by_what_was_served_when_it_came() -> None:
+    answer, newer = Answerer(), Answerer()
+    queue = batcher(answer)
+
+    async def test() -> None:
+        answer.go.clear()
+        first = asked(queue, "0")
+        await until(lambda: bool(answer.batches))
+        held = [queue.held, Held("t", 2, newer)]
+        others = [queue.submit([Query(str(n))], held[n % 2])[0] for n in range(1, 5)]
+        answer.go.set()
+        outcomes = await asyncio.gather(*first, *others)
+        assert [said(outcome) for outcome in outcomes] == [str(n) for n in range(5)]
+
+    run(test)
+    assert (answer.batches, newer.batches) == ([["0"], ["2", "4"]], [["1", "3"]])
 
 
 def test_one_alone_does_not_wait_for_company() -> None:
@@ -239,7 +272,7 @@ def test_an_answerer_that_loses_answers_does_not_stop_the_queue() -> None:
     def lose_one(queries: Sequence[Query]) -> list[Reply | QAError]:
         return answer(queries)[: -1 if queries[0].question == "lost" else None]
 
-    queue = Batcher(lose_one, Monitoring(), most_waiting=64, workers=1, largest=4, largest_read=4)
+    queue = batcher(lose_one)
 
     async def test() -> None:
         (lost,) = asked(queue, "lost")

@@ -93,7 +93,7 @@ class Batcher:
         )
 
     def submit(self, queries: Sequence[Query], held: Held) -> list[asyncio.Future[Answered]]:
-        """Queue questions for ``held``, from the event loop. Each future ends in a reply or error; cancel it to drop it.
+        """Queue questions for ``held``, from the event loop. Each future ends in a reply or an error; cancel drops it.
 
         Raises:
             Overloaded: there is no room.

@@ -36,8 +36,6 @@ def fuse(cosines: Vectors, bm25: Vectors) -> Vectors:
 # Candidates that each leg gives at least, and windows that are fetched for each passage.
 _DEPTH = 100
 _WINDOWS_PER_PASSAGE = 3
-# Rows whose cosines tell what chance gives.
-_SAMPLE = 1024
 
 _NO_TERM = "no word of the question occurs in what was searched"
 _FOREIGN = "the model was not trained on the language of the question"
@@ -47,9 +45,8 @@ _FOREIGN = "the model was not trained on the language of the question"
 class Ranked:
     """Candidates, best first: passages' keys and every leg's scores, ``None`` for a leg that took no part.
 
-    ``terms`` are the forms of the question's words; ``chance`` are mean and standard deviation of the cosines of the
-    question and windows chosen at random. ``logits (m,)`` are of the first ``m`` candidates, which they have put in
-    order.
+    ``terms`` are the forms of the question's words. ``logits (m,)`` are of the first ``m`` candidates, which they have
+    put in order.
     """
 
     keys: Ids
@@ -58,7 +55,6 @@ class Ranked:
     scores: Vectors
     legs: tuple[Leg, ...]
     terms: tuple[tuple[str, ...], ...]
-    chance: tuple[float, float] | None
     logits: Vectors | None = None
 
     def scores_of(self, at: int) -> Scores:
@@ -99,8 +95,6 @@ class Ranker:
         self._index = index
         self._is_word = is_word
         self._languages = languages
-        # Keys are hashes: the first of them are a sample at random, and the same at every start.
-        self._sample = index.windows[:_SAMPLE]
 
     def nearest(self, vectors: Vectors, depth: int, filter: Filter | None) -> list[Nearest]:
         """Search for questions ``(q, d)`` at once, which reads the index once for all of them."""
@@ -134,11 +128,9 @@ class Ranker:
         known = [corrections[forms].forms if forms in corrections else forms for forms in terms]
         searched = known if query.mode != "dense" else []
         by_words, word_scores = self._index.lexical.search(searched, search_depth(query), filter)
-        legs, by_vector, sees, chance = [], by_words[:0], False, None
+        legs, by_vector, sees = [], by_words[:0], False
         if nearest is not None:
             by_vector = nearest.passages
-            sample = self._index.vectors.cosines(nearest.vector, self._sample)
-            chance = (float(sample.mean()), float(sample.std())) if len(sample) else None
             # To a model, texts of a script that it was not trained on are all alike. It is still better than nothing.
             sees = not len(by_words) or not is_foreign(query.question, self._languages)
             legs.append(Leg("dense", sees, "" if sees else _FOREIGN))
@@ -158,7 +150,6 @@ class Ranker:
             scores[order],
             tuple(legs),
             tuple(terms),
-            chance,
         )
 
     def _cosines(self, vector: Vectors, passages: Ids) -> Vectors:

@@ -109,15 +109,13 @@ class Found:
     """A reply without its answer, and what an answer is chosen by.
 
     ``hits`` are the reply's, and more where it shows fewer than ``depth``. ``vector (d,)`` is the question's, ``None``
-    where no embeddings were compared; ``chance`` are mean and standard deviation of the cosines of the question and
-    windows chosen at random. ``terms`` are the forms of the question's words.
+    where no embeddings were compared. ``terms`` are the forms of the question's words.
     """
 
     reply: Reply
     hits: tuple[Hit, ...]
     vector: Vectors | None
     terms: tuple[tuple[str, ...], ...]
-    chance: tuple[float, float] | None
 
 
 class Retriever:
@@ -259,7 +257,7 @@ class Retriever:
         shown = hits[: query.top_k]
         reply = Reply(query.question, shown, self.index.manifest.id, timings, legs=ranked.legs)
         vector = nearest.vector if nearest is not None and ranked.dense is not None else None
-        return Found(reply, hits, vector, ranked.terms, ranked.chance)
+        return Found(reply, hits, vector, ranked.terms)
 
     def _reranked(self, reranker: Reranker, question: str, ranked: Ranked) -> Ranked:
         """Order the first candidates by their logits, as many as the budget allows; the others after them."""

@@ -45,8 +45,8 @@ _SLOPE_SPREAD, _INTERCEPT_SPREAD = 0.5, 2.0
 # Of the range of a signal that was fitted to, how far on either side it counts: a collection of one document lies a
 # little outside, and one of near-copies far (decision 0010).
 _FURTHER = 0.5
-# Right guesses that may be taken for irrelevant.
-_LOST = 0.02
+# Right guesses that may be taken for irrelevant, unless they are sure enough to be answers.
+_LOST = 0.05
 
 
 @dataclass(frozen=True, slots=True)

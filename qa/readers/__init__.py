@@ -4,7 +4,7 @@ Finding files and reading them safely:
 
 discovery       the files of a folder that are to be read, and the rules of .qaignore
 kinds           what a file is: by its content first, by its name second
-registry        the reader of each kind, and reading one file whatever it holds
+registry        the reader of each kind, and reading one file safely
 isolation       reading in another process, with limits of time and memory
 worker          the process that reads, started by isolation
 

@@ -195,7 +195,7 @@ class IsolatedReader:
             self._process = None
 
     def read(self, source: Source) -> tuple[Document | None, FileReport]:
-        """Read one file; whatever is wrong with it, or with its reader, is in the report and nowhere else.
+        """Read one file. Any fault of it, or of its reader, is in the report and nowhere else.
 
         The document is ``None`` where the file was skipped or failed.
 

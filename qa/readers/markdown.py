@@ -23,7 +23,7 @@ _LONGEST_FRONT_MATTER = 65_536
 _TITLE = re.compile(
     r"""^title:[ \t]*(?:"([^"\\\n]+)"|'([^'\n]+)'|([^\s"'|>&*!%@`{\[#].*?))(?:[ \t]+#.*)?[ \t]*$""", re.MULTILINE
 )
-# A line here begins a new block, whatever came before, but within a fence or a block of HTML.
+# A line here begins a new block, but within a fence or a block of HTML.
 _BLOCK_START = re.compile(r"\n[ \t]*\n(?=[#\w])")
 _PIECE = 1_000_000
 # What longer lines hold is no markup that anybody wrote; to look for it takes long.

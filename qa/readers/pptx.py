@@ -45,7 +45,7 @@ class PptxReader:
                 continue
             try:
                 _write_slide(slide, composition)
-            except Exception:  # it raises whatever it stumbles over; the other slides are unharmed
+            except Exception:  # the library raises any error; the other slides are unharmed
                 problems.append(f"slide {number} is damaged and read in part")
         return composition.content([presentation.core_properties.title or ""], problems)
 
@@ -57,7 +57,7 @@ def _open(data: bytes) -> Presentation:
         try:
             presentation: Presentation = pptx.Presentation(io.BytesIO(repair(data) if is_repaired else data))
             len(presentation.slides)
-        except Exception as error:  # it raises whatever it stumbles over
+        except Exception as error:  # the library raises any error
             if is_repaired:
                 raise UnreadableDocument(_BROKEN) from error
         else:

@@ -1,4 +1,4 @@
-"""The reader of each kind of file, and reading one file whatever it holds."""
+"""The reader of each kind of file, and reading one file safely."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def read_document(reader: Reader, source: Source) -> Document:
 
 
 def read_source(source: Source) -> tuple[Document | None, FileReport]:
-    """Read one file; whatever is wrong with it, or with its reader, is in the report and nowhere else.
+    """Read one file. Any fault of it, or of its reader, is in the report and nowhere else.
 
     The document is ``None`` where the file was skipped or failed. The report's ``passages`` are left to the caller.
     """

@@ -1,7 +1,7 @@
 """Rows of tables as lines that can be understood one by one, with cells that span rows and columns in their places.
 
-A row reads "Plan: Pro | Per month: $25": it names its columns itself, so that it is found and understood in whatever
-passage it comes to stand, far below the row that names them.
+A row reads "Plan: Pro | Per month: $25": it names its columns itself, so that it is found and understood in any
+passage, far below the row that names them.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from qa.readers.pdf.visibility import unseen_boxes
 if TYPE_CHECKING:
     from pypdfium2 import PdfPage, PdfTextPage
 
-# PDFium's mark for a hyphen at a line's end; the line break after it is not told otherwise.
+# PDFium's mark for a hyphen at a line's end; the line break after it is not marked otherwise.
 _BROKEN = frozenset({0x02, 0xFFFE})
 _NEWLINE = ord("\n")
 # What Python calls white space, without the four separators that fonts use for characters of their own.

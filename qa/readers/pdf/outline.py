@@ -63,7 +63,7 @@ def place_headings(
 ) -> list[Heading]:
     """Find where the entries stand as headings, and return these in order of their start.
 
-    A heading stands where its words do on its page, whatever the white space, the case and its number, and at best at
+    A heading stands where its words do on its page, in any case, white space and numbering, and at best at
     the start of a line; else at the page's start, with no text of its own. It is never within ``excluded``, which
     is in order.
     """

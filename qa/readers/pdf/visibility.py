@@ -1,4 +1,4 @@
-"""Text of a page that nobody sees: white on white, transparent, without ink, or on a layer that is switched off.
+"""Text of a page that cannot be seen: white on white, transparent, without ink, or on a layer that is switched off.
 
 ISO 32000-1, 9.3.6 (rendering modes of text) and 8.11 (optional content).
 """
@@ -38,7 +38,7 @@ _WITHOUT_INK = frozenset({3, 7})
 def switched_off_layers(data: bytes) -> frozenset[bytes]:
     """Return the names of the layers of a file that are off when it is opened, but not a name that is on as well.
 
-    PDFium draws them for nobody and does not say which they are, so they are looked for in the objects of the file.
+    PDFium does not draw them and does not say which they are, so they are looked for in the objects of the file.
     """
     objects = dict(_objects(data)) if _LAYERS in data or b"/ObjStm" in data else {}
     off: set[int] = set()
@@ -112,7 +112,7 @@ def unseen_boxes(page: PdfPage, layers: frozenset[bytes] = frozenset()) -> list[
             elif _is_white(thing) and not _is_on(box := _box(thing), grounds):
                 unseen.append(box)
         elif kind != pdfium.FPDF_PAGEOBJ_PATH or (_is_filled(thing) and not _is_white(thing)):
-            # A picture, a shade, a form with whatever is in it, or a coloured shape.
+            # A picture, a shade, a form, or a coloured shape.
             grounds.append(_box(thing))
         if len(unseen) > _MOST_UNSEEN:
             return []

@@ -204,7 +204,8 @@ def parse_suffix(name: str) -> str:
 def _members(path: Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
-            return archive.namelist()
+            # Some programs write backslashes, and capitals.
+            return [name.replace("\\", "/") for name in archive.namelist()]
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):
         # Damaged, or zipfile does not know its version (NotImplementedError): its first bytes have to tell the kind.
         return []
@@ -219,9 +220,9 @@ def _archive_kind(head: bytes, suffix: str, members: frozenset[str]) -> Kind:
     members = members or frozenset(name.decode("ascii", "replace") for name in _LOCAL_NAME.findall(head))
     if "META-INF/container.xml" in members:
         return Kind("epub")
-    if "[Content_Types].xml" in members:
+    if any(member.lower() == "[content_types].xml" for member in members):
         for folder, office in (("word/", "docx"), ("ppt/", "pptx"), ("xl/", "xlsx")):
-            if any(member.startswith(folder) for member in members):
+            if any(member.lower().startswith(folder) for member in members):
                 return Kind(office) if suffix != "xlsb" else _skipped(f"a binary Excel workbook; {_SHEETS}")
     if "content.xml" in members and suffix in {"odt", "ott"}:
         return Kind("odt")

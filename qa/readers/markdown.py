@@ -61,8 +61,9 @@ class MarkdownReader:
 
 def write_markdown(text: str, composition: Composition, start: int = 0) -> bool:
     """Write what is shown of ``text[start:]``, and return whether nothing comes before its first heading."""
-    writer = _Writer(composition)
-    for tokens in _pieces(text, start):
+    links: dict[str, object] = {}
+    writer = _Writer(composition, links)
+    for tokens in _pieces(text, start, links):
         writer.write(tokens)
     return writer.opens_with_heading
 
@@ -72,14 +73,18 @@ def _front_title(front_matter: str) -> str:
     return next((group.strip() for group in found.groups() if group), "") if found else ""
 
 
-def _pieces(text: str, start: int) -> Iterator[Sequence[Token]]:
-    """Yield the tokens of a text piece by piece, because the parser takes 90 times its size in memory."""
+def _pieces(text: str, start: int, links: dict[str, object]) -> Iterator[Sequence[Token]]:
+    """Yield the tokens of a text piece by piece, because the parser takes 90 times its size in memory.
+
+    Args:
+        links: filled with the links that the text defines by their names.
+    """
     while start < len(text):
         size = _PIECE
         while True:
             boundary = _BLOCK_START.search(text, start + size)
             end = boundary.end() if boundary else len(text)
-            tokens = _parser().parse(_NOTE.sub(r"\1\\[^", text[start:end]))
+            tokens = _parser().parse(_NOTE.sub(r"\1\\[^", text[start:end]), links)
             last = next((token for token in reversed(tokens) if token.level == 0 and token.map), None)
             if end == len(text) or last is None or last.type not in {"fence", "html_block"}:
                 break
@@ -110,10 +115,11 @@ class _List:
 
 
 class _Writer:
-    """A writer of the blocks of a text."""
+    """A writer of the blocks of a text; ``links`` are those that it defines by their names."""
 
-    def __init__(self, composition: Composition) -> None:
+    def __init__(self, composition: Composition, links: dict[str, object]) -> None:
         self._composition = composition
+        self._links = links
         self._lists: list[_List] = []
         self._marker = ""
         self._heading = 0
@@ -127,7 +133,7 @@ class _Writer:
         for token in tokens:
             kind = token.type
             if kind == "inline":
-                self._write_inline(_shown(token.content))
+                self._write_inline(_shown(token.content, self._links))
             elif kind in {"fence", "code_block"}:
                 self._composition.verbatim(token.content)
             elif kind == "html_block":
@@ -192,7 +198,7 @@ class _Writer:
             self._composition.paragraph(text)
 
 
-def _shown(content: str) -> str:
+def _shown(content: str, defined: dict[str, object]) -> str:
     """Return what is shown of the inline content of a block."""
     if "base64," in content:
         content = _DATA.sub("", content)
@@ -201,7 +207,7 @@ def _shown(content: str) -> str:
     parts: list[str] = []
     struck = 0
     links: list[tuple[str, int]] = []
-    for token in _inline_tokens(content):
+    for token in _inline_tokens(content, defined):
         found = _STRUCK.match(token.content) if token.type == "html_inline" else None
         if token.type == "s_open" or (found and not found[1]):
             struck += 1
@@ -219,8 +225,8 @@ def _shown(content: str) -> str:
     return "".join(parts)
 
 
-def _inline_tokens(content: str) -> Iterator[Token]:
-    for token in _inline_parser().parseInline(content):
+def _inline_tokens(content: str, defined: dict[str, object]) -> Iterator[Token]:
+    for token in _inline_parser().parseInline(content, defined):
         yield from token.children or ()
 
 

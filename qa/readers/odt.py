@@ -30,7 +30,7 @@ class OdtReader:
     """
 
     name = "odt"
-    version = "2"
+    version = "3"
     media_type = "application/vnd.oasis.opendocument.text"
 
     def read(self, data: bytes) -> Content:
@@ -38,7 +38,9 @@ class OdtReader:
         archive = Archive(data)
         composition = Composition()
         writer = _Writer(composition)
-        body = next((element for element in archive.xml(_CONTENT) if local(element) == "body"), ())
+        content = archive.xml(_CONTENT)
+        writer.unseen = _unseen_styles(content)
+        body = next((element for element in content if local(element) == "body"), ())
         writer.write(body)
         writer.write_notes()
         titles = []
@@ -52,6 +54,7 @@ class _Writer:
     def __init__(self, composition: Composition) -> None:
         self._composition = composition
         self._notes: list[Any] = []
+        self.unseen: frozenset[str] = frozenset()
         self.title = ""
         self.is_cut = False
 
@@ -138,6 +141,8 @@ class _Writer:
             name = local(node)
             if node is not element:
                 pending.append(node.tail or "")
+            if name in {"span", "p", "h"} and attribute(node, "style-name") in self.unseen:
+                continue
             if name == "note":
                 self._notes.extend(child for child in node if local(child) == "note-body")
                 parts.append(f"[{len(self._notes)}]")
@@ -149,6 +154,21 @@ class _Writer:
                 pending.extend(reversed(node))
                 pending.append(node.text or "")
         return "".join(parts)
+
+
+def _unseen_styles(content: Any) -> frozenset[str]:
+    """Return the names of the styles of a document whose text is struck out or hidden."""
+    names = set()
+    for style in content.iter():
+        if local(style) == "style":
+            for properties in style:
+                line = attribute(properties, "text-line-through-style") or attribute(
+                    properties, "text-line-through-type"
+                )
+                is_hidden = local(properties) == "text-properties" and attribute(properties, "display") == "none"
+                if line not in {"", "none"} or is_hidden:
+                    names.add(attribute(style, "name"))
+    return frozenset(names)
 
 
 def _outermost(container: Any, names: Collection[str], *, with_boxes: bool = False) -> list[Any]:

@@ -11,12 +11,16 @@ from qa.readers.tables import format_rows, is_probably_named
 
 @dataclass(slots=True)
 class Row:
-    """A row: its texts by column from 0, how many are bold, and the comments; ``is_struck`` if any is struck out."""
+    """A row: its texts by column from 0, how many are bold, and the comments; ``is_struck`` if any is struck out.
+
+    ``groups`` counts the cells that are wider than one column; their text is in each of these.
+    """
 
     cells: dict[int, str] = field(default_factory=dict)
     bold: int = 0
     comments: list[str] = field(default_factory=list)
     is_struck: bool = False
+    groups: int = 0
 
 
 class TableWriter:
@@ -47,7 +51,14 @@ def _write_table(
     is_bold = rows[0].bold * 2 > len(rows[0].cells)
     goes_on = len(header) == len(columns) > 1 and _goes_on(table, header, is_bold=is_bold, was_bold=was_bold)
     named = [header, *table] if goes_on else table
-    lines = format_rows(named, headings=None if goes_on or is_probably_named(table) else 0)
+    first_row = next((at for at, row in enumerate(named) if sum(map(bool, row)) > 1), 0)
+    # Wide cells in the row of names are names of groups of columns: the row below them has the rest of the names.
+    is_grouped = not goes_on and len(rows) > first_row + 2 and rows[first_row].groups > 0
+    titles = [" ".join(filter(None, row)) for row in named[: first_row if is_grouped else 0]]
+    for title in titles:
+        composition.line(title, "table")
+    headings = 2 if is_grouped else None if goes_on or is_probably_named(table) else 0
+    lines = format_rows(named[len(titles) :], headings=headings)
     if goes_on:
         next(lines)
     comments = [comment for row in rows for comment in row.comments]

@@ -19,7 +19,7 @@ from qa.readers.sheets import Row, TableWriter
 _BROKEN = "it is a damaged Excel workbook; open it and save it again"
 _MAIN = "xl/workbook.xml"
 _MOST_ROWS, _MOST_COLUMNS = 1_048_576, 16_384
-_MOST_MERGED = 20_000
+_MOST_MERGED, _WIDEST_MERGED = 20_000, 100
 _LONGEST_REPEATED = 100
 _REFERENCE = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
 _MERGED = re.compile(rb'<(?:\w+:)?mergeCell\s[^>]*ref="([A-Z]{1,3}[0-9]{1,7}):([A-Z]{1,3}[0-9]{1,7})"')
@@ -173,7 +173,7 @@ class _Sheet:
     def _blocks(self) -> Iterator[list[Row]]:
         """Yield the rows between blank rows."""
         data = self._package.read(self._part)
-        merged = _merged(data)
+        merged, wide = _merged(data)
         above: dict[tuple[int, int], str] = {}
         block: list[Row] = []
         last = 0
@@ -186,6 +186,10 @@ class _Sheet:
             for column, anchor in merged.get(number, {}).items():
                 if text := above.get(anchor, ""):
                     row.cells.setdefault(column, text)
+            for first, last_column in wide.get(number, ()) if len(row.cells) > 1 else ():
+                if (text := row.cells.get(first, "")) and len(text) <= _LONGEST_REPEATED:
+                    row.groups += 1
+                    row.cells.update(dict.fromkeys(range(first + 1, last_column + 1), text))
             for column, text in row.cells.items():
                 if merged and len(text) <= _LONGEST_REPEATED:
                     above[number, column] = text
@@ -263,18 +267,29 @@ class _Sheet:
         return moment.isoformat(" ")
 
 
-def _merged(data: bytes) -> Mapping[int, Mapping[int, tuple[int, int]]]:
-    """Return, by row and column, the upper left cell of the merged cells that reach down there."""
+def _merged(
+    data: bytes,
+) -> tuple[Mapping[int, Mapping[int, tuple[int, int]]], Mapping[int, Sequence[tuple[int, int]]]]:
+    """Find the merged cells of a sheet.
+
+    Returns:
+        By row and column, the upper left cell of those that reach down there; and by row the first and the last column
+        of those that begin there and are wider than one.
+    """
     merged: dict[int, dict[int, tuple[int, int]]] = {}
+    wide: dict[int, list[tuple[int, int]]] = {}
     count = 0
     for found in _MERGED.finditer(data):
-        (left, top), (_, bottom) = (_place(reference.decode()) for reference in found.groups())
+        (left, top), (right, bottom) = (_place(reference.decode()) for reference in found.groups())
+        if left < right < left + _WIDEST_MERGED and count < _MOST_MERGED:
+            count += 1
+            wide.setdefault(top, []).append((left, right))
         for row in range(top + 1, min(bottom, top + _MOST_MERGED) + 1):
             count += 1
             if count > _MOST_MERGED:
-                return merged
+                return merged, wide
             merged.setdefault(row, {})[left] = (top, left)
-    return merged
+    return merged, wide
 
 
 def _place(reference: str) -> tuple[int, int]:

@@ -320,3 +320,12 @@ def test_a_strict_document_is_read(tmp_path: Path) -> None:
         )
     )
     assert read_document(DocxReader(), Source("a.docx", path, 1)).text == "Half tide."
+
+
+def test_text_in_a_style_that_hides_it_is_not_read(tmp_path: Path) -> None:
+    styles = (
+        f"<w:styles {_W}><w:style w:type='character' w:styleId='Old'><w:rPr><w:strike/></w:rPr></w:style>"
+        "<w:style w:type='character' w:styleId='New'><w:rPr><w:strike w:val='0'/></w:rPr></w:style></w:styles>"
+    )
+    body = _p(_r("a") + _r("b", "<w:rStyle w:val='Old'/>") + _r("c", "<w:rStyle w:val='New'/>"))
+    assert _with_parts(tmp_path, body, {"styles.xml": ("styles", styles.encode())}).text == "ac"

@@ -209,6 +209,7 @@ def test_a_page_that_declares_a_codec_of_python_is_read(tmp_path: Path, label: s
         ("<style>/* .c{} */ .old{display:none}</style><p class=old>a<p class=new>b", "b"),
         ("<style>@media print{.old{display:none}} .a .old{display:none}</style><p class=old>a", "a"),
         ("<style>.a{</style><p>b", "b"),
+        ("<p style='opacity: 0'>a<p style='font-size:0px'>b<p style='opacity:0.5'>c", "c"),
     ],
 )
 def test_what_is_struck_out_or_hidden_is_not_read(tmp_path: Path, page: str, text: str) -> None:
@@ -255,6 +256,7 @@ def test_what_a_person_can_open_or_is_told_otherwise_is_read(tmp_path: Path, pag
     [
         ("<span>Capacity</span><span>40 tonnes</span>", "Capacity 40 tonnes"),
         ("<span>Phone</span>1-855", "Phone 1-855"),
+        ("<b>Fee</b><strong>40</strong>", "Fee 40"),
         ("<a>Tides</a><a>winds</a>", "Tides winds"),
         ("<b>a</b>b<i>C</i><sub>2</sub>", "abC2"),
         ("<span>N</span>avigation<span>al</span>", "Navigational"),

@@ -58,6 +58,7 @@ def test_setext_headings(tmp_path: Path) -> None:
         ("```py\nx = '*a*'\n```\n\n    y", "x = '*a*'\n\ny"),
         ("a[^1]\n\n[^1]: Note\n", "a[^1]\n\n[^1]: Note"),
         ("a\n\n[x]: http://y.z\n", "a"),
+        ("see [the form][x] and [x]\n\n[x]: http://y.z\n", "see the form and x"),
         ("a | b | c\n--|--|--\n1 | **2** | 3\n", "a | b | c\na: 1 | b: 2 | c: 3"),
         ("a\n***\nb &amp; \\# c", "a\n\nb & # c"),
         ("---\ntitle: Mine\ndate: 2020-01-01\n---\n\n# T\n", "title: Mine\ndate: 2020-01-01\n\nT"),

@@ -168,3 +168,23 @@ def test_a_presentation_without_a_part_it_refers_to_is_read(tmp_path: Path) -> N
     with zipfile.ZipFile(buffer) as archive:
         members = {name: archive.read(name) for name in archive.namelist() if "thumbnail" not in name}
     assert read_document(PptxReader(), _write(tmp_path, samples.zipped(members))).text == "words"
+
+
+def test_text_of_a_text_document_that_is_struck_out_or_hidden_is_not_read(tmp_path: Path) -> None:
+    names = "text office style fo".split()
+    spaces = " ".join(f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in names)
+    styles = "".join(
+        f'<style:style style:name="{name}"><style:text-properties {properties}/></style:style>'
+        for name, properties in (
+            ("T1", 'style:text-line-through-style="solid"'),
+            ("T2", 'text:display="none"'),
+            ("T3", 'style:text-line-through-style="none"'),
+        )
+    )
+    spans = "".join(f'<text:span text:style-name="T{n}">{n} </text:span>' for n in (1, 2, 3))
+    content = (
+        f"<office:document-content {spaces}><office:automatic-styles>{styles}</office:automatic-styles><office:body>"
+        f"<office:text><text:p>a {spans}b</text:p></office:text></office:body></office:document-content>"
+    )
+    source = _write(tmp_path, samples.zipped({"content.xml": content}))
+    assert read_document(OdtReader(), source).text == "a 3 b"

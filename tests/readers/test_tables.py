@@ -230,3 +230,24 @@ def test_a_strict_workbook_without_a_part_it_refers_to_is_read(tmp_path: Path) -
     path = tmp_path / "a.xlsx"
     path.write_bytes(zipped(strict))
     assert read_document(XlsxReader(), Source("a.xlsx", path, 1)).text.endswith("Item: Rope | Price: 9")
+
+
+def test_wide_cells_above_names_are_names_of_groups(tmp_path: Path) -> None:
+    workbook = _workbook(
+        ("Rates", None, None), ("Hut", "Season", None), (None, "low", "high"), ("A", 4, 9), ("B", 5, 8)
+    )
+    for cells in ("A1:C1", "A2:A3", "B2:C2"):
+        workbook.active.merge_cells(cells)
+    assert _saved(tmp_path, workbook).text.split("\n")[2:] == [
+        "Rates",
+        "Hut | Season",
+        "Hut | low | high",
+        "Hut: A | Season low: 4 | Season high: 9",
+        "Hut: B | Season low: 5 | Season high: 8",
+    ]
+
+
+def test_a_value_of_several_columns_is_said_in_each(tmp_path: Path) -> None:
+    workbook = _workbook(("Hut", "May", "June"), ("A", 4, 9), ("B", "closed", None))
+    workbook.active.merge_cells("B3:C3")
+    assert _saved(tmp_path, workbook).text.endswith("Hut: B | May: closed | June: closed")

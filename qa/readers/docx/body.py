@@ -147,7 +147,11 @@ class BodyWriter:
         while pending:
             element = pending.pop()
             name = local(element)
-            if name in _PASSED_OVER or (name == "r" and _is_hidden(element)) or (name == "sdt" and _is_unread(element)):
+            if (
+                name in _PASSED_OVER
+                or (name == "r" and self._is_hidden(element))
+                or (name == "sdt" and _is_unread(element))
+            ):
                 continue
             if name == "txbxContent" or name in _DRAWN:
                 boxes.append(element)
@@ -165,6 +169,12 @@ class BodyWriter:
                 parts.append(_MATHS.get(name, ""))
                 pending.extend(reversed(element))
         return "".join(parts)
+
+    def _is_hidden(self, run: Any) -> bool:
+        """Return whether a run is hidden or struck out."""
+        properties = _properties(run)
+        is_hidden = any(properties.get(name, "0") not in _OFF for name in ("vanish", "strike", "dstrike"))
+        return is_hidden or properties.get("rStyle", "") in self._styles.unseen
 
 
 def _paragraphs(container: Any) -> list[Any]:
@@ -289,12 +299,6 @@ def _properties(run: Any) -> dict[str, str]:
     if len(run) and local(run[0]) == "rPr":
         return {local(child): attribute(child, "val") for child in run[0]}
     return {}
-
-
-def _is_hidden(run: Any) -> bool:
-    """Return whether a run is hidden or struck out."""
-    properties = _properties(run)
-    return any(properties.get(name, "0") not in _OFF for name in ("vanish", "strike", "dstrike"))
 
 
 def _raised(text: Any) -> str:

@@ -31,7 +31,7 @@ class ParagraphStyle:
 
 
 class Styles:
-    """The paragraph styles of one document.
+    """The styles of one document; ``unseen`` are the character styles that hide text or strike it out.
 
     Args:
         root: the root of the styles part; ``None`` if there is none.
@@ -41,7 +41,10 @@ class Styles:
         self._elements = {}
         self._known: dict[str, ParagraphStyle] = {}
         self._default = ""
+        self.unseen: set[str] = set()
         for element in root if root is not None else ():
+            if local(element) == "style" and attribute(element, "type") == "character" and _is_unseen(element):
+                self.unseen.add(attribute(element, "styleId"))
             if local(element) == "style" and attribute(element, "type") == "paragraph":
                 id = attribute(element, "styleId")
                 self._elements[id] = element
@@ -89,6 +92,16 @@ class Styles:
             is_contents |= bool(_CONTENTS.fullmatch(name))
             id = next((attribute(child, "val") for child in element if local(child) == "basedOn"), "")
         return ParagraphStyle(level or 0, is_title, is_contents, "" if list_id == "0" else list_id or "", list_level)
+
+
+def _is_unseen(style: Any) -> bool:
+    """Return whether text in a character style is hidden or struck out."""
+    return any(
+        local(part) in {"vanish", "strike", "dstrike"} and attribute(part, "val") not in {"0", "false", "off"}
+        for properties in style
+        if local(properties) == "rPr"
+        for part in properties
+    )
 
 
 class _Properties:

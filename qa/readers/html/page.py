@@ -29,7 +29,7 @@ _WORD_BEFORE = re.compile(r"[^\W\d_]{4,}[.,;:!?\"”’)]*$")
 _POWER = re.compile(r"\s*[+\-−]?(?:\d{1,3}|n)\s*")
 _MATHS = frozenset({"mwe-math-fallback-image-inline", "mwe-math-fallback-image-display", "tex", "latex", "math"})
 # Neighbours among these are apart on the page, by its style, also where no space stands between them.
-_BOXES = frozenset("span a button label time small data".split())
+_BOXES = frozenset("span a button label time small data b strong em i u font mark".split())
 # An address that says more than the words of its link: a file to be had, a mailbox, a telephone.
 _ADDRESS = re.compile(
     r"(?:mailto:|tel:).+|[^?#]+\.(?:pdf|docx?|xlsx?|pptx?|od[tsp]|rtf|csv|zip|epub|ics)(?:[?#].*)?", re.IGNORECASE

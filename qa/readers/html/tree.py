@@ -137,7 +137,8 @@ _FURNITURE = frozenset(
     "mw-editsection mw-jump-link mw-indicators navbox noprint headerlink anchorjs-link anchor-link skip-link".split()
 )
 _INVISIBLE = re.compile(
-    r"display\s*:\s*none|visibility\s*:\s*hidden|text-decoration(?:-line)?\s*:[^;]*line-through", re.IGNORECASE
+    r"display\s*:\s*none|visibility\s*:\s*hidden|(?:opacity|font-size)\s*:\s*0(?![.\d]*[1-9])|text-decoration(?:-line)?\s*:[^;]*line-through",
+    re.IGNORECASE,
 )
 # What is folded away until a person opens it: panels of accordions and tabs.
 _PANEL = re.compile(

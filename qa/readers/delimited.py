@@ -28,7 +28,7 @@ class DelimitedReader:
     """
 
     name = "delimited"
-    version = "1"
+    version = "2"
     media_type = "text/csv"
 
     def read(self, data: bytes) -> Content:

@@ -30,7 +30,7 @@ class EpubReader:
     """A reader of ``application/epub+zip``: every document of the spine, without the navigation."""
 
     name = "epub"
-    version = "4"
+    version = "5"
     media_type = "application/epub+zip"
 
     def read(self, data: bytes) -> Content:

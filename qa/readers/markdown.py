@@ -42,7 +42,7 @@ class MarkdownReader:
     """A reader of ``text/markdown``. Headings within quotations and lists are not sections."""
 
     name = "markdown"
-    version = "3"
+    version = "4"
     media_type = "text/markdown"
 
     def read(self, data: bytes) -> Content:

@@ -43,7 +43,7 @@ class XlsxReader:
     """
 
     name = "xlsx"
-    version = "3"
+    version = "4"
     media_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
     def read(self, data: bytes) -> Content:
@@ -173,8 +173,7 @@ class _Sheet:
     def _blocks(self) -> Iterator[list[Row]]:
         """Yield the rows between blank rows."""
         data = self._package.read(self._part)
-        merged, wide = _merged(data)
-        above: dict[tuple[int, int], str] = {}
+        merged = _Merged(data)
         block: list[Row] = []
         last = 0
         for element in _elements(data, "row"):
@@ -183,16 +182,7 @@ class _Sheet:
                 last = max(last, min(number, _MOST_ROWS))
                 continue
             row = self._row(element, number)
-            for column, anchor in merged.get(number, {}).items():
-                if text := above.get(anchor, ""):
-                    row.cells.setdefault(column, text)
-            for first, last_column in wide.get(number, ()) if len(row.cells) > 1 else ():
-                if (text := row.cells.get(first, "")) and len(text) <= _LONGEST_REPEATED:
-                    row.groups += 1
-                    row.cells.update(dict.fromkeys(range(first + 1, last_column + 1), text))
-            for column, text in row.cells.items():
-                if merged and len(text) <= _LONGEST_REPEATED:
-                    above[number, column] = text
+            merged.fill(row, number)
             if block and (number > last + 1 or not (row.cells or row.is_struck)):
                 yield block
                 block = []
@@ -267,29 +257,41 @@ class _Sheet:
         return moment.isoformat(" ")
 
 
-def _merged(
-    data: bytes,
-) -> tuple[Mapping[int, Mapping[int, tuple[int, int]]], Mapping[int, Sequence[tuple[int, int]]]]:
-    """Find the merged cells of a sheet.
+class _Merged:
+    """The merged cells of a sheet, whose short texts are in all the cells that they stand for."""
 
-    Returns:
-        By row and column, the upper left cell of those that reach down there; and by row the first and the last column
-        of those that begin there and are wider than one.
-    """
-    merged: dict[int, dict[int, tuple[int, int]]] = {}
-    wide: dict[int, list[tuple[int, int]]] = {}
-    count = 0
-    for found in _MERGED.finditer(data):
-        (left, top), (right, bottom) = (_place(reference.decode()) for reference in found.groups())
-        if left < right < left + _WIDEST_MERGED and count < _MOST_MERGED:
-            count += 1
-            wide.setdefault(top, []).append((left, right))
-        for row in range(top + 1, min(bottom, top + _MOST_MERGED) + 1):
-            count += 1
+    def __init__(self, data: bytes) -> None:
+        # By row and column, the upper left cell of those that reach down there.
+        self._below: dict[int, dict[int, tuple[int, int]]] = {}
+        # By row, the first and the last column of those that begin there and are wider than one.
+        self._wide: dict[int, list[tuple[int, int]]] = {}
+        self._texts: dict[tuple[int, int], str] = {}
+        count = 0
+        for found in _MERGED.finditer(data):
+            (left, top), (right, bottom) = (_place(reference.decode()) for reference in found.groups())
+            count += 1 + bottom - top
             if count > _MOST_MERGED:
-                return merged, wide
-            merged.setdefault(row, {})[left] = (top, left)
-    return merged, wide
+                return
+            if left < right < left + _WIDEST_MERGED:
+                self._wide.setdefault(top, []).append((left, right))
+            for row in range(top + 1, bottom + 1):
+                self._below.setdefault(row, {})[left] = (top, left)
+
+    def fill(self, row: Row, number: int) -> None:
+        """Add to a row what merged cells say in it."""
+        if not self._below and not self._wide:
+            return
+        for column, anchor in self._below.get(number, {}).items():
+            if text := self._texts.get(anchor, ""):
+                row.cells.setdefault(column, text)
+        # A single one is a title of what stands below it.
+        for first, last in self._wide.get(number, ()) if len(row.cells) > 1 else ():
+            if (text := row.cells.get(first, "")) and len(text) <= _LONGEST_REPEATED:
+                row.groups += 1
+                row.cells.update(dict.fromkeys(range(first + 1, last + 1), text))
+        for column, text in row.cells.items():
+            if len(text) <= _LONGEST_REPEATED:
+                self._texts[number, column] = text
 
 
 def _place(reference: str) -> tuple[int, int]:

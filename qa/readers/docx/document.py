@@ -32,7 +32,7 @@ class DocxReader:
     """
 
     name = "docx"
-    version = "4"
+    version = "5"
     media_type = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 
     def read(self, data: bytes) -> Content:

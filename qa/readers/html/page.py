@@ -371,7 +371,7 @@ class HtmlReader:
     """
 
     name = "html"
-    version = "3"
+    version = "4"
     media_type = "text/html"
 
     def read(self, data: bytes) -> Content:

@@ -155,7 +155,7 @@ class PdfReader:
     """
 
     name = "pdf"
-    version = "4"
+    version = "5"
     media_type = "application/pdf"
 
     def __init__(self, most_pages: int = 10_000, most_characters: int = 200_000) -> None:

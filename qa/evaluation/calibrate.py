@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -34,7 +34,7 @@ from qa.settings import Settings
 from qa.statistics.risk import auroc, bins, brier, calibration_error, learn_threshold
 from qa.types import Mode, Query, Span
 
-MODES: tuple[Mode, ...] = ("hybrid", "dense", "lexical")
+MODES: tuple[Mode, ...] = get_args(Mode)
 # Right and wrong answers that a regression takes at least, and for each of its features; and those that it takes to
 # adapt slope and intercept of another.
 _LEAST = 10
@@ -63,14 +63,11 @@ class Example:
     answerable: bool = True
 
 
-def examples(
-    service: Service, judged: Judged, mode: Mode, held_out: Callable[[str], bool], asked: Callable[[], None]
-) -> list[Example]:
+def collect_examples(service: Service, judged: Judged, mode: Mode, held_out: Callable[[str], bool]) -> list[Example]:
     """Ask the questions one after the other, and return the guesses that can be judged."""
     found = []
     for question in judged.questions:
         (guess,) = service.guess_many([Query(question.text, mode=mode)])
-        asked()
         if isinstance(guess, QueryError) or guess.signals is None:
             continue
         answer = guess.reply.answer
@@ -319,7 +316,7 @@ def calibrate_index(
     service = Service(settings, make, snapshot=judged.inputs.snapshot, is_calibrated=False)
     service.reload()
     held_out = alternating([question.id for question in judged.questions])
-    parts: dict[str, list[Example]] = {mode: examples(service, judged, mode, held_out, lambda: None) for mode in MODES}
+    parts: dict[str, list[Example]] = {mode: collect_examples(service, judged, mode, held_out) for mode in MODES}
     key = service.models_key()
     shipped = load_calibrations(None, key)
     on = FittedOn(questions.name, questions.sha256, len(judged.questions))

@@ -135,14 +135,14 @@ class _Anchoring:
 
     def _holders(self, text: str) -> list[str]:
         """Return the documents that hold the text; white space may differ."""
-        wanted = squeezed(text)
+        wanted = squeeze(text)
         if (id := self._by_text.get(wanted)) is not None:
             return [id]
         return [id for known, id in self._by_text.items() if wanted in known]
 
     @cached_property
     def _by_text(self) -> dict[str, str]:
-        return {squeezed(self._sources.text(id)): id for id in self._sources.ids}
+        return {squeeze(self._sources.text(id)): id for id in self._sources.ids}
 
     def _document(self, id: str) -> str:
         """Return the indexed document with this id, or the only one whose file has this name without its suffix."""
@@ -230,10 +230,10 @@ def _part_within(quote: Quote, text: str, start: int) -> tuple[int, int]:
     return match.span(1)
 
 
-def squeezed(text: str) -> str:
+def squeeze(text: str) -> str:
     """Replace all white space by single spaces, and drop it at the ends."""
     return " ".join(text.split())
 
 
 def _shorten(text: str) -> str:
-    return f"“{safe_line(squeezed(text), _SHOWN)}”"
+    return f"“{safe_line(squeeze(text), _SHOWN)}”"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from qa.errors import QueryError, StorageError
 from qa.files import sync
-from qa.questions.anchoring import squeezed
+from qa.questions.anchoring import squeeze
 from qa.questions.questions import Quote
 
 # Characters before and after a span that are quoted with it, where it stands more than once in its document.
@@ -24,7 +24,7 @@ _LARGEST = 1 << 26
 _BEGINS = b'{"id": "feedback-'
 
 
-def quoted(document: str, text: str, start: int, end: int, *, relevant: bool) -> Quote:
+def make_quote(document: str, text: str, start: int, end: int, *, relevant: bool) -> Quote:
     """Quote ``text[start:end]``, with as much around it as makes the quote unique in its document.
 
     Raises:
@@ -32,11 +32,11 @@ def quoted(document: str, text: str, start: int, end: int, *, relevant: bool) ->
     """
     if not 0 <= start < end <= len(text) or not text[start:end].strip():
         raise QueryError("end", f"the span {start} to {end} holds no text of the document")
-    whole = squeezed(text)
+    whole = squeeze(text)
     for around in _AROUND:
         first, last = max(start - around, 0), min(end + around, len(text))
         quote = text[first:last]
-        if _is_once(squeezed(quote), whole):
+        if _is_once(squeeze(quote), whole):
             return Quote(document, quote, (start - first, end - first) if around else None, relevant)
     raise QueryError("start", "this text stands more than once in the document, and so does all that is around it")
 

@@ -89,15 +89,15 @@ def test_only_what_is_faulty_is_left_out() -> None:
 @settings(deadline=None)
 @given(st.text("ab \n\t", max_size=40), st.text("ab \n", min_size=1, max_size=6))
 def test_occurrences_are_all_places_where_the_words_are_equal(text: str, quote: str) -> None:
-    def squeezed(value: str) -> str:
+    def squeeze(value: str) -> str:
         return re.sub(r"\s+", " ", value)
 
-    wanted = squeezed(quote.strip())
+    wanted = squeeze(quote.strip())
     expected = {
         (start, end)
         for start in range(len(text))
         for end in range(start + 1, len(text) + 1)
-        if wanted and squeezed(text[start:end]) == wanted and not (text[start].isspace() or text[end - 1].isspace())
+        if wanted and squeeze(text[start:end]) == wanted and not (text[start].isspace() or text[end - 1].isspace())
     }
     assert set(occurrences(quote, text)) == expected
 

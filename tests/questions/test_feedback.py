@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from qa.errors import QueryError, QuestionFileError, StorageError
 from qa.questions.anchoring import anchor
-from qa.questions.feedback import FeedbackFile, quoted
+from qa.questions.feedback import FeedbackFile, make_quote
 from qa.questions.formats import load_questions
 from qa.questions.questions import Question, QuestionSet, Quote
 
@@ -56,27 +56,27 @@ def test_a_judged_span_is_found_again(text: str, data: st.DataObject) -> None:
     end -= len(text[start:end]) - len(text[start:end].rstrip())
     if start >= end:
         return
-    assert anchored(text, quoted("a.txt", text, start, end, relevant=True)) == (start, end)
+    assert anchored(text, make_quote("a.txt", text, start, end, relevant=True)) == (start, end)
 
 
 @pytest.mark.parametrize(("start", "end"), [(3, 3), (-1, 4), (0, len(TEXT) + 1), (31, 33)])
 def test_a_span_without_text_is_refused(start: int, end: int) -> None:
     with pytest.raises(QueryError, match="holds no text"):
-        quoted("a.txt", TEXT, start, end, relevant=True)
+        make_quote("a.txt", TEXT, start, end, relevant=True)
 
 
 def test_what_cannot_be_told_apart_is_refused() -> None:
     with pytest.raises(QueryError, match="more than once"):
-        quoted("a.txt", "same again " * 5000, 25_300, 25_304, relevant=True)
+        make_quote("a.txt", "same again " * 5000, 25_300, 25_304, relevant=True)
 
 
 def test_an_evaluation_takes_the_file(tmp_path: Path) -> None:
     path = tmp_path / "feedback.jsonl"
     file = FeedbackFile(path)
     at = TEXT.rindex("noon")
-    file.append("When is noon?", quoted("a.txt", TEXT, at, at + 4, relevant=True))
-    file.append("When is noon?", quoted("a.txt", TEXT, 0, 5, relevant=False))
-    file.append("Who sails? \u2028 مرحبا", quoted("a.txt", TEXT, 6, 31, relevant=False))
+    file.append("When is noon?", make_quote("a.txt", TEXT, at, at + 4, relevant=True))
+    file.append("When is noon?", make_quote("a.txt", TEXT, 0, 5, relevant=False))
+    file.append("Who sails? \u2028 مرحبا", make_quote("a.txt", TEXT, 6, 31, relevant=False))
     found = load_questions(path)
     assert [question.text for question in found.questions] == ["When is noon?", "Who sails? \u2028 مرحبا"]
     assert [question.is_judged for question in found.questions] == [True, False]
@@ -87,7 +87,7 @@ def test_an_evaluation_takes_the_file(tmp_path: Path) -> None:
 
 def test_text_that_is_no_valid_unicode_leaves_the_file_readable(tmp_path: Path) -> None:
     path, text = tmp_path / "feedback.jsonl", "Noon, says \ud83d the sundial. مرحبا"
-    FeedbackFile(path).append("When \udc80?", quoted("a.txt", text, 0, 30, relevant=True))
+    FeedbackFile(path).append("When \udc80?", make_quote("a.txt", text, 0, 30, relevant=True))
     (question,) = load_questions(path).questions
     assert (question.text, question.evidence[0].text) == ("When \udc80?", text[:30])
     assert anchored(text, question.evidence[0]) == (0, 30)
@@ -96,7 +96,7 @@ def test_text_that_is_no_valid_unicode_leaves_the_file_readable(tmp_path: Path) 
 def test_the_last_word_on_a_quote_holds(tmp_path: Path) -> None:
     file = FeedbackFile(tmp_path / "feedback.jsonl")
     for relevant in (True, False, True, False):
-        file.append("When?", quoted("a.txt", TEXT, 6, 31, relevant=relevant))
+        file.append("When?", make_quote("a.txt", TEXT, 6, 31, relevant=relevant))
     (question,) = load_questions(tmp_path / "feedback.jsonl").questions
     assert [quote.relevant for quote in question.evidence] == [False]
     assert question.answerable is None
@@ -186,9 +186,9 @@ def test_text_that_repeats_itself_is_told_apart_without_being_searched_for_every
     """A pattern would try each of a hundred thousand places, from each of a hundred thousand."""
     text = "0 " * 100_000 + "1 " + "0 " * 100_000
     at = text.index("1")
-    assert quoted("a.txt", text, at, at + 1, relevant=True).text == "1"
+    assert make_quote("a.txt", text, at, at + 1, relevant=True).text == "1"
     with pytest.raises(QueryError, match="more than once"):
-        quoted("a.txt", text, 0, 4001, relevant=True)
+        make_quote("a.txt", text, 0, 4001, relevant=True)
 
 
 @pytest.mark.parametrize("fault", ["short", "full", "fsync"])

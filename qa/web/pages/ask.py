@@ -13,7 +13,7 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 
 from qa.errors import NotReady, Overloaded, QueryError, StorageError
 from qa.index.store import text_sha256
-from qa.questions.feedback import quoted
+from qa.questions.feedback import make_quote
 from qa.search.query import faults
 from qa.service.service import Service
 from qa.types import Query, Reply, State
@@ -133,7 +133,7 @@ def judge(request: Request, judgment: Annotated[Judgment, Form()], deps: Deps) -
     if errors:
         raise ProblemError(invalid(errors))
     text = deps.service.document(judgment.document).document.text
-    quote = quoted(judgment.document, text, start, end, relevant=judgment.verdict == "yes")
+    quote = make_quote(judgment.document, text, start, end, relevant=judgment.verdict == "yes")
     if text_sha256(text[start:end]) != judgment.shown:
         detail = "The document has changed since it was shown; ask again, and judge what is there now."
         raise ProblemError(Problem("document-changed", 409, detail))

@@ -67,7 +67,7 @@ class _Plan:
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
-        return [(self.found.reply.question, excerpt.text) for excerpt in self.excerpts[len(self.readings) :]]
+        return [(self.found.question, excerpt.text) for excerpt in self.excerpts[len(self.readings) :]]
 
 
 class Answerer:

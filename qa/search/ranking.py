@@ -15,7 +15,7 @@ import numpy as np
 
 from qa.index.index import Index
 from qa.protocols import Filter
-from qa.search.spelling import correct_words
+from qa.search.spelling import apply_corrections, correct_words
 from qa.text.words import is_foreign
 from qa.types import Leg, Query, Scores
 
@@ -45,8 +45,8 @@ _FOREIGN = "the model was not trained on the language of the question"
 class Ranked:
     """Candidates, best first: passages' keys and every leg's scores, ``None`` for a leg that took no part.
 
-    ``terms`` are the forms of the question's words. ``logits (m,)`` are of the first ``m`` candidates, which they have
-    put in order.
+    ``question`` has misspelt words corrected; ``terms`` are the forms of its words as they were typed. ``logits (m,)``
+    are of the first ``m`` candidates, which they have put in order.
     """
 
     keys: Ids
@@ -54,6 +54,7 @@ class Ranked:
     lexical: Vectors | None
     scores: Vectors
     legs: tuple[Leg, ...]
+    question: str
     terms: tuple[tuple[str, ...], ...]
     logits: Vectors | None = None
 
@@ -149,6 +150,7 @@ class Ranker:
             None if lexical is None else lexical[order],
             scores[order],
             tuple(legs),
+            apply_corrections(query.question, corrections.values()),
             tuple(terms),
         )
 

@@ -109,12 +109,14 @@ class Found:
     """A reply without its answer, and what an answer is chosen by.
 
     ``hits`` are the reply's, and more where it shows fewer than ``depth``. ``vector (d,)`` is the question's, ``None``
-    where no embeddings were compared. ``terms`` are the forms of the question's words.
+    where no embeddings were compared. ``question`` has misspelt words corrected; ``terms`` are the forms of its words
+    as they were typed.
     """
 
     reply: Reply
     hits: tuple[Hit, ...]
     vector: Vectors | None
+    question: str
     terms: tuple[tuple[str, ...], ...]
 
 
@@ -257,7 +259,7 @@ class Retriever:
         shown = hits[: query.top_k]
         reply = Reply(query.question, shown, self.index.manifest.id, timings, legs=ranked.legs)
         vector = nearest.vector if nearest is not None and ranked.dense is not None else None
-        return Found(reply, hits, vector, ranked.terms)
+        return Found(reply, hits, vector, ranked.question, ranked.terms)
 
     def _reranked(self, reranker: Reranker, question: str, ranked: Ranked) -> Ranked:
         """Order the first candidates by their logits, as many as the budget allows; the others after them."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from qa.index.index import Index
@@ -21,6 +22,13 @@ class Correction:
     written: str
     meant: str
     forms: tuple[str, ...]
+
+
+def apply_corrections(question: str, corrections: Iterable[Correction]) -> str:
+    """Write a question with its corrections."""
+    for correction in corrections:
+        question = re.sub(rf"\b{re.escape(correction.written)}\b", correction.meant, question)
+    return question
 
 
 def correct_words(

@@ -369,6 +369,16 @@ def test_a_misspelt_word_is_searched_as_the_nearest_indexed_one(
     assert ("kitchen.txt" in {hit.passage.document for hit in reply.hits}) is bool(meant)
 
 
+def test_what_reads_the_passages_is_given_the_corrected_question(folder: Path, settings: Settings) -> None:
+    (folder / "garden.txt").write_text("The rhododendron blooms in May, and that is all that is written about it.\n")
+    update(settings, [folder], Recorder(), make=english_encoder, read=read_source)
+    index = Snapshots(settings.indexes, settings.name).open()
+    (found,) = Retriever(index, EnglishEncoder(), Limits(100, 100, 1)).find([Query("When does rhododendrn bloom?")])
+    assert isinstance(found, Found)
+    assert found.question == "When does rhododendron bloom?"
+    assert found.reply.question == "When does rhododendrn bloom?"
+
+
 def test_re_ranking_without_a_re_ranker_is_refused(service: Service) -> None:
     with pytest.raises(
         QueryError, match="there is no re-ranker; leave rerank out, or serve with QA_RERANKER"

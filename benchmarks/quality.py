@@ -35,7 +35,10 @@ from qa.service.service import Service
 from qa.settings import Settings
 from qa.types import Mode, Query, Reply
 
-SETS = ["xquad-en", "nq_open_oracle", "pubmedqa", "scifact-train", "xquad-de", "xquad-zh", "xquad-ar"]
+SETS = [
+    *("xquad-en", "nq_open_oracle", "pubmedqa", "scifact-train", "covid_faq", "longdoc_faq", "mtrag_govt"),
+    *("xquad-de", "xquad-zh", "xquad-ar"),
+]
 DEPTH = 100
 MEASURES = ["nDCG@10", "R@5", "RR@10"]
 PEERS_PYTHON = Path(".venv-peers/bin/python")

@@ -99,12 +99,13 @@ _BY_SUFFIX = {
     "spreadsheet": ("xls", "xlt", "ods", "ots"),
     "rtf": ("rtf",),
     "mail": ("eml", "mbox"),
+    "outlook": ("msg",),
     "notebook": ("ipynb",),
     "records": ("json", "jsonl", "ndjson", "geojson"),
     "subtitles": ("srt", "vtt"),
 }
 _READER = {suffix: reader for reader, suffixes in _BY_SUFFIX.items() for suffix in suffixes}
-_BINARY = frozenset({"pdf", "docx", "pptx", "xlsx", "odt", "epub", "spreadsheet"})
+_BINARY = frozenset({"pdf", "docx", "pptx", "xlsx", "odt", "epub", "spreadsheet", "outlook"})
 
 # Text that is written for machines would only crowd out what is written for people.
 _CODE = frozenset(
@@ -114,16 +115,17 @@ _CODE = frozenset(
 _DATA = frozenset("xml yaml yml toml ini cfg conf env lock properties plist parquet svg".split())
 
 _WORD, _SLIDES, _SHEETS = "save it as .docx", "save it as .pptx", "save it as .xlsx"
-_LEGACY = "an old Word, Excel, PowerPoint or Outlook file; save it as .docx, .xlsx or .pptx"
+_LEGACY = "an old Word or PowerPoint file; save it as .docx or .pptx"
 _LEGACY_BY_SUFFIX = {
     "doc": f"an old Word document; {_WORD}",
     "dot": f"an old Word document; {_WORD}",
     "ppt": f"an old PowerPoint presentation; {_SLIDES}",
-    "msg": "an Outlook message; save it as .html or .txt",
     "msi": "a Windows installer",
 }
 _RTF = b"{\\rtf"
 _OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+# A stream of an Outlook message.
+_MESSAGE = "__properties_version1.0".encode("utf-16-le")
 # The stream of an old Excel workbook.
 _WORKBOOKS = tuple(f"{name}\0\0".encode("utf-16-le") for name in ("Workbook", "Book"))
 # The stream that holds a protected OOXML file; names in OLE2 are UTF-16.
@@ -241,6 +243,8 @@ def _ole2_directory(file: BinaryIO, head: bytes) -> bytes:
 def _ole2_kind(head: bytes, suffix: str) -> Kind:
     if _ENCRYPTED in head:
         raise UnreadableDocument("it is protected by a password; save it without one")
+    if _MESSAGE in head or suffix == "msg":
+        return Kind("outlook")
     if any(stream in head for stream in _WORKBOOKS) and suffix not in _LEGACY_BY_SUFFIX:
         return Kind("spreadsheet")
     return _skipped(_LEGACY_BY_SUFFIX.get(suffix, _LEGACY))

@@ -15,7 +15,7 @@ from qa.readers.docx.document import DocxReader
 from qa.readers.epub import EpubReader
 from qa.readers.html.page import HtmlReader
 from qa.readers.kinds import detect_kind
-from qa.readers.mail import MailReader
+from qa.readers.mail import MailReader, OutlookReader
 from qa.readers.markdown import MarkdownReader
 from qa.readers.marked_text import MarkedTextReader
 from qa.readers.notebook import NotebookReader
@@ -68,6 +68,7 @@ _READERS: tuple[Reader, ...] = (
     SpreadsheetReader(),
     RtfReader(),
     MailReader(),
+    OutlookReader(),
     NotebookReader(),
     RecordsReader(),
     SubtitlesReader(),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from qa.readers.registry import read_source
 from qa.types import Document, FileReport, Source
+from tests.support.texts import shared
 
 
 def _read(folder: Path, name: str, data: bytes | str) -> tuple[Document | None, FileReport]:
@@ -46,7 +47,7 @@ def test_plain_text_is_read_rather_than_the_page_beside_it_and_attachments_are_n
     document, report = _read(tmp_path, "a.eml", _MAIL + body)
     assert document is not None
     assert document.text.endswith("\n\nfür\n\nAttachments: a.pdf")
-    assert (report.status, report.reason) == ("partial", "1 attachments are not read")
+    assert (report.status, report.reason) == ("partial", "an attachment is not read")
 
 
 def test_a_page_is_read_where_there_is_no_plain_text(tmp_path: Path) -> None:
@@ -69,3 +70,16 @@ def test_parts_nested_without_end_are_bounded(tmp_path: Path) -> None:
     part = "".join(f'Content-Type: multipart/mixed; boundary="{n}"\r\n\r\n--{n}\r\n' for n in range(2_000))
     _, report = _read(tmp_path, "a.eml", f"Subject: x\r\n{part}\r\nwords")
     assert "Error" not in report.reason
+
+
+def test_a_message_of_outlook_reads_as_other_mails() -> None:
+    path = shared("microsoft+markitdown", "packages", "markitdown", "tests", "test_files", "test_outlook_msg.msg")
+    document, _ = read_source(Source("a.msg", path, path.stat().st_size))
+    assert document is not None
+    assert document.text.startswith("Test Email Message\n\nFrom: ")
+    assert "This is the body of the test email message" in document.text
+
+
+def test_a_damaged_message_of_outlook_is_refused(tmp_path: Path) -> None:
+    _, report = _read(tmp_path, "a.msg", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600))
+    assert report.reason == "it is a damaged Outlook message; save it again"

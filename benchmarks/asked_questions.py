@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.question_sets import Part, part_of
 from benchmarks.withheld import document_id, index_withheld, load_withheld
-from qa.answers.signals import Signals
+from qa.answers.calibration import Signals
 from qa.build.update import SilentListener, update
 from qa.errors import QueryError
 from qa.evaluation.measures import exact_match, f1, holds, is_right

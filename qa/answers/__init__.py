@@ -3,10 +3,8 @@
 answerer     the passages found to an answer: what is read, what wins, and how it is given
 sentences    which sentences of the passages are worth reading
 excerpts     what the reader gets of them, within a budget of tokens
-spans        the spans that the reader's scores speak for
-forms        a span, sentences, a list or a row: what the question asks for
+spans        the span that wins of all that was read, and its form: phrase, sentences, list or row
 values       values made whole, and compared by what they say
-signals      what tells a right answer from a wrong one
-calibration  signals to a confidence, and the thresholds that keep a promised error
+calibration  signals of an answer to a confidence, and the thresholds that keep a promised error
 citations    spans to citations, and what has become of their sources
 """

@@ -11,12 +11,10 @@ from dataclasses import dataclass, replace
 
 import regex
 
-from qa.answers.calibration import Calibrations, regime_of
+from qa.answers.calibration import Calibrations, Signals, measure_signals, regime_of
 from qa.answers.excerpts import Excerpt, plan_excerpts
-from qa.answers.forms import Fitted, fit, fit_sentence
 from qa.answers.sentences import DEPTH, Candidate, candidates, weigh_question
-from qa.answers.signals import Signals, measure_signals
-from qa.answers.spans import Choice, best_spans
+from qa.answers.spans import Choice, Fitted, best_spans, fit, fit_sentence
 from qa.answers.values import contradicts, parse
 from qa.index.index import Index
 from qa.protocols import AnswerReader, Cite, Reading

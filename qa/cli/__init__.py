@@ -1,7 +1,6 @@
 """The commands of `qa`. Each imports what it needs when it runs, so that `qa --help` answers at once.
 
-main       index, ask, serve, keys and mcp; the port that is opened first
-snapshots  snapshots list, activate, verify and prune
+main       index, ask, serve, keys, mcp and snapshots; the port that is opened first
 evaluate   evaluate, compare, gate and calibrate
 flags      the flags that several commands have
 progress   what a terminal shows of indexing and of evaluating

@@ -1,4 +1,4 @@
-"""The commands ``qa index``, ``ask``, ``serve``, ``keys`` and ``mcp``, and the entry point of all commands.
+"""The entry point of all commands, and ``qa index``, ``ask``, ``serve``, ``keys``, ``mcp`` and ``snapshots``.
 
 Every command imports what it needs when it runs, because ``qa --help`` must answer at once. The listening socket of
 ``qa serve`` is opened here too, before anything heavy is imported.
@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from qa.cli import evaluate as evaluation_commands
-from qa.cli import snapshots as snapshot_commands
 from qa.cli.flags import (
     DEFAULT_MARGIN,
     IndexesFlag,
@@ -36,6 +35,79 @@ from qa.markup import safe_line, safe_lines
 if TYPE_CHECKING:
     from qa.types import Answer, Citation, Hit
 
+snapshots_app = typer.Typer(
+    help="List an index's snapshots and switch between them.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+@snapshots_app.command("list")
+def list_snapshots(name: NameFlag = None, indexes: IndexesFlag = None) -> None:
+    """List the snapshots, newest first; * marks the active one."""
+    from qa.index.snapshots import Snapshots
+
+    settings = load_settings(name=name, indexes=indexes)
+    for info in Snapshots(settings.indexes, settings.name).listing():
+        if info.manifest is None:
+            typer.echo(f"{'*' if info.active else ' '} {info.id}  {safe_line(info.problem)}")
+            continue
+        mark, manifest = "*" if info.active else " ", info.manifest
+        typer.echo(
+            f"{mark} {info.id}  {manifest.created}  documents {manifest.documents:>6,}  "
+            f"passages {manifest.passages:>7,}  {info.size / 1e6:.1f} MB  {safe_line(manifest.encoder)}"
+        )
+
+
+SnapshotId = Annotated[str, typer.Argument(metavar="ID", help="The snapshot's id, as the list shows it.")]
+OptionalSnapshotId = Annotated[
+    str | None, typer.Argument(metavar="[ID]", help="The snapshot; the active one by default.")
+]
+
+
+@snapshots_app.command()
+def activate(id: SnapshotId, name: NameFlag = None, indexes: IndexesFlag = None) -> None:
+    """Check a snapshot and make it the active one."""
+    from qa.index.snapshots import Snapshots
+
+    settings = load_settings(name=name, indexes=indexes)
+    snapshots = Snapshots(settings.indexes, settings.name)
+    snapshots.path(id)
+    with snapshots.writing() as writer:
+        manifest = writer.activate(id)
+    typer.echo(f"{manifest.id} is active.")
+
+
+@snapshots_app.command()
+def verify(id: OptionalSnapshotId = None, name: NameFlag = None, indexes: IndexesFlag = None) -> None:
+    """Check every checksum, span and vector of a snapshot."""
+    from qa.index.snapshots import Snapshots
+
+    settings = load_settings(name=name, indexes=indexes)
+    manifest = Snapshots(settings.indexes, settings.name).verify(id)
+    typer.echo(f"{manifest.id} is whole: documents {manifest.documents:,}, passages {manifest.passages:,}.")
+
+
+@snapshots_app.command()
+def prune(
+    keep_snapshots: Annotated[int | None, typer.Option(help="How many of the newest snapshots to keep.")] = None,
+    name: NameFlag = None,
+    indexes: IndexesFlag = None,
+) -> None:
+    """Remove old snapshots, and the embeddings that no other snapshot uses. The active one always stays."""
+    from qa.build.update import prune as prune_index
+
+    settings = load_settings(name=name, indexes=indexes, keep_snapshots=keep_snapshots)
+    pruned = prune_index(settings)
+    for id in pruned.removed:
+        typer.echo(f"removed {id}")
+    embeddings = "no" if pruned.forgotten is None else pruned.forgotten
+    typer.echo(f"Removed: snapshots {len(pruned.removed)}, embeddings {embeddings}.")
+    if pruned.forgotten is None:
+        typer.echo(
+            "No embeddings were removed: a snapshot that stays is damaged (qa snapshots verify finds it).",
+            err=True,
+        )
+
+
 app = typer.Typer(
     name="qa",
     help="Ask questions of a folder of documents. Settings are QA_* environment variables; flags win over them.",
@@ -45,7 +117,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 evaluation_commands.register(app)
-app.add_typer(snapshot_commands.app, name="snapshots")
+app.add_typer(snapshots_app, name="snapshots")
 
 
 @app.command()

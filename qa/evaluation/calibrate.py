@@ -13,15 +13,16 @@ from qa.answers.calibration import (
     CALIBRATION_FILE,
     LEVELS,
     OTHERS,
+    SIGNALS,
     THIS,
     Calibration,
     Feature,
     FittedOn,
     Measured,
     Model,
+    Signals,
     load_calibrations,
 )
-from qa.answers.signals import SIGNALS, Signals
 from qa.errors import CalibrationError, QueryError
 from qa.evaluation.evaluate import Judged, judge
 from qa.evaluation.measures import is_right

@@ -7,8 +7,7 @@ compiled               a compiled model on disk, and the encoder that runs it
 openvino               tokens, batches and the OpenVINO runtime; no torch
 sentence_transformers  the reference encoder, run by torch
 reranker               cross-encoders: question and passage read together
-bert                   BERT as an OpenVINO graph, built from arrays of weights
-answer_reader          the reader that ships: the words of a text that answer a question
+answer_reader          the reader that ships: BERT as an OpenVINO graph, and the words of a text that answer a question
 reader/                the weights of the reader that ships
 loading                encoder, re-ranker and answer reader as the settings name them
 """

@@ -15,7 +15,7 @@ import numpy as np
 
 from qa.index.index import Index
 from qa.protocols import Filter
-from qa.search.spelling import apply_corrections, correct_words
+from qa.search.query import apply_corrections, correct_words
 from qa.text.words import is_foreign
 from qa.types import Leg, Query, Scores
 
@@ -89,7 +89,7 @@ class Ranker:
 
     Args:
         languages: those that the encoder was trained on, see :class:`qa.protocols.Encoder`.
-        is_word: see :func:`qa.search.spelling.correct_words`.
+        is_word: see :func:`qa.search.query.correct_words`.
     """
 
     def __init__(self, index: Index, languages: Sequence[str], is_word: Callable[[str], bool]) -> None:

@@ -1,7 +1,6 @@
 """Text, and how it is cut. Nothing here opens a file or runs a model.
 
 sentences  text to sentences as spans, in any script
-segments   the stretches of a document that no passage may cross, and the headings above each
-splitter   a document to passages and their ids: whole sentences, packed to a budget of tokens
+splitter   a document to segments and passages: whole sentences, packed to a budget of tokens
 words      the language of a text, and the terms that BM25 counts in it
 """

@@ -2,8 +2,7 @@
 
 server       uvicorn around the application; the port opens before anything is loaded
 app          routes, pages, errors and middleware put together
-options      what an operator decides of the web, from the settings
-deps         what the routes work with: one frozen value
+deps         what the routes work with: options and services, in one frozen value
 middleware/  what every request passes: Host header, keys, limits, overload, logs
 api/         the JSON API under /v1
 pages/       the pages for people

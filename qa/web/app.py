@@ -22,6 +22,7 @@ from qa.web.api import evaluations as evaluation_routes
 from qa.web.api import openapi, routes, snapshots
 from qa.web.asking import Asking, ReplyCache
 from qa.web.batching import Batcher
+from qa.web.deps import Options
 from qa.web.mcp import McpEndpoint, build_server
 from qa.web.middleware.access import Access
 from qa.web.middleware.headers import ResponseHeaders
@@ -29,7 +30,6 @@ from qa.web.middleware.limits import BodyLimit, HeadAsGet, Hosts, Rates
 from qa.web.middleware.observing import Observing
 from qa.web.middleware.overload import Refusals, Shedding
 from qa.web.monitoring import Monitoring
-from qa.web.options import Options
 from qa.web.pages import ask, document, documents
 from qa.web.pages import evaluations as evaluation_pages
 from qa.web.pages.rendering import render_problem

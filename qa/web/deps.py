@@ -1,19 +1,99 @@
-"""What the routes of one application work with: one frozen value, which FastAPI's ``Depends`` hands to them."""
+"""What the routes of one application work with: one frozen value, which FastAPI's ``Depends`` hands to them.
+
+The application's options, read from the settings, are part of it.
+"""
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
+from limits import RateLimitItem, parse
 
+from qa.errors import SettingsError
 from qa.evaluation.jobs.queue import EvaluationQueue
 from qa.questions.feedback import FeedbackFile
 from qa.service.maintenance import Maintenance
 from qa.service.service import Service
+from qa.settings import Settings
 from qa.web.asking import Asking
+from qa.web.middleware.access import Key, parse_keys
+from qa.web.middleware.limits import own_names
+from qa.web.middleware.observing import Tracer, make_exporting_tracer
 from qa.web.middleware.overload import Refusals
 from qa.web.monitoring import Monitoring
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of one application. ``max_body_bytes`` is by default what the service's limits can fill."""
+
+    max_body_bytes: int | None = None
+    max_upload_bytes: int = 20_000_000
+    max_waiting: int = 128
+    cache_bytes: int = 0
+    cache_seconds: float = 60.0
+    keys: tuple[Key, ...] = ()
+    allowed_hosts: tuple[str, ...] = ("*",)
+    origins: tuple[str, ...] = ()
+    rate: RateLimitItem | None = None
+    body_seconds: float = 30.0
+    feedback: Path | None = None
+    originals: bool = False
+    log_requests: bool = False
+    log_questions: bool = False
+    tracer: Tracer | None = None
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Options:
+        """Read the options from the settings. Raises SettingsError."""
+        return cls(
+            cache_bytes=settings.cache_mb * 10**6,
+            keys=parse_keys(settings.api_keys.get_secret_value()),
+            allowed_hosts=(*own_names(settings.host), *_parse_list(settings.allowed_hosts.lower())),
+            origins=_parse_list(settings.cors_origins),
+            rate=_parse_rate(settings.rate_limit),
+            feedback=_check_feedback(settings.feedback),
+            originals=settings.originals,
+            log_requests=settings.log_requests,
+            log_questions=settings.log_questions,
+            tracer=make_exporting_tracer() if settings.tracing else None,
+        )
+
+
+def _parse_list(text: str) -> tuple[str, ...]:
+    return tuple(part for part in re.split(r"[,\s]+", text) if part)
+
+
+def _check_feedback(text: str) -> Path | None:
+    """Return the feedback file. Raises SettingsError where it cannot be written, so that no judgment is lost."""
+    if not text.strip():
+        return None
+    path = Path(text)
+    if path.is_dir() or not path.parent.is_dir():
+        what = "is a folder" if path.is_dir() else "is in a folder that does not exist"
+        raise SettingsError(f"QA_FEEDBACK is {text!r}, which {what}; name a file in a folder that exists")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise SettingsError(
+            f"QA_FEEDBACK is {text!r}, which cannot be written; name another file, or change its permissions"
+        )
+    return path
+
+
+def _parse_rate(text: str) -> RateLimitItem | None:
+    """Parse a rate limit; ``None`` where it is empty. Raises SettingsError."""
+    if not text.strip():
+        return None
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise SettingsError(
+            f"QA_RATE_LIMIT is {text!r}; write it as 20/second or 1200/minute, or leave it empty"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from qa.service.service import Service
 from qa.settings import Settings
 from qa.types import State
 from qa.web.app import create_app
+from qa.web.deps import Options
 from qa.web.middleware.overload import BoundedProtocol
-from qa.web.options import Options
 
 # For requests that are running when the server is asked to stop.
 _SECONDS_TO_FINISH = 10

@@ -17,14 +17,15 @@ from qa.answers.calibration import (
     CALIBRATION_FILE,
     RELEVANT,
     SHIPPED,
+    SIGNALS,
     Calibration,
     Calibrations,
     FittedOn,
+    Signals,
     Verdict,
     models_key,
     regime_of,
 )
-from qa.answers.signals import SIGNALS, Signals
 from qa.errors import CalibrationError
 from qa.evaluation.calibrate import Example, adapt, alternating, calibrate, fit, fit_apart
 from qa.models.files import locate

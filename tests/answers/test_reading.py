@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from qa.answers.excerpts import SIZE, Excerpt, plan_excerpts
-from qa.answers.forms import fit
 from qa.answers.sentences import Candidate, units
-from qa.answers.spans import Choice, best_spans
+from qa.answers.spans import Choice, best_spans, fit
 from qa.protocols import Reading
 from qa.types import Hit, Passage, Scores, Span
 from tests.support.finder import Finder

@@ -90,8 +90,7 @@ def test_it_agrees_with_transformers_on_the_same_weights(reader: AnswerReader) -
     from tokenizers import Tokenizer
     from transformers import BertConfig, BertForQuestionAnswering
 
-    from qa.models.answer_reader import tokenizer_definition
-    from qa.models.bert import count_layers, dequantise
+    from qa.models.answer_reader import count_layers, dequantise, tokenizer_definition
 
     arrays = read_weights(WEIGHTS).arrays
     config = BertConfig(

@@ -28,7 +28,7 @@ from qa.service.service import Service
 from qa.settings import Settings
 from qa.types import Query, Reply
 from qa.web.app import create_app
-from qa.web.options import Options
+from qa.web.deps import Options
 from tests.answers.test_calibration import drawn
 from tests.conftest import REPOSITORY, Build, hashing_encoder
 from tests.support.fake_service import FakeService

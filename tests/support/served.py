@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from qa.service.service import Service
 from qa.web.app import create_app
-from qa.web.options import Options
+from qa.web.deps import Options
 from tests.support import uvicorn_server
 
 _OPTIONS = Options()

@@ -15,7 +15,7 @@ from qa.evaluation.jobs.jobs import Compared, Job
 from qa.index.store import text_sha256
 from qa.types import Answer, Collection, DocumentSummary, FileReport
 from qa.web.app import create_app
-from qa.web.options import Options
+from qa.web.deps import Options
 from tests.support.fake_evaluations import DONE, ID, FakeEvaluations
 from tests.support.fake_service import ADDRESS, ANSWER, FILES, LOADING, NOON, REFUSED, SNAPSHOT, FakeService
 from tests.support.uvicorn_server import serving

@@ -6,7 +6,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from qa.web.app import create_app
-from qa.web.options import Options
+from qa.web.deps import Options
 from tests.support.fake_service import FakeService
 
 

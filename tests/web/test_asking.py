@@ -17,8 +17,8 @@ from qa.types import Query, Reply
 from qa.web.app import create_app
 from qa.web.asking import Asking, HungUp, ReplyCache
 from qa.web.batching import Batcher
+from qa.web.deps import Options
 from qa.web.monitoring import Monitoring
-from qa.web.options import Options
 from tests.support.fake_service import FakeService, SlowService
 from tests.support.waiting import AT_MOST, wait_for
 

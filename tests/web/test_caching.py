@@ -15,7 +15,7 @@ from qa.errors import QAError
 from qa.types import Hit, Passage, Query, Reply, Scores, Window
 from qa.web.app import create_app
 from qa.web.asking import ReplyCache
-from qa.web.options import Options
+from qa.web.deps import Options
 from tests.support.fake_service import READY, FakeService
 
 

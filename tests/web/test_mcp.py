@@ -17,9 +17,9 @@ import pytest
 from qa.client import Client
 from qa.errors import RequestRefused
 from qa.settings import Settings
+from qa.web.deps import Options
 from qa.web.mcp import build_server
 from qa.web.middleware.access import new_key, parse_keys
-from qa.web.options import Options
 from tests.conftest import REPOSITORY
 from tests.support.fake_service import FERRY, LOADING, SNAPSHOT, FakeService
 from tests.support.served import serving

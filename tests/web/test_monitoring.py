@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
 from qa.web.app import create_app
-from qa.web.options import Options
+from qa.web.deps import Options
 from tests.conftest import REPOSITORY
 from tests.support.fake_service import LOADING, READY, SNAPSHOT, FakeService
 

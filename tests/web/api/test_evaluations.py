@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from qa.errors import Fault, NotReady, QueueFull, StorageError
 from qa.web.app import create_app
-from qa.web.options import Options
+from qa.web.deps import Options
 from tests.evaluation.test_report import evaluated, page
 from tests.support.fake_evaluations import ID, NDJSON, QUESTION, SUMMARY, FakeEvaluations
 from tests.support.fake_service import FakeService

@@ -21,7 +21,7 @@ from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from qa.web.app import create_app
-from qa.web.options import Options
+from qa.web.deps import Options
 from tests.support.fake_evaluations import FakeEvaluations
 from tests.support.fake_service import FakeMaintenance, FakeService
 

@@ -13,8 +13,8 @@ from qa.web.api import examples, requests
 from qa.web.api import responses as document_schemas
 from qa.web.api import responses as schemas
 from qa.web.app import create_app
+from qa.web.deps import Options
 from qa.web.middleware.access import Key
-from qa.web.options import Options
 from tests.support.fake_service import FakeService
 
 OPERATIONS = {

@@ -23,7 +23,7 @@ from schemathesis.specs.openapi.checks import (
 from qa.evaluation.jobs.jobs import Job
 from qa.types import Answer, Citation
 from qa.web.app import create_app
-from qa.web.options import Options
+from qa.web.deps import Options
 from tests.support import schemathesis_bodies  # noqa: F401 - question files, which it registers
 from tests.support.fake_evaluations import NDJSON, QUESTION, FakeEvaluations
 from tests.support.fake_service import FERRY, SNAPSHOT, FakeMaintenance, FakeService

@@ -17,9 +17,9 @@ from qa.errors import (
     WriterBusy,
 )
 from qa.web.app import create_app
+from qa.web.deps import Options
 from qa.web.middleware.access import Key, find_key, new_key, parse_keys, required_scope
 from qa.web.middleware.limits import own_names
-from qa.web.options import Options
 from tests.support.fake_service import SNAPSHOT, FakeMaintenance, FakeService
 
 HERE, ELSEWHERE = ("127.0.0.1", 5000), ("203.0.113.7", 5000)

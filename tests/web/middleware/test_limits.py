@@ -14,8 +14,8 @@ from limits import parse
 
 from qa.types import SnapshotDocument
 from qa.web.app import create_app
+from qa.web.deps import Options
 from qa.web.middleware import overload as protocol
-from qa.web.options import Options
 from tests.support.fake_service import FERRY, SNAPSHOT, FakeService
 from tests.support.uvicorn_server import serving
 from tests.support.waiting import AT_MOST, wait_for

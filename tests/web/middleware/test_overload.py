@@ -13,7 +13,7 @@ import pytest
 from fastapi import FastAPI
 
 from qa.web.app import create_app
-from qa.web.options import Options
+from qa.web.deps import Options
 from tests.support.fake_service import SlowService
 from tests.support.uvicorn_server import serving
 from tests.support.waiting import AT_MOST, wait_for

@@ -11,8 +11,8 @@ from starlette.testclient import TestClient
 from qa.errors import Fault
 from qa.web.api import evaluations as evaluation_schemas
 from qa.web.app import create_app
+from qa.web.deps import Options
 from qa.web.middleware.access import Key, parse_keys
-from qa.web.options import Options
 from tests.support.fake_evaluations import ID, QUESTION, FakeEvaluations
 from tests.support.fake_service import FakeService
 from tests.support.html_page import Page, page

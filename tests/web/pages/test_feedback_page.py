@@ -15,8 +15,8 @@ from qa.errors import SettingsError
 from qa.settings import Settings
 from qa.types import Answer, Citation
 from qa.web.app import create_app
+from qa.web.deps import Options
 from qa.web.middleware.access import parse_keys
-from qa.web.options import Options
 from tests.support.fake_service import FERRY, SCRIPT, FakeService
 from tests.support.html_page import Page, page
 

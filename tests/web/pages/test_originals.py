@@ -13,7 +13,7 @@ from qa.answers.citations import FileSums, SourceFiles
 from qa.errors import DocumentNotFound, OriginalUnavailable
 from qa.service.service import Service
 from qa.web.app import create_app
-from qa.web.options import Options
+from qa.web.deps import Options
 from tests.support.fake_service import SCRIPT, FakeService
 
 ADDRESS = "/originals/notes/ferry%20%3Ci%3E.txt"

@@ -5,7 +5,7 @@
     .venv/bin/python docs/pages/take.py http://127.0.0.1:8000 FOLDER [--width 320] [--scheme light] [PAGE …]
 
 The pictures are ``FOLDER/<page>-<scheme>-<width>.png``; those in this folder were taken so. Where there are no two
-evaluations to compare, the seed questions are evaluated twice first: by words, and by both legs.
+evaluations to compare, the seed questions are evaluated twice first: by words, and by both.
 """
 
 from __future__ import annotations

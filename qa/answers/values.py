@@ -194,6 +194,21 @@ _DAYS_OF_A_MONTH = regex.compile(
 _TIMES_OF_DAY = regex.compile(rf"(?<![\p{{L}}\p{{N}}.])(?:{_CLOCK})(?:{_TO}(?:{_CLOCK}))?", regex.VERSION1)
 # A run of characters that white space ends and that holds a digit: "$1.5M", "2024-03-05", "X-12".
 _GLUED = regex.compile(r"[^\s–—]*\d[^\s–—]*")
+# What is one word to those who use it: e-mail and web addresses, handles, file names, paths, names_with_underscores.
+# After a point a small letter or a digit follows, so that two sentences without a space between them are not one name.
+_NAMES = regex.compile(
+    r"[\p{L}\p{N}._%+'’-]*[\p{L}\p{N}_]@[\p{L}\p{N}][\p{L}\p{N}-]*(?:\.[\p{L}\p{N}-]+)*+"
+    r"|(?:https?://|www\.)[^\s<>\"|]*[^\s<>\"|.,;:!?)\]'’]"
+    r"|(?<![\p{L}\p{N}])@[\p{L}\p{N}_](?:[\p{L}\p{N}_.-]*[\p{L}\p{N}_])?+"
+    r"|(?<![^\s(\[\"'“‘])(?:~?/|\p{L}:\\)?[\p{L}\p{N}_-]++(?:\.[\p{Ll}\p{N}][\p{L}\p{N}_-]*|[/\\][\p{L}\p{N}_.-]*[\p{L}\p{N}_])*"
+    r"\.\p{Ll}[\p{L}\p{N}]{1,9}(?:/[^\s<>\"|]*[\p{L}\p{N}/])?+(?![\p{L}\p{N}])"
+    r"|[\p{L}\p{N}]++(?:_++[\p{L}\p{N}]++)+",
+    regex.VERSION1,
+)
+# The name of a column that ends in a currency, before its value: "Price EUR: 489.00".
+_PRICED = regex.compile(
+    rf"(?:[\p{{L}}][\p{{L}}\p{{N}} ]{{0,39}}\s\(?)?{_CURRENCY}\)?:\s?(?=\d|[-−–]\d)", regex.VERSION1
+)
 _OUTER = "\"'“”‘’()[]{}<>,;:.!?*_|…"
 _ASKS_YEAR = regex.compile(r"\b(?:what|which)\s(?:\w+\s)?year\b", regex.IGNORECASE)
 _ASKS_WHEN = regex.compile(r"\bwhen\b|\b(?:what|which)\s(?:\w+\s)?(?:date|day)\b", regex.IGNORECASE)
@@ -201,18 +216,34 @@ _ASKS_TIME = regex.compile(r"\bwhat\stime\b|\b(?:what|which)\s(?:\w+\s)?(?:hour|
 
 
 def whole(text: str, span: Span, question: str) -> Span:
-    """Extend a span to the whole of every value that it cuts, within ``text``.
+    """Extend a span to the whole of every value, address and file name that it cuts, within ``text``.
 
     A unit that the question names ("how many days") is left out, and so is the rest of a date where a year, a month or
     a time is asked for.
     """
-    span = _unglued(text, span)
+    span = _unglued(text, _with_whole_names(text, span))
     if not holds_number(text[span.start : span.end]):
         measure = _OF_MEASURE.match(text, span.end)
         return Span(span.start, measure.end()) if measure else span
     for found in _values(text, question):
         if found.start < span.end and span.start < found.end and _is_cut(text, span, found, question):
             span = Span(min(span.start, found.start), max(span.end, found.end))
+    return _with_currency(text, span)
+
+
+def _with_whole_names(text: str, span: Span) -> Span:
+    """Extend a span to the whole of the addresses and file names that it begins or ends in."""
+    for found in _matches(text, "name"):
+        if span.start < found.end and found.start < span.end:
+            span = Span(min(span.start, found.start), max(span.end, found.end))
+    return span
+
+
+def _with_currency(text: str, span: Span) -> Span:
+    """Extend a span that a column's name with a currency stands before, or that begins within that name."""
+    for found in _PRICED.finditer(text):
+        if found.start() < span.start <= found.end() < span.end:
+            return Span(found.start(), span.end)
     return span
 
 
@@ -236,7 +267,9 @@ def _unglued(text: str, span: Span) -> Span:
 
 @lru_cache(maxsize=512)
 def _matches(text: str, kind: str) -> tuple[Span, ...]:
-    pattern = {"date": _DATES, "days": _DAYS_OF_A_MONTH, "time": _TIMES_OF_DAY, "amount": _AMOUNTS}[kind]
+    pattern = {"name": _NAMES, "date": _DATES, "days": _DAYS_OF_A_MONTH, "time": _TIMES_OF_DAY, "amount": _AMOUNTS}[
+        kind
+    ]
     return tuple(Span(match.start(), match.end()) for match in pattern.finditer(text))
 
 

@@ -64,6 +64,44 @@ def test_what_the_question_names_is_left_out() -> None:
     assert completed("It opened on 12 October 2015.", "2015", "In what year did it open?") == "2015"
 
 
+@pytest.mark.parametrize(
+    ("text", "found", "expected"),
+    [
+        ("Write to servicedesk@nordlicht.example, please.", "servicedesk@nordlicht", "servicedesk@nordlicht.example"),
+        ("Petra is at petra.lindholm@nordlicht.example.", "nordlicht", "petra.lindholm@nordlicht.example"),
+        ("Invoices go to billing@acme.com.", "acme.com", "billing@acme.com"),
+        ("Invoices go to <billing+eu@acme.co.uk>.", "billing", "billing+eu@acme.co.uk"),
+        ("See https://portal.example/help?id=a (soon).", "portal", "https://portal.example/help?id=a"),
+        ("See portal.nordlicht.example/wiki first.", "portal", "portal.nordlicht.example/wiki"),
+        ("Follow @nordlicht_hh on it.", "nordlicht", "@nordlicht_hh"),
+        ("Log in as svc_backup first.", "backup", "svc_backup"),
+        ("Edit settings.local.yaml by hand.", "settings", "settings.local.yaml"),
+        ("It is in /etc/nginx/site.conf there.", "site", "/etc/nginx/site.conf"),
+    ],
+)
+def test_an_address_or_a_file_name_comes_whole(text: str, found: str, expected: str) -> None:
+    assert completed(text, found, "What is it?") == expected
+
+
+@pytest.mark.parametrize("text", ["They came.The Crew left.", "He came. Then he left.", "It is open and/or free."])
+def test_words_that_only_stand_close_together_are_no_name(text: str) -> None:
+    found = text.split()[2 if "open" in text else 1].partition(".")[0]
+    assert completed(text, found, "What?") == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "expected"),
+    [
+        ("Item: Desk | Price EUR: 489.00 | Stock: 4", "489.00", "Price EUR: 489.00"),
+        ("Item: Lamp | Price EUR: 59.90 | Stock: 9", "EUR: 59.90", "Price EUR: 59.90"),
+        ("Item: Lamp | Price (€): 59.90", "59.90", "Price (€): 59.90"),
+        ("Item: Lamp | Stock: 9", "9", "9"),
+    ],
+)
+def test_a_price_comes_with_the_currency_in_the_name_before_it(text: str, found: str, expected: str) -> None:
+    assert completed(text, found) == expected
+
+
 @pytest.mark.parametrize(("text", "found"), [("The Iraqi-led coalition came.", "Iraqi"), ("Ada Hall spoke.", "Ada")])
 def test_names_stay_as_the_reader_found_them(text: str, found: str) -> None:
     assert completed(text, found, "Who?") == found

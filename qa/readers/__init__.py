@@ -15,28 +15,19 @@ pdf/            PDF
 docx/           Word documents
 pptx            slides
 xlsx            spreadsheets
+sheets          CSV, TSV, old Excel workbooks, OpenDocument spreadsheets; the tables of a sheet and their columns
 odt             OpenDocument text
 epub            books
-spreadsheet     old Excel workbooks and OpenDocument spreadsheets
-rtf             Rich Text Format
 mail            mails and mailboxes
-notebook        Jupyter notebooks
-records         JSON and JSON Lines
-subtitles       subtitles, with the times at which words are said
+records         JSON and JSON Lines as records; Jupyter notebooks
 markdown        Markdown
-delimited       CSV and TSV
-text            plain text
-marked_text     reStructuredText, AsciiDoc and Org
+text            plain text, marked headings (reStructuredText, AsciiDoc, Org), subtitles, Rich Text Format
 
 What readers share:
 
 decoding        bytes to text: byte order mark, UTF-8, declared and detected encodings
-archive         ZIP containers, within limits that no bomb passes
-package         parts of an Office file and how they are related
-drawings        charts and SmartArt of Office files as tables and lists
-symbols         characters of the fonts Symbol and Wingdings
+archive         ZIP containers, within limits that no bomb passes, and the parts of an Office file within
 composition     blocks and headings to one text with exact spans
-sheets          tables of a sheet: where they begin, what names their columns
-tables          rows of cells to lines of text, merged cells included
+tables          rows of cells to lines of text, merged cells included; charts and SmartArt as tables and lists
 number_formats  numbers as the cell of a spreadsheet shows them
 """

@@ -7,11 +7,9 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from qa.errors import UnreadableDocument
-from qa.readers.archive import Archive, attribute, local, parse_xml
+from qa.readers.archive import Archive, attribute, local, parse_xml, repair
 from qa.readers.composition import Composition, Content
-from qa.readers.drawings import write_chart, write_diagram
-from qa.readers.package import repair
-from qa.readers.tables import Cell, Grid, write_table
+from qa.readers.tables import Cell, Grid, write_chart, write_diagram, write_table
 
 if TYPE_CHECKING:
     from pptx.presentation import Presentation

@@ -1,13 +1,18 @@
-"""JSON and JSON Lines, as records: the path of each value is its name."""
+"""JSON and JSON Lines, as records: the path of each value is its name. Jupyter notebooks (nbformat 4) are among them.
+
+Of a notebook its prose, code and printed results are read.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from qa.errors import UnreadableDocument
 from qa.readers.composition import Composition, Content, one_line
 from qa.readers.decoding import decode
+from qa.readers.markdown import write_markdown
 
 _TITLES, _TEXTS = ("title", "name", "heading"), ("text", "body", "content", "contents", "abstract")
 _LONGEST_LINE = 400
@@ -115,3 +120,58 @@ def _scalar(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return "" if value is None or isinstance(value, dict | list) else str(value)
+
+
+_LONGEST_OUTPUT = 2_000
+_BROKEN = "it is not a Jupyter notebook; save it again"
+
+
+class NotebookReader:
+    """A reader of ``.ipynb``: cells of Markdown as they are shown, code as it stands, and the beginning of results."""
+
+    name = "notebook"
+    version = "1"
+    media_type = "application/x-ipynb+json"
+
+    def read(self, data: bytes) -> Content:
+        """Read a whole file. Raises UnreadableDocument."""
+        decoded = decode(data)
+        try:
+            notebook = json.loads(decoded.text)
+        except (ValueError, RecursionError) as error:
+            raise UnreadableDocument(_BROKEN) from error
+        cells = notebook.get("cells") if isinstance(notebook, dict) else None
+        if not isinstance(cells, list):
+            raise UnreadableDocument(_BROKEN)
+        composition = Composition()
+        for cell in cells:
+            if isinstance(cell, dict):
+                _write_cell(cell, composition)
+                composition.gap()
+        return composition.content([], decoded.problems)
+
+
+def _write_cell(cell: Mapping[str, Any], composition: Composition) -> None:
+    source = _joined(cell.get("source"))
+    if cell.get("cell_type") == "markdown":
+        write_markdown(source, composition)
+        return
+    composition.verbatim(source)
+    for output in _outputs(cell):
+        composition.verbatim(output[:_LONGEST_OUTPUT])
+
+
+def _outputs(cell: Mapping[str, Any]) -> Iterator[str]:
+    outputs = cell.get("outputs")
+    for output in outputs if isinstance(outputs, list) else ():
+        if isinstance(output, dict):
+            data = output.get("data")
+            yield _joined(output.get("text"))
+            yield _joined(data.get("text/plain")) if isinstance(data, dict) else ""
+
+
+def _joined(lines: object) -> str:
+    """Return a text that is written as one string or as a list of lines."""
+    if isinstance(lines, str):
+        return lines
+    return "".join(line for line in lines if isinstance(line, str)) if isinstance(lines, list) else ""

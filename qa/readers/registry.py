@@ -10,23 +10,18 @@ from typing import Protocol
 
 from qa.errors import UnreadableDocument
 from qa.readers.composition import Content, choose_title
-from qa.readers.delimited import DelimitedReader
 from qa.readers.docx.document import DocxReader
 from qa.readers.epub import EpubReader
 from qa.readers.html.page import HtmlReader
 from qa.readers.kinds import detect_kind
 from qa.readers.mail import MailReader, OutlookReader
 from qa.readers.markdown import MarkdownReader
-from qa.readers.marked_text import MarkedTextReader
-from qa.readers.notebook import NotebookReader
 from qa.readers.odt import OdtReader
 from qa.readers.pdf.document import PdfReader
 from qa.readers.pptx import PptxReader
-from qa.readers.records import RecordsReader
-from qa.readers.rtf import RtfReader
-from qa.readers.spreadsheet import SpreadsheetReader
-from qa.readers.subtitles import SubtitlesReader
-from qa.readers.text import TextReader
+from qa.readers.records import NotebookReader, RecordsReader
+from qa.readers.sheets import DelimitedReader, SpreadsheetReader
+from qa.readers.text import MarkedTextReader, RtfReader, SubtitlesReader, TextReader
 from qa.readers.xlsx import XlsxReader
 from qa.types import Document, FileReport, FileStatus, Source
 

@@ -1,12 +1,26 @@
-"""Tables of a sheet: where they begin and end among its rows, and which row names their columns."""
+"""Sheets of cells: CSV and TSV, old Excel workbooks (.xls) and OpenDocument spreadsheets (.ods, read by calamine).
+
+Among the rows of a sheet it is found where each table begins and ends, and which row names its columns.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import datetime
+import io
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from qa.readers.composition import Composition
+from qa.errors import UnreadableDocument
+from qa.readers.composition import Composition, Content
+from qa.readers.decoding import decode
+from qa.readers.number_formats import general, shown
 from qa.readers.tables import format_rows, is_probably_named
+
+if TYPE_CHECKING:
+    from python_calamine import CalamineSheet
 
 
 @dataclass(slots=True)
@@ -107,3 +121,143 @@ def _side_by_side(rows: Sequence[Row]) -> list[list[Row]]:
         ]
         for first, group in ((group is groups[0], group) for group in groups)
     ]
+
+
+_BROKEN = "it is a damaged spreadsheet, or protected by a password; open it and save it as .xlsx"
+_LONGEST_REPEATED = 100
+_MOST_MERGED = 20_000
+
+_Value = int | float | str | bool | datetime.time | datetime.date | datetime.datetime | datetime.timedelta
+
+
+class SpreadsheetReader:
+    """A reader of ``.xls`` and ``.ods``: the values of cells, whose formats calamine does not give."""
+
+    name = "spreadsheet"
+    version = "1"
+    media_type = "application/vnd.ms-excel"
+
+    def read(self, data: bytes) -> Content:
+        """Read a whole file. Raises UnreadableDocument."""
+        from python_calamine import CalamineError, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
+
+        composition = Composition()
+        problems = []
+        try:
+            workbook = CalamineWorkbook.from_filelike(io.BytesIO(data))
+            for sheet in workbook.sheets_metadata:
+                if sheet.typ != SheetTypeEnum.WorkSheet:
+                    continue
+                if sheet.visible != SheetVisibleEnum.Visible:
+                    problems.append(f"the sheet {sheet.name} is hidden and left out")
+                    continue
+                _write_sheet(workbook.get_sheet_by_name(sheet.name), composition)
+        except (CalamineError, OSError, ValueError) as error:
+            raise UnreadableDocument(_BROKEN) from error
+        return composition.content([], problems, titled_by_heading=False)
+
+
+def _write_sheet(sheet: CalamineSheet, composition: Composition) -> None:
+    tables = TableWriter(composition)
+    is_titled = False
+    for block in _blocks(sheet):
+        if not is_titled:
+            composition.heading(sheet.name, 1)
+            is_titled = True
+        tables.write(block)
+
+
+def _blocks(sheet: CalamineSheet) -> Iterator[Sequence[Row]]:
+    """Yield the rows between blank rows, with what merged cells say in each."""
+    texts = [[_text(value) for value in row] for row in sheet.iter_rows()]
+    top, left = sheet.start or (0, 0)
+    for (first, column), (last, _) in (sheet.merged_cell_ranges or [])[:_MOST_MERGED]:
+        at = column - left
+        for row in range(first + 1 - top, min(last - top, first - top + _MOST_MERGED) + 1):
+            above = texts[first - top] if 0 <= first - top < len(texts) else []
+            if 0 <= row < len(texts) and 0 <= at < len(above) and len(above[at]) <= _LONGEST_REPEATED:
+                texts[row][at] = texts[row][at] or above[at]
+    block: list[Row] = []
+    for cells in texts:
+        shown_row = Row({at: text for at, text in enumerate(cells) if text.strip()})
+        if shown_row.cells:
+            block.append(shown_row)
+        elif block:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+def _text(value: _Value) -> str:
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    if isinstance(value, int | float):
+        return general(value)
+    if isinstance(value, datetime.datetime):
+        midnight = value.time() == datetime.time()
+        return value.date().isoformat() if midnight else value.isoformat(" ", "seconds")
+    if isinstance(value, datetime.time | datetime.timedelta):
+        return shown(value, "h:mm")
+    return value.isoformat() if isinstance(value, datetime.date) else value
+
+
+_SAMPLE = 65_536
+_SAMPLE_LINES = 50
+# What Excel writes, and reads, before the first row.
+_DECLARED = re.compile(r"sep=([^\w\s\"]|\t)\n", re.IGNORECASE)
+_DELIMITERS = ",;\t|"
+# A quotation mark that is never closed makes one field of the rest of the file.
+_LONGEST_FIELD = 10_000_000
+
+
+class DelimitedReader:
+    """A reader of ``text/csv``; commas, semicolons, tabs or bars separate the values.
+
+    A row is a line, "name: value | name: value" if the first row names the columns.
+    """
+
+    name = "delimited"
+    version = "2"
+    media_type = "text/csv"
+
+    def read(self, data: bytes) -> Content:
+        """Read a whole file. Raises UnreadableDocument."""
+        decoded = decode(data)
+        composition = Composition()
+        try:
+            for line in format_rows(_rows(decoded.text)):
+                composition.line(line, "table")
+        except csv.Error as error:
+            raise UnreadableDocument(f"it is not comma-separated values ({error}); save it again") from error
+        return composition.content([], decoded.problems, titled_by_heading=False)
+
+
+def _rows(text: str) -> Iterator[list[str]]:
+    csv.field_size_limit(_LONGEST_FIELD)
+    declared = _DECLARED.match(text)
+    delimiter = declared[1] if declared else _delimiter(text[:_SAMPLE])
+    # Without newline="" a field could not hold a newline.
+    file = io.StringIO(text, newline="")
+    file.seek(declared.end() if declared else 0)
+    return csv.reader(file, delimiter=delimiter, skipinitialspace=True)
+
+
+def _delimiter(sample: str) -> str:
+    """Return the delimiter that divides the most of the first lines into equally many values, and into most values.
+
+    ``csv.Sniffer`` takes letters for delimiters.
+    """
+    lines = sample.splitlines()
+    if len(lines) > 1:
+        lines = lines[:-1]
+    lines = lines[:_SAMPLE_LINES]
+
+    def fitness(delimiter: str) -> tuple[float, int]:
+        widths = [len(row) for row in csv.reader(lines, delimiter=delimiter, skipinitialspace=True) if row]
+        common = max(set(widths), key=widths.count, default=1)
+        return (widths.count(common) / len(widths), common) if common > 1 else (0.0, 0)
+
+    return max(_DELIMITERS, key=fitness)

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from qa.errors import UnreadableDocument
-from qa.readers.archive import attribute, local
+from qa.readers.archive import Package, attribute, local
 from qa.readers.composition import Composition, Content
 from qa.readers.number_formats import shown, temporal_kind
-from qa.readers.package import Package
 from qa.readers.sheets import Row, TableWriter
 
 _BROKEN = "it is a damaged Excel workbook; open it and save it again"

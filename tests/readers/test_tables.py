@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from qa.errors import UnreadableDocument
-from qa.readers.delimited import DelimitedReader
 from qa.readers.registry import read_document
+from qa.readers.sheets import DelimitedReader
 from qa.readers.tables import format_rows, is_probably_named
 from qa.readers.xlsx import XlsxReader
 from qa.types import Document, Source

@@ -8,8 +8,7 @@ from typing import Any
 
 from qa.readers.archive import attribute, local
 from qa.readers.composition import Composition
-from qa.readers.docx.styles import Numbering, ParagraphStyle, Styles
-from qa.readers.symbols import symbol
+from qa.readers.docx.styles import Numbering, ParagraphStyle, Styles, symbol
 from qa.readers.tables import write_table
 
 # What was deleted or moved away, what fields compute their text from, readings of ruby text, fallbacks of what is

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from qa.errors import UnreadableDocument
-from qa.readers.archive import attribute, local
+from qa.readers.archive import Package, attribute, local
 from qa.readers.composition import Composition, Content
 from qa.readers.docx.body import BodyWriter
 from qa.readers.docx.styles import Numbering, Styles
-from qa.readers.drawings import write_chart, write_diagram
 from qa.readers.html.page import decode_page, web_page_of_archive, write_page
-from qa.readers.package import Package
+from qa.readers.tables import write_chart, write_diagram
 
 _BROKEN = "it is a damaged Word document; open it and save it again"
 _MAIN = "word/document.xml"

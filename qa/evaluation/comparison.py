@@ -209,8 +209,16 @@ def _describe_inputs(baseline: Evaluation, candidate: Evaluation, depth: int) ->
         notes.append(f"The runs are of different depth: the first {depth} passages of both are compared.")
     for name in ("mode", "rerank", "answer", "max_error"):
         if (was := getattr(one.options, name)) != (became := getattr(two.options, name)):
-            notes.append(f"They differ in {name.replace('_', ' ')}: {was} and {became}.")
+            notes.append(f"They differ in {name.replace('_', ' ')}: {_in_words(was)} and {_in_words(became)}.")
+    if one.calibration and two.calibration and one.calibration != two.calibration:
+        notes.append("They differ in calibration: confidence, and which questions are refused, may differ by it.")
     return notes
+
+
+def _in_words(option: object) -> str:
+    if option is None:
+        return "as the settings say"
+    return {True: "yes", False: "no"}[option] if isinstance(option, bool) else str(option)
 
 
 def _mean(values: Sequence[float]) -> float:

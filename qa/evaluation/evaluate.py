@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
+from qa.answers.calibration import CALIBRATION_FILE, SHIPPED
 from qa.errors import Fault, GateNotPassed, IndexNotFound, QuestionFileError, SnapshotIncompatible
 from qa.evaluation.comparison import Gate, check_gate
 from qa.evaluation.outcomes import (
@@ -88,8 +90,18 @@ def judge(
     finally:
         store.close()
     require_sound(found.questions, found.faults, keep_going=keep_going)
-    inputs = Inputs(settings.name, id, questions.name, questions.sha256, options)
+    calibration = _hash_calibrations(snapshots.folder) if options.answer else ""
+    inputs = Inputs(settings.name, id, questions.name, questions.sha256, options, calibration)
     return Judged(inputs, found.questions, (*questions.left_out, *found.faults))
+
+
+def _hash_calibrations(folder: Path) -> str:
+    """Hash the calibration of an index's folder, where there is one, and the one that ships: they decide confidence."""
+    hashed = hashlib.sha256()
+    for path in (folder / CALIBRATION_FILE, SHIPPED):
+        content = path.read_bytes() if path.exists() else b""
+        hashed.update(hashlib.sha256(content).digest())
+    return hashed.hexdigest()[:16]
 
 
 def evaluate_questions(

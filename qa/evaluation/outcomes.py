@@ -158,13 +158,18 @@ class QuestionOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Everything but the machine that decides an evaluation's outcomes: equal inputs mean the same evaluation."""
+    """Everything but the machine that decides an evaluation's outcomes: equal inputs mean the same evaluation.
+
+    ``calibration`` is a hash of the calibrations in use; empty if no answers are asked for, or in a run of an earlier
+    version.
+    """
 
     index: str
     snapshot: str
     questions: str
     questions_sha256: str
     options: AskingOptions
+    calibration: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ RUN_FILE = "run.json"
 SUMMARY_FILE = "summary.json"
 REPORT_FILE = "report.html"
 _PROGRESS = "progress.jsonl"
-_OTHER = "a run of other questions, another snapshot or other options"
+_OTHER = "a run of other questions, another snapshot, another calibration or other options"
 _WHAT_TO_DO = "take another folder, or give --force to replace it"
 
 

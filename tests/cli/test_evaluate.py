@@ -126,4 +126,4 @@ def test_the_seed_questions_from_index_to_gate(tmp_path: Path) -> None:
     assert run("gate", str(tmp_path / "a"), str(tmp_path / "a")).returncode == 0
     again = run("evaluate", str(questions), "-o", str(tmp_path / "a"), "--mode", "dense", "--top-k", "7", **indexes)
     assert again.returncode == 1
-    assert "holds a run of other questions, another snapshot or other options" in again.stderr
+    assert "holds a run of other questions, another snapshot, another calibration or other options" in again.stderr

@@ -172,7 +172,17 @@ def test_a_gate_looks_at_answers_and_rankings() -> None:
 def test_runs_that_were_asked_otherwise_say_so() -> None:
     strict = replace(inputs(), options=replace(inputs().options, max_error=0.05))
     found = compare_runs(run(1, 2), replace(run(1, 2), inputs=strict))
-    assert "They differ in max error: None and 0.05." in found.notes
+    assert "They differ in max error: as the settings say and 0.05." in found.notes
+    ranked = replace(inputs(), options=replace(inputs().options, rerank=True))
+    assert "They differ in rerank: no and yes." in compare_runs(run(1, 2), replace(run(1, 2), inputs=ranked)).notes
+
+
+def test_runs_of_different_calibrations_say_so() -> None:
+    before, after = (replace(run(1, 2), inputs=replace(inputs(), calibration=each)) for each in ("a", "b"))
+    assert any(note.startswith("They differ in calibration") for note in compare_runs(before, after).notes)
+    assert not any("calibration" in note for note in compare_runs(before, before).notes)
+    # A run of an earlier version does not say which it was.
+    assert not any("calibration" in note for note in compare_runs(run(1, 2), after).notes)
 
 
 def test_a_gate_of_several_measures_is_as_good_as_the_worst() -> None:

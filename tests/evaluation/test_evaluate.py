@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from qa.answers.calibration import CALIBRATION_FILE, SHIPPED
 from qa.build.update import update
 from qa.errors import GateNotPassed, QueryError, QuestionFileError, RunError, SnapshotNotFound
 from qa.evaluation.evaluate import Judged, NewSnapshotGate, evaluate_questions, judge
@@ -99,6 +101,32 @@ def test_the_same_evaluation_again_asks_nothing_and_another_is_refused(
     assert load_run(tmp_path) == first
     forced, _ = evaluate_questions(settings, other, tmp_path, SILENT, force=True, make=hashing_encoder)
     assert forced.inputs.options.top_k == 5
+
+
+@pytest.mark.parametrize("stop_after", [None, 5], ids=["finished", "half done"])
+def test_a_run_of_another_calibration_is_another_run(
+    settings: Settings, build: Build, tmp_path: Path, stop_after: int | None
+) -> None:
+    build()
+    with suppress(KeyboardInterrupt):
+        evaluate_questions(settings, judged(settings), tmp_path, Counting(stop_after), make=hashing_encoder)
+    calibration = Snapshots(settings.indexes, settings.name).folder / CALIBRATION_FILE
+    calibration.write_bytes(SHIPPED.read_bytes())
+    again = judged(settings)
+    with pytest.raises(RunError, match="another calibration or other options; take another folder"):
+        evaluate_questions(settings, again, tmp_path, SILENT, make=hashing_encoder)
+    asked = Counting()
+    evaluate_questions(settings, again, tmp_path, asked, force=True, make=hashing_encoder)
+    assert asked.count == 12
+
+
+def test_without_answers_no_calibration_matters(settings: Settings, build: Build) -> None:
+    build()
+    options = AskingOptions(mode="dense", answer=False)
+    before = judge(settings, questions(), options)
+    calibration = Snapshots(settings.indexes, settings.name).folder / CALIBRATION_FILE
+    calibration.write_bytes(SHIPPED.read_bytes())
+    assert judge(settings, questions(), options).inputs == before.inputs
 
 
 def test_another_snapshot_than_the_active_one(settings: Settings, build: Build, tmp_path: Path) -> None:

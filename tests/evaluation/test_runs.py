@@ -115,7 +115,7 @@ def test_another_run_is_not_overwritten_unless_forced(tmp_path: Path, is_finishe
         ask(tmp_path, WordSearch(Folder()), stop_after=1)
     other = inputs(sha256="1" * 64)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(RunError, match="of other questions, another snapshot or other options; take another folder"):
+    with pytest.raises(RunError, match="another calibration or other options; take another folder"):
         RunFolder(tmp_path, other).done()
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     forced = RunFolder(tmp_path, other, force=True)

@@ -167,7 +167,11 @@ def _evaluate(folder: Path, values: Mapping[str, Any], make: EncoderFactory, lis
         settings = Settings.model_validate(values)
         options = parse_options(request.options)
         judged = judge(settings, questions, options, request.snapshot, keep_going=request.keep_going)
-        evaluate_questions(settings, judged, folder / RUN, progress, make=make)
+        try:
+            evaluate_questions(settings, judged, folder / RUN, progress, make=make)
+        except RunError:
+            # The index was calibrated after the job was interrupted: half of it would be of each calibration.
+            evaluate_questions(settings, judged, folder / RUN, progress, force=True, make=make)
         progress.done()
 
 

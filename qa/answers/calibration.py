@@ -90,6 +90,8 @@ THIS = "this collection"
 # The relevance logit below which nothing was found, where nothing was calibrated.
 RELEVANT = -2.0
 SHIPPED = Path(__file__).parent / "calibrations" / "default.json"
+# Held-out questions from which a calibration says how often answers as sure were right; fewer are an anecdote.
+LEAST_MEASURED = 50
 # The errors for which thresholds are learned.
 LEVELS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 # What of an encoder's fingerprint decides cosines: not the precision, nor what runs it.
@@ -256,10 +258,16 @@ class Calibrations:
 
     def __init__(self, known: Sequence[Calibration], key: str) -> None:
         fitting = [calibration for calibration in known if calibration.key == key]
-        self._models = {m.regime: (m, each.collection) for each in reversed(fitting) for m in each.models}
+        self._models = {model.regime: model for each in reversed(fitting) for model in each.models}
+        self._measured = {
+            model.regime: (model, each.collection)
+            for each in reversed(fitting)
+            for model in each.models
+            if model.measured.n >= LEAST_MEASURED
+        }
 
     def model(self, regime: str) -> Model | None:
-        return self._models[regime][0] if regime in self._models else None
+        return self._models.get(regime)
 
     def judge(self, regime: str, signals: Signals, relevance: float, max_error: float) -> Verdict:
         """Decide whether to answer, so that answers are wrong at most ``max_error`` of the time.
@@ -272,7 +280,7 @@ class Calibrations:
             is_sure = signals.score > 0 and relevance > 0
             outcome: AnswerOutcome = "answered" if is_sure else "unsure" if relevance > RELEVANT else "not_found"
             return Verdict(outcome, None, note=f"nothing was calibrated for {which}; qa calibrate does it")
-        model, collection = self._models[regime]
+        model = self._models[regime]
         confidence = model.confidence(signals)
         promise = model.promise(max_error)
         # Without a promise, the best that can be done, and said to be without.
@@ -284,8 +292,15 @@ class Calibrations:
             confidence,
             None if promise is None else promise.error,
             note if promise is None else "",
-            model.basis(confidence, collection),
+            self._basis(regime, confidence),
         )
+
+    def _basis(self, regime: str, confidence: float) -> str:
+        """Say what a confidence rests on, by the first calibration that was measured on enough questions."""
+        if regime not in self._measured:
+            return ""
+        model, collection = self._measured[regime]
+        return model.basis(confidence, collection)
 
 
 def regime_of(query: Query, legs: Sequence[Leg]) -> str:

@@ -195,6 +195,23 @@ def calibrate(
     for line in describe_calibration(calibration, has_refusals=has_refusals):
         typer.echo(safe_line(line))
     typer.echo(f"Written: {path}")
+    for line in describe_way_back(calibration, path):
+        typer.echo(safe_line(line), err=True)
+
+
+def describe_way_back(calibration: Calibration, path: Path) -> list[str]:
+    """Say in lines how to return to the calibration that ships, and warn of one that was measured on few questions."""
+    from qa.answers.calibration import LEAST_MEASURED
+
+    held_out = min(model.measured.n for model in calibration.models)
+    lines = [f"To go back to the calibration that ships, remove {path}."]
+    if held_out < LEAST_MEASURED:
+        lines.insert(
+            0,
+            f"Warning: only {held_out} questions were held out, so confidence rests on little and hardly any error can "
+            f"be promised; {2 * LEAST_MEASURED} questions or more would measure it.",
+        )
+    return lines
 
 
 def describe_calibration(calibration: Calibration, *, has_refusals: bool = True) -> list[str]:

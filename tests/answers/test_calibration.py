@@ -18,6 +18,7 @@ from qa.answers.calibration import (
     RELEVANT,
     SHIPPED,
     SIGNALS,
+    THIS,
     Calibration,
     Calibrations,
     FittedOn,
@@ -197,6 +198,28 @@ def test_the_basis_says_what_the_figure_is_of() -> None:
         "right",
         basis,
     )
+
+
+def test_a_calibration_of_few_questions_leaves_the_basis_to_the_one_that_ships() -> None:
+    shipped = calibrate({"hybrid": drawn(2000)}, [], KEY)
+    few = calibrate({"hybrid": drawn(40, seed=3)}, [], KEY, Calibrations([shipped], KEY).model, collection=THIS)
+    signals = drawn(1)[0].signals
+    assert "over other collections" in judge(Calibrations([few, shipped], KEY), signals, 0.2).basis
+    assert judge(Calibrations([few], KEY), signals, 0.2).basis == ""
+    many = calibrate({"hybrid": drawn(200, seed=3)}, [], KEY, collection=THIS)
+    assert "over this collection" in judge(Calibrations([many, shipped], KEY), signals, 0.2).basis
+
+
+def test_a_calibration_of_few_questions_comes_with_a_warning_and_the_way_back(tmp_path: Path) -> None:
+    from qa.cli.evaluate import describe_way_back
+
+    path = tmp_path / CALIBRATION_FILE
+    shipped = calibrate({"hybrid": drawn(2000)}, [], KEY)
+    few = calibrate({"hybrid": drawn(40, seed=3)}, [], KEY, Calibrations([shipped], KEY).model)
+    warning, back = describe_way_back(few, path)
+    assert warning.startswith("Warning: only 20 questions were held out")
+    assert back == f"To go back to the calibration that ships, remove {path}."
+    assert describe_way_back(shipped, path) == [back]
 
 
 def test_less_error_answers_less() -> None:

@@ -87,7 +87,7 @@ def evaluate(
     """
     from rich.console import Console
 
-    from qa.cli.progress import EvaluationProgress, show_summary
+    from qa.cli.progress import EvaluationProgress, counted, show_summary
     from qa.evaluation.evaluate import evaluate_questions, judge
     from qa.evaluation.outcomes import AskingOptions
     from qa.evaluation.runs import REPORT_FILE
@@ -101,7 +101,8 @@ def evaluate(
         evaluation, summary = evaluate_questions(settings, judged, output, progress, force=force)
     console = Console(soft_wrap=True)
     show_summary(evaluation, summary, console)
-    typer.echo(f"{len(evaluation.outcomes):,} questions in {evaluation.seconds:.1f} s; report: {output / REPORT_FILE}")
+    asked = counted(len(evaluation.outcomes), "question")
+    typer.echo(f"{asked} in {evaluation.seconds:.1f} s; report: {output / REPORT_FILE}")
 
 
 def compare(
@@ -138,6 +139,7 @@ def gate(
 
     Exit codes: 0 passed, 1 worse, 2 the questions cannot tell, 3 the runs cannot be compared.
     """
+    from qa.cli.progress import counted
     from qa.evaluation.comparison import check_gate
     from qa.evaluation.runs import load_run
 
@@ -149,7 +151,7 @@ def gate(
     for note in result.notes:
         typer.echo(safe_line(note))
     for check in result.checks:
-        questions = f"{check.difference.estimate.n:,} questions"
+        questions = counted(check.difference.estimate.n, "question")
         typer.echo(safe_line(f"{check.outcome}: {check.name} of {questions}: {check.reason}"))
     typer.echo(f"Gate: {result.outcome}.")
     raise typer.Exit(GATE_EXIT_CODES[result.outcome])

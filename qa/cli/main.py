@@ -29,7 +29,7 @@ from qa.cli.flags import (
     RerankFlag,
     load_settings,
 )
-from qa.errors import QAError, SettingsError
+from qa.errors import QAError, QuestionFileError, SettingsError
 from qa.markup import safe_line, safe_lines
 
 if TYPE_CHECKING:
@@ -316,6 +316,10 @@ def mcp(name: NameFlag = None, indexes: IndexesFlag = None, model: ModelFlag = N
     run_on_stdio(settings, version_of_qa())
 
 
+# The faults of a question file that are shown, each on its line.
+_SHOWN_FAULTS = 20
+
+
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 an error (printed as one line), 2 wrong usage, 130 interrupted."""
     for stream in (sys.stdout, sys.stderr):
@@ -324,6 +328,13 @@ def main() -> None:
             stream.reconfigure(errors="replace")
     try:
         app()
+    except QuestionFileError as error:
+        for fault in error.faults[:_SHOWN_FAULTS]:
+            typer.echo(f"qa: error: {safe_lines(str(fault))}", err=True)
+        if (count := len(error.faults)) > 1:
+            first = f", of which the first {_SHOWN_FAULTS} are listed" if count > _SHOWN_FAULTS else ""
+            typer.echo(f"{count:,} faults{first}; qa evaluate --keep-going leaves such records out", err=True)
+        sys.exit(1)
     except QAError as error:
         _fail(str(error))
     except OSError as error:

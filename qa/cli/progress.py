@@ -123,7 +123,7 @@ class IndexingProgress(_Progress):
 
     def started(self, total_bytes: int, files: int) -> None:
         """Show how much there is to index."""
-        self._console.print(f"Indexing {_counted(files, 'file')}, {total_bytes / 1e6:.1f} MB …")
+        self._console.print(f"Indexing {counted(files, 'file')}, {total_bytes / 1e6:.1f} MB …")
         self._begin(float(total_bytes))
 
     def advanced(self, size: float) -> None:
@@ -159,7 +159,7 @@ class IndexingProgress(_Progress):
         )
         counts = result.counts
         self._console.print(
-            f"{statuses}; {_counted(counts.documents, 'document')}, {_counted(counts.passages, 'passage')}, "
+            f"{statuses}; {counted(counts.documents, 'document')}, {counted(counts.passages, 'passage')}, "
             f"{counts.encoded:,} newly encoded, in {result.seconds:.1f} s"
         )
         self._console.print(f"Snapshot {result.manifest.id} of index {escape(name)} is active.")
@@ -175,7 +175,8 @@ class IndexingProgress(_Progress):
         return table
 
 
-def _counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
+    """Write a number with its noun, in the plural unless it is one."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
@@ -197,7 +198,7 @@ class EvaluationProgress(_Progress, EvaluationListener):
 
     def started(self, questions: int, done: int) -> None:
         before = f", {done:,} of them before" if done else ""
-        self._console.print(f"Asking {questions:,} questions{before} …")
+        self._console.print(f"Asking {counted(questions, 'question')}{before} …")
         self._begin(questions, done)
 
     def asked(self) -> None:
@@ -221,7 +222,8 @@ def show_summary(evaluation: Evaluation, summary: Summary, console: Console) -> 
         ):  # fmt: skip
             if found is not None:
                 table.add_row(name, f"{found.value:.3f}", _interval(found), f"{found.n:,}")
-    console.print(table)
+    if table.row_count:
+        console.print(table)
     _show_latency(summary, console)
     _show_failures(evaluation, summary, console)
 
@@ -246,7 +248,7 @@ def _show_failures(evaluation: Evaluation, summary: Summary, console: Console) -
 def _show_answers(answers: Answers, console: Console) -> None:
     received = answers.received
     console.print(
-        f"What a person gets, of {received.right.n:,} questions whose answers can be judged:", highlight=False
+        f"What a person gets, of {counted(received.right.n, 'question')} whose answers can be judged:", highlight=False
     )
     for name, share in (
         ("right, or rightly refused", received.right),
@@ -281,7 +283,7 @@ def show_comparison(comparison: Comparison, console: Console) -> None:
         console.print(escape(safe_line(note)), highlight=False)
     main = comparison.headline
     console.print(
-        f"{main.name} of {main.difference.estimate.n:,} questions: {len(comparison.better):,} better, "
+        f"{main.name} of {counted(main.difference.estimate.n, 'question')}: {len(comparison.better):,} better, "
         f"{len(comparison.worse):,} worse. Verdict: {comparison.verdict}.",
         highlight=False,
     )

@@ -110,9 +110,9 @@ def _split(regime: str, found: Sequence[Example], least: int) -> tuple[list[Exam
     rights = sum(each.right for each in fitted)
     if min(rights, len(fitted) - rights) < least or not held:
         raise CalibrationError(
-            f"too few questions to calibrate {regime} from: of {len(fitted):,} to fit to, {rights:,} are answered "
-            f"right and {len(fitted) - rights:,} wrong, and it takes {least} of each; add questions, with and without "
-            "answer"
+            f"too few questions to calibrate {regime}: half of them are fitted to, and of those it takes {least} that "
+            f"are answered right and {least} wrong; here {rights:,} and {len(fitted) - rights:,} are; add questions, "
+            "with and without an answer"
         )
     return fitted, held
 

@@ -279,7 +279,8 @@ def check_gate(baseline: Evaluation, candidate: Evaluation, *, margin: float, me
 def _check(name: str, found: Difference, margin: float) -> Check:
     estimate = found.estimate
     if estimate.n < MIN_QUESTIONS or estimate.low is None or estimate.high is None:
-        reason = f"{estimate.n} questions are scored; at least {MIN_QUESTIONS} are needed"
+        scored = "1 question is scored" if estimate.n == 1 else f"{estimate.n} questions are scored"
+        reason = f"{scored}; at least {MIN_QUESTIONS} are needed"
         return Check(name, found, "cannot tell", reason)
     interval = (
         f"the change is {estimate.value:+.4f}, with 95 % confidence from {estimate.low:+.4f} to {estimate.high:+.4f}"

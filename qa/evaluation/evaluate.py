@@ -225,7 +225,8 @@ class NewSnapshotGate:
             raise self._refused(candidate, f"the active snapshot holds none of the evidence: {error}") from error
         runs = []
         for name, judged in (("active", before), ("new", after)):
-            self.stage(f"Asking the {name} snapshot {len(judged.questions):,} questions")
+            count = len(judged.questions)
+            self.stage(f"Asking the {name} snapshot {count:,} {'question' if count == 1 else 'questions'}")
             try:
                 with _asking(self.settings, judged.inputs.snapshot, same_encoder) as ask_many:
                     steps = list(ask_all(judged.questions, ask_many, judged.inputs))

@@ -272,9 +272,10 @@ def _with_notes(summary: Summary, evaluation: Evaluation) -> Summary:
 def _detectable(name: str, values: Sequence[float]) -> str:
     """Say which difference could be detected if the two runs' values correlate by one half."""
     found = detectable(float(np.std(values, ddof=1)) if len(values) > 1 else 0.0, len(values))
+    scored = f"{len(values):,} scored {'question' if len(values) == 1 else 'questions'}"
     if found is None:
-        return f"With {len(values):,} scored questions no detectable difference can be given."
+        return f"With {scored} no detectable difference can be given."
     return (
-        f"With {len(values):,} scored questions, a change of {name} below {found:.3f} would probably go undetected "
+        f"With {scored}, a change of {name} below {found:.3f} would probably go undetected "
         "(paired test at 5 %, power 80 %, if the two runs' values correlate by one half)."
     )

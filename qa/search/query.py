@@ -69,11 +69,7 @@ def _flaw(text: str) -> str:
     if "\0" in text:
         return "a NUL character"
     # JSON can escape one alone (RFC 8259, section 8.2); no encoding can write it.
-    return (
-        "half of a surrogate pair, as a text that is not UTF-8 gives,"
-        if any("\ud800" <= c <= "\udfff" for c in text)
-        else ""
-    )
+    return "half of a surrogate pair" if any("\ud800" <= c <= "\udfff" for c in text) else ""
 
 
 def _is_visible(character: str) -> bool:

@@ -186,7 +186,9 @@ def question_file_wrong(faults: Sequence[Fault]) -> Problem:
     noun = "fault" if len(faults) == 1 else "faults"
     more = f" The first {_SHOWN_FAULTS} are listed." if len(faults) > _SHOWN_FAULTS else ""
     detail = f"The question file has {len(faults):,} {noun}; the first: {faults[0]}.{more}"
-    return Problem("question-file-wrong", 422, f"{detail} With keep_going=true, the other records are scored.", fields)
+    # Where a fault is of no line, it is of the whole file, and no other record is there.
+    others = " With keep_going=true, the other records are scored." if any(fault.line for fault in faults) else ""
+    return Problem("question-file-wrong", 422, f"{detail}{others}", fields)
 
 
 def internal(request_id: str) -> Problem:

@@ -116,7 +116,9 @@ def test_with_few_questions_the_base_is_rescaled() -> None:
 
 
 def test_too_few_are_refused_in_words() -> None:
-    with pytest.raises(CalibrationError, match=r"too few questions .* it takes 10 of each"):
+    with pytest.raises(
+        CalibrationError, match=r"too few questions .* it takes 10 that are answered right and 10 wrong"
+    ):
         fit("hybrid", drawn(12))
 
 
@@ -343,7 +345,7 @@ def test_a_few_answers_move_a_confidence_a_little() -> None:
     before = np.array(list(map(base.confidence, signals)))
     moved = [abs(np.array(list(map(adapt(found, base).confidence, signals))) - before).mean() for found in (few, many)]
     assert 0 < moved[0] < moved[1]
-    with pytest.raises(CalibrationError, match="it takes 3 of each"):
+    with pytest.raises(CalibrationError, match="it takes 3 that are answered right and 3 wrong"):
         adapt([replace(each, right=True) for each in few], base)
 
 

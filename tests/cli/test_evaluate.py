@@ -113,6 +113,25 @@ def test_a_question_file_that_is_wrong_is_one_line(tmp_path: Path, content: str 
     assert not (tmp_path / "run").exists()
 
 
+def test_every_fault_of_a_question_file_is_shown(tmp_path: Path) -> None:
+    file = tmp_path / "q.jsonl"
+    file.write_text('{"question": ""}\n' * 8)
+    ended = run("evaluate", str(file), "-o", str(tmp_path / "run"))
+    *lines, last = ended.stderr.splitlines()
+    assert len(lines) == 8
+    assert last == "8 faults; qa evaluate --keep-going leaves such records out"
+    assert all(f"line {number}, question" in line for number, line in enumerate(lines, start=1))
+    file.write_text('{"question": ""}\n' * 25)
+    (last,) = run("evaluate", str(file), "-o", str(tmp_path / "run")).stderr.splitlines()[20:]
+    assert last.startswith("25 faults, of which the first 20 are listed;")
+
+
+def test_one_question_is_one_question(tmp_path: Path) -> None:
+    ended = run("gate", write(tmp_path / "a", 1), write(tmp_path / "b", 1))
+    assert "of 1 question: 1 question is scored; at least" in ended.stdout
+    assert "passages.nDCG@10 of 1 question: " in run("compare", str(tmp_path / "a"), str(tmp_path / "b")).stdout
+
+
 @pytest.mark.model
 def test_the_seed_questions_from_index_to_gate(tmp_path: Path) -> None:
     indexes = {"QA_INDEXES": str(tmp_path / "indexes")}

@@ -79,7 +79,7 @@ def test_timings_are_of_the_stages_and_add_up(service: Service) -> None:
         (Query(""), "question", "the question is blank; write what you want to know"),
         (Query(" \n\t"), "question", "the question is blank; write what you want to know"),
         (Query("x" * 100_000), "question", "the question has 100,000 characters; at most 2,000 are allowed"),
-        (Query("a \ud800"), "question", "half of a surrogate pair"),
+        (Query("a \ud800"), "question", "the question holds half of a surrogate pair; remove it"),
         (Query("x", top_k=0), "top_k", "top_k must be from 1 to 100"),
         (Query("x", top_k=10_000), "top_k", "top_k must be from 1 to 100"),
         (Query("x", max_error=0.0), "max_error", "max_error must be above 0 and below 1, such as 0.2"),

@@ -116,6 +116,13 @@ def test_what_is_refused_is_a_problem(
     assert problem(client.post(f"/v1/evaluations{query}", content=content, headers=headers)) == expected
 
 
+def test_an_empty_file_has_no_other_records_to_score(client: TestClient) -> None:
+    empty = client.post("/v1/evaluations?top_k=5", content=b"", headers=NDJSON).json()
+    assert "keep_going" not in empty["detail"]
+    wrong = client.post("/v1/evaluations?top_k=5", content=b'{"question": ""}', headers=NDJSON).json()
+    assert "keep_going" in wrong["detail"]
+
+
 def test_faults_of_the_file_name_line_and_field(client: TestClient) -> None:
     data = QUESTION + b'{"question": "x", "answer": "y"}\n'
     refused = client.post("/v1/evaluations?top_k=5", content=data, headers=NDJSON).json()

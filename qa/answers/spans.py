@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # Tokens of the longest span, as the reader was trained.
 _LONGEST = 30
+_BLANK_LINE = regex.compile(r"\n[^\S\n]*\n\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +103,16 @@ def _sentences(excerpt: Excerpt, offsets: NDArray[np.int64]) -> NDArray[np.int64
 def _parts(excerpt: Excerpt, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the number of the part of the excerpt that each token is in; no span crosses into another.
 
-    A part is a cell or an item of a list, and sentences that follow each other are one; -1 is what is in no document.
+    A part is a cell, an item of a list or the sentences of a paragraph; -1 is what is in no document.
     """
     parts = np.full(len(offsets), -1, dtype=np.int64)
     for number, piece in enumerate(excerpt.pieces):
         parts[(offsets[:, 0] >= piece.start) & (offsets[:, 1] <= piece.end)] = 1000 * number
     if len(excerpt.pieces) == 1:
         piece = excerpt.pieces[0]
+        gaps = np.array([match.end() for match in _BLANK_LINE.finditer(excerpt.text)], dtype=np.int64)
+        paragraphs = 1000 + np.searchsorted(gaps, offsets[:, 0], side="right")
+        parts = np.where(parts >= 0, paragraphs, parts)
         for number, candidate in enumerate(excerpt.candidates, start=1):
             if candidate.kind != "sentence":
                 start, end = (edge - piece.at + piece.start for edge in (candidate.span.start, candidate.span.end))
@@ -137,6 +141,27 @@ _LISTED = regex.compile(
     regex.IGNORECASE,
 )
 _ITEM_LINE = regex.compile(r"[^\S\n]*(?:[•‣◦▪●∙·*+–-]|\(?\d{1,3}[.)]|\(?[a-z][.)])[^\S\n]+\S.*")
+# Answered by all steps of a list, where one says how.
+_ASKS_STEPS = regex.compile(
+    r"\W*how\s+(?:to\b|(?:do|can|could|should|would|must|may)\s+(?:i|we|you|one|people|\w+s)\b)", regex.IGNORECASE
+)
+_NUMBERED = regex.compile(r"[^\S\n]*\(?(?:\d{1,3}|[a-z])[.)]\s")
+# A clause of a contract, which begins with its title: "6. Subletting. The Tenant may not sublet".
+_CLAUSE = regex.compile(r"[^\S\n]*\(?\d[\d.]*[.)]?[^\S\n]+(?:[^\s.]+\s){0,3}[^\s.]+\.\s+\p{Lu}")
+# What a list of steps without numbers stands under.
+_LEADS_TO_STEPS = regex.compile(r"[#*\s]*(?:how\s+to|to|steps|instructions|\p{L}+ing)\b|.*:\s*$", regex.IGNORECASE)
+_NUMBER_BEFORE = regex.compile(
+    r"(?:^|\n)[^\S\n]*[*_#]*[^\S\n]*(?:(?:§|section|article|clause)[^\S\n]?)?\(?\d{1,3}(?:\.\d{1,3})*[.)]?\s*$",
+    regex.IGNORECASE,
+)
+_TITLE = regex.compile(r"(?:\(?(?:\d+|[a-z])[.)]\s+)?(?:[^\s.:?!]+\s){0,5}[^\s.:?!]+[.:]?[*_]*")
+_GREETING = regex.compile(
+    r"(?:dear|hello|hi|hey|good\s(?:morning|afternoon|evening|day))(?![-\w])[^\n]{0,60}(?:[,!:][^\S\n]*\n|\n\s*\n)\s*(?=\S)",
+    regex.IGNORECASE,
+)
+_ENDED = regex.compile(r"\S+\s+\S+\s.*[^\s.]{2,}[.!?]['\"”’)\]]*", regex.DOTALL)
+# Characters of the sentences that are given instead of the title that they stand under.
+_LONGEST_BODY = 400
 # Characters around a choice in which its list is looked for, and those of the longest list that is given.
 _AROUND = 4000
 _LONGEST_LIST = 2000
@@ -157,13 +182,24 @@ def fit(question: str, choice: Choice, text_of: TextOf) -> Fitted:
     document = choice.excerpt.hit.passage.document
     around = _holding(choice)
     sentence = Span(around[0].span.start, around[-1].span.end)
-    if _LISTED.match(question) and (found := _list_around(document, sentence, text_of)) is not None:
-        return Fitted(found, found, "list")
+    is_how = bool(_ASKS_STEPS.match(question))
+    if is_how or _LISTED.match(question):
+        found = _list_around(document, sentence, text_of)
+        if found is not None and (not is_how or _is_steps(document, found, text_of)):
+            return Fitted(found, found, "list")
     is_unmeasured = bool(_MEASURED.match(question)) and not holds_number(choice.text)
     if _YES_NO.match(question) or _EXPLAINED.match(question) or is_unmeasured:
+        sentence = _body(document, sentence, text_of) or _without_greeting(document, sentence, text_of)
         return Fitted(sentence, sentence, "row" if around[0].kind == "row" else "sentence")
+    chosen = choice.span
+    if len(around) > 1 and _ENDED.fullmatch(around[0].text) and chosen.start < around[0].span.end:
+        # A phrase that runs over the end of a sentence is cut there.
+        sentence = around[0].span
+        chosen = Span(chosen.start, min(chosen.end, sentence.end))
+    greeted = _without_greeting(document, sentence, text_of)
+    sentence = greeted if greeted.start <= chosen.start else sentence
     text = text_of(document, sentence.start, sentence.end)
-    inside = Span(choice.span.start - sentence.start, choice.span.end - sentence.start)
+    inside = Span(chosen.start - sentence.start, chosen.end - sentence.start)
     span = whole(text, inside, question)
     return Fitted(Span(sentence.start + span.start, sentence.start + span.end), sentence, "span")
 
@@ -178,6 +214,43 @@ def _holding(choice: Choice) -> Sequence[Candidate]:
     span = choice.span
     found = [each for each in choice.excerpt.candidates if each.span.start < span.end and span.start < each.span.end]
     return found or choice.excerpt.candidates
+
+
+def _without_greeting(document: str, sentence: Span, text_of: TextOf) -> Span:
+    """Leave out the line of greeting that a letter's first sentence begins with."""
+    greeting = _GREETING.match(text_of(document, sentence.start, sentence.end))
+    return Span(sentence.start + greeting.end(), sentence.end) if greeting else sentence
+
+
+def _body(document: str, title: Span, text_of: TextOf) -> Span | None:
+    """Find the sentences under a numbered clause's title; ``None`` where the span is no such title."""
+    said = text_of(document, title.start, title.end)
+    before = text_of(document, max(title.start - 20, 0), title.start)
+    is_numbered = bool(_NUMBERED.match(said) or _NUMBER_BEFORE.search(before))
+    if not is_numbered or not _TITLE.fullmatch(said):
+        return None
+    after = text_of(document, title.end, title.end + 2 * _LONGEST_BODY)
+    # What ends in a full stop is a title only where its line goes on.
+    gap = regex.match(r"[^\S\n]*" if said.endswith(".") else r"\s*", after)
+    begins = gap.end() if gap else 0
+    end = min((match.start() for match in _BLANK_LINE.finditer(after, begins)), default=len(after))
+    end = min((match.start() for match in regex.finditer(r"\n[^\S\n]*\(?\d", after[:end])), default=end)
+    found = [span for span in sentences(after, begins, end) if span.end - begins <= _LONGEST_BODY]
+    if not found or after[begins].isdigit() or after[found[-1].end - 1 :][:1] not in set('.!?:;"”'):
+        return None
+    return Span(title.end + found[0].start, title.end + found[-1].end)
+
+
+def _is_steps(document: str, found: Span, text_of: TextOf) -> bool:
+    """Tell whether a list says how something is done, step by step, and is no contract's clauses."""
+    lines = text_of(document, found.start, found.end).splitlines()
+    items = [line for line in lines if _ITEM_LINE.match(line)]
+    if all(map(_CLAUSE.match, items)):
+        return False
+    if all(map(_NUMBERED.match, items)):
+        return True
+    above = lines[0] if lines[0] not in items else text_of(document, max(found.start - 200, 0), found.start).rstrip()
+    return bool(_LEADS_TO_STEPS.match(above.rsplit("\n", 1)[-1]))
 
 
 def _list_around(document: str, sentence: Span, text_of: TextOf) -> Span | None:

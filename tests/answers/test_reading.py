@@ -137,3 +137,88 @@ def test_the_form_fits_the_question(question: str, wanted: str, form: str, expec
     fitted = fit(question, best, lambda id, start, end: document[start:end])
     assert (fitted.form, document[fitted.span.start : fitted.span.end]) == (form, expected)
     assert fitted.sentence.start <= fitted.span.start < fitted.span.end <= fitted.sentence.end
+
+
+def fitted_to(question: str, text: str, wanted: str) -> tuple[str, str, str]:
+    """Return the form, the answer and its sentence, with a reader that looks for some words."""
+    document = text_of(text)
+    (best, *_) = chosen(planned(text, {wanted: 5.0}, 100), wanted)
+    fitted = fit(question, best, lambda id, start, end: document[start:end])
+    span, sentence = fitted.span, fitted.sentence
+    return fitted.form, document[span.start : span.end], document[sentence.start : sentence.end]
+
+
+LEASE = (
+    "5. Deposit. The Tenant pays EUR 900.\n\n6. Subletting. The Tenant may not sublet the premises. Exceptions need "
+    "consent.\n\n7. Termination. Either party may end the lease.\n\n8. Keys. Two are given."
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "wanted", "expected"),
+    [
+        ("May the tenant sublet the premises?", "Subletting",
+         "The Tenant may not sublet the premises. Exceptions need consent."),
+        ("Can the landlord terminate the lease?", "Termination", "Either party may end the lease."),
+        ("How can the lease be terminated?", "Termination", "Either party may end the lease."),
+        ("Is a deposit due?", "EUR 900", "The Tenant pays EUR 900."),
+    ],
+)  # fmt: skip
+def test_the_title_of_a_clause_gives_way_to_what_it_says(question: str, wanted: str, expected: str) -> None:
+    assert fitted_to(question, LEASE, wanted)[:2] == ("sentence", expected)
+
+
+def test_the_title_of_a_clause_without_a_text_stays() -> None:
+    assert fitted_to("Is there a deposit?", "5. Deposit.\n\n6. Keys.", "Deposit")[1] == "Deposit."
+
+
+STEPS = "Toner of the printer\n\n1. Open the front door.\n2. Pull the drawer out.\n3. Put the new toner in.\n\nCall us."
+CALLED_STEPS = STEPS[STEPS.index("1.") : STEPS.index("\n\nCall")]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "How do I replace the toner of the printer?",
+        "How can I replace the toner?",
+        "How to replace the toner",
+        "What are the steps for replacing the toner?",
+    ],
+)
+def test_how_something_is_done_is_all_steps(question: str) -> None:
+    assert fitted_to(question, STEPS, "front door")[:2] == ("list", CALLED_STEPS)
+
+
+def test_steps_may_be_bulleted_under_what_leads_to_them() -> None:
+    text = "Replacing the toner\n\n- Open the front door\n- Pull the drawer out"
+    assert fitted_to("How do I replace the toner?", text, "front door")[1] == text[text.index("- Open") :]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("House rules\n\n- Parking: ask at the desk\n- Kitchen: clean up", "ask at the desk"),
+        ("1. Rent. It is paid by transfer.\n2. Keys. They are given at the desk.", "transfer"),
+    ],
+)
+def test_a_list_that_is_no_steps_is_not_how_something_is_done(text: str, wanted: str) -> None:
+    assert fitted_to("How do I pay?", text, wanted)[0] == "sentence"
+
+
+def test_no_span_crosses_into_another_paragraph() -> None:
+    text = "We offer drinks and catering\n\nRooms of the house"
+    (excerpt,) = planned(text, {}, 100)
+    offsets = np.array([(20, 28), (30, 35)])
+    starts, ends = np.array([9, 0.0], dtype=np.float32), np.array([1, 9.0], dtype=np.float32)
+    assert best_spans([excerpt], [Reading(offsets, starts, ends, 0.0, 1.0)])[0].text == "catering"
+
+
+def test_a_phrase_ends_with_its_sentence() -> None:
+    text = "The car park is closed until Friday. Please use the street."
+    assert fitted_to("How long is the car park closed?", text, "until Friday. Please")[1] == "until Friday."
+
+
+@pytest.mark.parametrize("question", ["Why was the party moved?", "When is the party?"])
+def test_a_letter_is_answered_without_its_greeting(question: str) -> None:
+    text = "Dear all,\n\nthe party was moved to 5 May because of rain."
+    assert fitted_to(question, text, "5 May")[2] == "the party was moved to 5 May because of rain."

@@ -163,8 +163,8 @@ class Model:
         for each in self.reliability:
             if each.low <= confidence < each.high or (each.high >= 1.0 <= confidence):
                 return (
-                    f"of {self.measured.n:,} questions over {collection} {each.n:,} had an answer about as sure, and "
-                    f"{round(10 * each.accuracy)} of 10 such answers were right"
+                    f"of {self.measured.n:,} questions over {collection}, {each.n:,} had an answer about as sure as "
+                    f"this one, and {round(10 * each.accuracy)} of 10 of these were right"
                 )
         return ""
 
@@ -330,7 +330,8 @@ def describe_confidence(answer: Answer) -> list[str]:
         return [_sentence(f"how sure this is cannot be said: {answer.note}" if answer.note else "how sure is unknown")]
     clauses = [f"confidence {answer.confidence:.0%}", answer.basis]
     if answer.promised_error is not None:
-        clauses.append(f"answers are given only where at most {answer.promised_error:.0%} of such answers are wrong")
+        most = f"{answer.promised_error:.0%}"
+        clauses.append(f"all answers given at this setting, taken together, are wrong at most {most} of the time")
     return [_sentence(clause) for clause in (*clauses, answer.note) if clause]
 
 

@@ -254,7 +254,7 @@ def describe_answer(answer: Answer) -> Iterator[str]:
     for line in describe_confidence(answer):
         yield f"  {line}"
     for other in answer.alternatives:
-        yield f"  Other passages say: {' '.join(other.text.split())} ({_describe_place(other.citation)})"
+        yield f"  Other values found: {' '.join(other.text.split())} ({_describe_place(other.citation)})"
 
 
 def _describe_place(citation: Citation) -> str:

@@ -196,8 +196,8 @@ def test_the_basis_says_what_the_figure_is_of() -> None:
     calibration = replace(calibrate({"hybrid": drawn(300)}, [], KEY), models=(model,))
     basis = judge(Calibrations([calibration], KEY), drawn(1)[0].signals, 0.2).basis
     assert re.fullmatch(
-        r"of 1,000 questions over other collections \d+ had an answer about as sure, and \d+ of 10 such answers were "
-        "right",
+        r"of 1,000 questions over other collections, \d+ had an answer about as sure as this one, and \d+ of 10 of "
+        "these were right",
         basis,
     )
 

@@ -156,7 +156,7 @@ def test_listing_activating_verifying_and_pruning(indexes: str, build: Build) ->
 
 
 CITED = Citation("ferry.txt", 14, 20, 2, "Crossing", "0" * 64, "0" * 64, "verified")
-NOON = Answer("answered", 0.91, "at  noon", CITED, Span(0, 21), basis="of 50 such answers 46 were right")
+NOON = Answer("answered", 0.91, "at  noon", CITED, Span(0, 21), basis="of 50 questions, 46 were right")
 
 
 @pytest.mark.parametrize(
@@ -168,9 +168,9 @@ NOON = Answer("answered", 0.91, "at  noon", CITED, Span(0, 21), basis="of 50 suc
                 "at noon",
                 "  ferry.txt · characters 14 to 20 · verified · page 2 · Crossing",
                 "  Confidence 91%.",
-                "  Of 50 such answers 46 were right.",
-                "  Answers are given only where at most 20% of such answers are wrong.",
-                "  Other passages say: at one (ferry.txt · characters 14 to 20 · verified · page 2 · Crossing)",
+                "  Of 50 questions, 46 were right.",
+                "  All answers given at this setting, taken together, are wrong at most 20% of the time.",
+                "  Other values found: at one (ferry.txt · characters 14 to 20 · verified · page 2 · Crossing)",
             ],
         ),
         (

@@ -273,7 +273,8 @@ ANSWER = Answer(
     sentence=Span(START, NOON + 4),
     alternatives=(Alternative("ferry", citation(START + 4, START + 9)),),
     promised_error=0.3,
-    basis="of 3,000 questions over other collections 412 had an answer about as sure, and 8 of 10 such were right",
+    basis="of 3,000 questions over other collections, 412 had an answer about as sure as this one, and 8 of 10 of "
+    "these were right",
     sentence_text=SCRIPT[START : NOON + 4],
 )
 

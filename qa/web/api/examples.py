@@ -20,8 +20,8 @@ RESPONSE: dict[str, JsonValue] = {
         "outcome": "answered",
         "answerable": True,
         "confidence": 0.87,
-        "basis": "of 3,000 questions over other collections 412 had an answer about as sure, and 9 of 10 such answers "
-        "were right",
+        "basis": "of 3,000 questions over other collections, 412 had an answer about as sure as this one, and 9 of 10 "
+        "of these were right",
         "promised_error": 0.2,
         "note": "",
         "text": "noon",

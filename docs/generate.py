@@ -49,7 +49,7 @@ def commands_page() -> str:
         "",
         "Made by `make docs` from `qa/cli/main.py`. Exit codes: 0 done, 1 an error, said in one line,",
     ]
-    lines += ["2 wrong usage, 130 interrupted. `qa gate` has its own, see there.", ""]
+    lines += ["2 wrong usage, 130 interrupted, 143 ended by SIGTERM. `qa gate` has its own, see there.", ""]
     command = typer.main.get_command(app)
     with typer.Context(command, info_name="qa", terminal_width=80) as context:
         lines += _help(command, context)

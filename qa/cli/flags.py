@@ -23,8 +23,21 @@ ModeFlag = Annotated[Mode, typer.Option("--mode", help="Search by meaning (dense
 RerankFlag = Annotated[
     bool, typer.Option("--rerank", help="Order the passages by the cross-encoder that QA_RERANKER names.")
 ]
+
+
+def _check_max_error(value: float | None) -> float | None:
+    if value is not None and not 0 < value < 1:
+        raise typer.BadParameter(f"{value:g} is not above 0 and below 1, such as 0.2")
+    return value
+
+
 MaxErrorFlag = Annotated[
-    float | None, typer.Option("--max-error", help="How often an answer may be wrong, such as 0.2; QA_MAX_ERROR else.")
+    float | None,
+    typer.Option(
+        "--max-error",
+        callback=_check_max_error,
+        help="How often an answer may be wrong, such as 0.2; by default what QA_MAX_ERROR says.",
+    ),
 ]
 NoAnswerFlag = Annotated[bool, typer.Option("--no-answer", help="Search only: passages, and no answer.")]
 MarginFlag = Annotated[float, typer.Option("--margin", help="The largest loss that still passes, from 0 to 1.")]

@@ -116,6 +116,28 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            typer.echo(f"qa {version('qa')}")
+        except PackageNotFoundError:
+            typer.echo("qa, from a source tree that is not installed")
+        raise typer.Exit
+
+
+@app.callback()
+def show_version_or_run(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Show the version, or run the command that is named."""
+
+
 evaluation_commands.register(app)
 app.add_typer(snapshots_app, name="snapshots")
 
@@ -126,8 +148,8 @@ def index(
     name: NameFlag = None,
     indexes: IndexesFlag = None,
     model: ModelFlag = None,
-    passage_tokens: Annotated[int | None, typer.Option(help="The most tokens in a passage.")] = None,
-    overlap_tokens: Annotated[int | None, typer.Option(help="The most tokens that two passages share.")] = None,
+    passage_tokens: Annotated[int | None, typer.Option(min=16, help="The most tokens in a passage.")] = None,
+    overlap_tokens: Annotated[int | None, typer.Option(min=0, help="The most tokens that two passages share.")] = None,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Read every file again, changed or not.")] = False,
     if_missing: Annotated[bool, typer.Option("--if-missing", help="Do nothing if the index exists.")] = False,
     gate: Annotated[
@@ -270,7 +292,9 @@ def serve(
     indexes: IndexesFlag = None,
     model: ModelFlag = None,
     host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="The port to listen on; 0 takes a free one.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes a free one.")
+    ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Index again whenever a file of the folder changes.")] = False,
 ) -> None:
     """Serve an index over HTTP, with a page for people at /. The server takes a new snapshot within seconds."""
@@ -321,7 +345,10 @@ _SHOWN_FAULTS = 20
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 an error (printed as one line), 2 wrong usage, 130 interrupted."""
+    """Run the command line.
+
+    Exit codes: 0 done, 1 an error (printed as one line), 2 wrong usage, 130 interrupted, 143 ended by SIGTERM.
+    """
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character shows another one: that is no reason to fail.
         if isinstance(stream, io.TextIOWrapper):

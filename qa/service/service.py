@@ -212,7 +212,7 @@ class Service:
         return State(
             ready=True,
             status="ready",
-            detail=f"{detail}; the current one is {problem[0]}: {problem[1]}" if problem else detail,
+            detail=f"{detail}; the current one cannot be loaded ({problem[0]}): {problem[1]}" if problem else detail,
             index=self._settings.name,
             snapshot=manifest.id,
             documents=manifest.documents,

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 from starlette.types import Receive, Scope, Send
 
 from qa.errors import QAError
@@ -22,7 +22,7 @@ from qa.settings import Settings
 from qa.types import Query, Reply
 from qa.web.api.requests import Globs, MaxError, SearchMode, Sections, WantsAnswer
 from qa.web.api.responses import SPAN_END, SPAN_START, AskResponse, SectionBody, SummaryBody
-from qa.web.problems import choose_problem
+from qa.web.problems import choose_problem, explain
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
@@ -92,9 +92,16 @@ def build_server(service: Service, ask: Ask, version: str) -> MCPServer[Any]:
     from mcp.server.mcpserver import MCPServer
     from mcp.types import ToolAnnotations
 
-    server: MCPServer[Any] = MCPServer(
-        "qa", title="qa", instructions=INSTRUCTIONS, version=version, log_level="WARNING"
-    )
+    class Server(MCPServer[Any]):
+        """A server that checks arguments first, to refuse wrong and unknown ones in the words of the HTTP API."""
+
+        async def call_tool(self, name: str, arguments: dict[str, Any], context: Any = None) -> Any:
+            tool = next((tool for tool in self._tool_manager.list_tools() if tool.name == name), None)
+            if tool is not None:
+                _check_arguments(tool, arguments)
+            return await super().call_tool(name, arguments, context)
+
+    server = Server("qa", title="qa", instructions=INSTRUCTIONS, version=version, log_level="WARNING")
     tools = _Tools(service, ask)
     reads = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
     server.add_tool(tools.ask, title="Ask a question", annotations=reads)
@@ -167,6 +174,20 @@ class _Tools:
             text=document.text[start:end],
             sections=[SectionBody.model_validate(section, from_attributes=True) for section in within],
         )
+
+
+def _check_arguments(tool: Any, arguments: dict[str, Any]) -> None:
+    """Raise ToolError, naming every argument that the tool does not take or that is of no use to it."""
+    from mcp.server.mcpserver.exceptions import ToolError
+
+    names = tuple(tool.parameters["properties"])
+    wrong: list[Any] = [{"type": "extra_forbidden", "loc": (name,)} for name in arguments if name not in names]
+    try:
+        tool.fn_metadata.validate_arguments(arguments)
+    except ValidationError as error:
+        wrong += error.errors()
+    if wrong:
+        raise ToolError(" ".join(error.message for error in explain(wrong, names)))
 
 
 def _tool_error(error: QAError) -> Exception:

@@ -310,6 +310,8 @@ _KINDS: Mapping[str, tuple[str, str]] = {
     "int_parsing": _NUMBER,
     "int_parsing_size": _NUMBER,
     "int_from_float": _NUMBER,
+    "greater_than_equal": ("invalid-request", "{name} must be at least {ge:,}."),
+    "less_than_equal": ("invalid-request", "{name} must be at most {le:,}."),
     "no_sha256": ("invalid-request", "{name} must be a SHA-256: 64 hexadecimal digits."),
     "list_type": ("wrong-type", "{name} must be a list."),
     "too_long": ("invalid-request", "{name} may hold at most {max_length:,} patterns."),

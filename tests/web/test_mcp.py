@@ -65,6 +65,36 @@ def test_three_tools_are_there_and_say_what_they_take(using: Callable[[Use], Non
     using(use)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"question": "x", "foo": 1}, "foo is not a known field. Known fields: question, top_k, "),
+        ({"question": "x", "top_k": "many"}, "top_k must be a whole number."),
+        ({}, "question is missing; it is required."),
+    ],
+)
+def test_wrong_arguments_are_refused_in_words(
+    using: Callable[[Use], None], arguments: dict[str, Any], said: str
+) -> None:
+    async def use(client: Any) -> None:
+        refused = await client.call_tool("ask", arguments)
+        assert refused.is_error
+        assert refused.content[0].text.startswith(said)
+        assert "pydantic" not in refused.content[0].text
+
+    using(use)
+
+
+def test_numbers_out_of_range_are_refused_in_words(using: Callable[[Use], None]) -> None:
+    async def use(client: Any) -> None:
+        refused = await client.call_tool("list_documents", {"limit": 0})
+        assert refused.content[0].text == "limit must be at least 1."
+        refused = await client.call_tool("read_document", {"id": "a", "characters": 10**6})
+        assert refused.content[0].text == "characters must be at most 50,000."
+
+    using(use)
+
+
 def test_what_is_found_can_be_checked_by_reading_its_document(using: Callable[[Use], None]) -> None:
     async def use(client: Any) -> None:
         asked = await client.call_tool("ask", {"question": "When does the ferry leave?", "top_k": 1})

@@ -246,3 +246,8 @@ def test_a_single_failure_of_a_batch_is_logged(client: TestClient, service: Fake
         (result,) = client.post("/v1/ask/batch", json={"questions": ["a"]}).json()["results"]
     assert result["problem"]["type"] == "urn:qa:problem:internal-error"
     assert [entry["exc_info"] for entry in logs] == [service.outcome]
+
+
+def test_the_list_of_documents_refuses_every_parameter(client: TestClient) -> None:
+    refused = problem(client.get("/v1/documents?status=zzz"), 422, "unknown-field")
+    assert refused["errors"][0]["field"] == "status"

@@ -101,12 +101,23 @@ async def ask_many(
     return responses.BatchResponse(results=[_result(request, outcome) for outcome in outcomes])
 
 
+def _no_parameters(request: Request) -> None:
+    """Refuse every parameter of an address that takes none, so that nobody takes the whole list for a part of it."""
+    errors = tuple(
+        FieldError(shown(name), f"{shown(name)} is not a known field; the list takes none.", "unknown-field")
+        for name in request.query_params
+    )
+    if errors:
+        raise ProblemError(invalid(errors))
+
+
 @router.get(
     "/v1/documents",
     operation_id="listDocuments",
     tags=["documents"],
     summary="What is indexed, and the ingestion report",
-    responses=problems(503),
+    dependencies=[Depends(_no_parameters)],
+    responses=problems(422, 503),
 )
 def list_documents(service: ServiceDep) -> responses.DocumentsResponse:
     """List every indexed document, and for every file whether it was read, partly read, skipped or failed, and why."""

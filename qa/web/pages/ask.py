@@ -86,9 +86,14 @@ def _empty(request: Request, service: Service, query: Query) -> Response:
 
 def _refused(request: Request, state: State, query: Query, errors: Sequence[FieldError]) -> Response:
     """Render the question in its field again, with what is wrong with it or with its parameters."""
-    message = " ".join(error.message for error in errors)
+    message = " ".join(_name_parameter(error) for error in errors)
     wrong = any(error.field in ("q", "question") for error in errors)
     return render(request, "ask.html", state, 422, query=query, error=message, focus=True, wrong=wrong)
+
+
+def _name_parameter(error: FieldError) -> str:
+    """Begin a message with a word, where it begins with a parameter's name, which has no capital."""
+    return f"The parameter {error.message}" if error.message.startswith(f"{error.field} ") else error.message
 
 
 def _busy(request: Request, state: State, query: Query, error: Overloaded) -> Response:

@@ -255,3 +255,8 @@ def test_what_turns_text_about_shows_by_its_name(service: FakeService, text: str
     quote, title = html.partition("<blockquote")[2], html.partition("<h3")[2]
     assert shown in quote.partition("</blockquote>")[0]
     assert shown in title.partition("</h3>")[0]
+
+
+def test_the_question_stands_in_full_above_its_answer(client: TestClient) -> None:
+    question = "When does the ferry leave?"
+    assert page(client, f"/?q={question}").text("h1") == question

@@ -83,13 +83,16 @@ def test_while_loading_it_is_kept(client: TestClient, service: FakeService) -> N
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ("top_k=0", "Top_k must be from 1 to 10."),
-        ("top_k=many", "Top_k must be a whole number."),
-        ("mode=telepathic", "Mode can only be 'hybrid', 'dense' or 'lexical'."),
-        ("rerank=perhaps", "Rerank must be true or false."),
-        ("documents=a&documents=", "Documents[1] is empty; write a pattern such as reports/*.txt, or leave it out."),
-        ("sections=%00", "Sections[0] holds a NUL character; remove it."),
-        ("topk=3", "Topk is not a known field; did you mean top_k? Known fields: q, top_k"),
+        ("top_k=0", "The parameter top_k must be from 1 to 10."),
+        ("top_k=many", "The parameter top_k must be a whole number."),
+        ("mode=telepathic", "The parameter mode can only be 'hybrid', 'dense' or 'lexical'."),
+        ("rerank=perhaps", "The parameter rerank must be true or false."),
+        (
+            "documents=a&documents=",
+            "The parameter documents[1] is empty; write a pattern such as reports/*.txt, or leave it out.",
+        ),
+        ("sections=%00", "The parameter sections[0] holds a NUL character; remove it."),
+        ("topk=3", "The parameter topk is not a known field; did you mean top_k? Known fields: q, top_k"),
     ],
 )
 def test_a_wrong_value_is_told_by_its_field_and_the_rest_is_kept(

@@ -51,7 +51,7 @@ def test_every_file_is_there_with_what_became_of_it_and_why(client: TestClient) 
     rows = shown.text("tbody")
     assert files_on(shown) == ["a <i>.txt", "b.pdf", "movie.mp4", "old.txt", "scan.pdf"]
     assert "b.pdf Title of b.pdf partly read A font is broken.2 pages have no text. 12,345 7 30" in rows
-    assert "movie.mp4 skipped No reader for video/mp4. 0 0 0" in rows
+    assert "movie.mp4 skipped No reader for video/mp4. 0 0" in rows
     assert "Permission denied.The indexed version is that of 1 March 2026, 08:30 UTC." in rows
     assert shown.text("tfoot") == "Total of 5 13,145 7 33"
     assert "5 files were found: 2 failed, 1 skipped, 1 partly read, 1 read." in shown.text("main")

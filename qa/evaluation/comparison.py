@@ -24,7 +24,7 @@ Verdict = Literal["better", "worse", "no difference found", "too few questions t
 # Not every measure: each test makes the correction for all of them stricter.
 _TESTED = ("nDCG@10", "RR@10", "AP", "R@1", "R@5", "R@10", "P@5")
 COMPARED = (*ANSWERING, *(f"{level}.{name}" for level in ("passages", "documents") for name in _TESTED))
-# Of these less is better.
+# Of these lower is better.
 LOSSES = frozenset({"answers.wrong", "answers.refused"})
 
 

@@ -194,11 +194,11 @@ def _answering(answering: Answering | None) -> list[tuple[str, Estimate, str]]:
         return []
     rows = [
         ("coverage", answering.coverage, "questions that were answered"),
-        ("risk", answering.risk, "answers given that are wrong; less is better"),
+        ("risk", answering.risk, "answers given that are wrong; lower is better"),
         ("AUROC", answering.auroc, "confidence tells questions with an answer from those without; 0.5 is chance"),
-        ("AURC", answering.aurc, "mean risk over all coverages; less is better"),
-        ("calibration error", answering.calibration_error, "distance of confidence from truth; less is better"),
-        ("Brier", answering.brier, "mean squared error of the confidence; less is better"),
+        ("AURC", answering.aurc, "mean risk over all coverages; lower is better"),
+        ("calibration error", answering.calibration_error, "distance of confidence from truth; lower is better"),
+        ("Brier", answering.brier, "mean squared error of the confidence; lower is better"),
     ]
     return [(name, estimate, said) for name, estimate, said in rows if estimate is not None]
 

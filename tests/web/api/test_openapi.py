@@ -21,7 +21,7 @@ OPERATIONS = {
     "ask": {"200", "400", "413", "415", "422", "503", "default"},
     "askByAddress": {"200", "422", "503", "default"},
     "askMany": {"200", "400", "413", "415", "422", "503", "default"},
-    "listDocuments": {"200", "503", "default"},
+    "listDocuments": {"200", "422", "503", "default"},
     "getDocument": {"200", "404", "422", "503", "default"},
     "verifyCitation": {"200", "404", "422", "503", "default"},
     "health": {"200", "default"},

@@ -33,6 +33,7 @@
     ├── EvaluationError          measuring with question files
     │   ├── QuestionFileError    records of a question file that cannot be used; names file, line and field of each
     │   ├── RunError             a folder that holds no run, another run, or a damaged one
+    │   │   └── CalibrationChanged  half a run, asked before the index was calibrated
     │   ├── GateNotPassed        a new snapshot that was not made the active one
     │   ├── EvaluationNotFound   no evaluation of that id, or it has no report yet
     │   └── QueueFull            too many evaluations are waiting already
@@ -204,6 +205,10 @@ class QuestionFileError(EvaluationError):
 
 
 class RunError(EvaluationError):
+    pass
+
+
+class CalibrationChanged(RunError):
     pass
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
 
-from qa.errors import RunError, StorageError
+from qa.errors import CalibrationChanged, RunError, StorageError
 from qa.evaluation.measures import LEVELS, Level, Qrels, first_ranks, make_qrels, make_quote_topics, make_run
 from qa.evaluation.outcomes import (
     AskingOptions,
@@ -126,6 +126,7 @@ class RunFolder:
         """Return the steps of earlier processes, in the order asked. A line that was cut off is dropped.
 
         Raises:
+            CalibrationChanged: the steps have these inputs but for the calibration.
             RunError: the steps have other inputs.
         """
         path = self.folder / _PROGRESS
@@ -141,7 +142,11 @@ class RunFolder:
                 if whole:
                     steps.append(parse_step(value))
                 elif value != asdict(self._inputs):
-                    raise RunError(f"{self.folder} holds half {_OTHER}; {_WHAT_TO_DO}")
+                    only_calibration = isinstance(value, dict) and _uncalibrated(value) == _uncalibrated(
+                        asdict(self._inputs)
+                    )
+                    kind = CalibrationChanged if only_calibration else RunError
+                    raise kind(f"{self.folder} holds half {_OTHER}; {_WHAT_TO_DO}")
             except (ValueError, KeyError, TypeError):
                 break
             whole.append(line)
@@ -247,6 +252,10 @@ def _finite(value: object) -> object:
     if isinstance(value, Mapping):
         return {name: _finite(one) for name, one in value.items()}
     return [_finite(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _uncalibrated(inputs: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in inputs.items() if name != "calibration"}
 
 
 def _header(path: Path) -> object:

@@ -21,6 +21,7 @@ from typing import Any, Literal
 import structlog
 
 from qa.errors import (
+    CalibrationChanged,
     Fault,
     QAError,
     QueryError,
@@ -169,7 +170,7 @@ def _evaluate(folder: Path, values: Mapping[str, Any], make: EncoderFactory, lis
         judged = judge(settings, questions, options, request.snapshot, keep_going=request.keep_going)
         try:
             evaluate_questions(settings, judged, folder / RUN, progress, make=make)
-        except RunError:
+        except CalibrationChanged:
             # The index was calibrated after the job was interrupted: half of it would be of each calibration.
             evaluate_questions(settings, judged, folder / RUN, progress, force=True, make=make)
         progress.done()

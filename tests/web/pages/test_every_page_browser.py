@@ -70,9 +70,10 @@ def test_tables_fit_every_width_and_stay_tables(
         assert table.get_by_role("row").count() == rows
         assert table.get_by_role("columnheader").count() == columns
         assert table.get_by_role("row").nth(1).get_by_role("cell").count() == columns - 1
-    # In a card every number has the name of its column, which is said once.
+    # In a card every number has the name of its column, which is said once; a file without pages has no number there.
     visit.page.set_viewport_size({"width": 320, "height": 700})
-    numbers = table.locator("tbody tr").first.locator(".number")
+    numbers = table.locator("tbody tr").first.locator(".number:not(:empty)")
+    assert numbers.count()
     for number in numbers.all():
         said = number.evaluate("cell => getComputedStyle(cell, '::before').content")
         assert (number.get_attribute("data-label") or "?") in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -72,7 +73,7 @@ STATUSES: tuple[FileStatus, ...] = ("read", "partial", "skipped", "failed")
 _COLUMNS = ("read", "part", "skip", "fail", "MB", "chars", "pages", "empty", "passages", "s")
 
 
-class _Progress:
+class _Progress(ABC):
     """Steps and a bar on standard error. Without a terminal there is a line now and then instead of the bar."""
 
     def __init__(self, *columns: ProgressColumn | str, console: Console | None = None) -> None:
@@ -107,8 +108,9 @@ class _Progress:
             self._said = time.monotonic()
             self._console.print(self._line())
 
+    @abstractmethod
     def _line(self) -> str:
-        raise NotImplementedError
+        """Say how far it is, for an output that is no terminal."""
 
 
 class IndexingProgress(_Progress):

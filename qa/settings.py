@@ -72,6 +72,10 @@ class Settings(BaseSettings):
         ge=0,
         description="The most tokens, in whole sentences, that a passage repeats from the one before it.",
     )
+    hidden: bool = Field(
+        default=False,
+        description="Read hidden sheets, rows and columns of workbooks, too. After a change, build the index again.",
+    )
     max_file_mb: int = Field(
         default=200, ge=1, description="The largest file that is read, in MB. A larger one is reported as failed."
     )

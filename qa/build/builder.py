@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,7 +20,7 @@ from qa.index.store import DOCUMENTS_FILE, StoreWriter, passage_key, window_key
 from qa.index.vectors import new_vectors
 from qa.protocols import Encoder, VectorIndex, VectorRows
 from qa.readers.isolation import ReadSource
-from qa.readers.registry import reader_versions
+from qa.readers.registry import ReadingOptions, reader_versions
 from qa.text.splitter import SPLITTER_VERSION, SplitterParameters, split
 from qa.text.words import detect_language, prepare_detection
 from qa.types import Document, FileReport, Passage, Source
@@ -145,7 +145,8 @@ class _Content:
 class Builder:
     """Builds snapshots' folders with one encoder; ``cache`` gives and keeps the embeddings.
 
-    ``read`` never raises for one file. ``load`` is called before the first text is encoded, and not where none is.
+    ``read`` never raises for one file, and reads what ``options`` say. ``load`` is called before the first text is
+    encoded, and not where none is.
     ``previous`` is the snapshot that was made before: what it holds of files that have not changed is taken over if it
     is followed, and of files that cannot be read in any case.
     """
@@ -157,6 +158,7 @@ class Builder:
     read: ReadSource
     load: Callable[[], None]
     previous: Previous | None = None
+    options: ReadingOptions = field(default_factory=ReadingOptions)
 
     def build(self, folder: Path, found: Sequence[Source | FileReport]) -> BuildCounts:
         """Write ``documents.sqlite``, the vectors and the lexical index into the empty ``folder``.
@@ -259,6 +261,7 @@ class Builder:
             "encoder": dict(self.encoder.fingerprint),
             "splitter": {"version": SPLITTER_VERSION, **asdict(self.parameters)},
             "readers": dict(reader_versions()),
+            "reading": asdict(self.options),
             "lexical": dict(LEXICAL_FINGERPRINT),
         }
 

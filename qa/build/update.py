@@ -25,6 +25,7 @@ from qa.models.loading import EncoderFactory, make_encoder
 from qa.protocols import Encoder
 from qa.readers.discovery import discover
 from qa.readers.isolation import IsolatedReader, ReadingLimits, ReadSource
+from qa.readers.registry import ReadingOptions
 from qa.settings import Settings
 from qa.text.splitter import SplitterParameters
 from qa.types import FileReport, Source
@@ -108,13 +109,14 @@ def update(  # noqa: PLR0913 - the last four are what a build may do without
         )
         parameters = SplitterParameters(settings.passage_tokens, settings.overlap_tokens)
         sources = tuple(printable(str(path)) for path in paths)
-        inputs = _Inputs(settings, listener, sources, found, encoder, parameters, gate)
+        options = ReadingOptions(settings.hidden)
+        inputs = _Inputs(settings, listener, sources, found, encoder, parameters, options, gate)
         manifest, counts = _update(snapshots, writer, inputs, read, rebuild)
     return Update(manifest, counts, time.perf_counter() - started)
 
 
 def follow(settings: Settings, listener: UpdateListener, encoder: Encoder) -> Update:
-    """Do what :func:`update` does, with the paths and the splitter's parameters of the active snapshot.
+    """Do what :func:`update` does, with the paths, reading options and splitter's parameters of the active snapshot.
 
     Raises:
         SnapshotError: there is no active snapshot, or it was made with another model.
@@ -126,7 +128,8 @@ def follow(settings: Settings, listener: UpdateListener, encoder: Encoder) -> Up
         manifest = snapshots.manifest()
         parameters = _parameters_of(manifest, encoder)
         found = _found(settings, [Path(source) for source in manifest.sources])
-        inputs = _Inputs(settings, listener, manifest.sources, found, encoder, parameters)
+        options = _options_of(manifest)
+        inputs = _Inputs(settings, listener, manifest.sources, found, encoder, parameters, options)
         manifest, counts = _update(snapshots, writer, inputs)
     return Update(manifest, counts, time.perf_counter() - started)
 
@@ -141,6 +144,7 @@ class _Inputs:
     found: Sequence[Source | FileReport]
     encoder: Encoder
     parameters: SplitterParameters
+    options: ReadingOptions
     gate: UpdateGate | None = None
 
 
@@ -157,13 +161,13 @@ def _update(
         cache = stack.enter_context(closing(EmbeddingCache(snapshots.folder / CACHE_FILE)))
         staged = stack.enter_context(writer.staging())
         if read is None:
-            read = stack.enter_context(IsolatedReader(_limits(inputs.settings))).read
+            read = stack.enter_context(IsolatedReader(_limits(inputs.settings), options=inputs.options)).read
 
         def load() -> None:
             listener.stage(f"Loading the model {encoder.name}")
             encoder.load()
 
-        builder = Builder(encoder, inputs.parameters, cache, listener, read, load)
+        builder = Builder(encoder, inputs.parameters, cache, listener, read, load, options=inputs.options)
         fingerprint = builder.fingerprint()
         active = _active(snapshots, inputs.sources)
         if active is not None:
@@ -212,6 +216,16 @@ def _parameters_of(manifest: Manifest, encoder: Encoder) -> SplitterParameters:
             f"snapshot {manifest.id} does not say how its documents were split ({error}); build the index again"
         ) from error
     return SplitterParameters(**known)
+
+
+def _options_of(manifest: Manifest) -> ReadingOptions:
+    """Read what of its files a snapshot holds. Raises SnapshotIncompatible where that is not known."""
+    try:
+        return ReadingOptions(**manifest.fingerprint["reading"])
+    except (KeyError, TypeError) as error:
+        raise SnapshotIncompatible(
+            f"snapshot {manifest.id} does not say what of its files was read ({error}); build the index again"
+        ) from error
 
 
 def _active(snapshots: Snapshots, sources: tuple[str, ...]) -> Index | None:

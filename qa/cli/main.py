@@ -150,6 +150,9 @@ def index(
     model: ModelFlag = None,
     passage_tokens: Annotated[int | None, typer.Option(min=16, help="The most tokens in a passage.")] = None,
     overlap_tokens: Annotated[int | None, typer.Option(min=0, help="The most tokens that two passages share.")] = None,
+    hidden: Annotated[
+        bool | None, typer.Option("--hidden", help="Read hidden sheets, rows and columns of workbooks, too.")
+    ] = None,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Read every file again, changed or not.")] = False,
     if_missing: Annotated[bool, typer.Option("--if-missing", help="Do nothing if the index exists.")] = False,
     gate: Annotated[
@@ -163,7 +166,12 @@ def index(
     from qa.index.snapshots import Snapshots
 
     settings = load_settings(
-        name=name, indexes=indexes, model=model, passage_tokens=passage_tokens, overlap_tokens=overlap_tokens
+        name=name,
+        indexes=indexes,
+        model=model,
+        passage_tokens=passage_tokens,
+        overlap_tokens=overlap_tokens,
+        hidden=hidden,
     )
     if if_missing:
         try:

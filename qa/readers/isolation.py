@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from qa.errors import ReadingUnavailable
-from qa.readers.registry import read_source
+from qa.readers.registry import ReadingOptions, read_source
 from qa.types import Document, FileReport, Page, Section, Source, Span
 
 _LENGTHS = struct.Struct("!QQ")
@@ -133,6 +133,7 @@ def _decode_document(values: Mapping[str, Any], text: str) -> Document:
 
 
 ReadSource = Callable[[Source], tuple[Document | None, FileReport]]
+ReadWithOptions = Callable[[Source, ReadingOptions], tuple[Document | None, FileReport]]
 
 # Without "-I" a file called json.py in the folder that qa is run in would be imported for the library's.
 _FLAGS = ("-I", "-B", "-c")
@@ -173,10 +174,17 @@ class IsolatedReader:
     Args:
         limits: what a file may cost; one that exceeds them has failed.
         read: what reads a file there: a function of a module, for it is imported by its name.
+        options: what of a file is read.
     """
 
-    def __init__(self, limits: ReadingLimits | None = None, read: ReadSource = read_source) -> None:
+    def __init__(
+        self,
+        limits: ReadingLimits | None = None,
+        read: ReadWithOptions = read_source,
+        options: ReadingOptions | None = None,
+    ) -> None:
         self._limits = limits or ReadingLimits()
+        self._options = options or ReadingOptions()
         self._read = read
         self._process: _Process | None = None
 
@@ -244,7 +252,7 @@ class IsolatedReader:
     def _exchange(self, source: Source) -> tuple[dict[str, Any], str]:
         try:
             for _ in range(2):
-                self._process = self._process or _Process(self._limits, self._read)
+                self._process = self._process or _Process(self._limits, self._options, self._read)
                 # One that ended since the last file, as by the system for want of memory, is not this file's doing.
                 with contextlib.suppress(_ProcessGone):
                     return self._process.ask(source)
@@ -259,7 +267,7 @@ class IsolatedReader:
 class _Process:
     """A running worker. Raises ReadingUnavailable if it cannot be started."""
 
-    def __init__(self, limits: ReadingLimits, read: ReadSource) -> None:
+    def __init__(self, limits: ReadingLimits, options: ReadingOptions, read: ReadWithOptions) -> None:
         self._limits = limits
         self._most = 4 * limits.max_characters + _MOST_BESIDE_TEXT
         try:
@@ -281,6 +289,7 @@ class _Process:
                 "read": f"{read.__module__}:{read.__qualname__}",
                 "memory_bytes": limits.memory_bytes,
                 "max_characters": limits.max_characters,
+                "options": asdict(options),
             }
             send(self._requests.fileno(), configuration)
             receive(self._answers.fileno(), self._most, monotonic() + _SECONDS_TO_START)

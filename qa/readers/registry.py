@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
 from pathlib import PurePosixPath
 from time import perf_counter
 from typing import Protocol
@@ -49,34 +51,50 @@ class Reader(Protocol):
         """
 
 
-_READERS: tuple[Reader, ...] = (
-    TextReader(),
-    MarkdownReader(),
-    HtmlReader(),
-    PdfReader(),
-    DocxReader(),
-    PptxReader(),
-    XlsxReader(),
-    OdtReader(),
-    EpubReader(),
-    DelimitedReader(),
-    SpreadsheetReader(),
-    RtfReader(),
-    MailReader(),
-    OutlookReader(),
-    NotebookReader(),
-    RecordsReader(),
-    SubtitlesReader(),
-    MarkedTextReader("rst", "text/x-rst"),
-    MarkedTextReader("asciidoc", "text/asciidoc"),
-    MarkedTextReader("org", "text/org"),
-)
-_BY_NAME = {reader.name: reader for reader in _READERS}
+@dataclass(frozen=True, slots=True)
+class ReadingOptions:
+    """What is read of files beyond what a person sees in them.
+
+    ``hidden`` are sheets, rows and columns that a workbook hides.
+    """
+
+    hidden: bool = False
+
+
+def _readers(options: ReadingOptions) -> tuple[Reader, ...]:
+    return (
+        TextReader(),
+        MarkdownReader(),
+        HtmlReader(),
+        PdfReader(),
+        DocxReader(),
+        PptxReader(),
+        XlsxReader(hidden=options.hidden),
+        OdtReader(),
+        EpubReader(),
+        DelimitedReader(),
+        SpreadsheetReader(hidden=options.hidden),
+        RtfReader(),
+        MailReader(),
+        OutlookReader(),
+        NotebookReader(),
+        RecordsReader(),
+        SubtitlesReader(),
+        MarkedTextReader("rst", "text/x-rst"),
+        MarkedTextReader("asciidoc", "text/asciidoc"),
+        MarkedTextReader("org", "text/org"),
+    )
+
+
+@cache
+def readers_by_name(options: ReadingOptions) -> dict[str, Reader]:
+    """Return every reader by its name."""
+    return {reader.name: reader for reader in _readers(options)}
 
 
 def reader_versions() -> Mapping[str, str]:
     """Return the version of every reader by its name, for an index's fingerprint."""
-    return {reader.name: reader.version for reader in _READERS}
+    return {name: reader.version for name, reader in readers_by_name(ReadingOptions()).items()}
 
 
 def read_document(reader: Reader, source: Source) -> Document:
@@ -102,7 +120,10 @@ def read_document(reader: Reader, source: Source) -> Document:
     )
 
 
-def read_source(source: Source) -> tuple[Document | None, FileReport]:
+def read_source(
+    source: Source,
+    options: ReadingOptions = ReadingOptions(),
+) -> tuple[Document | None, FileReport]:
     """Read one file. Any fault of it, or of its reader, is in the report and nowhere else.
 
     The document is ``None`` where the file was skipped or failed. The report's ``passages`` are left to the caller.
@@ -113,7 +134,7 @@ def read_source(source: Source) -> tuple[Document | None, FileReport]:
     try:
         kind = detect_kind(source.path, source.id)
         if kind.reader is not None:
-            document = read_document(_BY_NAME[kind.reader], source)
+            document = read_document(readers_by_name(options)[kind.reader], source)
     except OSError as error:
         status, reason = "failed", (error.strerror or type(error).__name__).lower()
     except UnreadableDocument as error:
@@ -132,7 +153,7 @@ def _outcome(document: Document | None, unread: str) -> tuple[FileStatus, str]:
     if document is None:
         return "skipped", unread
     if not document.text or document.text.isspace():
-        return "skipped", "no text"
+        return "skipped", "; ".join(("no text", *document.problems))
     if document.problems:
         return "partial", "; ".join(document.problems)
     return "read", ""

@@ -131,11 +131,20 @@ _Value = int | float | str | bool | datetime.time | datetime.date | datetime.dat
 
 
 class SpreadsheetReader:
-    """A reader of ``.xls`` and ``.ods``: the values of cells, whose formats calamine does not give."""
+    """A reader of ``.xls`` and ``.ods``: the values of cells, whose formats calamine does not give.
+
+    Hidden rows and columns are read, for it does not give these either.
+
+    Args:
+        hidden: whether hidden sheets are read, too.
+    """
 
     name = "spreadsheet"
     version = "1"
     media_type = "application/vnd.ms-excel"
+
+    def __init__(self, *, hidden: bool = False) -> None:
+        self._reads_hidden = hidden
 
     def read(self, data: bytes) -> Content:
         """Read a whole file. Raises UnreadableDocument."""
@@ -148,7 +157,7 @@ class SpreadsheetReader:
             for sheet in workbook.sheets_metadata:
                 if sheet.typ != SheetTypeEnum.WorkSheet:
                     continue
-                if sheet.visible != SheetVisibleEnum.Visible:
+                if sheet.visible != SheetVisibleEnum.Visible and not self._reads_hidden:
                     problems.append(f"the sheet {sheet.name} is hidden and left out")
                     continue
                 _write_sheet(workbook.get_sheet_by_name(sheet.name), composition)

@@ -13,13 +13,15 @@ import resource
 import select
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from qa.readers.isolation import decode_source, encode_answer, receive, send
-from qa.types import Document, FileReport, Source
+from qa.readers.isolation import ReadSource, decode_source, encode_answer, receive, send
+from qa.readers.registry import ReadingOptions
+from qa.types import Source
 
 _LARGEST_REQUEST = 1_000_000
 
@@ -29,7 +31,7 @@ def main() -> None:
     requests, answers = _take_pipes()
     configuration, _ = receive(requests, _LARGEST_REQUEST)
     module, _, name = configuration["read"].partition(":")
-    read = getattr(import_module(module), name)
+    read = partial(getattr(import_module(module), name), options=ReadingOptions(**configuration["options"]))
     _offer_to_the_killer()
     started_with = _address_space()
     _limit(started_with + configuration["memory_bytes"])
@@ -48,9 +50,7 @@ def main() -> None:
                 send(answers, {"exceeded": "memory"})
 
 
-def _answer(
-    read: Callable[[Source], tuple[Document | None, FileReport]], source: Source, most: int
-) -> tuple[dict[str, Any], str]:
+def _answer(read: ReadSource, source: Source, most: int) -> tuple[dict[str, Any], str]:
     try:
         document, report = read(source)
     except MemoryError:

@@ -22,6 +22,8 @@ _MOST_MERGED, _WIDEST_MERGED = 20_000, 100
 _LONGEST_REPEATED = 100
 _REFERENCE = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
 _MERGED = re.compile(rb'<(?:\w+:)?mergeCell\s[^>]*ref="([A-Z]{1,3}[0-9]{1,7}):([A-Z]{1,3}[0-9]{1,7})"')
+_COLUMN = re.compile(rb"<(?:\w+:)?col\s[^>]*>")
+_ATTRIBUTE = re.compile(rb'\b(min|max|hidden)\s*=\s*["\']([^"\']*)')
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
 _THREADED = re.compile(r"\[Threaded comment\].*?Comment:\s*", re.DOTALL)
 _BUILT_IN = {
@@ -37,13 +39,19 @@ _NOT_NUMBERS = frozenset({"s", "str", "inlineStr", "b", "e", "d"})
 class XlsxReader:
     """A reader of ``.xlsx``: what cells show, with formulas as the values that were last computed.
 
-    Hidden sheets, rows and columns are left out. A blank row ends a table; in each, rows are lines, "name: value |
-    name: value" if its first row names the columns. A comment on a cell stands below its row.
+    A blank row ends a table; in each, rows are lines, "name: value | name: value" if its first row names the columns.
+    A comment on a cell stands below its row.
+
+    Args:
+        hidden: whether hidden sheets, rows and columns are read, too.
     """
 
     name = "xlsx"
-    version = "4"
+    version = "5"
     media_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+    def __init__(self, *, hidden: bool = False) -> None:
+        self._reads_hidden = hidden
 
     def read(self, data: bytes) -> Content:
         """Read a whole file. Raises UnreadableDocument."""
@@ -58,10 +66,10 @@ class XlsxReader:
             name, relation = attribute(element, "name"), relations.get(attribute(element, "id"))
             if relation is None or relation.kind != "worksheet":
                 continue
-            if attribute(element, "state") in {"hidden", "veryHidden"}:
+            if attribute(element, "state") in {"hidden", "veryHidden"} and not self._reads_hidden:
                 problems.append(f"the sheet {name} is hidden and left out")
                 continue
-            sheet = _Sheet(package, relation.target, styles, strings)
+            sheet = _Sheet(package, relation.target, styles, strings, reads_hidden=self._reads_hidden)
             sheet.write(name, composition)
             problems += [f"{problem} of the sheet {name}" for problem in sheet.problems]
         return composition.content([package.title()], problems, titled_by_heading=False)
@@ -144,14 +152,19 @@ def _unescaped(text: str) -> str:
 class _Sheet:
     """One sheet; ``problems`` are filled while it is written."""
 
-    def __init__(self, package: Package, part: str, styles: _Styles, strings: Sequence[str]) -> None:
+    def __init__(
+        self, package: Package, part: str, styles: _Styles, strings: Sequence[str], *, reads_hidden: bool
+    ) -> None:
         self._package = package
         self._part = part
         self._styles = styles
         self._strings = strings
         self._comments = _comments(package, part)
         self._without_value = 0
-        self._hidden_columns: set[int] = set()
+        self._reads_hidden = reads_hidden
+        self._hidden_columns: list[range] = []
+        self._unread_rows = 0
+        self._unread_columns: set[int] = set()
         self.problems: list[str] = []
 
     def write(self, name: str, composition: Composition) -> None:
@@ -166,6 +179,9 @@ class _Sheet:
                 tables.write(block)
         except UnreadableDocument:
             self.problems.append("a part that is damaged")
+        for noun, count in (("hidden row", self._unread_rows), ("hidden column", len(self._unread_columns))):
+            if count:
+                self.problems.append(f"{count:,} {noun}{'s' * (count > 1)}")
         if self._without_value:
             self.problems.append(f"{self._without_value} formulas without a value (save it in Excel to compute them)")
 
@@ -173,11 +189,15 @@ class _Sheet:
         """Yield the rows between blank rows."""
         data = self._package.read(self._part)
         merged = _Merged(data)
+        if not self._reads_hidden:
+            self._hidden_columns = list(_hidden_columns(data))
         block: list[Row] = []
         last = 0
         for element in _elements(data, "row"):
             number = _integer(attribute(element, "r"), last + 1)
-            if attribute(element, "hidden") in {"1", "true"} or not last < number <= _MOST_ROWS:
+            is_hidden = attribute(element, "hidden") in {"1", "true"} and not self._reads_hidden
+            if is_hidden or not last < number <= _MOST_ROWS:
+                self._unread_rows += is_hidden and any(map(len, element))
                 last = max(last, min(number, _MOST_ROWS))
                 continue
             row = self._row(element, number)
@@ -199,6 +219,10 @@ class _Sheet:
             column = _column(reference[1]) if reference else column + 1
             if column >= _MOST_COLUMNS:
                 break
+            if any(column in columns for columns in self._hidden_columns):
+                if len(cell):
+                    self._unread_columns.add(column)
+                continue
             style = self._styles[cell.get("s") or "0"]
             text = "" if style.is_struck else self._text(cell, style)
             row.is_struck |= style.is_struck
@@ -254,6 +278,17 @@ class _Sheet:
         if kind == "date" or not moment.time() > datetime.time():
             return moment.date().isoformat()
         return moment.isoformat(" ")
+
+
+def _hidden_columns(data: bytes) -> Iterator[range]:
+    """Yield the columns of a sheet that are hidden, counted from 0."""
+    for element in _COLUMN.findall(data, 0, max(data.find(b"sheetData"), 0)):
+        values = {name: value.decode("latin-1") for name, value in _ATTRIBUTE.findall(element)}
+        if values.get(b"hidden") in {"1", "true"}:
+            first, last = (_integer(values.get(name, ""), 0) for name in (b"min", b"max"))
+            # The rest of a sheet may be hidden: it holds nothing.
+            if 0 < first <= last < _MOST_COLUMNS:
+                yield range(first - 1, last)
 
 
 class _Merged:

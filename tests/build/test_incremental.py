@@ -6,9 +6,10 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import openpyxl
 import pytest
 
-from qa.build.update import Update, update
+from qa.build.update import Update, follow, update
 from qa.index.snapshots import Snapshots
 from qa.protocols import Encoder
 from qa.readers.registry import read_source
@@ -139,6 +140,31 @@ def test_what_is_taken_over_is_what_a_rebuild_makes(index: Indexer, folder: Path
 def test_other_parameters_read_everything_again(index: Indexer, change: dict[str, int]) -> None:
     assert index(index.settings.model_copy(update=change)).counts.changed
     assert len(index.read) == 4
+
+
+def test_what_is_hidden_is_read_after_the_setting_has_changed(
+    settings: Settings, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qa.build.reuse._SETTLED_NS", 0)
+    workbook = openpyxl.Workbook()
+    workbook.active.append(("Rope", 9))
+    workbook.create_sheet("Keys").append(("east gate",))
+    workbook["Keys"].sheet_state = "hidden"
+    workbook.save(folder / "stock.xlsx")
+
+    def text(of: Settings) -> str:
+        update(of, [folder], Recorder(), make=hashing_encoder)
+        service = Service(of, make=hashing_encoder)
+        service.reload()
+        return service.document("stock.xlsx").document.text
+
+    assert "east gate" not in text(settings)
+    assert "east gate" in text(settings.model_copy(update={"hidden": True}))
+    # A server that follows the index reads what the index holds, whatever its own setting is.
+    (folder / "new.txt").write_text("Medlars are brown.\n")
+    after = follow(settings, Recorder(), HashingEncoder())
+    assert after.counts.encoded == 1
+    assert after.manifest.fingerprint["reading"] == {"hidden": True}
 
 
 def test_a_damaged_snapshot_is_not_followed(index: Indexer, settings: Settings) -> None:

@@ -15,7 +15,7 @@ import pytest
 from qa.errors import ReadingUnavailable
 from qa.readers import isolation
 from qa.readers.isolation import IsolatedReader, ReadingLimits
-from qa.readers.registry import read_source
+from qa.readers.registry import ReadingOptions, read_source
 from qa.types import Document, FileReport, Source
 from tests.conftest import REPOSITORY
 from tests.support.misbehaving import misbehave, unstartable
@@ -142,7 +142,7 @@ def test_a_reader_writes_no_file(tmp_path: Path, reader: IsolatedReader) -> None
 
 def test_every_field_comes_back_as_it_was(tmp_path: Path, reader: IsolatedReader) -> None:
     source = _source(tmp_path, "odd")
-    assert reader.read(source) == misbehave(source)
+    assert reader.read(source) == misbehave(source, ReadingOptions())
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9.txt", b"a\nb\x1b.txt", "你👍🏽.txt".encode(), b"\xed\xb3\xa9.txt"])
@@ -308,5 +308,5 @@ def test_ids_other_than_the_files_are_not_believed(tmp_path: Path) -> None:
         assert _outcome(reader, source) == ("failed", "the reader gave no valid answer")
 
 
-def _about_another(source: Source) -> tuple[Document | None, FileReport]:
-    return read_source(replace(source, id="another"))
+def _about_another(source: Source, options: ReadingOptions) -> tuple[Document | None, FileReport]:
+    return read_source(replace(source, id="another"), options)

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from qa.readers import registry
 from qa.readers.composition import Content
-from qa.readers.registry import read_source, reader_versions
+from qa.readers.registry import ReadingOptions, read_source, reader_versions, readers_by_name
 from qa.readers.text import TextReader
 from qa.types import FileReport, Source
 
@@ -98,7 +97,7 @@ def test_a_bug_in_a_reader_loses_one_file(tmp_path: Path, monkeypatch: pytest.Mo
         def read(self, data: bytes) -> Content:
             raise IndexError(f"no page\nin {len(data)} bytes")
 
-    monkeypatch.setitem(registry._BY_NAME, "text", Broken())
+    monkeypatch.setitem(readers_by_name(ReadingOptions()), "text", Broken())
     document, report = read_source(_source(tmp_path, "a.txt", b"Words."))
     assert document is None
     assert _status(report) == ("failed", "IndexError: no page")

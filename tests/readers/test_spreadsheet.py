@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from qa.readers.registry import read_source
+from qa.readers.sheets import SpreadsheetReader
 from qa.types import Document, FileReport, Source
 from tests.support.reader_samples import SENTENCES, ods, zipped
 from tests.support.texts import shared
@@ -30,6 +31,12 @@ def test_an_old_workbook_reads_as_a_new_one() -> None:
 
 def test_rows_of_an_opendocument_spreadsheet_name_their_columns(tmp_path: Path) -> None:
     assert _text(tmp_path, "a.ods", ods()).split("\n")[2:4] == ["Note | Number", f"Note: {SENTENCES[0]} | Number: 0"]
+
+
+def test_a_hidden_sheet_is_read_only_where_that_is_asked_for(tmp_path: Path) -> None:
+    document, report = _read(tmp_path, "a.ods", ods(hidden=True))
+    assert (document, report.reason) == (None, "no text; the sheet River is hidden and left out")
+    assert SENTENCES[0] in SpreadsheetReader(hidden=True).read(ods(hidden=True)).text
 
 
 def test_a_damaged_spreadsheet_is_refused(tmp_path: Path) -> None:

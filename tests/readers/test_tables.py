@@ -33,12 +33,12 @@ def _workbook(*rows: tuple[object, ...]) -> Any:
     return workbook
 
 
-def _saved(folder: Path, workbook: Any) -> Document:
+def _saved(folder: Path, workbook: Any, *, hidden: bool = False) -> Document:
     buffer = io.BytesIO()
     workbook.save(buffer)
     path = folder / "a.xlsx"
     path.write_bytes(buffer.getvalue())
-    return read_document(XlsxReader(), Source("a.xlsx", path, path.stat().st_size))
+    return read_document(XlsxReader(hidden=hidden), Source("a.xlsx", path, path.stat().st_size))
 
 
 def _xlsx(folder: Path, *rows: tuple[object, ...]) -> str:
@@ -167,14 +167,30 @@ def test_merged_cells_say_in_each_row_what_they_say(tmp_path: Path) -> None:
 
 
 def test_hidden_sheets_rows_and_columns_are_left_out(tmp_path: Path) -> None:
-    workbook = _workbook(("Name", "Age"), ("Ann", 3), ("Bob", 4))
+    document = _saved(tmp_path, _with_hidden_parts())
+    assert document.text == "Sheet\n\nName | Age\nName: Bob | Age: 4"
+    assert document.problems == (
+        "1 hidden row of the sheet Sheet",
+        "1 hidden column of the sheet Sheet",
+        "the sheet Keys is hidden and left out",
+    )
+
+
+def test_hidden_sheets_rows_and_columns_are_read_where_that_is_asked_for(tmp_path: Path) -> None:
+    document = _saved(tmp_path, _with_hidden_parts(), hidden=True)
+    rows = "Name | Age | Pay\nName: Ann | Age: 3 | Pay: 9\nName: Bob | Age: 4 | Pay: 8"
+    assert document.text == f"Sheet\n\n{rows}\n\nKeys\n\neast gate"
+    assert not document.problems
+
+
+def _with_hidden_parts() -> Any:
+    workbook = _workbook(("Name", "Age", "Pay"), ("Ann", 3, 9), ("Bob", 4, 8))
     workbook.active.row_dimensions[2].hidden = True
+    workbook.active.column_dimensions["C"].hidden = True
     secret = workbook.create_sheet("Keys")
     secret.append(("east gate",))
     secret.sheet_state = "hidden"
-    document = _saved(tmp_path, workbook)
-    assert document.text == "Sheet\n\nName | Age\nName: Bob | Age: 4"
-    assert document.problems == ("the sheet Keys is hidden and left out",)
+    return workbook
 
 
 def test_a_comment_on_a_cell_stands_below_the_table(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from qa.readers.registry import read_source
+from qa.readers.registry import ReadingOptions, read_source
 from qa.types import Document, FileReport, Page, Section, Source, Span
 
 _KEPT: list[bytes] = []
@@ -19,17 +19,17 @@ _KEPT: list[bytes] = []
 ODD_TEXT = "a\ud83d\ude00\udcff\0\u2028\U0001f600 é 你"
 
 
-def misbehave(source: Source) -> tuple[Document | None, FileReport]:
+def misbehave(source: Source, options: ReadingOptions) -> tuple[Document | None, FileReport]:
     """Do what the file's content names, or read it."""
     content = ""
     with contextlib.suppress(OSError, UnicodeDecodeError):
         content = source.path.read_text("utf-8")
     if content in _DEEDS:
         _DEEDS[content](source)
-    return _odd(source) if content == "odd" else read_source(source)
+    return _odd(source) if content == "odd" else read_source(source, options)
 
 
-def unstartable(source: Source) -> tuple[Document | None, FileReport]:
+def unstartable(source: Source, options: ReadingOptions) -> tuple[Document | None, FileReport]:
     raise AssertionError
 
 

@@ -130,8 +130,8 @@ def pdf() -> bytes:
     return body + b"xref\n0 6\n0000000000 65535 f \n" + table + trailer
 
 
-def ods() -> bytes:
-    names = "text table office".split()
+def ods(*, hidden: bool = False) -> bytes:
+    names = "text table office style".split()
     spaces = " ".join(f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in names)
     rows = "".join(
         "<table:table-row>"
@@ -142,9 +142,12 @@ def ods() -> bytes:
         for row in (("Note", "Number"), *((sentence, str(n)) for n, sentence in enumerate(SENTENCES)))
     )
     content = (
-        f'<office:document-content {spaces} office:version="1.2"><office:body><office:spreadsheet>'
-        f'<table:table table:name="River">{rows}</table:table></office:spreadsheet></office:body>'
-        "</office:document-content>"
+        f'<office:document-content {spaces} office:version="1.2"><office:automatic-styles>'
+        '<style:style style:name="ta1" style:family="table">'
+        f'<style:table-properties table:display="{"false" if hidden else "true"}"/></style:style>'
+        "</office:automatic-styles><office:body><office:spreadsheet>"
+        f'<table:table table:name="River" table:style-name="ta1">{rows}</table:table></office:spreadsheet>'
+        "</office:body></office:document-content>"
     )
     kind = "application/vnd.oasis.opendocument.spreadsheet"
     manifest = (

@@ -117,7 +117,18 @@ class Settings(BaseSettings):
     rate_limit: str = Field(
         default="1200/minute",
         description="How many requests one client may send, such as 20/second; empty for any number. A client is a "
-        "key, or else an IP address; clients on this machine are not counted.",
+        "key, or else an IP address.",
+    )
+    local_rate_limit: str = Field(
+        default="60000/minute",
+        description="The same for all clients on this machine together, without proxies that name their clients.",
+    )
+    behind_proxy: bool = Field(
+        default=False,
+        description="A proxy stands in front of the service: it does not start without keys.",
+    )
+    require_keys: bool = Field(
+        default=False, description="Do not start without keys, so that a secret that is missing opens nothing."
     )
     feedback: str = Field(
         default="",

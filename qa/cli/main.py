@@ -304,9 +304,12 @@ def serve(
         int | None, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes a free one.")
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Index again whenever a file of the folder changes.")] = False,
+    behind_proxy: Annotated[
+        bool | None, typer.Option("--behind-proxy", help="Do not start without keys: a proxy stands in front.")
+    ] = None,
 ) -> None:
     """Serve an index over HTTP, with a page for people at /. The server takes a new snapshot within seconds."""
-    settings = load_settings(name=name, indexes=indexes, model=model, host=host, port=port)
+    settings = load_settings(name=name, indexes=indexes, model=model, host=host, port=port, behind_proxy=behind_proxy)
     from qa.index.snapshots import Snapshots
 
     snapshots = Snapshots(settings.indexes, settings.name)

@@ -24,7 +24,7 @@ from qa.web.asking import Asking, ReplyCache
 from qa.web.batching import Batcher
 from qa.web.deps import Options
 from qa.web.mcp import McpEndpoint, build_server
-from qa.web.middleware.access import Access
+from qa.web.middleware.access import Access, Identity
 from qa.web.middleware.headers import ResponseHeaders
 from qa.web.middleware.limits import BodyLimit, HeadAsGet, Hosts, Rates
 from qa.web.middleware.observing import Observing
@@ -123,9 +123,9 @@ def _add_middleware(app: FastAPI, parts: deps.Dependencies, options: Options) ->
         seconds=options.body_seconds,
     )
     app.add_middleware(Shedding, refusals=parts.refusals)
-    if options.rate is not None:
-        app.add_middleware(Rates, rate=options.rate, monitoring=parts.monitoring)
     app.add_middleware(Access, keys=options.keys, origins=options.origins, render=render_problem)
+    app.add_middleware(Rates, rate=options.rate, local=options.local_rate, monitoring=parts.monitoring)
+    app.add_middleware(Identity, keys=options.keys)
     if options.origins:
         app.add_middleware(
             CORSMiddleware,

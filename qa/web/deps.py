@@ -41,6 +41,7 @@ class Options:
     allowed_hosts: tuple[str, ...] = ("*",)
     origins: tuple[str, ...] = ()
     rate: RateLimitItem | None = None
+    local_rate: RateLimitItem | None = None
     body_seconds: float = 30.0
     feedback: Path | None = None
     originals: bool = False
@@ -53,16 +54,26 @@ class Options:
         """Read the options from the settings. Raises SettingsError."""
         return cls(
             cache_bytes=settings.cache_mb * 10**6,
-            keys=parse_keys(settings.api_keys.get_secret_value()),
+            keys=_parse_keys(settings),
             allowed_hosts=(*own_names(settings.host), *_parse_list(settings.allowed_hosts.lower())),
             origins=_parse_list(settings.cors_origins),
-            rate=_parse_rate(settings.rate_limit),
+            rate=_parse_rate("QA_RATE_LIMIT", settings.rate_limit),
+            local_rate=_parse_rate("QA_LOCAL_RATE_LIMIT", settings.local_rate_limit),
             feedback=_check_feedback(settings.feedback),
             originals=settings.originals,
             log_requests=settings.log_requests,
             log_questions=settings.log_questions,
             tracer=make_exporting_tracer() if settings.tracing else None,
         )
+
+
+def _parse_keys(settings: Settings) -> tuple[Key, ...]:
+    """Return the keys. Raises SettingsError where they are wrong, or where there are none and some are expected."""
+    keys = parse_keys(settings.api_keys.get_secret_value())
+    if not keys and (settings.behind_proxy or settings.require_keys):
+        why = "--behind-proxy (QA_BEHIND_PROXY)" if settings.behind_proxy else "QA_REQUIRE_KEYS"
+        raise SettingsError(f"{why} needs QA_API_KEYS, which is empty: everyone could ask; make a key with: qa keys")
+    return keys
 
 
 def _parse_list(text: str) -> tuple[str, ...]:
@@ -84,7 +95,7 @@ def _check_feedback(text: str) -> Path | None:
     return path
 
 
-def _parse_rate(text: str) -> RateLimitItem | None:
+def _parse_rate(setting: str, text: str) -> RateLimitItem | None:
     """Parse a rate limit; ``None`` where it is empty. Raises SettingsError."""
     if not text.strip():
         return None
@@ -92,7 +103,7 @@ def _parse_rate(text: str) -> RateLimitItem | None:
         return parse(text)
     except ValueError as error:
         raise SettingsError(
-            f"QA_RATE_LIMIT is {text!r}; write it as 20/second or 1200/minute, or leave it empty"
+            f"{setting} is {text!r}; write it as 20/second or 1200/minute, or leave it empty"
         ) from error
 
 

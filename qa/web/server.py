@@ -34,6 +34,9 @@ def run(settings: Settings, listening: socket.socket, watched: bool = False) -> 
     host, port = listening.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     _say(f"Listening on {address}; loading snapshot and model …")
+    if not options.keys:
+        _note("Without keys whoever reaches this port may ask, and on this machine, by a loopback name, may operate.")
+        _note("Behind a proxy, set QA_API_KEYS and use --behind-proxy.")
 
     def ready(state: State) -> None:
         noun = "passage" if state.passages == 1 else "passages"
@@ -94,3 +97,7 @@ def _configure_logging(format: str) -> None:
 
 def _say(line: str) -> None:
     print(line, flush=True)  # noqa: T201 - a person waits for the address
+
+
+def _note(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - for the person who started it, whatever the log's format

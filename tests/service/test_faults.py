@@ -208,7 +208,9 @@ def test_a_switch_that_cannot_be_written_is_said_and_changes_nothing(
 
     monkeypatch.setattr("qa.index.snapshots.Snapshots.writing", fails)
     here = ("127.0.0.1", 5000)
-    client = TestClient(create_app(service, maintenance=Maintenance(settings, service)), client=here)
+    client = TestClient(
+        create_app(service, maintenance=Maintenance(settings, service)), "http://localhost", client=here
+    )
     with capture_logs() as logs:
         refused = client.post(f"/v1/snapshots/{second}/activate")
     assert (refused.status_code, refused.json()["type"]) == (503, "urn:qa:problem:storage-unavailable")

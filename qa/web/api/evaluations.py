@@ -21,7 +21,7 @@ from qa.search.query import top_k_fault
 from qa.types import Mode
 from qa.web.api.openapi import problems
 from qa.web.deps import EvaluationsDep, ServiceDep, of_app
-from qa.web.middleware.access import is_on_this_machine
+from qa.web.middleware.access import may_operate
 from qa.web.problems import FieldError, Problem, ProblemError, invalid
 
 PATH = "/v1/evaluations"
@@ -255,7 +255,7 @@ def stream_page(file: IO[bytes]) -> StreamingResponse:
 
 def may_run(request: Request) -> bool:
     """Return whether a page may start evaluations: it can send no key, so it must need none, and be on this machine."""
-    return not of_app(request.app).needs_key and is_on_this_machine(request.scope, Headers(scope=request.scope))
+    return not of_app(request.app).needs_key and may_operate(request.scope, Headers(scope=request.scope))
 
 
 def refuse_elsewhere(request: Request, detail: str) -> None:

@@ -1,4 +1,4 @@
-"""Access: API keys and their scopes; without keys, this machine alone may operate; no other site's page may act.
+"""Access: API keys and their scopes; without keys, this machine alone may operate; other sites' pages may only link.
 
 A key is 256 random bits, which cannot be found by trying, so a fast hash of it is enough. Keys are kept as SHA-256 and
 compared in constant time.
@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from qa.errors import SettingsError
-from qa.web.problems import Problem, Render
+from qa.web.problems import Problem, Render, shown
 
 KeyScope = Literal["ask", "admin"]
 
@@ -110,13 +110,32 @@ def _is_below(path: str, prefix: str) -> bool:
     return path == prefix or path.startswith(f"{prefix}/")
 
 
-class Access:
-    """The middleware that answers 401 or 403 to what a request's key does not allow.
+class Identity:
+    """The middleware that finds out who asks, and puts it into ``scope["state"]``: ``client``, ``key``, ``secret``.
 
-    It puts the name of the client into ``scope["state"]["client"]``. Without any keys, what needs ``admin`` is for
-    clients on this machine alone. Where no key has the scope ``ask``, asking needs none. A browser may send a key as
-    the password of its own dialogue (RFC 7617), but for asking only, because it would send it with another site's
-    requests too.
+    ``client`` is the name of the key, or else the address; ``key`` is the :class:`Key`, or ``None``. It stands outside
+    of the rates, so that requests with a wrong key are counted too.
+    """
+
+    def __init__(self, app: ASGIApp, keys: tuple[Key, ...]) -> None:
+        self.app = app
+        self.keys = keys
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            secret, by_browser = _read_secret(Headers(scope=scope))
+            key = find_key(self.keys, secret) if secret else None
+            client = key.name if key is not None else _client_address(scope)
+            scope.setdefault("state", {}).update(client=client, key=key, secret=bool(secret), by_browser=by_browser)
+        await self.app(scope, receive, send)
+
+
+class Access:
+    """The middleware that answers 401 or 403 to what a request's key does not allow; :class:`Identity` found the key.
+
+    Without any keys, what needs ``admin`` is for clients on this machine alone. Where no key has the scope ``ask``,
+    asking needs none. A browser may send a key as the password of its own dialogue (RFC 7617), but for asking only,
+    because it would send it with another site's requests too.
     """
 
     def __init__(self, app: ASGIApp, keys: tuple[Key, ...], origins: tuple[str, ...], render: Render) -> None:
@@ -134,22 +153,21 @@ class Access:
 
     def _refusal(self, scope: Scope) -> Problem | None:
         headers = Headers(scope=scope)
-        needed = required_scope(scope["method"], scope["path"])
-        if scope["method"] not in ("GET", "HEAD", "OPTIONS") and self._is_from_elsewhere(headers):
+        method, path = scope["method"], scope["path"]
+        if "\n" in path:
+            # A route's pattern ends before a line end: "/v1/index\n" would be "/v1/index" to it, and not to the scopes.
+            return Problem("not-found", 404, f"There is nothing at {shown(path)}.")
+        needed = required_scope(method, path)
+        changes = method not in ("GET", "HEAD", "OPTIONS")
+        costs = changes or (needed is not None and method != "OPTIONS" and not _is_link(headers))
+        if costs and self._is_from_elsewhere(headers):
             detail = "This request was sent by a page of another site, which is not allowed here."
             return Problem("cross-site", 403, detail)
-        secret, by_browser = _read_secret(headers)
-        key = find_key(self.keys, secret) if secret else None
-        scope.setdefault("state", {})["client"] = key.name if key is not None else _client_address(scope)
         if needed is None or (needed == "ask" and not self._asking_needs_key):
             return None
         if not self.keys:
-            return None if is_on_this_machine(scope, headers) else _no_keys()
-        if key is None or (needed == "admin" and by_browser):
-            return _unauthorized(given=bool(secret), basic=needed == "ask")
-        if not key.allows(needed):
-            return Problem("forbidden", 403, f"This key has the scope {key.scope}; the request needs {needed}.")
-        return None
+            return None if may_operate(scope, headers) else _no_keys()
+        return _key_refusal(scope, needed)
 
     def _is_from_elsewhere(self, headers: Headers) -> bool:
         """Return whether another site's page sent this, by headers that no page can forge (RFC 6454)."""
@@ -157,6 +175,22 @@ class Access:
         if origin is None:
             return headers.get("sec-fetch-site", "none") in ("cross-site", "same-site")
         return origin not in self.origins and _parse_host(origin) != headers.get("host")
+
+
+def _key_refusal(scope: Scope, needed: KeyScope) -> Problem | None:
+    key: Key | None = scope["state"]["key"]
+    if key is None or (needed == "admin" and scope["state"]["by_browser"]):
+        return _unauthorized(given=scope["state"]["secret"], basic=needed == "ask")
+    if not key.allows(needed):
+        return Problem("forbidden", 403, f"This key has the scope {key.scope}; the request needs {needed}.")
+    return None
+
+
+def _is_link(headers: Headers) -> bool:
+    """Return whether a person follows a link (W3C Fetch Metadata), and no script, picture or frame asks."""
+    is_page = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+    # A page can have another one fetched before anybody follows the link to it.
+    return is_page and "sec-purpose" not in headers and "purpose" not in headers
 
 
 def _parse_host(origin: str) -> str | None:
@@ -167,11 +201,27 @@ def _parse_host(origin: str) -> str | None:
 
 
 def is_on_this_machine(scope: Scope, headers: Headers) -> bool:
-    """Return whether the client is on this machine; one behind a proxy is not."""
+    """Return whether the client is on this machine; one behind a proxy that says so is not."""
     if any(name in _FORWARDED or name.startswith("x-forwarded") for name in headers):
         return False
+    return _is_loopback(str((scope.get("client") or ("",))[0]))
+
+
+def may_operate(scope: Scope, headers: Headers) -> bool:
+    """Return whether this is this machine's operator, where there are no keys.
+
+    A proxy that adds no header looks like a client on this machine; it passes on the name by which others know it, and
+    the operator asks for a loopback address or ``localhost``.
+    """
+    host = headers.get("host", "")
+    name = host.rpartition(":")[0] if re.search(r":\d+$", host) else host
+    is_named_so = name.lower().rstrip(".") == "localhost" or _is_loopback(name.strip("[]"))
+    return is_named_so and is_on_this_machine(scope, headers)
+
+
+def _is_loopback(text: str) -> bool:
     try:
-        address = ip_address((scope.get("client") or ("",))[0])
+        address = ip_address(text)
     except ValueError:
         return False
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
@@ -212,5 +262,8 @@ def _unauthorized(*, given: bool, basic: bool) -> Problem:
 
 
 def _no_keys() -> Problem:
-    detail = "Without keys this is answered on the server's own machine only; its operator can set QA_API_KEYS."
+    detail = (
+        "Without keys this is answered on the server's own machine only, at localhost or a loopback address; its "
+        "operator can set QA_API_KEYS."
+    )
     return Problem("forbidden", 403, detail)

@@ -71,31 +71,34 @@ def _dots(name: str) -> list[int]:
 class Rates:
     """The middleware that answers 429 with Retry-After to a client above the rate; a client is a key, or an address.
 
-    Clients on this machine, and requests that never need a key, are not counted.
+    Requests that never need a key are not counted; those with a wrong key are.
+
+    Args:
+        local: the rate of all clients on this machine together; ``None`` is any.
     """
 
-    def __init__(self, app: ASGIApp, rate: RateLimitItem, monitoring: Monitoring) -> None:
+    def __init__(
+        self, app: ASGIApp, rate: RateLimitItem | None, local: RateLimitItem | None, monitoring: Monitoring
+    ) -> None:
         self.app = app
         self.rate = rate
+        self.local = local
         self.monitoring = monitoring
         self._counts = SlidingWindowCounterRateLimiter(MemoryStorage())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and self._is_counted(scope):
-            client = scope["state"]["client"]
-            if not self._counts.hit(self.rate, client):
+        if scope["type"] == "http" and required_scope(scope["method"], scope["path"]) is not None:
+            is_local = is_on_this_machine(scope, Headers(scope=scope))
+            rate = self.local if is_local else self.rate
+            client = "this machine" if is_local else scope["state"]["client"]
+            if rate is not None and not self._counts.hit(rate, client):
                 self.monitoring.refused("rate")
-                again = self._counts.get_window_stats(self.rate, client).reset_time - time.time()
+                again = self._counts.get_window_stats(rate, client).reset_time - time.time()
                 headers = {"Retry-After": str(max(1, math.ceil(again)))}
-                detail = f"At most {self.rate.amount:,} requests in {_period(self.rate)} are answered; wait a little."
+                detail = f"At most {rate.amount:,} requests in {_period(rate)} are answered; wait a little."
                 await Problem("rate-limited", 429, detail, headers=headers).response()(scope, receive, send)
                 return
         await self.app(scope, receive, send)
-
-    def _is_counted(self, scope: Scope) -> bool:
-        if required_scope(scope["method"], scope["path"]) is None:
-            return False
-        return not is_on_this_machine(scope, Headers(scope=scope))
 
 
 def _period(rate: RateLimitItem) -> str:

@@ -27,6 +27,7 @@ def evaluations(tmp_path: Path) -> FakeEvaluations:
 def client(service: FakeService, evaluations: FakeEvaluations) -> TestClient:
     return TestClient(
         create_app(service, evaluations, Options(max_upload_bytes=10_000)),
+        "http://localhost",
         raise_server_exceptions=False,
         client=("127.0.0.1", 5000),
     )

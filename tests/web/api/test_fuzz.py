@@ -103,7 +103,9 @@ TAKING_BODIES = [address for address in ADDRESSES if {"POST", "PUT", "PATCH"} & 
 def client() -> Iterator[TestClient]:
     # On one event loop for all requests, as a server has it: what is at /mcp runs on between them.
     here = ("127.0.0.1", 5000)
-    with TestClient(APP, raise_server_exceptions=False, client=here, follow_redirects=False) as client:
+    with TestClient(
+        APP, "http://localhost", raise_server_exceptions=False, client=here, follow_redirects=False
+    ) as client:
         yield client
 
 

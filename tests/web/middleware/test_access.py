@@ -16,6 +16,7 @@ from qa.errors import (
     UpdateRunning,
     WriterBusy,
 )
+from qa.settings import load_settings
 from qa.web.app import create_app
 from qa.web.deps import Options
 from qa.web.middleware.access import Key, find_key, new_key, parse_keys, required_scope
@@ -43,7 +44,7 @@ ASK, BOSS = key("reader", "ask", "reading"), key("boss", "admin", "operating")
 
 def client(*keys: Key, at: tuple[str, int] = ELSEWHERE, maintenance: FakeMaintenance | None = None) -> TestClient:
     app = create_app(FakeService(), options=Options(keys=keys), maintenance=maintenance or FakeMaintenance())
-    return TestClient(app, raise_server_exceptions=False, client=at)
+    return TestClient(app, "http://localhost", raise_server_exceptions=False, client=at)
 
 
 def bearer(secret: str) -> dict[str, str]:
@@ -78,6 +79,35 @@ def test_without_keys_asking_is_free_and_operating_is_for_this_machine() -> None
 def test_a_proxy_on_this_machine_is_not_its_operator(header: str) -> None:
     refused = client(at=HERE).get("/v1/snapshots", headers={header: "127.0.0.1"})
     assert (refused.status_code, refused.json()["type"]) == (403, "urn:qa:problem:forbidden")
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("LOCALHOST.:8000", 200),
+        ("127.0.0.1:8000", 200),
+        ("127.1.2.3", 200),
+        ("[::1]:8000", 200),
+        ("[::1]", 200),
+        ("qa.example.org", 403),
+        ("192.0.2.4:8000", 403),
+        ("localhost.example.org", 403),
+        ("", 403),
+    ],
+)
+def test_a_proxy_that_adds_no_header_is_not_the_operator_either(host: str, status: int) -> None:
+    # It passes on the name by which its clients know it.
+    assert client(at=HERE).get("/v1/snapshots", headers={"Host": host}).status_code == status
+    assert client(at=HERE).get("/v1/ask?q=ferry", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("path", ["/v1/snapshots%0A", "/v1/index%0A", "/documents%0A", "/v1/ask%0A", "/healthz%0A"])
+def test_a_line_end_behind_an_address_goes_round_no_scope(method: str, path: str) -> None:
+    for app in (client(), client(BOSS), client(ASK, BOSS)):
+        refused = app.request(method, path, headers=bearer("reading"))
+        assert (refused.status_code, refused.json()["type"]) == (404, "urn:qa:problem:not-found")
 
 
 def test_scopes() -> None:
@@ -134,8 +164,43 @@ def test_a_page_of_another_site_changes_nothing(headers: dict[str, str]) -> None
     refused = app.post(f"/v1/snapshots/{SNAPSHOT}/activate", headers=headers)
     assert (refused.status_code, refused.json()["type"]) == (403, "urn:qa:problem:cross-site")
     assert operations.activated == []
-    own = {"Origin": "http://testserver", "Sec-Fetch-Site": "same-origin"}
+    own = {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
     assert app.post(f"/v1/snapshots/{SNAPSHOT}/activate", headers=own).status_code == 200
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize("path", ["/v1/ask?q=ferry", "/?q=ferry", "/v1/documents", "/documents", "/metrics"])
+@pytest.mark.parametrize(
+    ("mode", "kind", "more"),
+    [
+        ("no-cors", "image", {}),
+        ("cors", "empty", {}),
+        ("no-cors", "script", {}),
+        ("navigate", "iframe", {}),
+        ("navigate", "document", {"Sec-Purpose": "prefetch;prerender"}),
+    ],
+)
+def test_a_page_of_another_site_costs_nothing(site: str, path: str, mode: str, kind: str, more: dict[str, str]) -> None:
+    headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": kind, **more}
+    refused = client(at=HERE).get(path, headers=headers)
+    assert (refused.status_code, refused.json()["type"]) == (403, "urn:qa:problem:cross-site")
+
+
+@pytest.mark.parametrize("path", ["/", "/?q=ferry", "/documents", "/v1/ask?q=ferry"])
+def test_a_page_of_another_site_may_link_to_a_page(path: str) -> None:
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    assert client().get(path, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/static/style.css", "/openapi.json"])
+def test_what_costs_nothing_is_for_every_page(path: str) -> None:
+    assert client().get(path, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 200
+
+
+def test_scripts_of_allowed_origins_may_read() -> None:
+    app = TestClient(create_app(FakeService(), options=Options(origins=("https://intranet.example",))))
+    headers = {"Origin": "https://intranet.example", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}
+    assert app.get("/v1/ask?q=ferry", headers=headers).status_code == 200
 
 
 def test_cors_is_off_unless_it_is_set() -> None:
@@ -217,3 +282,11 @@ def test_a_person_without_a_key_is_told_on_a_page() -> None:
     assert locked.get("/v1/ask?q=a", headers={"Accept": "text/html"}).headers["content-type"] == (
         "application/problem+json"
     )
+
+
+@pytest.mark.parametrize("expecting", [{"behind_proxy": True}, {"require_keys": True}])
+def test_without_the_keys_that_are_expected_it_does_not_start(expecting: dict[str, bool]) -> None:
+    with pytest.raises(SettingsError, match="needs QA_API_KEYS, which is empty"):
+        Options.from_settings(load_settings(**expecting))
+    _, entry = new_key("alice", "ask")
+    assert Options.from_settings(load_settings(**expecting, api_keys=entry)).keys

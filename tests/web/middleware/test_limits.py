@@ -16,6 +16,7 @@ from qa.types import SnapshotDocument
 from qa.web.app import create_app
 from qa.web.deps import Options
 from qa.web.middleware import overload as protocol
+from qa.web.middleware.access import Key
 from tests.support.fake_service import FERRY, SNAPSHOT, FakeService
 from tests.support.uvicorn_server import serving
 from tests.support.waiting import AT_MOST, wait_for
@@ -23,6 +24,7 @@ from tests.support.waiting import AT_MOST, wait_for
 pytestmark = pytest.mark.server
 
 
+BOSS = Key("boss", "admin", "0" * 64)
 # Who is waited for for no longer than this sends nothing at all.
 SOON = 0.3
 # In the middle of a minute, in which it stays: at a minute's turn a client may ask a little more.
@@ -33,7 +35,9 @@ MOMENT = 1_700_000_010.0
 def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
     for module in ("limits.storage.memory", "limits.strategies", "qa.web.middleware.limits"):
         monkeypatch.setattr(f"{module}.time", SimpleNamespace(time=lambda: MOMENT))
-    with serving(create_app(FakeService(), options=Options(rate=parse("3/minute")))) as bound:
+    with serving(
+        create_app(FakeService(), options=Options(keys=(BOSS,), rate=parse("3/minute"), local_rate=parse("6/minute")))
+    ) as bound:
         yield bound
 
 
@@ -61,9 +65,17 @@ def test_the_addresses_of_one_ipv6_network_are_one_client(address: tuple[str, in
         assert codes == [200, 200, 200, 429]
 
 
-def test_this_machine_is_not_counted(address: tuple[str, int]) -> None:
+def test_this_machine_has_a_rate_of_its_own(address: tuple[str, int]) -> None:
     with httpx2.Client(base_url=f"http://{address[0]}:{address[1]}", timeout=AT_MOST) as client:
-        assert {client.get("/v1/ask?q=ferry").status_code for _ in range(8)} == {200}
+        assert [client.get("/v1/ask?q=ferry").status_code for _ in range(8)] == [200] * 6 + [429] * 2
+        assert as_client(client, "203.0.113.9").status_code == 200
+
+
+def test_keys_cannot_be_tried_faster_than_the_rate(address: tuple[str, int]) -> None:
+    with httpx2.Client(base_url=f"http://{address[0]}:{address[1]}", timeout=AT_MOST) as client:
+        for n, status in enumerate([401, 401, 401, 429, 429]):
+            headers = {"X-Forwarded-For": "203.0.113.10", "Authorization": f"Bearer guess-{n}"}
+            assert client.get("/v1/snapshots", headers=headers).status_code == status
 
 
 def said(address: tuple[str, int], sent: bytes) -> bytes:

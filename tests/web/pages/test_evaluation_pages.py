@@ -27,7 +27,9 @@ def evaluations(tmp_path: Path) -> FakeEvaluations:
 
 def client_of(evaluations: FakeEvaluations, address: str = "127.0.0.1", keys: tuple[Key, ...] = ()) -> TestClient:
     app = create_app(FakeService(), evaluations, Options(max_upload_bytes=10_000, keys=keys))
-    return TestClient(app, raise_server_exceptions=False, client=(address, 5000), follow_redirects=False)
+    return TestClient(
+        app, "http://localhost", raise_server_exceptions=False, client=(address, 5000), follow_redirects=False
+    )
 
 
 @pytest.fixture
@@ -227,5 +229,5 @@ def test_a_form_of_another_site_is_refused(client: TestClient, evaluations: Fake
 def test_a_form_of_this_site_is_taken_without_tls_too(client: TestClient) -> None:
     # Without TLS browsers send no Sec-Fetch-Site.
     assert "same-origin" in client.get("/evaluate").headers["referrer-policy"]
-    headers = {"Origin": "http://testserver"}
+    headers = {"Origin": "http://localhost"}
     assert client.post("/evaluate", files={"file": ("a.jsonl", QUESTION)}, headers=headers).status_code == 303

@@ -77,7 +77,7 @@ class Document:
 class Window:
     """A group of sentences of a passage, as a span of the document: what is embedded.
 
-    ``context`` holds the headings above it that it does not contain; it is encoded with the text.
+    ``context`` holds the headings and lead-ins above it that it does not contain; it is encoded with the text.
     """
 
     start: int
@@ -90,9 +90,10 @@ class Passage:
     """A span of a document that is retrieved: ``document.text[start:end] == text``, always.
 
     ``id`` is 16 hexadecimal digits, a hash of document, span and text. ``context`` holds the headings above the
-    passage that its own text does not contain; it is searched with the text and is no part of the span. ``path`` are
-    the titles of all headings above it, outermost first. ``windows`` are in order and hold all of the text but white
-    space between them. ``language`` is the document's.
+    passage, and what leads in to a list that it begins within, as far as its own text does not contain them; it is
+    searched with the text and is no part of the span. ``path`` are the titles of all headings above it, outermost
+    first. ``windows`` are in order and hold all of the text but white space between them. ``language`` is the
+    document's.
     """
 
     id: str

@@ -25,6 +25,7 @@ text            plain text, marked headings (reStructuredText, AsciiDoc, Org), s
 
 What readers share:
 
+plain_headings  headings of a plain text, as its layout shows them
 decoding        bytes to text: byte order mark, UTF-8, declared and detected encodings
 archive         ZIP containers, within limits that no bomb passes, and the parts of an Office file within
 composition     blocks and headings to one text with exact spans

@@ -3,7 +3,7 @@
 The text goes through as a stream. Headings, and spans to be left out, cut it into segments, and no passage crosses from
 one into the next. A segment is a row of units (a heading, a sentence, or a piece of one that is over the budget),
 drafts are made of them, and a draft becomes a passage once its encoded text has been counted. The sum of its units'
-counts only plans; the count of the whole decides.
+counts only plans; the count of the whole decides. Headings and lead-ins that a passage does not hold are its context.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import TypeVar
 from semantic_text_splitter import TextSplitter
 
 from qa.errors import SettingsError, WindowTooSmall
+from qa.text.lead_ins import LeadIns, say
 from qa.text.sentences import sentences
 from qa.types import Document, Passage, Section, Span, Window
 
@@ -82,23 +83,29 @@ def _clipped(segment: Segment, span: Span) -> Segment:
 
 
 def _under_headings(document: Document) -> Iterator[Segment]:
-    """Yield the segments as the headings alone make them."""
+    """Yield the segments as the headings alone make them, and what comes after the end of a section."""
     text, sections = document.text, document.sections
-    first = sections[0].start if sections else len(text)
-    if first:
-        yield Segment(0, 0, first)
+    stops = [*(section.start for section in sections), len(text)]
+    if stops[0]:
+        yield Segment(0, 0, stops[0])
     path: list[Section] = []
     headings: list[Span] = []
-    for index, section in enumerate(sections):
-        while path and path[-1].end <= section.start:
-            path.pop()
-        path.append(section)
+    for section, stop in zip(sections, stops[1:], strict=True):
+        path = [*_holding(path, section.start), section]
         headings.append(Span(section.start, section.body))
-        last = index + 1 == len(sections)
-        end = len(text) if last else sections[index + 1].start
-        if last or _INK.search(text, section.body, end):
-            yield Segment(headings[0].start, section.body, end, tuple(headings), tuple(path))
+        start = min(section.end, stop)
+        if stop == len(text) or start < stop or _INK.search(text, section.body, stop):
+            yield Segment(headings[0].start, section.body, start, tuple(headings), tuple(path))
             headings = []
+        while start < stop:
+            path = _holding(path, start)
+            end = min([stop, *(outer.end for outer in path[-1:])])
+            yield Segment(start, start, end, (), tuple(path))
+            start = end
+
+
+def _holding(path: Sequence[Section], at: int) -> list[Section]:
+    return [section for section in path if section.end > at]
 
 
 def titles_outside(segment: Segment, text: str, start: int, end: int) -> tuple[str, ...]:
@@ -128,13 +135,16 @@ _WIDEST_GAP = 256
 class Unit:
     """A span that is kept whole: a heading or a sentence, or with ``is_whole`` false a piece of one.
 
-    ``cost`` is its tokens, the white space before it included.
+    ``cost`` is its tokens, the white space before it included. ``leads`` are what leads in to it, outermost first, and
+    ``lead_cost`` is the tokens that they take where a draft begins with the unit.
     """
 
     span: Span
     cost: int = 0
     is_heading: bool = False
     is_whole: bool = True
+    leads: tuple[Span, ...] = ()
+    lead_cost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +167,11 @@ def pack_units(units: Iterable[Unit], first_room: int, later_room: int, overlap:
     repeated = 0
     for unit in units:
         is_apart = bool(current) and unit.span.start - current[-1].span.end > _WIDEST_GAP
-        if is_apart or (current and _total(current) + unit.cost > room):
+        if is_apart or (current and current[0].lead_cost + _total(current) + unit.cost > room):
             if held:
                 yield held
             held, room = Draft(current, repeated), later_room
-            current = _last_sentences(held.units, min(overlap, room - unit.cost))
+            current = _last_sentences(held.units, min(overlap, room - unit.cost - unit.lead_cost))
             repeated = len(current)
         if is_apart and held:
             yield held
@@ -201,7 +211,7 @@ def _balanced(draft: Draft, rest: Sequence[Unit]) -> tuple[Draft, Draft]:
     return Draft(units[:middle], draft.repeated), Draft(units[middle:])
 
 
-SPLITTER_VERSION = "4"
+SPLITTER_VERSION = "5"
 
 CountTokens = Callable[[Sequence[str]], list[int]]
 
@@ -315,16 +325,27 @@ class _Splitter:
         """Yield all units of the document, with their cost."""
         for found in _batches(self._units()):
             costs = self._costs(unit.span for _, unit in found)
-            yield from ((segment, replace(unit, cost=cost)) for (segment, unit), cost in zip(found, costs, strict=True))
+            for (segment, unit), cost in zip(found, costs, strict=True):
+                yield segment, replace(unit, cost=cost, lead_cost=self._lead_cost(segment, unit) if unit.leads else 0)
 
     def _units(self) -> Iterator[tuple[Segment, Unit]]:
         text, language = self._document.text, self._document.language
+        lead_ins = LeadIns(text)
+        path: tuple[Section, ...] = ()
         for segment in segments(self._document):
+            if segment.headings or segment.path != path:
+                lead_ins.forget()
+            path = segment.path
             for heading in segment.headings:
                 for span in sentences(text, heading.start, heading.end, language):
                     yield segment, Unit(span, is_heading=True)
             for span in sentences(text, segment.body, segment.end, language):
-                yield segment, Unit(span)
+                yield segment, Unit(span, leads=lead_ins.above(span))
+
+    def _lead_cost(self, segment: Segment, unit: Unit) -> int:
+        titles = tuple(section.title for section in segment.path)
+        with_leads = titles + tuple(say(self._document.text, lead) for lead in unit.leads)
+        return max(self._taken(self._context(with_leads)) - self._taken(self._context(titles)), 0)
 
     def _costs(self, spans: Iterable[Span]) -> list[int]:
         """Tokens of each span and of the white space between it and the one before."""
@@ -353,6 +374,7 @@ class _Splitter:
                 space = min(first_room - headings, later_room)
             if not unit.is_heading:
                 headings = 0
+            space = max(space - unit.lead_cost, 1)
             if unit.cost <= space:
                 yield unit
             else:
@@ -408,10 +430,12 @@ class _Splitter:
         inner = self._context(passage.path) if plan.with_context else ""
         room = max(self._window - self._overhead - self._taken(inner), 1)
         groups = [draft.units for draft in pack_units(plan.draft.units, room, room, 0)]
-        return [
-            Window(units[0].span.start, units[-1].span.end, passage.context if at == 0 else inner)
-            for at, units in enumerate(groups)
-        ]
+        windows = [Window(groups[0][0].span.start, groups[0][-1].span.end, passage.context)]
+        for units in groups[1:]:
+            start, end = units[0].span.start, units[-1].span.end
+            leads = self._leads_outside(units[0], start, end) if plan.with_context else ()
+            windows.append(Window(start, end, self._context(passage.path + leads) if leads else inner))
+        return windows
 
     def _smaller(self, plan: _Plan) -> list[_Plan]:
         units = plan.draft.units
@@ -432,7 +456,10 @@ class _Splitter:
         units = plan.draft.units
         start, end = units[0].span.start, units[-1].span.end
         text = self._document.text[start:end]
-        titles = titles_outside(plan.segment, self._document.text, start, end) if plan.with_context else ()
+        titles: tuple[str, ...] = ()
+        if plan.with_context:
+            titles = titles_outside(plan.segment, self._document.text, start, end)
+            titles += self._leads_outside(units[0], start, end)
         page = bisect_right(self._pages, start)
         return Passage(
             id=passage_id(self._document.id, start, end, text),
@@ -445,6 +472,10 @@ class _Splitter:
             page=self._document.pages[page - 1].number if page else None,
             language=self._document.language,
         )
+
+    def _leads_outside(self, first: Unit, start: int, end: int) -> tuple[str, ...]:
+        leads = (lead for lead in first.leads if not start <= lead.start < end)
+        return tuple(say(self._document.text, lead) for lead in leads)
 
     def _tokens_of(self, context: str) -> int:
         return self._count_tokens([f"{context}\n"])[0] - self._overhead if context else 0

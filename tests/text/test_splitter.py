@@ -311,6 +311,53 @@ def test_a_window_that_does_not_hold_its_heading_has_it_as_context() -> None:
     assert all(passage.encoded_text(window).startswith("Storage\nThey") for window in others)
 
 
+FEES = "Fees from May 2026 for all visiting boats:\n\n" + "\n".join(
+    f"- Boats of up to {length} metres pay {2 * length} euros a night." for length in range(8, 40)
+)
+
+
+def test_a_list_that_is_cut_knows_its_lead_in() -> None:
+    document = _document(f"{FEES}\n\nDogs are welcome everywhere on the quays and in the office.")
+    first, *others = _split(document, 64, 16)
+    assert first.context == ""
+    assert {passage.context for passage in others[:-1]} == {"Fees from May 2026 for all visiting boats"}
+    _assert_sound(document, [first, *others], 64, minilm)
+
+
+def test_windows_within_a_list_know_its_lead_in_after_the_headings() -> None:
+    document = _document(f"Harbour\n\n{FEES}", ("Harbour", 1))
+    first, *_ = split(document, SplitterParameters(192, 0, 64), minilm, WINDOW)
+    assert first.context == ""
+    contexts = [window.context for window in first.windows]
+    assert contexts[0] == ""
+    assert set(contexts[1:]) == {"Harbour > Fees from May 2026 for all visiting boats"}
+
+
+def test_a_lead_in_is_known_across_what_is_excluded() -> None:
+    document = _document(FEES)
+    place = FEES.index("- Boats of up to 20")
+    document = dataclasses.replace(
+        document, text=f"{FEES[:place]}\nPage 2\n\n{FEES[place:]}", excluded=(Span(place + 1, place + 7),)
+    )
+    passages = _split(document, 64)
+    _assert_sound(document, passages, 64, minilm)
+    assert {passage.context for passage in passages[1:]} == {"Fees from May 2026 for all visiting boats"}
+
+
+def test_what_comes_after_a_section_s_end_is_not_in_it() -> None:
+    document = _document("Top\n\nInner\nOne a.\n\nTwo b.\n\nNext\n\nThree c.", ("Top", 1), ("Inner", 2), ("Next", 1))
+    top, inner, after = document.sections
+    inner = dataclasses.replace(inner, end=document.text.index("Two"))
+    document = dataclasses.replace(document, sections=(top, inner, after))
+    assert [(passage.text, passage.context, passage.section) for passage in _split(document)] == [
+        ("Top\n\nInner\nOne a.", "", "Inner"),
+        ("Two b.", "Top", "Top"),
+        ("Next\n\nThree c.", "", "Next"),
+    ]
+    document = dataclasses.replace(document, sections=(inner,))
+    assert [passage.section for passage in _split(document)] == [None, "Inner", None]
+
+
 def test_a_passage_that_fits_is_one_window() -> None:
     (passage,) = split(_document("Keep pears cool."), SplitterParameters(192, 0, 64), minilm, WINDOW)
     assert [passage.encoded_text(window) for window in passage.windows] == [passage.searched_text]

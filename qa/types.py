@@ -349,11 +349,16 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """What one snapshot holds: its documents by id, and what became of every file, in the order found."""
+    """What one snapshot holds: its documents by id, and what became of every file, in the order found.
+
+    Both may be a part of the whole: ``total`` counts all documents that were asked for, ``files`` all files.
+    """
 
     snapshot: str
     documents: tuple[DocumentSummary, ...]
     report: tuple[FileReport, ...]
+    total: int = 0
+    files: int = 0
 
 
 @dataclass(frozen=True, slots=True)

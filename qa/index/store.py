@@ -60,6 +60,11 @@ CREATE TABLE files (
 
 # The columns of a file's line, in the order of the fields.
 REPORT = ", ".join(field.name for field in fields(FileReport))
+_SUMMARIES = (
+    "SELECT id, title, media_type, source_sha256, characters, "
+    "(SELECT count(*) FROM pages WHERE pages.document = number), "
+    "(SELECT count(*) FROM passages WHERE passages.document = number) FROM documents"
+)
 # The columns of a passage, before those of its windows.
 PASSAGE = (
     "passages.id, documents.id, passages.start, passages.end, passages.text, passages.context, passages.path, "
@@ -195,18 +200,24 @@ class Store:
         """The ids of all documents, in ascending order."""
         return [id for (id,) in self._all("SELECT id FROM documents ORDER BY id")]
 
-    def summaries(self) -> list[DocumentSummary]:
-        """Describe every document, by id."""
-        rows = self._all(
-            "SELECT id, title, media_type, source_sha256, characters, "
-            "(SELECT count(*) FROM pages WHERE pages.document = number), "
-            "(SELECT count(*) FROM passages WHERE passages.document = number) FROM documents ORDER BY id"
-        )
+    def summaries(self, offset: int = 0, limit: int = -1) -> list[DocumentSummary]:
+        """Describe the documents by id: ``limit`` of them from ``offset`` on, or all from there."""
+        rows = self._all(f"{_SUMMARIES} ORDER BY id LIMIT ? OFFSET ?", (limit, offset))
         return [DocumentSummary(*row) for row in rows]
 
-    def report(self) -> list[FileReport]:
-        """Read the ingestion report, in the order in which the files were found."""
-        rows = self._all(f"SELECT {REPORT} FROM files ORDER BY ordinal")
+    def summaries_of(self, ids: Sequence[str]) -> list[DocumentSummary]:
+        """Describe documents by their ids, at most a few thousand; ids that are not there are left out."""
+        rows = self._all(f"{_SUMMARIES} WHERE id IN ({','.join('?' * len(ids))}) ORDER BY id", ids)
+        return [DocumentSummary(*row) for row in rows]
+
+    @cached_property
+    def files(self) -> int:
+        """How many files the ingestion report is on."""
+        return int(self._one("SELECT count(*) FROM files")[0])
+
+    def report(self, offset: int = 0, limit: int = -1) -> list[FileReport]:
+        """Read the ingestion report, or a part of it, in the order in which the files were found."""
+        rows = self._all(f"SELECT {REPORT} FROM files ORDER BY ordinal LIMIT ? OFFSET ?", (limit, offset))
         return [FileReport(*row) for row in rows]
 
     def document(self, id: str) -> Document:

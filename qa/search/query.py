@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from qa.errors import QueryError
 from qa.index.index import Index
+from qa.text.globs import find_excess
 from qa.text.words import words
 from qa.types import Limits, Query
 
@@ -26,6 +27,9 @@ def faults(query: Query, limits: Limits) -> list[QueryError]:
     if fault := max_error_fault(query.max_error):
         found.append(fault)
     for field, globs in (("documents", query.documents), ("sections", query.sections)):
+        if excess := find_excess(globs):
+            found.append(QueryError(field, f"{field}: {excess}"))
+            continue
         for number, glob in enumerate(globs):
             if flaw := _flaw(glob):
                 found.append(QueryError(f"{field}[{number}]", f"{field}[{number}] holds {flaw}; remove it"))

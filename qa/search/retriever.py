@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
-import unicodedata
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import translate
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
@@ -21,6 +18,7 @@ from qa.index.store import Store
 from qa.protocols import And, Encoder, Filter, In, Reranker
 from qa.search.query import check
 from qa.search.ranking import Nearest, Ranked, Ranker, search_depth
+from qa.text.globs import Names
 from qa.text.words import passage_terms
 from qa.types import Hit, Limits, Passage, Query, Reply
 
@@ -35,8 +33,6 @@ _READ_AT_ONCE = 16
 _SAME = 0.8
 # The first places, in which no passage repeats another.
 _DISTINCT = 10
-# What makes more of a glob than a name.
-_GLOB = re.compile(r"[*?\[]")
 # Candidates that a cross-encoder reads at most.
 _RERANKED = 50
 
@@ -143,7 +139,15 @@ class Retriever:
         self._budget_ms = rerank_budget_ms
         self._ranker = Ranker(index, encoder.languages, self._is_word)
         self._passages = PassageCache(index.store)
-        self._names = _Names(index.store.document_ids)
+        self._names = Names(index.store.document_ids)
+
+    @cached_property
+    def _titles(self) -> Names:
+        return Names(list({title for path in self.index.store.paths for title in path}))
+
+    def documents_matching(self, globs: Sequence[str]) -> list[str]:
+        """Return the ids of the documents that any glob matches, in ascending order."""
+        return [self._names.names[at] for at in self._names.find(globs)]
 
     def _is_word(self, word: str) -> bool:
         """Tell whether the encoder's vocabulary has a word whole, as it has no misspelt ones."""
@@ -213,7 +217,7 @@ class Retriever:
         if not globs:
             return None
         ids = self.index.store.document_ids
-        matching = tuple(ids[at] for at in self._names.find(globs))
+        matching = tuple(self.documents_matching(globs))
         if not matching:
             raise QueryError("documents", f"no indexed document matches {' or '.join(map(repr, globs))}")
         return In(DOCUMENT_COLUMN, matching) if len(matching) < len(ids) else None
@@ -222,7 +226,7 @@ class Retriever:
         if not globs:
             return None
         paths = self.index.store.paths
-        titles = _Names(list({title for path in paths for title in path}))
+        titles = self._titles
         found = {titles.names[at] for at in titles.find(globs)}
         matching = [path for path in paths if not found.isdisjoint(path)]
         if not matching:
@@ -298,41 +302,3 @@ def score_within(
         scores.append(reranker.score(question, passages[at : at + batch]))
         slowest = max(slowest, time.perf_counter() - begun)
     return np.concatenate(scores)
-
-
-class _Names:
-    """Names that are chosen by globs: ids of documents, or titles of sections."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self.names = names
-
-    @cached_property
-    def _places(self) -> dict[str, list[int]]:
-        places: dict[str, list[int]] = {}
-        for at, name in enumerate(self.names):
-            places.setdefault(_fold(name), []).append(at)
-        return places
-
-    def find(self, globs: Sequence[str]) -> list[int]:
-        """Find the names, by their places, that any glob matches, in any case and Unicode form.
-
-        A glob that is a name but does not match it, as ``[1].txt`` does not, chooses that name. All other globs are
-        looked for in one pass over the names.
-        """
-        found: set[int] = set()
-        patterns = []
-        for glob in dict.fromkeys(map(_fold, globs)):
-            pattern = translate(glob)
-            named = self._places.get(glob, [])
-            found.update(named)
-            if not named or re.match(pattern, glob):
-                patterns += [pattern] if _GLOB.search(glob) else []
-        if patterns:
-            matches = re.compile("|".join(patterns)).match
-            found.update(at for name, places in self._places.items() if matches(name) for at in places)
-        return sorted(found)
-
-
-def _fold(name: str) -> str:
-    # NFC again: to fold the case of a letter may take it apart.
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

@@ -37,6 +37,7 @@ from qa.protocols import Encoder
 from qa.search.retriever import Retriever
 from qa.service.examples import Examples, example_questions
 from qa.settings import Settings
+from qa.text.globs import find_excess
 from qa.types import (
     CheckedCitation,
     CitationClaim,
@@ -321,8 +322,27 @@ class Service:
         Raises:
             NotReady: nothing is served.
         """
-        index = self._ready().index
-        return Collection(index.manifest.id, tuple(index.store.summaries()), tuple(index.store.report()))
+        return self.listing(0, -1)
+
+    def listing(self, offset: int, limit: int, globs: Sequence[str] = ()) -> Collection:
+        """List ``limit`` documents from ``offset`` on, and report on as many files; a negative limit is none.
+
+        With ``globs`` only documents whose id matches one of them are listed, and no files are reported on.
+
+        Raises:
+            QueryError: the globs are too many or too long.
+            NotReady: nothing is served.
+        """
+        retriever = self._ready()
+        store, snapshot = retriever.index.store, retriever.index.manifest.id
+        if not globs:
+            parts = tuple(store.summaries(offset, limit)), tuple(store.report(offset, limit))
+            return Collection(snapshot, *parts, total=store.documents, files=store.files)
+        if excess := find_excess(globs):
+            raise QueryError("pattern", f"pattern: {excess}")
+        ids = retriever.documents_matching(globs)
+        found = store.summaries_of(ids[offset : offset + limit] if limit >= 0 else ids[offset:])
+        return Collection(snapshot, tuple(found), (), total=len(ids))
 
     def document(self, id: str) -> SnapshotDocument:
         """Return one document with its canonical text.

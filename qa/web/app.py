@@ -16,6 +16,7 @@ from qa.evaluation.jobs.queue import EvaluationQueue
 from qa.questions.feedback import FeedbackFile
 from qa.service.maintenance import Maintenance
 from qa.service.service import Service
+from qa.text.globs import MOST_CHARACTERS
 from qa.types import Limits
 from qa.web import deps, handlers
 from qa.web.api import evaluations as evaluation_routes
@@ -114,9 +115,11 @@ def _add_middleware(app: FastAPI, parts: deps.Dependencies, options: Options) ->
     # The one added last is the outermost.
     app.add_middleware(
         BodyLimit,
-        limit=options.max_body_bytes or _largest_body(parts.service.limits),
+        limit=(most := options.max_body_bytes or _largest_body(parts.service.limits)),
         # A form puts boundaries around its file.
         by_path={
+            "/v1/ask": min(most, single := _largest_question(parts.service.limits)),
+            "/mcp": min(most, single),
             evaluation_routes.PATH: options.max_upload_bytes,
             evaluation_pages.PATH: options.max_upload_bytes + 4096,
         },
@@ -145,6 +148,11 @@ def _add_middleware(app: FastAPI, parts: deps.Dependencies, options: Options) ->
         log_questions=options.log_questions,
     )
     app.add_middleware(ResponseHeaders)
+
+
+def _largest_question(limits: Limits) -> int:
+    """Return the bytes of one question with as many globs as there may be, of documents and of sections."""
+    return 6 * (limits.question_chars + 2 * MOST_CHARACTERS) + 4096
 
 
 def _largest_body(limits: Limits) -> int:

@@ -9,7 +9,6 @@ import asyncio
 import sys
 import threading
 from collections.abc import Awaitable, Callable
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
@@ -27,6 +26,8 @@ from qa.web.problems import choose_problem, explain
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
 
+log = structlog.get_logger(__name__)
+
 INSTRUCTIONS = (
     "Answers questions from a collection of documents. Ask in plain language with `ask`. The answer's `outcome` is "
     "`answered`, `unsure` (there is only a `guess`: call it one) or `not_found` (say so). Every passage is the span "
@@ -34,6 +35,8 @@ INSTRUCTIONS = (
 )
 MOST_CHARACTERS = 50_000
 MOST_LISTED = 1000
+# Of an id, or a pattern of ids.
+MOST_CHARACTERS_OF_IDS = 4096
 # Seconds that a question over standard input waits for the snapshot and its model: a client asks at once.
 _PATIENCE = 120.0
 # Seconds that ending waits for a model that is being loaded.
@@ -130,34 +133,51 @@ class _Tools:
         """Answer a question from the documents: the answer or a guess, and the passages, each with its exact span."""
         query = Query(question, top_k, tuple(documents), tuple(sections), mode, answer=answer, max_error=max_error)
         try:
-            return AskResponse.from_reply(await self._ask(query))
+            # In a thread, because a hundred passages take milliseconds.
+            return await asyncio.to_thread(AskResponse.from_reply, await self._ask(query))
         except QAError as error:
             raise _tool_error(error) from error
 
     async def list_documents(
         self,
-        pattern: Annotated[str, Field(description="Only documents whose id matches, such as `reports/*`.")] = "*",
+        pattern: Annotated[
+            str,
+            Field(
+                max_length=MOST_CHARACTERS_OF_IDS, description="Only documents whose id matches, such as `reports/*`."
+            ),
+        ] = "*",
         offset: Annotated[int, Field(ge=0, description="How many to leave out from the beginning.")] = 0,
         limit: Annotated[int, Field(ge=1, le=MOST_LISTED, description="How many to list at most.")] = 100,
     ) -> ListedDocuments:
         """List the indexed documents by id, with title and length."""
+        return await asyncio.to_thread(self._list, pattern, offset, limit)
+
+    def _list(self, pattern: str, offset: int, limit: int) -> ListedDocuments:
         try:
-            collection = await asyncio.to_thread(self._service.collection)
+            found = self._service.listing(offset, limit, (pattern,))
         except QAError as error:
             raise _tool_error(error) from error
-        found = [summary for summary in collection.documents if fnmatchcase(summary.id, pattern)]
-        shown = [SummaryBody.model_validate(one, from_attributes=True) for one in found[offset : offset + limit]]
-        return ListedDocuments(snapshot=collection.snapshot, total=len(found), documents=shown)
+        shown = [SummaryBody.model_validate(one, from_attributes=True) for one in found.documents]
+        return ListedDocuments(snapshot=found.snapshot, total=found.total, documents=shown)
 
     async def read_document(
         self,
-        id: Annotated[str, Field(description="The document's id, as `ask` and `list_documents` give it.")],
+        id: Annotated[
+            str,
+            Field(
+                max_length=MOST_CHARACTERS_OF_IDS,
+                description="The document's id, as `ask` and `list_documents` give it.",
+            ),
+        ],
         start: Annotated[int, Field(ge=0, description=SPAN_START)] = 0,
         characters: Annotated[int, Field(ge=1, le=MOST_CHARACTERS, description="How many to read at most.")] = 10_000,
     ) -> ReadDocument:
         """Read a document's canonical text, or the part of it from `start`."""
+        return await asyncio.to_thread(self._read, id, start, characters)
+
+    def _read(self, id: str, start: int, characters: int) -> ReadDocument:
         try:
-            stored = await asyncio.to_thread(self._service.document, id)
+            stored = self._service.document(id)
         except QAError as error:
             raise _tool_error(error) from error
         document = stored.document
@@ -211,7 +231,8 @@ class McpEndpoint:
         self._manager: asyncio.Future[Any] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._manager is None or _has_failed(self._manager):
+        # A transport that could not be started, or has ended since, is started again.
+        if self._manager is None or self._running is None or self._running.done():
             self._manager = asyncio.get_running_loop().create_future()
             self._running = asyncio.create_task(self._run(self._manager))
         manager = await asyncio.shield(self._manager)
@@ -231,7 +252,8 @@ class McpEndpoint:
                 await self._stopped.wait()
         except Exception as error:
             if started.done():
-                raise
+                log.error("the transport at /mcp has ended; the next request starts it again", exc_info=error)
+                return
             started.set_exception(error)
 
     def _make_manager(self) -> Any:
@@ -242,7 +264,3 @@ class McpEndpoint:
         unchecked = TransportSecuritySettings(enable_dns_rebinding_protection=False)
         server.streamable_http_app(json_response=True, stateless_http=True, transport_security=unchecked)
         return server.session_manager
-
-
-def _has_failed(future: asyncio.Future[Any]) -> bool:
-    return future.done() and future.exception() is not None

@@ -339,6 +339,18 @@ def test_an_id_or_glob_chooses_its_document_in_any_form(
     assert not any(name.startswith(("apples", "below")) for name in found)
 
 
+@pytest.mark.parametrize("field", ["documents", "sections"])
+def test_globs_that_are_too_many_or_too_long_are_refused(service: Service, field: str) -> None:
+    cases: list[tuple[tuple[str, ...], str]] = [
+        (("a",) * 101, "101 patterns"),
+        (("*" + "a" * 600,) * 2, "at most 1,000"),
+    ]
+    for globs, said in cases:
+        with pytest.raises(QueryError, match=said) as refused:
+            service.ask(Query("apples", **{field: globs}))  # type: ignore[arg-type]
+        assert refused.value.field == field
+
+
 def test_brackets_are_a_glob_where_no_id_has_them(service: Service) -> None:
     found = {hit.passage.document for hit in service.ask(Query("plums", documents=("[a-b]pples.txt",))).hits}
     assert found == {"apples.txt"}

@@ -134,6 +134,14 @@ class FakeService(Service):
         read = tuple(FileReport(d.id, "read", size=len(d.text.encode())) for d in DOCUMENTS.values())
         return Collection(SNAPSHOT, summaries, (*read, FileReport("scan.pdf", "failed", "no text in it")))
 
+    def listing(self, offset: int, limit: int, globs: Sequence[str] = ()) -> Collection:
+        whole = self.collection()
+        documents, report = whole.documents, () if globs else whole.report
+        if globs:
+            documents = tuple(each for each in documents if any(fnmatchcase(each.id, glob) for glob in globs))
+        end = None if limit < 0 else offset + limit
+        return Collection(whole.snapshot, documents[offset:end], report[offset:end], len(documents), len(report))
+
     def document(self, id: str) -> SnapshotDocument:
         self._require_ready()
         if id not in DOCUMENTS:

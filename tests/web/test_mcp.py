@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,12 +14,13 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
+from structlog.testing import capture_logs
 
 from qa.client import Client
 from qa.errors import RequestRefused
 from qa.settings import Settings
 from qa.web.deps import Options
-from qa.web.mcp import build_server
+from qa.web.mcp import McpEndpoint, build_server
 from qa.web.middleware.access import new_key, parse_keys
 from tests.conftest import REPOSITORY
 from tests.support.fake_service import FERRY, LOADING, SNAPSHOT, FakeService
@@ -91,6 +93,55 @@ def test_numbers_out_of_range_are_refused_in_words(using: Callable[[Use], None])
         assert refused.content[0].text == "limit must be at least 1."
         refused = await client.call_tool("read_document", {"id": "a", "characters": 10**6})
         assert refused.content[0].text == "characters must be at most 50,000."
+
+    using(use)
+
+
+@pytest.mark.server
+def test_a_request_larger_than_a_question_is_refused_unread(service: FakeService) -> None:
+    arguments = {"pattern": "*" * 3_200_000}
+    request = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "tools/call",
+        "params": {"name": "list_documents", "arguments": arguments},
+    }
+    headers = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-06-18"}
+    with serving(service) as address:
+        assert httpx2.post(f"{address}/mcp", json=request, headers=headers).status_code == 413
+
+
+def test_patterns_and_ids_have_a_longest_length(using: Callable[[Use], None]) -> None:
+    async def use(client: Any) -> None:
+        for tool, argument in (("list_documents", "pattern"), ("read_document", "id")):
+            refused = await client.call_tool(tool, {argument: "*" * 4097})
+            assert refused.content[0].text == f"{argument} may have at most 4,096 characters."
+
+    using(use)
+
+
+def test_documents_are_never_looked_through_on_the_event_loop(
+    using: Callable[[Use], None], service: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_in: list[str] = []
+    listing, document = service.listing, service.document
+
+    def list_and_note(*arguments: Any) -> Any:
+        looked_in.append(threading.current_thread().name)
+        return listing(*arguments)
+
+    def read_and_note(id: str) -> Any:
+        looked_in.append(threading.current_thread().name)
+        return document(id)
+
+    monkeypatch.setattr(service, "listing", list_and_note)
+    monkeypatch.setattr(service, "document", read_and_note)
+
+    async def use(client: Any) -> None:
+        await client.call_tool("list_documents", {"pattern": "*a*"})
+        await client.call_tool("read_document", {"id": FERRY.id})
+        assert len(looked_in) == 2
+        assert threading.current_thread().name not in looked_in
 
     using(use)
 
@@ -201,6 +252,51 @@ def test_a_first_start_that_failed_is_tried_again(service: FakeService, monkeypa
         assert httpx2.post(f"{address}/mcp", json=request, headers=headers).status_code == 500
         listed = httpx2.post(f"{address}/mcp", json=request, headers=headers)
     assert len(listed.json()["result"]["tools"]) == 3
+
+
+def test_a_transport_that_has_ended_is_started_again() -> None:
+    class Manager:
+        """A transport whose first run ends with an error as soon as a request was handled."""
+
+        def __init__(self, ends: bool) -> None:
+            self.ends = ends
+            self.handled = anyio.Event()
+
+        @asynccontextmanager
+        async def run(self) -> AsyncIterator[None]:
+            async with anyio.create_task_group() as group:
+                if self.ends:
+                    group.start_soon(self._end)
+                yield
+                group.cancel_scope.cancel()
+
+        async def _end(self) -> None:
+            await self.handled.wait()
+            raise RuntimeError("broken")
+
+        async def handle_request(self, *request: Any) -> None:
+            self.handled.set()
+
+    managers = [Manager(ends=True), Manager(ends=False)]
+
+    class Endpoint(McpEndpoint):
+        def _make_manager(self) -> Any:
+            return managers[made.append(1) or len(made) - 1]  # type: ignore[func-returns-value]
+
+    made: list[int] = []
+
+    async def main() -> None:
+        endpoint = Endpoint(lambda: None)  # type: ignore[arg-type, return-value]
+        await endpoint({}, None, None)  # type: ignore[arg-type]
+        while len(made) < 2:
+            await endpoint({}, None, None)  # type: ignore[arg-type]
+            await anyio.sleep(0)
+        await endpoint.close()
+        assert managers[1].handled.is_set()
+
+    with capture_logs() as logs:
+        anyio.run(main)
+    assert [line["event"] for line in logs] == ["the transport at /mcp has ended; the next request starts it again"]
 
 
 @pytest.mark.server

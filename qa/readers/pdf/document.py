@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from qa.errors import UnreadableDocument
 from qa.readers.composition import Content, Heading, nest_headings, one_line
-from qa.readers.pdf.glyphs import cleaned, read_runs, switched_off_layers
+from qa.readers.pdf.glyphs import cleaned, read_runs
 from qa.readers.pdf.layout import Line, order_lines
 from qa.readers.pdf.text import Vocabulary, carry_over, find_running_lines, lay_out_page
+from qa.readers.pdf.unseen import switched_off_layers
 from qa.types import Page, Span
 
 if TYPE_CHECKING:

@@ -1,177 +1,36 @@
-"""The characters of a page as runs: pieces of a line in the order of the file, with their boxes.
-
-Text that cannot be seen is left out: white on white, transparent, without ink, or on a layer that is switched off.
-ISO 32000-1, 9.3.6 (rendering modes of text) and 8.11 (optional content).
-"""
+"""The characters of a page as runs: pieces of a line in the order of the file, with their boxes."""
 
 from __future__ import annotations
 
 import ctypes
 import re
 import unicodedata
-import zlib
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from itertools import pairwise, repeat
 from math import pi
-from statistics import median_low
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qa.readers.pdf.calls import address_of, quick
+from qa.readers.pdf.unseen import Box, unseen_boxes
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from pypdfium2 import PdfPage, PdfTextPage
 
+# (left, top, right, bottom), downwards.
 _Box = tuple[float, float, float, float]
 
-# A page of more objects is a drawing; to look at all of them takes longer than to read its text.
-_MOST_OBJECTS = 10_000
-_MOST_UNSEEN = 200
-_WHITE = 250
-_LONGEST_NAME = 256
-_ESCAPED = re.compile(rb"\\(?:([0-7]{1,3})|(.))", re.DOTALL)
-_MOST_UNPACKED = 4 << 20
-_LAYERS = b"/OCProperties"
-_OBJECT = re.compile(rb"(?<!\d)(\d{1,8})\s{1,3}\d{1,5}\s{1,3}obj\b")
-_MOST_OBJECTS_OF_FILE, _LONGEST_DICTIONARY = 200_000, 20_000
-_STREAM = re.compile(rb"stream\r?\n")
-_OFF = re.compile(rb"/OFF\s*\[([^\]]*)\]")
-_REFERENCE = re.compile(rb"(\d{1,8})\s+\d{1,5}\s+R")
-_GROUP = re.compile(rb"/Type\s*/OCG\b")
-_NAME = re.compile(rb"/Name\s*(?:\(((?:[^()\\]|\\.)*)\)|<([0-9A-Fa-f]*)>)", re.DOTALL)
-_WITHOUT_INK = frozenset({3, 7})
-
-
-def switched_off_layers(data: bytes) -> frozenset[bytes]:
-    """Return the names of the layers of a file that are off when it is opened, but not a name that is on as well.
-
-    PDFium does not draw them and does not say which they are, so they are looked for in the objects of the file.
-    """
-    objects = dict(_objects(data)) if _LAYERS in data or b"/ObjStm" in data else {}
-    off: set[int] = set()
-    for content in objects.values():
-        for found in _OFF.finditer(content):
-            off.update(int(number) for number in _REFERENCE.findall(found[1]))
-    names: dict[bool, set[bytes]] = {True: set(), False: set()}
-    for number, content in objects.items() if off else ():
-        if _GROUP.search(content) and (name := _NAME.search(content)):
-            names[number in off].add(_string(name))
-    return frozenset(names[True] - names[False])
-
-
-def _objects(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the dictionaries of a file with the numbers of their objects, those in compressed streams too."""
-    unpacked = 0
-    for found in islice(_OBJECT.finditer(data), _MOST_OBJECTS_OF_FILE):
-        start = found.end()
-        ends = (data.find(mark, start, start + _LONGEST_DICTIONARY) for mark in (b"endobj", b"stream"))
-        end = min((end for end in ends if end >= 0), default=-1)
-        content = data[start : max(end, start)]
-        if b"/ObjStm" not in content:
-            yield int(found[1]), content
-        elif unpacked < _MOST_UNPACKED and (stream_start := _STREAM.match(data, end)):
-            try:
-                stream = zlib.decompressobj().decompress(data[stream_start.end() :], _MOST_UNPACKED)
-            except zlib.error:
-                continue
-            unpacked += len(stream)
-            yield from _packed(stream, content)
-
-
-def _packed(stream: bytes, dictionary: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the objects of an unpacked stream: pairs of number and place, and then the objects (7.5.7)."""
-    values = {key: re.search(key + rb"\s+(\d{1,9})", dictionary) for key in (rb"/First", rb"/N")}
-    first, count = (int(found[1]) if found else 0 for found in values.values())
-    numbers = [int(number) for number in stream[:first].split()[: 2 * count] if number.isdigit() and len(number) < 10]
-    places = sorted(zip(numbers[1::2], numbers[::2], strict=False))
-    for (place, number), (end, _) in zip(places, [*places[1:], (len(stream), 0)], strict=False):
-        yield number, stream[first + place : first + end]
-
-
-def _string(name: re.Match[bytes]) -> bytes:
-    """Return the bytes of a string, written in parentheses or in hexadecimal digits (7.3.4)."""
-    if name[2] is not None:
-        return bytes.fromhex(name[2].decode("ascii") + "0" * (len(name[2]) % 2))
-    return _ESCAPED.sub(lambda found: bytes([int(found[1], 8) & 0xFF]) if found[1] else found[2], name[1])
-
-
-def unseen_boxes(page: PdfPage, layers: frozenset[bytes] = frozenset()) -> list[_Box]:
-    """Return where the unseen text of a page stands: (left, bottom, right, top) in points of the page.
-
-    White text on a picture or on a shape that is not white is seen.
-
-    Args:
-        layers: the names of those that are switched off.
-    """
-    import pypdfium2.raw as pdfium
-
-    unseen: list[_Box] = []
-    grounds: list[_Box] = []
-    count = pdfium.FPDFPage_CountObjects(page)
-    if count > _MOST_OBJECTS:
-        return []
-    for index in range(count):
-        thing = pdfium.FPDFPage_GetObject(page, index)
-        kind = pdfium.FPDFPageObj_GetType(thing)
-        if kind == pdfium.FPDF_PAGEOBJ_TEXT:
-            if pdfium.FPDFTextObj_GetTextRenderMode(thing) in _WITHOUT_INK or (layers and _layer(thing) in layers):
-                unseen.append(_box(thing))
-            elif _is_white(thing) and not _is_on(box := _box(thing), grounds):
-                unseen.append(box)
-        elif kind != pdfium.FPDF_PAGEOBJ_PATH or (_is_filled(thing) and not _is_white(thing)):
-            # A picture, a shade, a form, or a coloured shape.
-            grounds.append(_box(thing))
-        if len(unseen) > _MOST_UNSEEN:
-            return []
-    return unseen
-
-
-def _layer(thing: Any) -> bytes:
-    """Return the name of the layer that an object is on, if it is on one."""
-    import pypdfium2.raw as pdfium
-
-    size, buffer = ctypes.c_ulong(), (ctypes.c_ubyte * _LONGEST_NAME)()
-    for index in range(pdfium.FPDFPageObj_CountMarks(thing)):
-        mark = pdfium.FPDFPageObj_GetMark(thing, index)
-        if pdfium.FPDFPageObjMark_GetParamBlobValue(mark, b"Name", buffer, _LONGEST_NAME, size):
-            return bytes(buffer)[: size.value]
-    return b""
-
-
-def _is_white(thing: Any) -> bool:
-    import pypdfium2.raw as pdfium
-
-    red, green, blue, alpha = (ctypes.c_uint() for _ in range(4))
-    if not pdfium.FPDFPageObj_GetFillColor(thing, red, green, blue, alpha):
-        return False
-    return alpha.value == 0 or min(red.value, green.value, blue.value) >= _WHITE
-
-
-def _is_filled(path: Any) -> bool:
-    import pypdfium2.raw as pdfium
-
-    mode, stroke = ctypes.c_int(), ctypes.c_int()
-    return bool(pdfium.FPDFPath_GetDrawMode(path, mode, stroke) and mode.value)
-
-
-def _is_on(box: _Box, grounds: list[_Box]) -> bool:
-    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    return any(left <= x <= right and bottom <= y <= top for left, bottom, right, top in grounds)
-
-
-def _box(thing: Any) -> _Box:
-    import pypdfium2.raw as pdfium
-
-    left, bottom, right, top = (ctypes.c_float() for _ in range(4))
-    if not pdfium.FPDFPageObj_GetBounds(thing, left, bottom, right, top):
-        return (0.0, 0.0, -1.0, -1.0)
-    return (left.value, bottom.value, right.value, top.value)
-
-
 # PDFium's mark for a hyphen at a line's end; the line break after it is not marked otherwise.
-_BROKEN = frozenset({0x02, 0xFFFE})
+_BROKEN = (0x02, 0xFFFE)
+_CODES = 0x110000
+_SURROGATES = (0xD800, 0xE000)
 _NEWLINE = ord("\n")
 # What Python calls white space, without the four separators that fonts use for characters of their own.
-_SPACES = frozenset(code for code in range(0x3001) if chr(code).isspace()) - frozenset(range(0x1C, 0x20))
+_IS_SPACE = np.array([chr(code).isspace() and code not in range(0x1C, 0x20) for code in range(0x3002)])
 _HYPHENS = "-\u2010\u00ad"
 # A gap wider than this many times the type size ends a run: another column, or another cell.
 _WIDEST_GAP = 1.2
@@ -213,42 +72,59 @@ class Run:
     broken: bool = False
 
 
-class _Growing:
-    """A run while its characters are read. Its boxes are turned so that its text is upright."""
+@dataclass(frozen=True, slots=True)
+class _Characters:
+    """The characters of a page that are seen and are no white space, in the order of the file.
 
-    __slots__ = ("bottom", "bottoms", "broken", "left", "places", "quarter", "right", "text", "top", "tops")
+    ``text`` holds them with a space where white space stands between two; the one numbered ``n`` is at ``offsets[n]``
+    of it, and ``places[n]`` is its number in PDFium's page. ``boxes`` are (left, top, right, bottom), downwards: a row
+    for each.
+    """
 
-    def __init__(self, quarter: int, box: _Box) -> None:
-        self.quarter = quarter
-        self.left, self.top, self.right, self.bottom = box
-        self.tops: list[float] = []
-        self.bottoms: list[float] = []
-        self.text: list[str] = []
-        self.places: list[int] = []
-        self.broken = False
+    text: str
+    offsets: NDArray[np.int64]
+    places: NDArray[np.int64]
+    boxes: NDArray[np.float64]
+    chunks: Sequence[_Chunk]
 
-    def _raise(self, top: float, bottom: float) -> None:
-        """Write digits that are small and raised as such: 10⁶ is not 106."""
-        height = bottom - top
-        if len(self.places) < 2 or min(self.bottoms) > bottom - _RAISED * height:
-            return
-        for at, place in enumerate(self.places[1:], 1):
-            is_small = self.bottoms[at] - self.tops[at] < _SMALLER * height
-            if not is_small or self.bottoms[at] >= bottom - _RAISED * height or not self.text[place - 1][-1:].strip():
-                continue
-            if self.text[place].isdecimal() and _WORD_BEFORE.search("".join(self.text[max(place - _NEAR, 0) : place])):
-                self.text[place] = f"{_JOINED}[{self.text[place]}]"
-            else:
-                self.text[place] = self.text[place].translate(_POWERS)
+    def said(self, start: int, end: int) -> str:
+        return self.text[self.offsets[start] : self.offsets[end - 1] + 1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Characters, ``[start, end)``, that each stand right beside the one before.
+
+    ``height`` is the top and bottom of every one of them; ``None`` if they differ. ``is_last`` says that a run ends
+    here in any case, and ``broken`` that it does with a hyphen which PDFium marks as the end of a line.
+    """
+
+    start: int
+    end: int
+    box: _Box
+    height: tuple[float, float] | None
+    is_last: bool
+    broken: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Grown:
+    """A run as it was read. Its boxes are turned so that its text is upright; ``height`` is of most characters."""
+
+    text: str
+    quarter: int
+    box: _Box
+    height: tuple[float, float]
+    broken: bool
 
     def placed(self, turn: Callable[[_Box], _Box]) -> Run:
-        """Return it as a run, with the height of most of its characters: not of a raised number or a tall bracket."""
-        top, bottom = median_low(self.tops), median_low(self.bottoms)
-        self._raise(top, bottom)
+        text = self.text
         # Adjacent raised digits are of one number.
-        raised = "".join(self.text).replace(f"]{_JOINED}[", "").replace(_JOINED, "")
-        text = _LEADERS.sub("\t", cleaned(raised).strip())
-        return Run(text, *turn((self.left, top, self.right, bottom)), max(bottom - top, 1.0), self.broken)
+        text = text.replace(f"]{_JOINED}[", "").replace(_JOINED, "") if _JOINED in text else text
+        text = cleaned(text).strip()
+        text = _LEADERS.sub("\t", text) if ".." in text or ". ." in text or "…" in text else text
+        (left, _, right, _), (top, bottom) = self.box, self.height
+        return Run(text, *turn((left, top, right, bottom)), max(bottom - top, 1.0), self.broken)
 
 
 def read_runs(
@@ -260,10 +136,10 @@ def read_runs(
     characters are looked at.
     """
     unseen = unseen_boxes(page, layers)
-    grown = [run for run in _grown(text_page, limit, unseen) if not "".join(run.text).isspace()]
+    grown = _grown(text_page, limit, unseen)
     if unseen and sum(len(run.text) for run in grown) * 2 < min(text_page.count_chars(), limit):
         # All of a page that is a picture, with the words that were recognised in it, or that is white on a dark ground.
-        grown = [run for run in _grown(text_page, limit, ()) if not "".join(run.text).isspace()]
+        grown = _grown(text_page, limit, ())
     if not grown:
         return [], [], 1.0
     lengths: Counter[int] = Counter()
@@ -273,7 +149,7 @@ def read_runs(
     main = max(lengths, key=lambda quarter: lengths[quarter])
     left, top, _, bottom = _turned(page.get_bbox(), main)
 
-    def placed(run: _Growing) -> Run:
+    def placed(run: _Grown) -> Run:
         def turn(box: _Box) -> _Box:
             if run.quarter != main:
                 box = _turned(_unturned(box, run.quarter), main)
@@ -311,67 +187,195 @@ def _unturned(box: _Box, quarter: int) -> _Box:
     return (left, -bottom, right, -top)
 
 
-def _grown(  # noqa: C901, PLR0912 -- written out: a document has millions of characters
-    text_page: PdfTextPage, limit: int, unseen: Sequence[_Box]
-) -> Iterator[_Growing]:
+def _grown(text_page: PdfTextPage, limit: int, unseen: Sequence[Box]) -> list[_Grown]:
+    """Return the runs of a page that are not only separators."""
+    characters = _read_characters(text_page, min(text_page.count_chars(), limit), unseen)
+    return [run for run in _runs(text_page, characters) if not run.text.isspace()]
+
+
+def _read_characters(text_page: PdfTextPage, count: int, unseen: Sequence[Box]) -> _Characters:
+    """Read the first ``count`` characters of a page, all in loops that run in C: a document has millions of them."""
+    codes = _codes(text_page, count)
+    is_seen = ~_IS_SPACE[np.minimum(codes, len(_IS_SPACE) - 1)]
+    boxes = _boxes(text_page, np.flatnonzero(is_seen))
+    if unseen:
+        x, y = (boxes[:, 0] + boxes[:, 2]) / 2, -(boxes[:, 1] + boxes[:, 3]) / 2
+        is_hidden = np.zeros(len(boxes), np.bool_)
+        for left, bottom, right, top in unseen:
+            is_hidden |= (left <= x) & (x <= right) & (bottom <= y) & (y <= top)
+        is_seen[is_seen] = ~is_hidden
+        boxes = boxes[~is_hidden]
+    places = np.flatnonzero(is_seen)
+    lines = np.cumsum(codes == _NEWLINE)[places]
+    codes = codes[places]
+    is_broken = (codes == _BROKEN[0]) | (codes == _BROKEN[1])
+    codes[is_broken] = ord("-")
+    codes[codes >= _CODES] = 0
+    is_apart = np.diff(places, prepend=-1) > 1
+    offsets = np.arange(len(places)) + np.cumsum(is_apart)
+    spaced = np.full(len(places) + int(is_apart.sum()), ord(" "), "<u4")
+    spaced[offsets] = codes
+    text = spaced.tobytes().decode("utf-32-le", "surrogatepass")
+    return _Characters(text, offsets, places, boxes, _chunks(boxes, lines, is_broken))
+
+
+def _chunks(boxes: NDArray[np.float64], lines: NDArray[np.int64], is_broken: NDArray[np.bool_]) -> list[_Chunk]:
+    """Cut characters where a run ends or may end."""
+    if not len(boxes):
+        return []
+    lefts, tops, rights, bottoms = boxes.T
+    is_end = is_broken[:-1] | (lines[1:] > lines[:-1])
+    widest = _WIDEST_GAP * (bottoms - tops)[:-1]
+    is_beside = (bottoms[1:] > tops[:-1]) & (tops[1:] < bottoms[:-1])
+    is_beside &= (lefts[1:] - rights[:-1] <= widest) & (lefts[:-1] - rights[1:] <= widest)
+    starts = np.concatenate([[0], np.flatnonzero(is_end | ~is_beside) + 1])
+    ends = [*starts[1:].tolist(), len(boxes)]
+    lasts = np.array(ends) - 1
+    least, most = (ufunc.reduceat(boxes, starts, axis=0).tolist() for ufunc in (np.minimum, np.maximum))
+    is_last = [*is_end[starts[1:] - 1].tolist(), True]
+    return [
+        _Chunk(
+            start,
+            end,
+            (low[0], low[1], high[2], high[3]),
+            (low[1], low[3]) if low[1] == high[1] and low[3] == high[3] else None,
+            last,
+            broken,
+        )
+        for start, end, low, high, last, broken in zip(
+            starts.tolist(), ends, least, most, is_last, is_broken[lasts].tolist(), strict=True
+        )
+    ]
+
+
+def _codes(text_page: PdfTextPage, count: int) -> NDArray[np.int64]:
+    """Return the Unicode code points of the first characters of a page."""
     import pypdfium2.raw as pdfium
 
-    rectangle = pdfium.FS_RECTF()
-    unicode_of, box_of = pdfium.FPDFText_GetUnicode, pdfium.FPDFText_GetLooseCharBox
-    handle = text_page.raw
-    run: _Growing | None = None
-    spaces = ""
-    for index in range(min(text_page.count_chars(), limit)):
-        code = unicode_of(handle, index)
-        if code in _SPACES:
-            if run is not None and code == _NEWLINE:
-                yield run
-                run = None
-            spaces = " "
+    buffer = (ctypes.c_ushort * (count + 1))()
+    if pdfium.FPDFText_GetText(text_page.raw, 0, count, buffer) == count + 1:
+        units = np.frombuffer(bytes(buffer), np.uint16)[:count]
+        if not ((units >= _SURROGATES[0]) & (units < _SURROGATES[1])).any():
+            # All of them at once, for each is one unit: none is left out, as those without a code are.
+            return np.asarray(units, np.int64)
+    code_of = quick("FPDFText_GetUnicode", ctypes.c_uint, ctypes.c_void_p, ctypes.c_int)
+    return np.fromiter(map(code_of, repeat(address_of(text_page.raw), count), range(count)), np.int64, count)
+
+
+def _boxes(text_page: PdfTextPage, places: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return (left, top, right, bottom) of characters of a page, downwards from its bottom, in points."""
+    import pypdfium2.raw as pdfium
+
+    box_of = quick("FPDFText_GetLooseCharBox", ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
+    rectangles = (pdfium.FS_RECTF * len(places))()
+    first, size = ctypes.addressof(rectangles), ctypes.sizeof(pdfium.FS_RECTF)
+    addresses = range(first, first + len(places) * size, size)
+    deque(map(box_of, repeat(address_of(text_page.raw), len(places)), places.tolist(), addresses), maxlen=0)
+    upwards = np.frombuffer(bytes(rectangles), np.float32).reshape(-1, 4)
+    return np.multiply(upwards, [1.0, -1.0, 1.0, -1.0], dtype=np.float64)
+
+
+def _runs(text_page: PdfTextPage, characters: _Characters) -> Iterator[_Grown]:
+    """Join the chunks of each line to runs; those of turned text are joined character by character."""
+    angle_of = quick("FPDFText_GetCharAngle", ctypes.c_float, ctypes.c_void_p, ctypes.c_int)
+    page, places = address_of(text_page.raw), characters.places.tolist()
+    chunks = characters.chunks
+    at = 0
+    while at < len(chunks):
+        first = last = chunks[at]
+        quarter = _quarter(angle_of(page, places[first.start]))
+        at += 1
+        if quarter in {0, _ASKEW}:
+            box = first.box
+            while not last.is_last and (quarter == _ASKEW or _is_next(box, characters.boxes[last.end])):
+                last = chunks[at]
+                at += 1
+                box = _around(box, last.box)
+            yield _grown_of(characters, first, last, box, quarter)
             continue
-        box_of(handle, index, rectangle)
-        left, bottom, right, top = rectangle.left, -rectangle.bottom, rectangle.right, -rectangle.top
-        if unseen and _is_within((left, -bottom, right, -top), unseen):
-            spaces = " "
+        while not last.is_last:
+            last = chunks[at]
+            at += 1
+        start = first.start
+        while start < last.end:
+            quarter = _quarter(angle_of(page, places[start]))
+            run, stop = _turned_run(characters, start, last.end, quarter)
+            yield replace(run, broken=last.broken and stop == last.end)
+            start = stop
+
+
+def _grown_of(characters: _Characters, first: _Chunk, last: _Chunk, box: _Box, quarter: int) -> _Grown:
+    start, end = first.start, last.end
+    text = characters.said(start, end)
+    if first is last and first.height:
+        return _Grown(text, quarter, box, first.height, last.broken)
+    tops, bottoms = characters.boxes[start:end, 1].tolist(), characters.boxes[start:end, 3].tolist()
+    height = _low_median(tops), _low_median(bottoms)
+    if _is_raised(bottoms, height):
+        text = _with_powers(characters, start, tops, bottoms, height)
+    return _Grown(text, quarter, box, height, last.broken)
+
+
+def _turned_run(characters: _Characters, start: int, end: int, quarter: int) -> tuple[_Grown, int]:
+    """Return the run of turned text that begins at a character, and where it ends."""
+    box: _Box | None = None
+    tops: list[float] = []
+    bottoms: list[float] = []
+    for left, top, right, bottom in characters.boxes[start:end].tolist():
+        turned = _turned((left, -bottom, right, -top), quarter)
+        if box is not None and quarter != _ASKEW and not _is_next(box, turned):
+            break
+        box = turned if box is None else _around(box, turned)
+        tops.append(turned[1])
+        bottoms.append(turned[3])
+    assert box is not None
+    height = _low_median(tops), _low_median(bottoms)
+    stop = start + len(tops)
+    text = characters.said(start, stop)
+    if _is_raised(bottoms, height):
+        text = _with_powers(characters, start, tops, bottoms, height)
+    return _Grown(text, quarter, box, height, False), stop
+
+
+def _is_next(run: _Box, box: Sequence[float]) -> bool:
+    """Return whether a character goes on with a run."""
+    left, top, right, bottom = box
+    # Scripts that run to the left come in reading order, each character before the one before it.
+    widest = _WIDEST_GAP * (run[3] - run[1])
+    return bool(bottom > run[1] and top < run[3] and left - run[2] <= widest and run[0] - right <= widest)
+
+
+def _around(a: _Box, b: _Box) -> _Box:
+    return min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])
+
+
+def _low_median(values: Sequence[float]) -> float:
+    return sorted(values)[(len(values) - 1) // 2]
+
+
+def _is_raised(bottoms: Sequence[float], height: tuple[float, float]) -> bool:
+    """Return whether some characters end far above most of the others."""
+    top, bottom = height
+    return len(bottoms) > 1 and min(bottoms) <= bottom - _RAISED * (bottom - top)
+
+
+def _with_powers(
+    characters: _Characters, start: int, tops: Sequence[float], bottoms: Sequence[float], height: tuple[float, float]
+) -> str:
+    """Return the text of a run with digits that are small and raised written as such: 10⁶ is not 106."""
+    top, bottom = height
+    offsets = characters.offsets[start : start + len(tops)].tolist()
+    texts = [characters.text[offsets[0]]]
+    texts += [characters.text[before + 1 : at + 1] for before, at in pairwise(offsets)]
+    for at, text in enumerate(texts[1:], 1):
+        is_small = bottoms[at] - tops[at] < _SMALLER * (bottom - top)
+        if not is_small or bottoms[at] >= bottom - _RAISED * (bottom - top) or text[0] == " ":
             continue
-        if run is not None:
-            if run.quarter > 0:
-                left, top, right, bottom = _turned((left, -bottom, right, -top), run.quarter)
-            if run.quarter != _ASKEW:
-                # Scripts that run to the left come in reading order, each character before the one before it.
-                widest = _WIDEST_GAP * (run.bottom - run.top)
-                if bottom <= run.top or top >= run.bottom or left - run.right > widest or run.left - right > widest:
-                    yield run
-                    run = None
-        if run is None:
-            quarter = _quarter(pdfium.FPDFText_GetCharAngle(handle, index))
-            left, top, right, bottom = _turned(
-                (rectangle.left, rectangle.bottom, rectangle.right, rectangle.top), quarter
-            )
-            run, spaces = _Growing(quarter, (left, top, right, bottom)), ""
-        if spaces:
-            run.text.append(spaces)
-            spaces = ""
-        run.places.append(len(run.text))
-        run.tops.append(top)
-        run.bottoms.append(bottom)
-        run.left, run.right = min(run.left, left), max(run.right, right)
-        run.top, run.bottom = min(run.top, top), max(run.bottom, bottom)
-        if code in _BROKEN:
-            run.text.append("-")
-            run.broken = True
-            yield run
-            run = None
+        if text.isdecimal() and _WORD_BEFORE.search("".join(texts[max(at - _NEAR, 0) : at])):
+            texts[at] = f"{_JOINED}[{text}]"
         else:
-            run.text.append(chr(code) if code < 0x110000 else "")
-    if run is not None:
-        yield run
-
-
-def _is_within(box: _Box, others: Sequence[_Box]) -> bool:
-    """Return whether the middle of a box lies in one of the others."""
-    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    return any(left <= x <= right and bottom <= y <= top for left, bottom, right, top in others)
+            texts[at] = text.translate(_POWERS)
+    return "".join(texts)
 
 
 def _quarter(angle: float) -> int:

@@ -244,15 +244,16 @@ def _is_full(lines: Sequence[Line], at: int) -> bool:
     line, after = lines[at], lines[at + 1]
     if len(line.text) <= _NARROW and len(line.text.split()) < _LEAST_PROSE and _is_listed(lines, at):
         return False
-    near = lines[max(at - _NEIGHBOURS, 0) : at + _NEIGHBOURS + 2]
-    column = [line, *(other for other in near if overlap(line, other) > 0.5 and _is_alike(line, other))]
     first = after.text.split(maxsplit=1)[0]
     if _WITHOUT_SPACES.match(first):
         first = first[0]
     word = (after.right - after.left) / len(after.text) * (len(first) + 1)
+    near = lines[max(at - _NEIGHBOURS, 0) : at + _NEIGHBOURS + 2]
     if unicodedata.bidirectional(line.text[0]) in {"R", "AL"}:
-        return line.left - word < min(other.left for other in column)
-    return line.right + word > max(other.right for other in column)
+        wider = (other for other in near if other.left <= line.left - word)
+    else:
+        wider = (other for other in near if other.right >= line.right + word)
+    return not any(overlap(line, other) > 0.5 and _is_alike(line, other) for other in wider)
 
 
 def _is_listed(lines: Sequence[Line], at: int) -> bool:

@@ -68,6 +68,7 @@ _FOLDED = (
     | {ord("\r"): "\n"}
     | dict(zip(range(0xFB00, 0xFB07), ("ff", "fi", "fl", "ffi", "ffl", "st", "st"), strict=True))
 )
+_TO_FOLD = re.compile(f"[{''.join(map(chr, _FOLDED))}]")
 # What cannot be seen and would only keep words from being found: soft hyphens, zero-width spaces, controls, halves of
 # surrogate pairs. The joiners of emoji and of Persian and Indic scripts stay.
 _INVISIBLE = re.compile(
@@ -184,7 +185,9 @@ def fold(text: str) -> str:
     """Return ``text`` without characters that cannot be seen, and with one kind of space and of newline."""
     if text.isascii() and text.isprintable():
         return text  # most cells and lines: nothing to look for
-    return _INVISIBLE.sub("", text.replace("\r\n", "\n").translate(_FOLDED))
+    if _TO_FOLD.search(text):
+        text = text.replace("\r\n", "\n").translate(_FOLDED)
+    return _INVISIBLE.sub("", text)
 
 
 def collapse_spaces(text: str) -> str:

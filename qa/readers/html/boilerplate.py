@@ -17,7 +17,9 @@ _ROLES = frozenset(
 _ALWAYS = frozenset({"nav", "menu", "dialog"})
 # Within these they belong to the text: an article's title, its notes, a call-out.
 _OUTSIDE_ONLY = frozenset({"header", "footer", "aside"})
+_BESIDE = frozenset({"footer", "aside"})
 _CONTENT = frozenset({"main", "article", "section", "blockquote", "figure"})
+_NEVER = frozenset({"html", "body"}) | _CONTENT - {"section"}
 _LISTS = frozenset({"ul", "ol"})
 _NAMES = frozenset("sidebar navbar breadcrumb breadcrumbs pagination site-footer site-nav toc".split())
 _CONSENT = re.compile(
@@ -107,8 +109,11 @@ def _dropped(tokens: Sequence[str | Element | End], total: int) -> list[Element]
                 header_end = max(header_end, token.end)
             # Beside the title there are menus: of languages, of views.
             limit = _MOST_OF_IT if token.tag in _LISTS and index < header_end else _limit(token, inside > 0)
-            is_fact = token.tag in _OUTSIDE_ONLY - {"header"} and _holds_facts(tokens, token)
-            if index not in titled and token.weight < limit * total and not is_fact:
+            if (
+                token.weight < limit * total
+                and index not in titled
+                and not (token.tag in _BESIDE and _holds_facts(tokens, token))
+            ):
                 dropped.append(token)
                 skip_to = token.end + 1
             else:
@@ -118,16 +123,20 @@ def _dropped(tokens: Sequence[str | Element | End], total: int) -> list[Element]
 
 def _limit(element: Element, is_inside: bool) -> float:
     """Return the share of the page's text up to which an element counts as boilerplate; 0 if it never does."""
-    if element.tag in {"html", "body"} | _CONTENT - {"section"}:
+    if element.tag in _NEVER:
         return 0
-    role = element.get("role")
-    if element.tag in _ALWAYS or role in _ROLES or element.get("aria-hidden") == "true":
+    is_named = bool(element.attributes)  # most are not: there is nothing to look at
+    if element.tag in _ALWAYS or (is_named and (element.get("role") in _ROLES or element.get("aria-hidden") == "true")):
         return _MOST_OF_IT
     if element.tag in _OUTSIDE_ONLY:
         return 0 if is_inside else _MOST_OF_IT
-    if element.tag == "form" or element.classes & _NAMES:
+    if element.tag == "form" or not _NAMES.isdisjoint(element.classes):
         return _NAMED_SHARE
-    is_consent = element.tag in {"div", "section"} and _CONSENT.search(f"{element.get('id')} {element.get('class')}")
+    is_consent = (
+        is_named
+        and element.tag in {"div", "section"}
+        and _CONSENT.search(f"{element.get('id')} {element.get('class')}")
+    )
     return _NAMED_SHARE if is_consent else 0
 
 
@@ -140,7 +149,7 @@ def _holding_a_title(tokens: Sequence[str | Element | End]) -> list[Element]:
             if open_headers and open_headers[-1] is token.element:
                 open_headers.pop()
         elif isinstance(token, Element):
-            if token.tag == "header" or token.get("role") == "banner":
+            if token.tag == "header" or (token.attributes and token.get("role") == "banner"):
                 open_headers.append(token)
             elif token.tag == "h1" and token.weight:
                 found += open_headers

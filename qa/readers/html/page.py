@@ -30,6 +30,8 @@ _POWER = re.compile(r"\s*[+\-−]?(?:\d{1,3}|n)\s*")
 _MATHS = frozenset({"mwe-math-fallback-image-inline", "mwe-math-fallback-image-display", "tex", "latex", "math"})
 # Neighbours among these are apart on the page, by its style, also where no space stands between them.
 _BOXES = frozenset("span a button label time small data b strong em i u font mark".split())
+# They change how their text looks, and nothing else.
+_PLAIN = frozenset("span b strong i em u font mark small big label time cite code var abbr bdi bdo wbr".split())
 # An address that says more than the words of its link: a file to be had, a mailbox, a telephone.
 _ADDRESS = re.compile(
     r"(?:mailto:|tel:).+|[^?#]+\.(?:pdf|docx?|xlsx?|pptx?|od[tsp]|rtf|csv|zip|epub|ics)(?:[?#].*)?", re.IGNORECASE
@@ -57,18 +59,19 @@ def write_page(markup: str, composition: Composition, *, is_whole: bool = False)
 
 
 def _write(tokens: Sequence[str | Element | End], part: range, dropped: frozenset[int], writer: _Writer) -> None:
-    place = part.start
-    while place < part.stop:
+    passed_over = part.start
+    for place in part:
         token = tokens[place]
+        if place < passed_over:
+            continue
         if isinstance(token, str):
             writer.text(token)
         elif isinstance(token, End):
             writer.close(token.element)
         elif place in dropped:
-            place = token.end
+            passed_over = token.end + 1
         else:
             writer.open(token)
-        place += 1
     writer.flush()
 
 
@@ -134,6 +137,10 @@ class _Writer:
         tag = element.tag
         if self._closed:
             self._closed, self._opened = (self._closed, tag) if tag in _BOXES else ("", "")
+        if tag not in _PLAIN:
+            self._open(element, tag)
+
+    def _open(self, element: Element, tag: str) -> None:
         if tag in _BLOCKS:
             self._boundary(tag)
         if tag in HEADINGS and not self._in_cell:
@@ -158,6 +165,8 @@ class _Writer:
     def close(self, element: Element) -> None:
         tag = element.tag
         self._closed, self._opened = (tag if tag in _BOXES else ""), ""
+        if tag in _PLAIN:
+            return
         if self._in_cell and tag in {"td", "th", "tr", "caption"}:
             self._close_in_table(element)
         elif tag in _BLOCKS:

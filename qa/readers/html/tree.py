@@ -7,8 +7,7 @@ are left open (https://github.com/lexbor/lexbor/issues/340). Browsers stop nesti
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -28,8 +27,7 @@ _CLOSED_BY_THE_NEXT = frozenset(
 )
 _RAW = frozenset("script style textarea title xmp iframe noembed noframes".split())
 # After the name, quotes hold ">" only where a value begins (HTML standard, 13.2.5.32 to 40).
-_TAG = re.compile(r"""<(/?)([a-zA-Z][^\s/>]*+)((?:[^>=]++|=\s*+(?:"[^"]*+"|'[^']*+')?)*+)>""")
-_OPENING = re.compile(r"<(?=[/a-zA-Z!?])")
+_TAG = re.compile(r"""<(?:(/?)([a-zA-Z][^\s/>]*+)(?:[^>=]++|=\s*+(?:"[^"]*+"|'[^']*+')?)*+>|[/a-zA-Z!?])""")
 
 
 def bounded(markup: str) -> str:
@@ -51,8 +49,8 @@ class _Depths:
     """The number of elements that are open, as far as tags show."""
 
     def __init__(self) -> None:
-        self._open: Counter[str] = Counter()
-        self._dropped: Counter[str] = Counter()
+        self._open: dict[str, int] = {}
+        self._dropped: dict[str, int] = {}
         self._total = 0
         self._formatting = 0
 
@@ -60,19 +58,19 @@ class _Depths:
         """Count a start tag, and return whether it is kept."""
         formatting = name in _FORMATTING
         if self._total >= _DEEPEST or (formatting and self._formatting >= _MOST_FORMATTING):
-            self._dropped[name] += 1
+            self._dropped[name] = self._dropped.get(name, 0) + 1
             return False
-        self._open[name] += 1
+        self._open[name] = self._open.get(name, 0) + 1
         self._total += 1
         self._formatting += formatting
         return True
 
     def closes(self, name: str) -> bool:
         """Count an end tag, and return whether it is kept."""
-        if self._dropped[name]:
+        if self._dropped.get(name):
             self._dropped[name] -= 1
             return False
-        if self._open[name]:
+        if self._open.get(name):
             self._open[name] -= 1
             self._total -= 1
             self._formatting -= name in _FORMATTING
@@ -82,36 +80,33 @@ class _Depths:
 def _tags(markup: str, depths: _Depths) -> list[tuple[int, int, str]]:
     """Return the tags to be replaced as ``(start, end, replacement)``, in order."""
     changes: list[tuple[int, int, str]] = []
-    position = 0
-    while opening := _OPENING.search(markup, position):
-        start = opening.start()
-        tag = _TAG.match(markup, start)
-        if tag is None:
-            if markup[start + 1] not in "!?/":
-                break  # a tag that never ends: what follows is no text either
-            mark = "-->" if markup.startswith("<!--", start) else ">"
-            position = _after(markup, mark, start + 2)
-            continue
-        position = tag.end()
-        name = tag[2].lower()
-        replacement = _replacement(tag, name, depths)
-        if replacement is not None:
-            changes.append((start, position, replacement))
-        elif name in _RAW and not tag[1]:
-            position = _after_raw(markup, name, position)
+    position: int | None = 0
+    while position is not None:
+        position = _scan(markup, position, depths, changes)
     return changes
 
 
-def _replacement(tag: re.Match[str], name: str, depths: _Depths) -> str | None:
-    """Return the replacement of a tag, or ``None`` if it stays."""
-    if name in _VOID:
-        return None
-    if not tag[1] and tag[3].endswith("/"):
-        return f"{tag[0][:-2].rstrip('/')}></{tag[2]}>"
-    if name in _CLOSED_BY_THE_NEXT or name in _RAW:
-        return None
-    is_kept = depths.closes(name) if tag[1] else depths.opens(name)
-    return None if is_kept else " "
+def _scan(markup: str, position: int, depths: _Depths, changes: list[tuple[int, int, str]]) -> int | None:
+    """Add the changes up to the next comment or element of raw text, and return where that ends; None at the end."""
+    for tag in _TAG.finditer(markup, position):
+        closing, name = tag.group(1, 2)
+        if name is None:
+            start = tag.start()
+            if markup[start + 1] not in "!?/":
+                return None  # a tag that never ends: what follows is no text either
+            return _after(markup, "-->" if markup.startswith("<!--", start) else ">", start + 2)
+        name = name.lower()
+        if name in _VOID:
+            continue
+        end = tag.end()
+        if not closing and markup[end - 2] == "/":
+            changes.append((tag.start(), end, f"{tag[0][:-2].rstrip('/')}></{tag[2]}>"))
+        elif name in _RAW:
+            if not closing:
+                return _after_raw(markup, name, end)
+        elif name not in _CLOSED_BY_THE_NEXT and not (depths.closes(name) if closing else depths.opens(name)):
+            changes.append((tag.start(), end, " "))
+    return None
 
 
 def _after(markup: str, mark: str, start: int) -> int:
@@ -136,25 +131,36 @@ _NEVER_READ = frozenset(
 _FURNITURE = frozenset(
     "mw-editsection mw-jump-link mw-indicators navbox noprint headerlink anchorjs-link anchor-link skip-link".split()
 )
-_INVISIBLE = re.compile(
-    r"display\s*:\s*none|visibility\s*:\s*hidden|(?:opacity|font-size)\s*:\s*0(?![.\d]*[1-9])|text-decoration(?:-line)?\s*:[^;]*line-through",
-    re.IGNORECASE,
+_HIDING = (
+    r"display\s*:\s*none",
+    r"visibility\s*:\s*hidden",
+    r"opacity\s*:\s*0(?![.\d]*[1-9])",
+    r"font-size\s*:\s*0(?![.\d]*[1-9])",
+    r"text-decoration(?:-line)?\s*:[^;{}]*line-through",
 )
+_INVISIBLE = re.compile("|".join(_HIDING), re.IGNORECASE)
+# One by one, each is found by its first letters.
+_HIDES = tuple(re.compile(pattern) for pattern in _HIDING)
 # What is folded away until a person opens it: panels of accordions and tabs.
 _PANEL = re.compile(
     r"(?:^|[-_ ])(?:panel|pane|accordion|collaps\w*|tabs?|tabs?(?:pane|panel|content)|faq|answer|expand\w*|toggle)"
     r"(?:$|[-_ ])",
     re.IGNORECASE,
 )
-_CONTROLLED = re.compile(r"""(?:aria-controls|data-(?:bs-)?target)\s*=\s*["']?#?([^\s"'>]+)""")
+_CONTROLS = ("aria-controls", "data-target", "data-bs-target")
+_CONTROLLED = re.compile(r"""\s*=\s*["']?#?([^\s"'>]+)""")
 _SELECTOR = re.compile(r"\s*(?:[a-z][a-z0-9]*)?([.#])([\w-]+)\s*", re.IGNORECASE)
-_CSS_BRACE = re.compile(r"[^{}]*[{}]")
+_BRACE = re.compile(r"[{}]")
 _CSS_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _MOST_CSS = 1_000_000
 _SHADOW_ROOT = re.compile(r"<template\s[^>]*shadowroot[^>]*>", re.IGNORECASE)
 _SCRIPTING = re.compile(r"java\s?script|enable scripts", re.IGNORECASE)
 _LEAST_NOSCRIPT = 20
 _MOST_TOKENS = 1_000
+_PERHAPS_UNREAD = frozenset({"button", "noscript"})
+_NEVER_HIDDEN = frozenset({"html", "body"})
+_DRAWN = frozenset({"svg", "text"})
+_NO_CLASSES: frozenset[str] = frozenset()
 # Shorter ones are names of deeds: "Send", "Add to cart", "Copy link".
 _LEAST_BUTTON_WORDS = 4
 _LONG_CELL = 1_500
@@ -181,7 +187,7 @@ class Element:
         return self.attributes.get(name) or ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class End:
     """The end of an element."""
 
@@ -232,7 +238,8 @@ class _Builder:
     def __init__(self, hidden: frozenset[str] = frozenset(), controlled: frozenset[str] = frozenset()) -> None:
         self.tokens: list[str | Element | End] = []
         self.title = ""
-        self._hidden = hidden
+        self._hidden_ids = {name[1:] for name in hidden if name[0] == "#"}
+        self._hidden_classes = {name[1:] for name in hidden if name[0] == "."}
         self._controlled = controlled
         self._open: list[Element] = []
         self._tables: list[Element] = []
@@ -242,43 +249,49 @@ class _Builder:
         """Begin an element, and return it, or ``None`` if it is not read."""
         if tag in _NEVER_READ or (tag == "option" and "selected" not in attributes):
             return None
-        classes = frozenset((attributes.get("class") or "").split()) if attributes else frozenset()
-        if classes & _FURNITURE or (
-            attributes and tag not in {"html", "body"} and self._is_unseen(attributes, classes)
-        ):
-            return None
-        element = Element(tag, attributes, len(self.tokens), classes=classes)
+        classes = _NO_CLASSES
+        if attributes:
+            if names := attributes.get("class"):
+                classes = frozenset(names.split())
+            if not _FURNITURE.isdisjoint(classes) or (
+                tag not in _NEVER_HIDDEN and self._is_unseen(attributes, classes)
+            ):
+                return None
+        element = Element(tag, attributes, len(self.tokens), 0, 0, 0, 0, False, classes)
         if tag == "table":
             if self._tables:
                 self._tables[-1].is_layout = True
             element.is_layout = element.get("role") in {"presentation", "none"}
             self._tables.append(element)
-        elif tag in HEADINGS and self._tables:
+        elif self._tables and tag in HEADINGS:
             self._tables[-1].is_layout = True
-        self._drawings += tag == "svg"
-        self._labels += tag == "text"
+        elif tag in _DRAWN:
+            self._drawings += tag == "svg"
+            self._labels += tag == "text"
         self.tokens.append(element)
         self._open.append(element)
         return element
 
     def close(self, end: End) -> None:
         element = self._open.pop()
-        self._drawings -= element.tag == "svg"
-        self._labels -= element.tag == "text"
-        if self._is_unread(element):
+        tag = element.tag
+        if tag in _DRAWN:
+            self._drawings -= tag == "svg"
+            self._labels -= tag == "text"
+        elif tag in _PERHAPS_UNREAD and self._is_unread(element):
             del self.tokens[element.start :]
             return
         element.end = len(self.tokens)
         self.tokens.append(end)
         if self._open:
             self._open[-1].weight += element.weight
-        if element.tag == "table":
+        if tag == "table":
             self._tables.pop()
             # One cell to a row is a frame or a list.
             element.is_layout |= element.cells <= element.rows
-        elif self._tables and element.tag == "tr":
+        elif self._tables and tag == "tr":
             self._tables[-1].rows += 1
-        elif self._tables and element.tag in {"td", "th"}:
+        elif self._tables and tag in {"td", "th"}:
             self._tables[-1].cells += 1
             self._tables[-1].is_layout |= element.weight > _LONG_CELL
 
@@ -296,8 +309,6 @@ class _Builder:
 
     def _is_unread(self, element: Element) -> bool:
         """Return whether an element that has ended turns out to say nothing to a reader, as most buttons do."""
-        if element.tag not in {"button", "noscript"}:
-            return False
         tokens = self.tokens[element.start : element.start + _MOST_TOKENS]
         text = "".join(token for token in tokens if isinstance(token, str))
         if element.tag == "noscript":
@@ -308,12 +319,10 @@ class _Builder:
 
     def _is_unseen(self, attributes: Mapping[str, str | None], classes: frozenset[str]) -> bool:
         """Return whether an element is hidden, and is not a panel that a person can open."""
-        style = attributes.get("style")
+        style, id = attributes.get("style"), attributes.get("id") or ""
         hidden = "hidden" in attributes and attributes["hidden"] != "until-found"
         hidden = hidden or bool(style and _INVISIBLE.search(style))
-        id = attributes.get("id") or ""
-        if not hidden and self._hidden:
-            hidden = f"#{id}" in self._hidden or any(f".{name}" in self._hidden for name in classes)
+        hidden = hidden or id in self._hidden_ids or not self._hidden_classes.isdisjoint(classes)
         if not hidden:
             return False
         is_panel = attributes.get("role") == "tabpanel" or id in self._controlled
@@ -322,9 +331,14 @@ class _Builder:
 
 def _controlled(markup: str) -> frozenset[str]:
     """Return the ids of elements that a button opens and closes."""
-    if "aria-controls" not in markup and "data-" not in markup:
-        return frozenset()
-    return frozenset(_CONTROLLED.findall(markup))
+    ids: set[str] = set()
+    for attribute in _CONTROLS:
+        place = markup.find(attribute)
+        while place >= 0:
+            if found := _CONTROLLED.match(markup, place + len(attribute)):
+                ids.add(found[1])
+            place = markup.find(attribute, place + 1)
+    return frozenset(ids)
 
 
 def _open_shadow_roots(markup: str) -> str:
@@ -349,15 +363,27 @@ def _hidden_by_style(markup: str) -> frozenset[str]:
     while (start := markup.find("<style", position)) >= 0:
         position = _after_raw(markup, "style", start)
         sheet = _CSS_COMMENT.sub("", markup[markup.find(">", start) + 1 : position][:_MOST_CSS])
-        depth, prelude = 0, ""
-        for found in _CSS_BRACE.finditer(sheet):
-            text = found[0][:-1]
-            if found[0][-1] == "{":
-                prelude, depth = text, depth + 1
-                continue
-            if depth == 1 and "@" not in prelude and _INVISIBLE.search(text):
-                selectors = (_SELECTOR.fullmatch(selector) for selector in prelude.split(","))
-                hidden.update(f"{selector[1]}{selector[2]}" for selector in selectors if selector)
-            depth = max(depth - 1, 0)
+        for prelude in _hiding(sheet):
+            selectors = (_SELECTOR.fullmatch(selector) for selector in prelude.split(","))
+            hidden.update(f"{selector[1]}{selector[2]}" for selector in selectors if selector)
         position = max(position, start + 1)
     return frozenset(hidden)
+
+
+def _hiding(sheet: str) -> Iterator[str]:
+    """Yield what stands before the braces of the rules of a style sheet that hide, those for some media left out."""
+    lower = sheet.lower()
+    if len(lower) != len(sheet):
+        lower = sheet  # a letter that is two in lower case
+    places = sorted(found.start() for pattern in _HIDES for found in pattern.finditer(lower))
+    depth = reached = opened = before = closed = 0
+    for place in places:
+        while (brace := _BRACE.search(sheet, reached, place)) is not None:
+            reached = brace.end()
+            if brace[0] == "{":
+                before, opened, depth = max(opened, closed), reached, depth + 1
+            else:
+                closed, depth = reached, max(depth - 1, 0)
+        prelude = sheet[before : opened - 1]
+        if depth == 1 and opened > closed and "@" not in prelude:
+            yield prelude

@@ -206,7 +206,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Each leg's raw score: cosine, BM25, cross-encoder logit. ``None`` where a leg did not take part.
+    """Each leg's raw score: cosine, BM25, cross-encoder logit, and the answer reader's logit that the passage holds the
+    answer. ``None`` where a leg did not take part, or nothing of the passage was read.
 
     ``fused`` only ranks and is ``None`` where one leg alone ranked.
     """
@@ -215,6 +216,7 @@ class Scores:
     lexical: float | None = None
     fused: float | None = None
     rerank: float | None = None
+    relevance: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """Passages to an answer: what is read of them, the span that wins, its form, its citation, and how sure it is.
 
+What was read also says in which order the passages are shown.
+
 ``answer.text`` is what its citation's span holds, character for character; so is every alternative.
 """
 
@@ -24,6 +26,10 @@ from qa.types import Alternative, Answer, Hit, Passage, Query, Reply, Span
 # A first excerpt with a span of this score decides: on the tuning questions reading on mended no answer.
 CONFIDENT = 7.0
 _MOST_ALTERNATIVES = 3
+# What one logit of relevance adds to the fused score of a passage that was read, and the relevance of one that was not.
+# Tuned on the tuning halves of eight question sets (docs/decisions/0021).
+RELEVANCE_WEIGHT = 0.05
+UNREAD_RELEVANCE = -3.0
 # Characters above a passage in which the names of a table's columns are looked for.
 _ABOVE = 4000
 _ROW = regex.compile(r".*[|\t].*")
@@ -120,7 +126,7 @@ class Answerer:
         words = weigh_question(self._index, found.terms)
         every = candidates(self._index, found, words)
         read = [each for each in every if each.hit.rank <= DEPTH]
-        if is_foreign(found.reply.question, [hit.passage for hit in found.hits[:2]]):
+        if is_foreign(found.question, [hit.passage for hit in found.hits[:2]]):
             return _Plan(found, every, [], [])
         excerpts = plan_excerpts(read, self._reader.count_tokens, self._read_tokens, self._names_above)
         return _Plan(found, every, excerpts, [])
@@ -137,13 +143,16 @@ class Answerer:
 
     def _guess(self, plan: _Plan, spent: float) -> Guess:
         timings = {**plan.found.reply.timings_ms, "read": spent} if plan.readings else plan.found.reply.timings_ms
-        reply = replace(_with_highlights(plan.found, plan.every), timings_ms=timings)
+        shown = _by_relevance(plan)[: len(plan.found.reply.hits)]
+        hits = [_with_highlight(hit, plan.every) for hit in shown]
+        ranked = tuple(replace(hit, rank=rank) for rank, hit in enumerate(hits, start=1))
+        reply = replace(plan.found.reply, hits=ranked, timings_ms=timings)
         choices = best_spans(plan.excerpts[: len(plan.readings)], plan.readings)
         if not choices:
             return Guess(replace(reply, answer=self._nearest_sentence(plan)), None)
         best = choices[0]
-        fitted = fit(reply.question, best, self._index.store.text)
-        alternatives = self._alternatives(reply.question, choices, fitted)
+        fitted = fit(plan.found.question, best, self._index.store.text)
+        alternatives = self._alternatives(plan.found.question, choices, fitted)
         answer = replace(self._answer(best.excerpt.hit, fitted), alternatives=alternatives)
         signals = measure_signals(plan.found.hits[:DEPTH], choices)
         relevance = max(reading.relevance for reading in plan.readings)
@@ -244,6 +253,29 @@ def _is_settled(plan: _Plan) -> bool:
     """Tell whether the first excerpt ends the reading: of a value it does not, since another document may differ."""
     choices = best_spans(plan.excerpts[:1], plan.readings)
     return bool(choices) and choices[0].score >= CONFIDENT and not parse(choices[0].text)
+
+
+def _by_relevance(plan: _Plan) -> list[Hit]:
+    """Order the hits of a hybrid search by what was read of them too; each keeps the rank that the search gave it.
+
+    A reply by one leg alone, or by the cross-encoder, keeps its order: it is what was asked for.
+    """
+    found: dict[int, float] = {}
+    for excerpt, reading in zip(plan.excerpts, plan.readings, strict=False):
+        found[excerpt.hit.rank] = max(reading.relevance, found.get(excerpt.hit.rank, -float("inf")))
+    hits = [
+        replace(hit, scores=replace(hit.scores, relevance=found[hit.rank])) if hit.rank in found else hit
+        for hit in plan.found.hits
+    ]
+    read, rest = hits[:DEPTH], hits[DEPTH:]
+    if not found or any(hit.scores.fused is None or hit.scores.rerank is not None for hit in read):
+        return hits
+
+    def blended(hit: Hit) -> float:
+        relevance = UNREAD_RELEVANCE if hit.scores.relevance is None else hit.scores.relevance
+        return (hit.scores.fused or 0.0) + RELEVANCE_WEIGHT * relevance
+
+    return sorted(read, key=lambda hit: (-blended(hit), hit.rank)) + rest
 
 
 def _with_highlights(found: Found, every: Sequence[Candidate]) -> Reply:

@@ -263,7 +263,12 @@ def _show_hit(hit: Hit) -> None:
     place += [passage.section] if passage.section else []
     place += [f"page {passage.page}"] if passage.page else []
     typer.secho(f"{hit.rank}. {safe_line(' · '.join(place))}", bold=True)
-    scores = [("cosine", hit.scores.dense), ("BM25", hit.scores.lexical), ("cross-encoder", hit.scores.rerank)]
+    scores = [
+        ("cosine", hit.scores.dense),
+        ("BM25", hit.scores.lexical),
+        ("cross-encoder", hit.scores.rerank),
+        ("reader", hit.scores.relevance),
+    ]
     shown = " · ".join(f"{name} {score:.3f}" for name, score in scores if score is not None)
     typer.echo(f"   {shown} · characters {passage.start} to {passage.end}")
     typer.echo(safe_lines(passage.text) + "\n")

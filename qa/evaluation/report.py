@@ -128,7 +128,7 @@ def _passage(
     place = [] if text.title == found.document else [found.document]
     place += [text.section] if text.section else []
     place += [f"page {text.page}"] if text.page else []
-    legs = ("dense", "lexical", "fused", "rerank")
+    legs = ("dense", "lexical", "fused", "rerank", "relevance")
     scores = [(leg, getattr(found.scores, leg)) for leg in legs]
     return ShownPassage(
         rank=rank,

@@ -1,4 +1,5 @@
-"""What may be asked: the rules of a query, once, for the command line and for HTTP; and its misspelt words.
+"""What may be asked: the rules of a query, once, for the command line and for HTTP; the question in a long text; and
+misspelt words.
 
 A word that no passage holds is searched for as the nearest word that one does.
 """
@@ -9,10 +10,12 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from qa.errors import QueryError
 from qa.index.index import Index
 from qa.text.globs import find_excess
+from qa.text.sentences import sentences
 from qa.text.words import words
 from qa.types import Limits, Query
 
@@ -80,6 +83,48 @@ def _is_visible(character: str) -> bool:
     # Not isprintable(): characters newer than Python's tables are unassigned to it, and somebody's letters.
     category = unicodedata.category(character)
     return category[0] != "Z" and category not in ("Cc", "Cf")
+
+
+# Words of a text that is looked through for its question; a question of search engines has ten.
+_LONG = 25
+# Words of a question that can be understood alone, if it points to nothing that was said before.
+_LEAST_WORDS = 5
+_POINTS_BACK = re.compile(
+    r"\b(?:it|its|this|that|these|those|they|them|their|theirs|he|him|his|she|her|hers|same|above|such)\b",
+    re.IGNORECASE,
+)
+_ASKS = re.compile(
+    r"\b(?:(?:please|kindly) (?:tell|explain|say|send|confirm)|(?:tell|explain to) (?:me|us)"
+    r"|(?:like|want|wanted|need|wish) to (?:know|ask|find out)"
+    r"|wonder(?:ing|ed)? (?:if|whether|what|when|where|who|why|how))\b",
+    re.IGNORECASE,
+)
+_COURTESY = re.compile(
+    r"(?:dear|hi|hello|hey|greetings|good (?:morning|afternoon|evening|day)|to whom it may concern|my name is"
+    r"|i hope|hope (?:you|this|all)|thank|thanks|many thanks|cheers|(?:with )?(?:best|kind|warm)? ?(?:regards|wishes)"
+    r"|sincerely|yours|sorry|apologies|i apologi[sz]e|any help|(?:i am |i'm )?looking forward|i look forward|sent from"
+    r"|please (?:let (?:me|us) know|do not hesitate|don't hesitate|advise|help|get back)"
+    r"|have a (?:nice|great|good|lovely))\b",
+    re.IGNORECASE,
+)
+
+
+@lru_cache(maxsize=1024)
+def find_question(text: str) -> str:
+    """Find the question in a long text, such as a letter; a short text, or one without a question, comes back as it is.
+
+    The sentences that ask are the question where each can be understood alone. Otherwise it is the text without
+    greetings, thanks and the like, which are known in English only.
+    """
+    if len(text.split()) <= _LONG:
+        return text
+    parts = [text[span.start : span.end].strip() for span in sentences(text)]
+    said = [part for part in parts if not _COURTESY.match(part) or part.endswith("?")]
+    asking = [part for part in said if part.endswith("?")] or [part for part in said if _ASKS.search(part)]
+    if not asking:
+        return text
+    is_alone = all(len(part.split()) >= _LEAST_WORDS and not _POINTS_BACK.search(part) for part in asking)
+    return " ".join(asking if is_alone else said)
 
 
 # Shorter words are too near to too many others.

@@ -16,11 +16,11 @@ from qa.errors import QueryError, QuestionTooLong
 from qa.index.index import DOCUMENT_COLUMN, Index, below
 from qa.index.store import Store
 from qa.protocols import And, Encoder, Filter, In, Reranker
-from qa.search.query import check
+from qa.search.query import check, find_question
 from qa.search.ranking import Nearest, Ranked, Ranker, search_depth
 from qa.text.globs import Names
 from qa.text.words import passage_terms
-from qa.types import Hit, Limits, Passage, Query, Reply
+from qa.types import Hit, Leg, Limits, Passage, Query, Reply
 
 if TYPE_CHECKING:
     from qa.types import Vectors
@@ -105,8 +105,8 @@ class Found:
     """A reply without its answer, and what an answer is chosen by.
 
     ``hits`` are the reply's, and more where it shows fewer than ``depth``. ``vector (d,)`` is the question's, ``None``
-    where no embeddings were compared. ``question`` has misspelt words corrected; ``terms`` are the forms of its words
-    as they were typed.
+    where no embeddings were compared. ``question`` is what was searched for: the question in a long text, with misspelt
+    words corrected; ``terms`` are the forms of its words as they were typed.
     """
 
     reply: Reply
@@ -166,7 +166,7 @@ class Retriever:
         sound = {at: filter for at, filter in enumerate(filters) if not isinstance(filter, QueryError)}
         to_encode = [at for at in sound if queries[at].mode != "lexical"]
         encoding = time.perf_counter()
-        vectors = self._encoder.encode_questions([queries[at].question for at in to_encode])
+        vectors = self._encoder.encode_questions([find_question(queries[at].question) for at in to_encode])
         encoded = time.perf_counter()
         nearest = self._nearest(queries, sound, dict(zip(to_encode, vectors, strict=True)))
         near = time.perf_counter()
@@ -202,7 +202,7 @@ class Retriever:
             if query.rerank and self._reranker is None:
                 raise QueryError("rerank", "there is no re-ranker; leave rerank out, or serve with QA_RERANKER")
             if query.mode != "lexical":
-                (tokens,) = self._encoder.count_question_tokens([query.question])
+                (tokens,) = self._encoder.count_question_tokens([find_question(query.question)])
                 if tokens > self._encoder.window:
                     raise QuestionTooLong(tokens, self._encoder.window)
             globs = (query.documents, query.sections)
@@ -237,10 +237,11 @@ class Retriever:
         self, query: Query, nearest: Nearest | None, filter: Filter | None, before: Mapping[str, float], depth: int
     ) -> Found:
         started = time.perf_counter()
-        ranked = self._ranker.rank(query, nearest, filter)
+        question = find_question(query.question)
+        ranked = self._ranker.rank(replace(query, question=question), nearest, filter)
         searched = time.perf_counter()
         if query.rerank and self._reranker is not None:
-            ranked = self._reranked(self._reranker, query.question, ranked)
+            ranked = self._reranked(self._reranker, question, ranked)
         reranking = 1000 * (time.perf_counter() - searched)
         wanted = max(query.top_k, depth)
         read: list[tuple[Passage, str]] = []
@@ -261,7 +262,8 @@ class Retriever:
         if query.rerank:
             timings["rerank"] = reranking
         shown = hits[: query.top_k]
-        reply = Reply(query.question, shown, self.index.manifest.id, timings, legs=ranked.legs)
+        legs = ranked.legs if question == query.question else _say_question(ranked.legs, question)
+        reply = Reply(query.question, shown, self.index.manifest.id, timings, legs=legs)
         vector = nearest.vector if nearest is not None and ranked.dense is not None else None
         return Found(reply, hits, vector, ranked.question, ranked.terms)
 
@@ -279,6 +281,14 @@ class Retriever:
             scores=ranked.scores[order],
             logits=logits[by_logit],
         )
+
+
+def _say_question(legs: Sequence[Leg], question: str) -> tuple[Leg, ...]:
+    """Say on every leg that took part which question was found in a long text, before what else there is to say."""
+    reason = f'searched for the question in the text: "{question}"'
+    return tuple(
+        replace(leg, reason=f"{reason}; {leg.reason}" if leg.reason else reason) if leg.used else leg for leg in legs
+    )
 
 
 def score_within(

@@ -105,20 +105,25 @@ def _loaded() -> Callable[[str], str]:
     return classify
 
 
-TERMS_VERSION = "2"
+TERMS_VERSION = "3"
 
 # Korean has spaces, and writes its particles with the words before them.
 _NO_SPACES = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}ー々〇"
-# What is found as a whole and by its parts: versions, decimal numbers and dates (12.3 is not 3.12); numbers written
-# with hyphens; words cut at the end of a line; C++ and C#.
-_LETTERS = r"A-Za-zÀ-ÖØ-öø-ɏ"
+# What is found as a whole and by its parts: addresses such as 192.168.0.1; versions, decimal numbers and dates (12.3 is
+# not 3.12); numbers written with hyphens; file names; codes such as ERR-1042 and QA_MAX_ERROR; C++ and C#; words cut at
+# the end of a line. Colours of a terminal are no words.
+_LETTERS = r"A-Za-zÀ-ÖØ-öø-ɏͰ-ϿЀ-ӿ"
+_NAME = r"[A-Za-z0-9]+(?:[-_][A-Za-z0-9]+)*"
 _JOINED = (
-    r"[vV]?[0-9]+(?:[.,][0-9]+)+|[0-9]{2,4}(?:-[0-9]{2,4})+(?![0-9])|[A-Za-z](?:\+\+|\#)(?!\w)"
-    rf"|[{_LETTERS}]{{2,}}[-\u00ad]\n[ \t]*[a-zß-öø-ÿ][{_LETTERS}]*"
+    r"\x1b\[[0-9;?]*[A-Za-z]|[0-9]+(?:\.[0-9]+){3,}|[vV]?[0-9]+(?:[.,][0-9]+)+|[0-9]{2,4}(?:-[0-9]{2,4})+(?![0-9])"
+    rf"|(?=[A-Za-z0-9][-_A-Za-z0-9]){_NAME}\.[A-Za-z][A-Za-z0-9]{{0,4}}(?![0-9{_LETTERS}]|\.[0-9{_LETTERS}])"
+    rf"|[A-Za-z][A-Za-z0-9]*(?:-[A-Za-z0-9]+)*?(?:_|-[A-Za-z]*(?=[0-9])){_NAME}(?![0-9{_LETTERS}])"
+    r"|[A-Za-z]+(?:\+\+|\#)(?!\w)"
+    rf"|[{_LETTERS}]{{2,}}[-\u00ad\u2010][ \t]*\n[ \t]*[a-zß-öø-ÿα-ωа-яё][{_LETTERS}]*"
 )
 # Thousands first: 5,000 and 5.000 and 5000 are one number. A word takes its marks with it, as Indic scripts need.
 _WORD = regex.compile(
-    rf"(?V1)(?P<number>\p{{Nd}}{{1,3}}(?:[.,’]\p{{Nd}}{{3}})+(?!\p{{N}}))|(?P<joined>{_JOINED})"
+    rf"(?V1)(?P<number>\p{{Nd}}{{1,3}}(?:[.,’]\p{{Nd}}{{3}})+(?!\p{{N}}|\.[0-9]{{1,3}}\.[0-9]))|(?P<joined>{_JOINED})"
     rf"|(?P<run>[{_NO_SPACES}][{_NO_SPACES}\p{{M}}]*)"
     rf"|(?P<word>[[\p{{L}}\p{{M}}\p{{N}}]--[{_NO_SPACES}]]+)"
 )
@@ -126,17 +131,27 @@ _WORD = regex.compile(
 # own: a build finds the words of every passage, and this is four times as fast.
 _LATIN = re.compile(r"[\x00-\u024f\u2010-\u2027]*")
 _LATIN_WORD = re.compile(
-    rf"[0-9]{{1,3}}(?:[.,’][0-9]{{3}})+(?![0-9²³¹¼½¾])|{_JOINED}|[^\W_]{{2,}}|(?<!['’])[^\W_](?!['’])",
+    rf"[0-9]{{1,3}}(?:[.,’][0-9]{{3}})+(?![0-9²³¹¼½¾]|\.[0-9]{{1,3}}\.[0-9])|{_JOINED}|[^\W_]{{2,}}|(?<!['’])[^\W_](?!['’])",
 )
 # Arabic: the stroke that only lengthens a word. Latin: the soft hyphen, and what joins or parts letters unseen.
 _UNSEEN = regex.compile(r"[\u0640\u00ad\u200b-\u200d\u2060\ufeff]")
 # The number of a footnote, behind a word too long to be a unit.
 _FOOTNOTE = regex.compile(r"(?<=\p{L}{4})[\u00b2\u00b3\u00b9\u2070-\u2079]+$")
-_JOINS = frozenset(".,’-+#\n")
+_JOINS = frozenset(".,’-_+#\n\x1b\u2010\u00ad")
+_JOINT = re.compile(r"[-_\s\u00ad\u2010]+")
 _GROUPED = regex.compile(r"\p{Nd}{1,3}(?:[.,’]\p{Nd}{3})+")
 _PART = re.compile(rf"[0-9{_LETTERS}]+")
 # Letters that are no letter with a mark, and are often typed without what makes them another.
 _PLAIN = str.maketrans({"ł": "l", "đ": "d", "ð": "d", "ø": "o", "ħ": "h", "ŧ": "t", "ı": "i", "æ": "ae", "œ": "oe"})
+# English numbers up to 90 but for "one", which is also a pronoun; as terms they are their digits.
+_NUMBERS = dict(
+    zip(
+        "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+        "eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety".split(),
+        map(str, (*range(2, 21), *range(30, 100, 10))),
+        strict=True,
+    )
+)
 _APOSTROPHES = "'’ʼ"
 _LONGEST_TERM = 64
 
@@ -182,11 +197,12 @@ def _surfaces(found: str) -> list[tuple[int, str]]:
         return [(0, found)]
     if _GROUPED.fullmatch(found):
         return [(0, _digits(found))]
+    if found[0] == "\x1b":
+        return []
     parts = [(match.start(), match.group()) for match in _PART.finditer(found)]
-    if found[-1] in "+#":
-        return [(0, found), *parts]
-    separator = "" if "-" in found or "\n" in found else "."
-    return [(0, separator.join(part for _, part in parts).lstrip("vV" if separator else "")), *parts]
+    whole = _JOINT.sub("", found).replace(",", ".")
+    is_version = found[0] in "vV" and found[1].isdigit()
+    return [(0, whole[1:] if is_version else whole), *parts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +291,8 @@ def _normal(word: str) -> str:
 def _stem(word: str, language: str) -> str:
     if language not in STEMMERS:
         return _folded(word)
+    if language == "en" and word in _NUMBERS:
+        return _NUMBERS[word]
     with _stemming:
         stem = _stemmer(STEMMERS[language]).stemWord(word)
     return _folded(stem)

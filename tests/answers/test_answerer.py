@@ -201,6 +201,53 @@ def test_passages_shown_do_not_decide_the_answer(seeded: Service) -> None:
     assert one.answer == many.answer
 
 
+@pytest.fixture
+def shelf(settings: Settings, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Service:
+    """Four notes about a boat, of which the reader finds the mooring in the one that is furthest from the question."""
+    for name, text in (
+        ("berth", "Where is the boat, is the boat here? Ask where the boat is."),
+        ("paint", "The boat is blue. Where the boat is painted it is blue."),
+        ("sails", "The boat has two sails, and the boat is fast."),
+        ("moor", "Where the boat is in winter: the boat lies in Compass Bay."),
+    ):
+        (tmp_path / f"{name}.txt").write_text(text, encoding="utf-8")
+    build(*(tmp_path / f"{name}.txt" for name in ("berth", "paint", "sails", "moor")))
+    monkeypatch.setattr("qa.models.loading.make_answer_reader", lambda settings, *, threads: Finder("Compass Bay"))
+    service = Service(settings, make=hashing_encoder)
+    service.reload()
+    return service
+
+
+def names(reply: Reply) -> list[str]:
+    return [hit.passage.document for hit in reply.hits]
+
+
+def test_the_passage_that_the_reader_finds_relevant_is_shown_first(shelf: Service) -> None:
+    question = "Where is the boat?"
+    plain, read = shelf.ask(Query(question, answer=False)), shelf.ask(Query(question))
+    assert names(plain)[0] != "moor.txt"
+    assert names(read)[0] == "moor.txt"
+    assert sorted(names(read)) == sorted(names(plain))
+    assert [hit.rank for hit in read.hits] == [1, 2, 3, 4]
+    assert [hit.scores.relevance for hit in read.hits][:2] == [3.0, -5.0]
+    assert all(hit.scores.relevance is None for hit in plain.hits)
+    blended = [(hit.scores.fused or 0) + 0.05 * (hit.scores.relevance or -3.0) for hit in read.hits]
+    assert blended == sorted(blended, reverse=True)
+
+
+def test_a_passage_that_is_read_is_shown_however_few_are_wanted(shelf: Service) -> None:
+    one, four = (shelf.ask(Query("Where is the boat?", top_k=k)) for k in (1, 4))
+    assert names(one) == names(four)[:1]
+    assert one.answer == four.answer
+    assert one.hits[0].highlights == four.hits[0].highlights != ()
+
+
+@pytest.mark.parametrize("mode", ["dense", "lexical"])
+def test_one_leg_alone_keeps_its_order(shelf: Service, mode: Mode) -> None:
+    plain, read = (shelf.ask(Query("Where is the boat?", mode=mode, answer=answer)) for answer in (False, True))
+    assert names(read) == names(plain)
+
+
 @pytest.mark.model
 @pytest.mark.slow
 def test_a_thousand_answers_are_what_they_cite(settings: Settings) -> None:

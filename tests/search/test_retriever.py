@@ -391,6 +391,44 @@ def test_what_reads_the_passages_is_given_the_corrected_question(folder: Path, s
     assert found.reply.question == "When does rhododendrn bloom?"
 
 
+@pytest.mark.parametrize(
+    ("question", "wanted"),
+    [
+        ("ERR-1042", "The valve did not close (ERR-1042)."),
+        ("ERR1042", "The valve did not close (ERR-1042)."),
+        ("what is in sshd_config.txt", "Logins are set in sshd_config.txt alone."),
+        ("C++", "The parser is written in C++ by two people."),
+        ("192.168.0.10", "The printer is at 192.168.0.10, and nothing else."),
+        ("error disk", "\x1b[31mERROR\x1b[0m \x1b[1mdisk\x1b[0m is full"),
+        ("12 hands", "The cutter sails with twelve hands aboard."),
+    ],
+)
+def test_codes_and_names_are_found_exactly(
+    build: Build, folder: Path, settings: Settings, question: str, wanted: str
+) -> None:
+    texts = [
+        "The valve did not close (ERR-1042).",
+        "ERR 1041, ERR-1043 and ERR-1044: see page 1042, page 1042.",
+        "Logins are set in sshd_config.txt alone.",
+        "The sshd config, txt: config of sshd is a txt, sshd config.",
+        "The parser is written in C++ by two people.",
+        "C, plain C and C again: the parser in C.",
+        "The printer is at 192.168.0.10, and nothing else.",
+        "The switch is at 192.168.10.0, the other is 10.0.168.192.",
+        "\x1b[31mERROR\x1b[0m \x1b[1mdisk\x1b[0m is full",
+        "\x1b[31mwarning\x1b[0m fan is slow",
+        "The cutter sails with twelve hands aboard.",
+        "The ketch sails with three hands aboard.",
+    ]
+    for at, text in enumerate(texts):
+        (folder / f"note{at:02}.txt").write_text(f"{text}\n", encoding="utf-8")
+    build()
+    service = Service(settings, make=hashing_encoder)
+    service.reload()
+    best = service.ask(Query(question, mode="lexical")).hits[0].passage.text
+    assert best.strip() == wanted
+
+
 def test_re_ranking_without_a_re_ranker_is_refused(service: Service) -> None:
     with pytest.raises(
         QueryError, match="there is no re-ranker; leave rerank out, or serve with QA_RERANKER"

@@ -51,7 +51,7 @@ RESPONSE: dict[str, JsonValue] = {
             "end": 25,
             "page": None,
             "section": None,
-            "scores": {"dense": 0.71, "lexical": 2.4, "fused": 0.91, "rerank": None},
+            "scores": {"dense": 0.71, "lexical": 2.4, "fused": 0.91, "rerank": None, "relevance": 5.4},
             "highlights": [{"start": 0, "end": 25}],
         }
     ],

@@ -47,6 +47,9 @@ class ScoresBody(BaseModel):
     lexical: float | None = Field(description="BM25; 0 where the passage has no word of the question.")
     fused: float | None = Field(description="Only ranks; null where one leg alone ranked.")
     rerank: float | None = Field(description="Logit of the cross-encoder.")
+    relevance: float | None = Field(
+        description="The answer reader's logit that the passage holds the answer; null where it read none of it."
+    )
 
 
 class PassageBody(BaseModel):
@@ -75,7 +78,13 @@ class PassageBody(BaseModel):
             end=passage.end,
             page=passage.page,
             section=passage.section,
-            scores=ScoresBody(dense=scores.dense, lexical=scores.lexical, fused=scores.fused, rerank=scores.rerank),
+            scores=ScoresBody(
+                dense=scores.dense,
+                lexical=scores.lexical,
+                fused=scores.fused,
+                rerank=scores.rerank,
+                relevance=scores.relevance,
+            ),
             highlights=[SpanBody(start=span.start, end=span.end) for span in hit.highlights],
         )
 

@@ -226,6 +226,13 @@ class VectorIndex(Protocol):
             VectorIndexError: there is no row of an id.
         """
 
+    def rows(self, ids: Ids) -> Vectors:
+        """Return the vectors ``(n, d)`` of the rows of ``ids (n,)``.
+
+        Raises:
+            VectorIndexError: there is no row of an id.
+        """
+
     def count(self, filter: Filter | None = None) -> int: ...
 
     def ids(self) -> Ids:

@@ -44,6 +44,7 @@ class Index:
 
     ``vectors`` has a row for each window of a passage; ``windows (n,)`` are their keys in ascending order,
     ``passages (n,)`` those of the passages that they are windows of, and ``by_passage (n,)`` sorts them by passage.
+    ``documents (n,)`` are the numbers of their documents, and ``by_document (n,)`` sorts them by document.
     """
 
     manifest: Manifest
@@ -53,6 +54,8 @@ class Index:
     windows: Ids
     passages: Ids
     by_passage: Ids
+    documents: Ids
+    by_document: Ids
 
     def windows_of(self, passages: Ids) -> tuple[Ids, Ids]:
         """Return the windows of passages ``(p,)``, one passage's after the other's, and where each one's begin."""
@@ -66,6 +69,17 @@ class Index:
         """Return the passage ``(n,)`` of each window ``(n,)``, all by their keys."""
         of: Ids = self.passages[np.searchsorted(self.windows, windows)]
         return of
+
+    def documents_of(self, windows: Ids) -> Ids:
+        """Return the number of the document of each window ``(n,)``, given by its key."""
+        of: Ids = self.documents[np.searchsorted(self.windows, windows)]
+        return of
+
+    def windows_in(self, document: int) -> Ids:
+        """Return the keys of a document's windows, given by its number."""
+        first = np.searchsorted(self.documents, document, "left", sorter=self.by_document)
+        last = np.searchsorted(self.documents, document, "right", sorter=self.by_document)
+        return self.windows[self.by_document[first:last]]
 
     def close(self) -> None:
         self.store.close()
@@ -84,9 +98,18 @@ def open_index(folder: Path) -> Index:
     with ExitStack() as opened:
         store = Store(folder / DOCUMENTS_FILE)
         opened.callback(store.close)
-        windows, passages = store.windows_of_passages()
-        by_passage = np.argsort(passages, kind="stable")
-        index = Index(manifest, store, open_vectors(folder), LexicalIndex(folder), windows, passages, by_passage)
+        windows, passages, documents = store.windows_of_passages()
+        index = Index(
+            manifest,
+            store,
+            open_vectors(folder),
+            LexicalIndex(folder),
+            windows,
+            passages,
+            by_passage=np.argsort(passages, kind="stable"),
+            documents=documents,
+            by_document=np.argsort(documents, kind="stable"),
+        )
         _check_counts(folder, index)
         opened.pop_all()
     return index

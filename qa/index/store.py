@@ -132,11 +132,17 @@ class Store:
         rows = self._connection.execute("SELECT id FROM passages ORDER BY id")
         return np.fromiter((key for (key,) in rows), np.int64, self.passages)
 
-    def windows_of_passages(self) -> tuple[Ids, Ids]:
-        """Return the keys of all windows ``(n,)``, in ascending order, and of the passage of each ``(n,)``."""
-        rows = self._connection.execute("SELECT id, passage FROM windows ORDER BY id")
-        flat = np.fromiter((key for row in rows for key in row), np.int64, 2 * self.windows)
-        return flat[::2].copy(), flat[1::2].copy()
+    def windows_of_passages(self) -> tuple[Ids, Ids, Ids]:
+        """Return the keys of all windows ``(n,)``, in ascending order, and of each its passage and its document.
+
+        A document is its number, -1 where the passage is missing.
+        """
+        rows = self._connection.execute(
+            "SELECT windows.id, passage, coalesce(passages.document, -1) FROM windows "
+            "LEFT JOIN passages ON passages.id = windows.passage ORDER BY windows.id"
+        )
+        flat = np.fromiter((key for row in rows for key in row), np.int64, 3 * self.windows)
+        return flat[::3].copy(), flat[1::3].copy(), flat[2::3].copy()
 
     def windows_out_of_range(self) -> int:
         """Count windows that are empty, reach beyond their passage or have none, and passages without a window."""

@@ -212,15 +212,18 @@ class FaissFlat:
         return ids, cosines
 
     def cosines(self, vector: Vectors, ids: Ids) -> Vectors:
+        cosines: Vectors = np.round(self.rows(ids) @ vector, _DECIMALS)
+        return cosines
+
+    def rows(self, ids: Ids) -> Vectors:
         if not len(ids):
-            return np.empty(0, dtype=np.float32)
+            return np.empty((0, self._dimension), dtype=np.float32)
         at = np.searchsorted(self._ids, ids, sorter=self._order())
         rows = self._order()[np.minimum(at, len(self._ids) - 1)] if len(self._ids) else at
         if not len(self._ids) or not np.array_equal(self._ids[rows], ids):
             raise VectorIndexError("a row was asked for that the index does not hold")
-        stored = _faiss().downcast_index(self._index.index).reconstruct_batch(rows)
-        cosines: Vectors = np.round(stored @ vector, _DECIMALS)
-        return cosines
+        stored: Vectors = _faiss().downcast_index(self._index.index).reconstruct_batch(rows)
+        return stored
 
     def _order(self) -> Ids:
         """Return the rows in the order of their ids."""

@@ -1,14 +1,15 @@
 """A question to candidates, best first: what embeddings and words each found, with every leg's score, fused.
 
-The fused score is the cosine as it is, and BM25 as a share of the question's best. Reciprocal ranks
-(Cormack et al., 2009) and min-max scaling each lost to the better leg somewhere; this lost nowhere. The numbers
-were tuned on the tuning halves of the question sets (docs/decisions/0007).
+The fused score is the cosine as it is, blended with that of the whole document, and BM25 as a share of the question's
+best. Reciprocal ranks (Cormack et al., 2009) and min-max scaling each lost to the better leg somewhere; this lost
+nowhere. The numbers were tuned on the tuning halves of the question sets (docs/decisions/0007, 0021).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from qa.types import Ids, Vectors
 
 LEXICAL_WEIGHT = 0.3
+# How much of the cosine that is fused is that of the document.
+DOCUMENT_WEIGHT = 0.25
+# Documents whose vectors are kept: 1.5 kB each with the default model.
+_KEPT = 16384
 
 
 def fuse(cosines: Vectors, bm25: Vectors) -> Vectors:
@@ -94,6 +99,7 @@ class Ranker:
 
     def __init__(self, index: Index, languages: Sequence[str], is_word: Callable[[str], bool]) -> None:
         self._index = index
+        self._document_vector = lru_cache(maxsize=_KEPT)(self._sum_up)
         self._is_word = is_word
         self._languages = languages
 
@@ -140,9 +146,12 @@ class Ranker:
             reason = (f"searched for {instead}" if instead else "") if len(by_words) else _NO_TERM
             legs.append(Leg("lexical", bool(len(by_words)), reason))
         keys = np.union1d(by_vector, by_words) if sees else by_words
-        dense = self._cosines(nearest.vector, keys) if nearest is not None and sees else None
-        lexical = self._bm25(known, keys, by_words, word_scores) if len(by_words) else None
-        scores = _one_score(dense, lexical)
+        dense = lexical = whole = None
+        if nearest is not None and sees:
+            dense, whole = self._cosines(nearest.vector, keys)
+        if len(by_words):
+            lexical = self._bm25(known, keys, by_words, word_scores)
+        scores = _one_score(dense, whole, lexical)
         order = np.lexsort((keys, -scores))
         return Ranked(
             keys[order],
@@ -154,13 +163,21 @@ class Ranker:
             tuple(terms),
         )
 
-    def _cosines(self, vector: Vectors, passages: Ids) -> Vectors:
-        """Compute for each passage ``(n,)`` the cosine of its nearest window."""
+    def _cosines(self, vector: Vectors, passages: Ids) -> tuple[Vectors, Vectors]:
+        """Compute for each passage ``(n,)`` the cosines of its nearest window, and of its document."""
         windows, starts = self._index.windows_of(passages)
         if not len(windows):
-            return np.empty(0, np.float32)
+            return np.empty(0, np.float32), np.empty(0, np.float32)
         best: Vectors = np.maximum.reduceat(self._index.vectors.cosines(vector, windows), starts)
-        return best
+        documents, at = np.unique(self._index.documents_of(windows[starts]), return_inverse=True)
+        whole: Vectors = np.stack([self._document_vector(number) for number in documents.tolist()]) @ vector
+        return best, whole[at]
+
+    def _sum_up(self, document: int) -> Vectors:
+        """Compute the direction ``(d,)`` of a document: of the mean of its windows, which stands for the whole."""
+        mean: Vectors = self._index.vectors.rows(self._index.windows_in(document)).mean(axis=0)
+        length = float(np.linalg.norm(mean))
+        return mean / np.float32(length) if length > 0 else mean
 
     def _bm25(self, terms: Sequence[tuple[str, ...]], passages: Ids, known: Ids, scores: Vectors) -> Vectors:
         """Compute each passage's BM25 score ``(n,)``, 0 where no term is in it; those of ``known`` are ``scores``."""
@@ -169,9 +186,10 @@ class Ranker:
         return np.array([found.get(key, 0.0) for key in passages.tolist()], dtype=np.float32)
 
 
-def _one_score(dense: Vectors | None, lexical: Vectors | None) -> Vectors:
-    if dense is not None and lexical is not None:
-        return np.round(fuse(dense, lexical), 6)
+def _one_score(dense: Vectors | None, whole: Vectors | None, lexical: Vectors | None) -> Vectors:
+    if dense is not None and whole is not None and lexical is not None:
+        cosines = np.float32(1 - DOCUMENT_WEIGHT) * dense + np.float32(DOCUMENT_WEIGHT) * whole
+        return np.round(fuse(cosines, lexical), 6)
     if dense is not None:
         return dense
     return lexical if lexical is not None else np.empty(0, np.float32)

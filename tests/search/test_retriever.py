@@ -17,7 +17,7 @@ from qa.readers.registry import read_source
 from qa.search.retriever import Found, PassageCache, Retriever, score_within
 from qa.service.service import Service
 from qa.settings import Settings
-from qa.types import Limits, Mode, Query, Reply
+from qa.types import Hit, Limits, Mode, Query, Reply
 from tests.conftest import Build, Recorder, hashing_encoder
 from tests.support.hashing import HashingEncoder
 
@@ -154,16 +154,41 @@ def test_equal_passages_are_ordered_by_id(build: Build, folder: Path, settings: 
 
 
 def test_both_legs_raw_scores_come_with_every_hit_and_the_fused_one_ranks(service: Service) -> None:
-    reply = service.ask(Query("Where do apples grow?"))
+    reply = service.ask(Query("Where do apples grow?", answer=False))
     assert [(leg.name, leg.used, leg.reason) for leg in reply.legs] == [("dense", True, ""), ("lexical", True, "")]
     best = max(hit.scores.lexical or 0.0 for hit in reply.hits)
     for scores in (hit.scores for hit in reply.hits):
         assert scores.dense is not None
         assert scores.lexical is not None
-        assert scores.fused == pytest.approx(scores.dense + 0.3 * scores.lexical / best, abs=1e-5)
+        assert scores.fused is not None
+        # A quarter of the cosine is the document's.
+        whole = (scores.fused - 0.75 * scores.dense - 0.3 * scores.lexical / best) / 0.25
+        assert -1.00001 <= whole <= 1.00001
     fused = [hit.scores.fused or 0.0 for hit in reply.hits]
     assert fused == sorted(fused, reverse=True)
     assert reply.hits[-1].scores.lexical == 0.0
+
+
+def test_a_passage_in_a_document_about_other_things_ranks_lower(build: Build, folder: Path, settings: Settings) -> None:
+    (folder / "short.txt").write_text("Quinces ripen late in the year.\n", encoding="utf-8")
+    aside = "Bread is baked from flour. Trains run on time. Coins are made of metal. Paper burns well.\n\n" * 24
+    (folder / "mixture.txt").write_text(f"Quinces ripen late in the autumn.\n\n{aside}", encoding="utf-8")
+    build()
+    service = Service(settings, make=hashing_encoder)
+    service.reload()
+    hits = service.ask(Query("quinces ripen late in the", answer=False, top_k=20)).hits
+    best = max(hit.scores.lexical or 0.0 for hit in hits)
+
+    def by_itself(hit: Hit) -> float:
+        assert hit.scores.dense is not None
+        assert hit.scores.lexical is not None
+        return hit.scores.dense + 0.3 * hit.scores.lexical / best
+
+    short = next(hit for hit in hits if hit.passage.document == "short.txt")
+    mixed = next(hit for hit in hits if "Quinces ripen late in the autumn" in hit.passage.text)
+    assert short.scores.fused == pytest.approx(by_itself(short), abs=1e-5)
+    assert mixed.scores.fused is not None
+    assert mixed.scores.fused < by_itself(mixed) - 0.01
 
 
 @pytest.mark.parametrize("mode", ["dense", "lexical"])

@@ -27,7 +27,7 @@ def test_response_has_the_designed_shape(client: TestClient) -> None:
         "rank", "id", "text", "document", "start", "end", "page", "section", "scores", "highlights",
     }  # fmt: skip
     assert passage["document"] == {"id": "notes/ferry <i>.txt", "title": "Ferry & <em>tickets</em>"}
-    assert set(passage["scores"]) == {"dense", "lexical", "fused", "rerank"}
+    assert set(passage["scores"]) == {"dense", "lexical", "fused", "rerank", "relevance"}
     assert passage["scores"]["lexical"] is None
     assert (passage["rank"], passage["page"], passage["section"]) == (1, 1, "Crossing the bay")
 

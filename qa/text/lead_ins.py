@@ -22,6 +22,7 @@ _FINISHED = re.compile(r"[.!?…;,。！？｡．؟۔।॥։]['\"”’»)\]*_]
 _LETTER = re.compile(r"[^\W\d_]")
 _DIGIT = re.compile(r"\d")
 _MARKER = re.compile(r"(?:[•‣◦▪●∙·*+\-–☐☑]|\(?\d{1,3}[.)])\s+|[*_#]+")
+_MOST = 4
 # Characters of the longest lead-in that ends in a colon, and of the longest that does not.
 _LONGEST, _LONGEST_BARE = 300, 80
 _LONGEST_LINE = 160
@@ -45,8 +46,8 @@ def lead_ins(text: str, at: int, language: str = "") -> tuple[Span, ...]:
 
 
 def say(text: str, lead_in: Span) -> str:
-    """Return a lead-in on one line, without the colon at its end and the mark of an item."""
-    said = " ".join(text[lead_in.start : lead_in.end].split())
+    """Return a lead-in, at most 300 characters of it, on one line, without its colon and the mark of an item."""
+    said = " ".join(text[lead_in.start : min(lead_in.end, lead_in.start + _LONGEST)].split())
     marker = _MARKER.match(said)
     return said[marker.end() if marker else 0 :].rstrip("*_").rstrip(":：")
 
@@ -74,7 +75,7 @@ class LeadIns:
         self._end_list()
 
     def above(self, span: Span) -> tuple[Span, ...]:
-        """Return what leads in to a sentence, the outermost first."""
+        """Return what leads in to a sentence, the outermost first: the four that are nearest."""
         gap = self._text[0 if self._before is None else self._before.end : span.start]
         if self._before is None or "\n" in gap:
             kind, indent = _kind_of(self._text, span), len(gap) - gap.rfind("\n") - 1
@@ -103,7 +104,7 @@ class LeadIns:
         self._rows += kind == "row"
         while self._items and self._items[-1].indent >= indent:
             self._items.pop()
-        self._found = self._leads + tuple(item.span for item in self._items)
+        self._found = (self._leads + tuple(item.span for item in self._items))[-_MOST:]
         if kind == "item":
             self._items.append(_Item(span, indent))
 

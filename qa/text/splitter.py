@@ -220,6 +220,7 @@ _LEAST_ROOM = 12
 # A run of a thousand letters may be one unknown token; no passage is to be that long for its tokens.
 _CHARACTERS_PER_TOKEN = 16
 _COUNTED_GAP = 16
+_LONGEST_PATH = 1_000
 # Pieces of one sentence differ in how many tokens their characters take; this much of the room is planned.
 _FILLED = 0.9
 
@@ -468,7 +469,7 @@ class _Splitter:
             end=end,
             text=text,
             context=self._context(titles),
-            path=tuple(section.title for section in plan.segment.path),
+            path=_within_bounds(tuple(section.title for section in plan.segment.path)),
             page=self._document.pages[page - 1].number if page else None,
             language=self._document.language,
         )
@@ -481,9 +482,19 @@ class _Splitter:
         return self._count_tokens([f"{context}\n"])[0] - self._overhead if context else 0
 
     def _shortened(self, titles: tuple[str, ...]) -> str:
-        return shorten(
-            titles, (self._limit - self._overhead) // 4, lambda text: self._count_tokens([text])[0] - self._overhead
-        )
+        def count(text: str) -> int:
+            tokens = self._count_tokens([text])[0] - self._overhead
+            return max(tokens, ceil(len(text) / _CHARACTERS_PER_TOKEN))
+
+        return shorten(titles, (self._limit - self._overhead) // 4, count)
+
+
+def _within_bounds(titles: tuple[str, ...]) -> tuple[str, ...]:
+    """Cut titles that are longer together than ``_LONGEST_PATH``, each to its share: every passage repeats them."""
+    if sum(map(len, titles)) <= _LONGEST_PATH:
+        return titles
+    most = _LONGEST_PATH // len(titles)
+    return tuple(title if len(title) <= most else f"{title[: most - 1]}…" for title in titles)
 
 
 def _stripped(chunk: str, start: int) -> Span | None:

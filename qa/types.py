@@ -50,10 +50,26 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Property:
+    """What a file says of itself, or of the part ``[start, end)`` of its text: its author, or when a mail was sent.
+
+    ``name`` is one of those that ``qa.readers.metadata`` lists, and may come more than once; dates are in ISO 8601.
+    """
+
+    name: str
+    value: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
     """A source, read once into its canonical text.
 
     ``id`` is the path relative to the indexed folder, with ``/``. ``source_sha256`` is of the source's bytes.
+    A document that was attached to another has as ``container`` the id of the file that holds it, and is called
+    ``container/name``; its source is that file. ``attachments`` are the ids of what is attached to this file, read or
+    not. ``metadata`` is of the whole text or of parts of it that do not overlap, in order of their start.
     ``language`` is its ISO 639-1 code, empty where it is not known. ``reader`` names the reader and its version.
     ``problems`` says, in words for a person, what could not be read.
     Sections are in order of their start and properly nested. ``excluded`` are spans that no passage may contain, such
@@ -71,6 +87,9 @@ class Document:
     problems: tuple[str, ...] = ()
     excluded: tuple[Span, ...] = ()
     language: str = ""
+    metadata: tuple[Property, ...] = ()
+    container: str = ""
+    attachments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +147,17 @@ def _with_context(context: str, text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file found for indexing. ``id`` is what the document made of it will be called; ``size`` is in bytes."""
+    """A file found for indexing. ``id`` is what the document made of it will be called; ``size`` is in bytes.
+
+    What is attached to a file has as ``container`` the file's id, and as ``parts`` its place: the number of the
+    attachment, from 0, and of the attachment to that one, and so on; ``path`` and ``size`` are of the file.
+    """
 
     id: str
     path: Path
     size: int
+    container: str = ""
+    parts: tuple[int, ...] = ()
 
 
 FileStatus = Literal["read", "partial", "skipped", "failed"]
@@ -145,6 +170,7 @@ class FileReport:
     ``reason`` is empty only where the file was read whole. ``size`` is in bytes, ``characters`` of canonical text.
     ``modified_ns`` is when the file was last written, 0 where that is not to be relied on. ``kept_since`` is when
     the snapshot was made whose version is still indexed, ISO 8601, because the file could not be read since.
+    ``container`` is the id of the file that it is attached to, if it is.
     """
 
     id: str
@@ -158,11 +184,12 @@ class FileReport:
     seconds: float = 0.0
     modified_ns: int = 0
     kept_since: str = ""
+    container: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentSummary:
-    """A document as a listing shows it, without its text."""
+    """A document as a listing shows it, without its text; ``metadata`` are names and values of the whole of it."""
 
     id: str
     title: str
@@ -171,6 +198,9 @@ class DocumentSummary:
     characters: int
     pages: int
     passages: int
+    language: str = ""
+    container: str = ""
+    metadata: tuple[tuple[str, str], ...] = ()
 
 
 Mode = Literal["hybrid", "dense", "lexical"]
@@ -221,13 +251,17 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A retrieved passage. ``rank`` counts from 1; ``highlights`` are spans of the document, within the passage."""
+    """A retrieved passage. ``rank`` counts from 1; ``highlights`` are spans of the document, within the passage.
+
+    ``metadata`` are names and values, of the document and of its part that holds the passage.
+    """
 
     rank: int
     passage: Passage
     title: str
     scores: Scores
     highlights: tuple[Span, ...] = ()
+    metadata: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

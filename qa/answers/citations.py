@@ -75,12 +75,16 @@ def _identity(file: BufferedReader, path: Path) -> tuple[str, int, int, int, int
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A source that is what was indexed, of ``size`` bytes; open until it has been read or is no longer referenced."""
+    """A source that is what was indexed, of ``size`` bytes; open until it has been read or is no longer referenced.
+
+    ``name`` is the name of the file.
+    """
 
     _file: BufferedReader
     size: int
     _sha256: str
     _opened: ExitStack
+    name: str = ""
 
     def blocks(self) -> Iterator[bytes]:
         """Yield all bytes and check their sum again: the last block is held back until they are known to be right.
@@ -131,7 +135,8 @@ class SourceFiles:
                     raise OriginalUnavailable("the file that this was read from is not where it was indexed")
                 if self._sums.of(file, Path(file.name)) != sha256:
                     raise OriginalUnavailable("the file that this was read from has changed since it was indexed")
-                return Original(file, os.fstat(file.fileno()).st_size, sha256, failing.pop_all())
+                size = os.fstat(file.fileno()).st_size
+                return Original(file, size, sha256, failing.pop_all(), id.rpartition("/")[2])
             except OSError as error:
                 raise OriginalUnavailable("the file that this was read from cannot be read") from error
 
@@ -282,13 +287,13 @@ class Citer:
         return Citation(document, start, end, page, section, source_sha256, text_sha256, status)
 
     def original(self, document: str) -> Original:
-        """Open the file that a document was read from.
+        """Open the file that a document was read from: of what is attached to a mail, the mail.
 
         Raises:
             DocumentNotFound: the snapshot holds no such document.
             OriginalUnavailable: its bytes have changed, or are gone.
         """
-        return self.sources.original(document, self._store.sums(document)[0])
+        return self.sources.original(self._store.source(document), self._store.sums(document)[0])
 
     def status(self, document: str) -> CitationStatus:
         """Tell what has become of a document's source. Raises DocumentNotFound."""
@@ -313,7 +318,8 @@ class Citer:
         return CheckedCitation(self._snapshot, citation, text, _DETAILS[citation.status])
 
     def _of_another_version(self, claim: CitationClaim) -> CheckedCitation:
-        status: CitationStatus = "missing" if self.sources.sha256(claim.document) is None else "drifted"
+        found = self.sources.sha256(self._store.source(claim.document))
+        status: CitationStatus = "missing" if found is None else "drifted"
         citation = Citation(
             claim.document,
             claim.start,
@@ -327,7 +333,7 @@ class Citer:
         return CheckedCitation(self._snapshot, citation, None, _ANOTHER_VERSION.format(self._snapshot))
 
     def _status(self, document: str, indexed_sha256: str) -> CitationStatus:
-        found = self.sources.sha256(document)
+        found = self.sources.sha256(self._store.source(document))
         if found is None:
             return "missing"
         return "verified" if found == indexed_sha256 else "drifted"

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _BATCH = 512
 # Rows that wait in memory before FAISS takes them, which copies its arrays.
 _COMMIT_EVERY = 8192
+# Documents that one file may have attached to it.
+_MOST_ATTACHED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,12 @@ class _Content:
     report: FileReport
 
 
+def _attached_to(source: Source, document: Document | None) -> list[Source]:
+    ids = document.attachments if document is not None else ()
+    container = source.container or source.id
+    return [Source(id, source.path, source.size, container, (*source.parts, at)) for at, id in enumerate(ids)]
+
+
 @dataclass(frozen=True, slots=True)
 class Builder:
     """Builds snapshots' folders with one encoder; ``cache`` gives and keeps the embeddings.
@@ -196,23 +204,29 @@ class Builder:
             return BuildCounts(store.documents, store.passages, embedding.encoded, changed)
 
     def _lines(self, item: Source | FileReport, rows: PassageWriter) -> Iterator[tuple[FileReport, bool]]:
-        """Yield the report's lines of a file or of a folder that cannot be listed, and whether each document is new."""
+        """Yield the report's lines of a file, with what is attached to it, or of a folder that cannot be listed.
+
+        Beside each it is said whether its document is new.
+        """
         started = time.perf_counter()
         if isinstance(item, Source):
-            content = self._content(item)
-            if isinstance(content, FileReport):
-                self.listener.advanced(item.size)
-                yield content, False
-            else:
-                yield self._index(content, item.size, started, rows)
+            size = item.size  # the bytes of what is attached to it are among them
+            for content in self._contents(item):
+                if isinstance(content, FileReport):
+                    self.listener.advanced(size)
+                    yield content, False
+                else:
+                    yield self._index(content, size, started, rows)
+                started, size = time.perf_counter(), 0
         elif item.status != "failed" or self.previous is None:
             yield item, False
-        elif (kept := self.previous.kept(item)) is not None:
-            yield self._index(self._kept(*kept), 0, started, rows)
+        elif kept := list(self.previous.kept(item)):
+            for each in kept:
+                yield self._index(self._kept(*each), 0, started, rows)
         else:
             yield item, False
-            for kept in self.previous.kept_below(item):
-                yield self._index(self._kept(*kept), 0, started, rows)
+            for each in self.previous.kept_below(item):
+                yield self._index(self._kept(*each), 0, started, rows)
 
     def _index(self, content: _Content, size: int, started: float, rows: PassageWriter) -> tuple[FileReport, bool]:
         """Write a document; ``size`` bytes of sources are done with it."""
@@ -229,22 +243,47 @@ class Builder:
         is_new = self.previous is None or self.previous.source_sha256(document.id) != document.source_sha256
         return replace(content.report, passages=count, seconds=time.perf_counter() - started), is_new
 
-    def _content(self, source: Source) -> _Content | FileReport:
-        """Take a document from the previous snapshot if its file is as it was or cannot be read; else read it."""
+    def _contents(self, source: Source) -> Iterator[_Content | FileReport]:
+        """Take a file's documents from the previous snapshot if it is as it was or cannot be read; else read them."""
         if self.previous is not None and (known := self.previous.report_of(source)) is not None:
-            content = self.previous.content(source.id)
-            return known if content is None else _Content(content.document, content.passages, known)
+            for line in (known, *self.previous.attached(source.id)):
+                content = self.previous.content(line.id)
+                yield line if content is None else _Content(content.document, content.passages, line)
+            return
         modified = trusted(modified_ns(source))
         prepare_detection()
         document, report = self.read(source)
-        if document is not None:
-            document = replace(document, language=detect_language(document.text))
-            return _Content(document, self._split(document), replace(report, modified_ns=modified))
-        if report.status != "failed":
-            return replace(report, modified_ns=modified)
         # A failure is never relied on: a limit, a disk or a lock may be the cause, and not the file.
-        kept = self.previous.kept(report) if self.previous is not None else None
-        return report if kept is None else self._kept(*kept)
+        kept = list(self.previous.kept(report)) if self.previous is not None and report.status == "failed" else []
+        if kept:
+            yield from (self._kept(*each) for each in kept)
+            return
+        yield self._read_content(
+            document, report if report.status == "failed" else replace(report, modified_ns=modified)
+        )
+        yield from self._attached_contents(source, document)
+
+    def _attached_contents(self, source: Source, document: Document | None) -> Iterator[_Content | FileReport]:
+        """Read what is attached to a file, and what is attached to that, in order."""
+        pending = _attached_to(source, document)[::-1]
+        for _ in range(_MOST_ATTACHED):
+            if not pending:
+                return
+            attached = pending.pop()
+            document, report = self.read(attached)
+            yield self._read_content(document, report)
+            pending += _attached_to(attached, document)[::-1]
+        if pending:
+            reason = (
+                f"{source.id} has more than {_MOST_ATTACHED:,} attachments; this one and those after it are not read"
+            )
+            yield FileReport(pending[-1].id, "skipped", reason, container=source.id)
+
+    def _read_content(self, document: Document | None, report: FileReport) -> _Content | FileReport:
+        if document is None:
+            return report
+        document = replace(document, language=detect_language(document.text) or document.language)
+        return _Content(document, self._split(document), report)
 
     def _kept(self, content: Content, report: FileReport) -> _Content:
         """Keep a document, split as this build splits: a snapshot that is not followed may have other passages."""

@@ -54,6 +54,10 @@ class Previous:
         self._lines = store.report()
         # Two lines have one id where a name that cannot be read is shown like one that can.
         self._reports = {line.id: line for line in sorted(self._lines, key=lambda line: line.status != "skipped")}
+        self._attached: dict[str, list[FileReport]] = {}
+        for line in self._lines:
+            if line.container:
+                self._attached.setdefault(line.container, []).append(line)
         self._judged: dict[Source, FileReport | None] = {}
 
     def report_of(self, source: Source) -> FileReport | None:
@@ -77,6 +81,10 @@ class Previous:
             return None
         return replace(report, modified_ns=settled)
 
+    def attached(self, id: str) -> list[FileReport]:
+        """Return the lines of the report on what is attached to a file, in order."""
+        return self._attached.get(id, [])
+
     def content(self, id: str) -> Content | None:
         """Read a document with its passages; ``None`` where the snapshot has none of this id."""
         if id not in self._sums:
@@ -87,13 +95,25 @@ class Previous:
         """Yield the last good versions of what was in a folder that cannot be listed now, with reports that say so."""
         for id in self._store.document_ids:
             if id.startswith(f"{failed.id}/") and id in self._reports:
+                known = self._reports[id]
                 reason = f"it is in {failed.id}, which cannot be listed"
-                kept = self.kept(FileReport(id, "failed", reason, size=self._reports[id].size))
+                kept = self._keep(FileReport(id, "failed", reason, size=known.size, container=known.container))
                 assert kept is not None
                 yield kept
 
-    def kept(self, failed: FileReport) -> tuple[Content, FileReport] | None:
-        """Return the last good version of a file that cannot be read now, and a report that says so."""
+    def kept(self, failed: FileReport) -> Iterator[tuple[Content, FileReport]]:
+        """Yield the last good version of a file that cannot be read now, and of what is attached to it, with reports.
+
+        Nothing comes where there is no such version.
+        """
+        if (kept := self._keep(failed)) is not None:
+            yield kept
+            for line in self.attached(failed.id):
+                attached = self._keep(replace(failed, id=line.id, size=line.size, container=failed.id))
+                if attached is not None:
+                    yield attached
+
+    def _keep(self, failed: FileReport) -> tuple[Content, FileReport] | None:
         content = self.content(failed.id)
         if content is None or failed.id not in self._reports:
             return None
@@ -116,8 +136,13 @@ class Previous:
         """Tell whether no file was added, changed or removed, as far as that is known without reading one."""
         if not self.is_followed:
             return False
-        reports = [item if isinstance(item, FileReport) else self.report_of(item) for item in found]
-        return None not in reports and self.is_same([report for report in reports if report is not None])
+        reports: list[FileReport] = []
+        for item in found:
+            report = item if isinstance(item, FileReport) else self.report_of(item)
+            if report is None:
+                return False
+            reports += [report, *self.attached(report.id)]
+        return self.is_same(reports)
 
     def is_same(self, reports: Sequence[FileReport]) -> bool:
         """Tell whether a build says of every file what this snapshot says, apart from times."""

@@ -12,7 +12,7 @@ from qa.errors import SnapshotCorrupt, SnapshotIncompatible
 from qa.files import sha256_of_file, write_atomically
 
 MANIFEST_FILE = "manifest.json"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 # What a compiled model adds to the fingerprint of its reference, which multiplies in fp32.
 _OF_PRECISION = {"precision", "runtime"}
 

@@ -10,7 +10,7 @@ import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cached_property, lru_cache
 from itertools import groupby
 from operator import attrgetter
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qa.errors import DocumentNotFound, SnapshotCorrupt, StorageError
-from qa.types import Document, DocumentSummary, FileReport, Page, Passage, Section, Span, Window
+from qa.types import Document, DocumentSummary, FileReport, Page, Passage, Property, Section, Span, Window
 
 if TYPE_CHECKING:
     from qa.types import Ids
@@ -31,7 +31,8 @@ DOCUMENTS_FILE = "documents.sqlite"
 SCHEMA = """
 CREATE TABLE documents (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, title TEXT NOT NULL, media_type TEXT NOT NULL,
-    reader TEXT NOT NULL, language TEXT NOT NULL, source_sha256 TEXT NOT NULL, text_sha256 TEXT NOT NULL,
+    reader TEXT NOT NULL, language TEXT NOT NULL, container TEXT NOT NULL, source_sha256 TEXT NOT NULL,
+    text_sha256 TEXT NOT NULL,
     problems TEXT NOT NULL, characters INTEGER NOT NULL, text TEXT NOT NULL);
 CREATE TABLE sections (
     document INTEGER NOT NULL REFERENCES documents, ordinal INTEGER NOT NULL, title TEXT NOT NULL,
@@ -43,6 +44,11 @@ CREATE TABLE pages (
 CREATE TABLE excluded (
     document INTEGER NOT NULL REFERENCES documents, start INTEGER NOT NULL, end INTEGER NOT NULL,
     PRIMARY KEY (document, start)) WITHOUT ROWID;
+CREATE TABLE metadata (
+    document INTEGER NOT NULL REFERENCES documents, start INTEGER NOT NULL, ordinal INTEGER NOT NULL,
+    end INTEGER NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL,
+    PRIMARY KEY (document, start, ordinal)) WITHOUT ROWID;
+CREATE INDEX metadata_by_value ON metadata (name, value);
 CREATE TABLE passages (
     id INTEGER PRIMARY KEY, document INTEGER NOT NULL REFERENCES documents, start INTEGER NOT NULL,
     end INTEGER NOT NULL, text TEXT NOT NULL, context TEXT NOT NULL, path TEXT NOT NULL, page INTEGER);
@@ -54,7 +60,8 @@ CREATE INDEX windows_by_passage ON windows (passage, start);
 CREATE TABLE files (
     ordinal INTEGER PRIMARY KEY, id TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL, size INTEGER NOT NULL,
     characters INTEGER NOT NULL, pages INTEGER NOT NULL, empty_pages INTEGER NOT NULL, passages INTEGER NOT NULL,
-    seconds REAL NOT NULL, modified_ns INTEGER NOT NULL, kept_since TEXT NOT NULL);
+    seconds REAL NOT NULL, modified_ns INTEGER NOT NULL, kept_since TEXT NOT NULL, container TEXT NOT NULL);
+CREATE INDEX files_by_container ON files (container) WHERE container != '';
 """
 
 
@@ -63,7 +70,9 @@ REPORT = ", ".join(field.name for field in fields(FileReport))
 _SUMMARIES = (
     "SELECT id, title, media_type, source_sha256, characters, "
     "(SELECT count(*) FROM pages WHERE pages.document = number), "
-    "(SELECT count(*) FROM passages WHERE passages.document = number) FROM documents"
+    "(SELECT count(*) FROM passages WHERE passages.document = number), language, container, "
+    "(SELECT json_group_array(json_array(name, value)) FROM (SELECT name, value FROM metadata "
+    "WHERE document = number AND start = 0 AND end = characters ORDER BY ordinal)) FROM documents"
 )
 # The columns of a passage, before those of its windows.
 PASSAGE = (
@@ -81,6 +90,12 @@ def window_key(passage: Passage, window: Window) -> int:
     """Compute 63 bits that name a window in the vector index: a hash of its passage and of its place in it."""
     place = f"{passage.id} {window.start - passage.start} {window.end - passage.start}"
     return int.from_bytes(hashlib.blake2b(place.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def _summary(row: Sequence[Any]) -> DocumentSummary:
+    """Make the summary of a row of ``_SUMMARIES``."""
+    metadata = tuple((name, value) for name, value in json.loads(row[-1]))
+    return replace(DocumentSummary(*row[:-1]), metadata=metadata)
 
 
 def text_sha256(text: str) -> str:
@@ -209,12 +224,24 @@ class Store:
     def summaries(self, offset: int = 0, limit: int = -1) -> list[DocumentSummary]:
         """Describe the documents by id: ``limit`` of them from ``offset`` on, or all from there."""
         rows = self._all(f"{_SUMMARIES} ORDER BY id LIMIT ? OFFSET ?", (limit, offset))
-        return [DocumentSummary(*row) for row in rows]
+        return [_summary(row) for row in rows]
+
+    def metadata_at(self, id: str, at: int) -> tuple[tuple[str, str], ...]:
+        """Return what is said of a document, and of its part that holds the character ``at``, as names and values."""
+        rows = self._all(
+            "SELECT name, value FROM metadata JOIN documents ON documents.number = metadata.document "
+            # Parts do not overlap: the last that starts before it is the only one that may hold it.
+            "WHERE id = ?1 AND start IN (0, (SELECT max(start) FROM metadata AS parts "
+            "WHERE parts.document = documents.number AND parts.start <= ?2)) AND start <= ?2 AND end > ?2 "
+            "ORDER BY start, ordinal",
+            (id, at),
+        )
+        return tuple((name, value) for name, value in rows)
 
     def summaries_of(self, ids: Sequence[str]) -> list[DocumentSummary]:
         """Describe documents by their ids, at most a few thousand; ids that are not there are left out."""
         rows = self._all(f"{_SUMMARIES} WHERE id IN ({','.join('?' * len(ids))}) ORDER BY id", ids)
-        return [DocumentSummary(*row) for row in rows]
+        return [_summary(row) for row in rows]
 
     @cached_property
     def files(self) -> int:
@@ -229,8 +256,8 @@ class Store:
     def document(self, id: str) -> Document:
         """Read a document. Raises DocumentNotFound."""
         row = self._one(
-            "SELECT id, title, text, source_sha256, media_type, reader, problems, language, number FROM documents "
-            "WHERE id = ?",
+            "SELECT id, title, text, source_sha256, media_type, reader, problems, language, number, container "
+            "FROM documents WHERE id = ?",
             (id,),
         )
         if row is None:
@@ -241,6 +268,14 @@ class Store:
         )
         pages = self._all("SELECT number, start, end FROM pages WHERE document = ? ORDER BY number", (number,))
         excluded = self._all("SELECT start, end FROM excluded WHERE document = ? ORDER BY start", (number,))
+        metadata = self._all(
+            "SELECT name, value, start, end FROM metadata WHERE document = ? ORDER BY start, ordinal", (number,)
+        )
+        attached = self._all(
+            # Of a mail within a mail the ids begin with its own.
+            "SELECT id FROM files WHERE container != '' AND container = ? AND substr(id, 1, ?) = ? ORDER BY ordinal",
+            (row[9] or id, len(id) + 1, f"{id}/"),
+        )
         return Document(
             id=row[0],
             title=row[1],
@@ -253,6 +288,9 @@ class Store:
             problems=tuple(json.loads(row[6])),
             excluded=tuple(Span(*span) for span in excluded),
             language=row[7],
+            metadata=tuple(Property(*each) for each in metadata),
+            container=row[9],
+            attachments=tuple(other for (other,) in attached),
         )
 
     def sums(self, id: str) -> tuple[str, str, int]:
@@ -265,6 +303,17 @@ class Store:
         if row is None:
             raise _not_found(id)
         return str(row[0]), str(row[1]), int(row[2])
+
+    def source(self, id: str) -> str:
+        """Return the id of the file that a document was read from: its own, unless it was attached to another.
+
+        Raises:
+            DocumentNotFound: there is none.
+        """
+        row = self._one("SELECT container FROM documents WHERE id = ?", (id,))
+        if row is None:
+            raise _not_found(id)
+        return str(row[0]) or id
 
     def text(self, id: str, start: int, end: int) -> str:
         """Read ``text[start:end]`` of a document, without the rest of it. Raises DocumentNotFound."""
@@ -341,7 +390,7 @@ class StoreWriter:
         self._numbers += 1
         number = self._numbers
         self._connection.execute(
-            "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 number,
                 document.id,
@@ -349,6 +398,7 @@ class StoreWriter:
                 document.media_type,
                 document.reader,
                 document.language,
+                document.container,
                 document.source_sha256,
                 text_sha256(document.text),
                 json.dumps(document.problems),
@@ -362,8 +412,11 @@ class StoreWriter:
             ],
             "INSERT INTO pages VALUES (?, ?, ?, ?)": [(number, p.number, p.start, p.end) for p in document.pages],
             "INSERT INTO excluded VALUES (?, ?, ?)": [(number, span.start, span.end) for span in document.excluded],
+            "INSERT INTO metadata VALUES (?, ?, ?, ?, ?, ?)": [
+                (number, p.start, i, p.end, p.name, p.value) for i, p in enumerate(document.metadata)
+            ],
         }
-        # Most files have none of the three, and there may be a hundred thousand files.
+        # Most files have few of these, and there may be a hundred thousand files.
         for statement, values in rows.items():
             if values:
                 self._connection.executemany(statement, values)
@@ -390,5 +443,5 @@ class StoreWriter:
 
     def add_report(self, report: FileReport) -> None:
         self._connection.execute(
-            f"INSERT INTO files ({REPORT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _columns_of(report)
+            f"INSERT INTO files ({REPORT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _columns_of(report)
         )

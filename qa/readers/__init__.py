@@ -18,7 +18,7 @@ xlsx            spreadsheets
 sheets          CSV, TSV, old Excel workbooks, OpenDocument spreadsheets; the tables of a sheet and their columns
 odt             OpenDocument text
 epub            books
-mail            mails and mailboxes
+mail            mails and mailboxes, and what is attached to them
 records         JSON and JSON Lines as records; Jupyter notebooks
 markdown        Markdown
 text            plain text, marked headings (reStructuredText, AsciiDoc, Org), subtitles, Rich Text Format
@@ -29,6 +29,7 @@ plain_headings  headings of a plain text, as its layout shows them
 decoding        bytes to text: byte order mark, UTF-8, declared and detected encodings
 archive         ZIP containers, within limits that no bomb passes, and the parts of an Office file within
 composition     blocks and headings to one text with exact spans
+metadata        what files say of themselves: authors, dates, senders, sheets
 tables          rows of cells to lines of text, merged cells included; charts and SmartArt as tables and lists
 number_formats  numbers as the cell of a spreadsheet shows them
 """

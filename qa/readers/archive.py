@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from qa.errors import UnreadableDocument
+from qa.readers.metadata import Metadata, describe_elements
 
 _MOST_MEMBERS = 20_000
 _MOST_BYTES = 1 << 30
@@ -208,6 +209,10 @@ class Package:
         return (
             next((element.text or "" for element in root if local(element) == "title"), "") if root is not None else ""
         )
+
+    def metadata(self) -> Metadata:
+        """Return what the properties of the file say."""
+        return describe_elements(self.first("", "core-properties"))
 
     def _read_relations(self, part: str) -> Iterator[tuple[str, Relation]]:
         folder, name = split(part)

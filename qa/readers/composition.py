@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from qa.types import Page, Section, Span
+from qa.readers.metadata import Metadata, keep_metadata
+from qa.types import Page, Property, Section, Span
 
 # A "heading" that is longer is running text in the wrong style. Its title is repeated in every passage below it.
 LONGEST_HEADING = 400
@@ -18,11 +19,21 @@ _DEEPEST_LEVEL = 10
 
 
 @dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file within another, to be a document of its own: its name, its bytes, and what the other says of it."""
+
+    name: str
+    data: bytes
+    metadata: Metadata = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Content:
     """The canonical text of one file and the spans in it.
 
     ``titles`` are candidates for the title of the document, the best first. ``problems`` says, in words for a person,
-    what could not be read. The other fields are those of :class:`qa.types.Document`.
+    what could not be read. ``language`` is what the file declares. The other fields are those of
+    :class:`qa.types.Document`.
     """
 
     text: str
@@ -31,6 +42,9 @@ class Content:
     pages: tuple[Page, ...] = ()
     excluded: tuple[Span, ...] = ()
     problems: tuple[str, ...] = ()
+    metadata: tuple[Property, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +111,7 @@ class Composition:
         self._headings: list[Heading] = []
         self._pages: list[list[int]] = []
         self._run: str | None = None
+        self._parts_of_text: list[tuple[int, Metadata]] = []
 
     @property
     def length(self) -> int:
@@ -144,8 +159,17 @@ class Composition:
         # Its start is moved to its first block when that is written.
         self._pages.append([self._length, self._length])
 
+    def part(self, metadata: Metadata) -> None:
+        """Begin a part of the text, such as a sheet or one mail of many, of which the file says this."""
+        self._parts_of_text.append((self._length, metadata))
+
     def content(
-        self, titles: Iterable[str] = (), problems: Iterable[str] = (), *, titled_by_heading: bool = True
+        self,
+        titles: Iterable[str] = (),
+        problems: Iterable[str] = (),
+        *,
+        titled_by_heading: bool = True,
+        metadata: Metadata = (),
     ) -> Content:
         """Return what was written.
 
@@ -153,6 +177,7 @@ class Composition:
             titles: candidates for the title, the best first.
             problems: what could not be read, in words for a person.
             titled_by_heading: whether the first heading is the last candidate for the title.
+            metadata: what the file says of itself.
         """
         text = "".join(self._parts)
         return Content(
@@ -161,6 +186,8 @@ class Composition:
             sections=nest_headings(self._headings, len(text)),
             pages=tuple(Page(number, start, end) for number, (start, end) in enumerate(self._pages, 1)),
             problems=tuple(problems),
+            metadata=keep_metadata([(0, metadata), *self._parts_of_text], len(text)),
+            language=next((value for name, value in metadata if name == "language"), "")[:2].lower(),
         )
 
     def _write(self, text: str, run: str | None) -> int:

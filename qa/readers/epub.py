@@ -11,6 +11,7 @@ from qa.errors import UnreadableDocument
 from qa.readers.archive import Archive, attribute, local, parse_xml
 from qa.readers.composition import Composition, Content
 from qa.readers.html.page import decode_page, write_page
+from qa.readers.metadata import describe_elements
 
 _CONTAINER = "META-INF/container.xml"
 _ENCRYPTION = "META-INF/encryption.xml"
@@ -30,7 +31,7 @@ class EpubReader:
     """A reader of ``application/epub+zip``: every document of the spine, without the navigation."""
 
     name = "epub"
-    version = "5"
+    version = "6"
     media_type = "application/epub+zip"
 
     def read(self, data: bytes) -> Content:
@@ -51,7 +52,7 @@ class EpubReader:
                 problems.append(f"{path} could not be read")
             composition.gap()
         titles = [element.text or "" for element in package.iter() if local(element) == "title"]
-        return composition.content(titles[:1], problems)
+        return composition.content(titles[:1], problems, metadata=describe_elements(package))
 
 
 def _package_path(archive: Archive) -> str:

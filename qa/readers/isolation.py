@@ -18,7 +18,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from operator import attrgetter
 from pathlib import Path
 from time import monotonic, perf_counter, sleep
@@ -27,10 +27,15 @@ from typing import IO, Any, Self
 
 from qa.errors import ReadingUnavailable
 from qa.readers.registry import ReadingOptions, read_source
-from qa.types import Document, FileReport, Page, Section, Source, Span
+from qa.types import Document, FileReport, Page, Property, Section, Source, Span
 
 _LENGTHS = struct.Struct("!QQ")
-_SPANS: Mapping[str, type[Section | Page | Span]] = {"sections": Section, "pages": Page, "excluded": Span}
+_SPANS: Mapping[str, type[Section | Page | Span | Property]] = {
+    "sections": Section,
+    "pages": Page,
+    "excluded": Span,
+    "metadata": Property,
+}
 _ROWS = {cls: attrgetter(*(field.name for field in fields(cls))) for cls in _SPANS.values()}
 
 
@@ -92,11 +97,18 @@ def _exactly(descriptor: int, length: int, deadline: float | None) -> bytearray:
 
 def encode_source(source: Source) -> dict[str, object]:
     """Encode a source as JSON values. The path is sent as bytes: the processes may decode names differently."""
-    return {"id": source.id, "path": os.fsencode(source.path.absolute()).hex(), "size": source.size}
+    return {
+        "id": source.id,
+        "path": os.fsencode(source.path.absolute()).hex(),
+        "size": source.size,
+        "container": source.container,
+        "parts": source.parts,
+    }
 
 
 def decode_source(values: Mapping[str, Any]) -> Source:
-    return Source(values["id"], Path(os.fsdecode(bytes.fromhex(values["path"]))), values["size"])
+    path = Path(os.fsdecode(bytes.fromhex(values["path"])))
+    return Source(values["id"], path, values["size"], values["container"], tuple(values["parts"]))
 
 
 def encode_answer(document: Document | None, report: FileReport) -> dict[str, object]:
@@ -126,7 +138,9 @@ def _encode_document(document: Document) -> dict[str, object]:
 
 
 def _decode_document(values: Mapping[str, Any], text: str) -> Document:
-    given: dict[str, Any] = {**values, "text": text, "problems": tuple(values["problems"])}
+    given: dict[str, Any] = {**values, "text": text}
+    for name in ("problems", "attachments"):
+        given[name] = tuple(values[name])
     for name in _SPANS.keys() & values.keys():
         given[name] = tuple(_SPANS[name](*row) for row in values[name])
     return Document(**given)
@@ -216,7 +230,9 @@ class IsolatedReader:
             return self._answer(source)
         except _FileLost as lost:
             seconds = perf_counter() - started
-            return None, FileReport(source.id, "failed", str(lost), size=source.size, seconds=seconds)
+            size = 0 if source.parts else source.size
+            report = FileReport(source.id, "failed", str(lost), size=size, seconds=seconds)
+            return None, replace(report, container=source.container)
 
     def _check(self, source: Source) -> None:
         """Check that a file may be opened; it may have changed since it was found. Raises _FileLost."""

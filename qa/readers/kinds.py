@@ -7,7 +7,7 @@ import re
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from qa.errors import UnreadableDocument
@@ -157,18 +157,17 @@ _PDF = re.compile(rb"%PDF-\d")
 _SUFFIX = re.compile(r"\.([a-z][a-z0-9_]{0,9})")
 
 
-def detect_kind(path: Path, name: str) -> Kind:
-    """Detect the kind of the file at ``path``, whose document will be called ``name``.
+def detect_kind(file: BinaryIO, name: str) -> Kind:
+    """Detect the kind of an open file, whose document will be called ``name``.
 
     Raises:
-        OSError: it cannot be opened.
+        OSError: it cannot be read.
         UnreadableDocument: it is protected by a password.
     """
-    with path.open("rb") as file:
-        head = file.read(HEAD)
-        if head.startswith(_OLE2):
-            head += _ole2_directory(file, head)
-    return classify(head, name, _members(path) if head.startswith(b"PK") else ())
+    head = file.read(HEAD)
+    if head.startswith(_OLE2):
+        head += _ole2_directory(file, head)
+    return classify(head, name, _members(file) if head.startswith(b"PK") else ())
 
 
 def classify(head: bytes, name: str, members: Iterable[str] = ()) -> Kind:
@@ -203,9 +202,9 @@ def parse_suffix(name: str) -> str:
     return found[1] if found else ""
 
 
-def _members(path: Path) -> list[str]:
+def _members(file: BinaryIO) -> list[str]:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(file) as archive:
             # Some programs write backslashes, and capitals.
             return [name.replace("\\", "/") for name in archive.namelist()]
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):

@@ -8,6 +8,7 @@ from typing import Any
 
 from qa.readers.archive import Archive, attribute, local
 from qa.readers.composition import Composition, Content
+from qa.readers.metadata import Metadata, describe
 from qa.readers.tables import Cell, Grid, write_table
 
 _CONTENT, _META = "content.xml", "meta.xml"
@@ -18,6 +19,7 @@ _PASSED_OVER = frozenset(
 )
 _CONTAINERS = frozenset("body text section index-body frame text-box list-header numbered-paragraph g a page".split())
 _BOXES = frozenset({"text-box", "custom-shape"})
+_MEANT = {"date": "modified", "creator": ""}
 _MOST_SPACES = 100
 _MOST_REPEATED = 1_000
 _DEEPEST = 200
@@ -30,7 +32,7 @@ class OdtReader:
     """
 
     name = "odt"
-    version = "3"
+    version = "4"
     media_type = "application/vnd.oasis.opendocument.text"
 
     def read(self, data: bytes) -> Content:
@@ -43,11 +45,15 @@ class OdtReader:
         body = next((element for element in content if local(element) == "body"), ())
         writer.write(body)
         writer.write_notes()
-        titles = []
+        titles: list[str] = []
+        metadata: Metadata = ()
         if _META in archive:
-            titles = [element.text or "" for element in archive.xml(_META).iter() if local(element) == "title"]
+            meta = archive.xml(_META)
+            titles = [element.text or "" for element in meta.iter() if local(element) == "title"]
+            # Its date is that of the last change, and its creator who made that.
+            metadata = describe((_MEANT.get(local(element), local(element)), element.text) for element in meta.iter())
         problems = ["parts of it are nested too deep and left out"] if writer.is_cut else []
-        return composition.content([*titles, writer.title], problems)
+        return composition.content([*titles, writer.title], problems, metadata=metadata)
 
 
 class _Writer:

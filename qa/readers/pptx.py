@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from qa.errors import UnreadableDocument
-from qa.readers.archive import Archive, attribute, local, parse_xml, repair
+from qa.readers.archive import Archive, Package, attribute, local, parse_xml, repair
 from qa.readers.composition import Composition, Content
 from qa.readers.tables import Cell, Grid, write_chart, write_diagram, write_table
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pptx.presentation import Presentation
 
 _BROKEN = "it is a damaged PowerPoint presentation; open it and save it again"
+_MAIN = "ppt/presentation.xml"
 _FURNITURE = frozenset({"DATE", "FOOTER", "SLIDE_NUMBER", "HEADER"})
 _TITLES = frozenset({"TITLE", "CENTER_TITLE", "VERTICAL_TITLE"})
 _DEEPEST_GROUP = 50
@@ -27,7 +28,7 @@ class PptxReader:
     """A reader of ``.pptx``: every slide's title, text, tables, charts and diagrams, then its notes."""
 
     name = "pptx"
-    version = "2"
+    version = "3"
     media_type = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
 
     def read(self, data: bytes) -> Content:
@@ -45,7 +46,8 @@ class PptxReader:
                 _write_slide(slide, composition)
             except Exception:  # the library raises any error; the other slides are unharmed
                 problems.append(f"slide {number} is damaged and read in part")
-        return composition.content([presentation.core_properties.title or ""], problems)
+        package = Package(data, _MAIN)
+        return composition.content([package.title()], problems, metadata=package.metadata())
 
 
 def _open(data: bytes) -> Presentation:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import PurePosixPath
 from time import perf_counter
 from typing import Protocol
 
 from qa.errors import UnreadableDocument
-from qa.readers.composition import Content, choose_title
+from qa.readers.composition import Attachment, Content, choose_title
 from qa.readers.docx.document import DocxReader
 from qa.readers.epub import EpubReader
 from qa.readers.html.page import HtmlReader
-from qa.readers.kinds import detect_kind
+from qa.readers.kinds import Kind, detect_kind
 from qa.readers.mail import MailReader, OutlookReader
 from qa.readers.markdown import MarkdownReader
+from qa.readers.metadata import Metadata, add_to_whole
 from qa.readers.odt import OdtReader
 from qa.readers.pdf.document import PdfReader
 from qa.readers.pptx import PptxReader
@@ -97,6 +99,11 @@ def reader_versions() -> Mapping[str, str]:
     return {name: reader.version for name, reader in readers_by_name(ReadingOptions()).items()}
 
 
+# Mails within mails within a mail.
+_DEEPEST = 3
+_MOVED = "the file that it is attached to has changed while it was read"
+
+
 def read_document(reader: Reader, source: Source) -> Document:
     """Read one file with the reader of its format.
 
@@ -105,19 +112,104 @@ def read_document(reader: Reader, source: Source) -> Document:
         UnreadableDocument: it is not of this format, or broken.
     """
     data = source.path.read_bytes()
-    content = reader.read(data)
+    return _make_document(reader, reader.read(data), source, hashlib.sha256(data).hexdigest())
+
+
+def _make_document(reader: Reader, content: Content, source: Source, sha256: str, metadata: Metadata = ()) -> Document:
+    attachments = content.attachments if len(source.parts) < _DEEPEST else ()
+    too_deep = len(content.attachments) - len(attachments)
     return Document(
         id=source.id,
         title=choose_title(content.titles, otherwise=PurePosixPath(source.id).name),
         text=content.text,
-        source_sha256=hashlib.sha256(data).hexdigest(),
+        source_sha256=sha256,
         media_type=reader.media_type,
         reader=f"{reader.name}/{reader.version}",
         sections=content.sections,
         pages=content.pages,
-        problems=content.problems,
+        problems=(*content.problems, *(["what is attached to it is nested too deep to be read"] if too_deep else [])),
         excluded=content.excluded,
+        language=content.language,
+        metadata=add_to_whole(content.metadata, metadata, len(content.text)),
+        container=source.container,
+        attachments=tuple(f"{source.id}/{attachment.name}" for attachment in attachments),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What is attached to one state of one file, or to what is attached to it; ``sha256`` is of the file."""
+
+    state: tuple[str, int, int, int]
+    parts: tuple[int, ...]
+    sha256: str
+    attachments: tuple[Attachment, ...]
+
+
+# Of the last file that had attachments, so that it is not taken apart again for each of them; its parts by their place.
+_opened: dict[tuple[int, ...], _Opened] = {}
+
+
+def _open(source: Source, parts: tuple[int, ...], options: ReadingOptions) -> _Opened:
+    """Take apart a file, or what is attached to it at ``parts``. Raises OSError, UnreadableDocument."""
+    status = source.path.stat()
+    state = (str(source.path), status.st_size, status.st_mtime_ns, status.st_ino)
+    known = _opened.get(parts)
+    if known is not None and known.state == state:
+        return known
+    if parts:
+        attachment, sha256 = _take_out(source, parts, options)
+        data, name = attachment.data, attachment.name
+    else:
+        data, name = source.path.read_bytes(), source.container
+        sha256 = hashlib.sha256(data).hexdigest()
+    kind = detect_kind(io.BytesIO(data), name)
+    if kind.reader is None:
+        raise UnreadableDocument(_MOVED)
+    return _remember(_Opened(state, parts, sha256, readers_by_name(options)[kind.reader].read(data).attachments))
+
+
+def _remember(opened: _Opened) -> _Opened:
+    if any(other.state != opened.state for other in _opened.values()):
+        _opened.clear()
+    _opened[opened.parts] = opened
+    return opened
+
+
+def _take_out(source: Source, parts: tuple[int, ...], options: ReadingOptions) -> tuple[Attachment, str]:
+    """Return what is attached to a file at ``parts``, and the SHA-256 of the file."""
+    opened = _open(source, parts[:-1], options)
+    if parts[-1] >= len(opened.attachments):
+        raise UnreadableDocument(_MOVED)
+    return opened.attachments[parts[-1]], opened.sha256
+
+
+def _read(source: Source, options: ReadingOptions) -> tuple[Document | None, Kind, int]:
+    """Read a file, or what is attached to it; return the kind and the size in bytes of what was read, too."""
+    metadata: Metadata = ()
+    if source.parts:
+        attachment, sha256 = _take_out(source, source.parts, options)
+        if not source.id.endswith(f"/{attachment.name}"):
+            raise UnreadableDocument(_MOVED)
+        data, metadata = attachment.data, attachment.metadata
+        kind = detect_kind(io.BytesIO(data), attachment.name)
+    else:
+        _opened.clear()
+        with source.path.open("rb") as file:
+            kind = detect_kind(file, source.id)
+            file.seek(0)
+            data = file.read() if kind.reader is not None else b""
+        sha256 = hashlib.sha256(data).hexdigest()
+    size = len(data) if source.parts else source.size
+    if kind.reader is None:
+        return None, kind, size
+    reader = readers_by_name(options)[kind.reader]
+    content = reader.read(data)
+    if content.attachments:
+        status = source.path.stat()
+        state = (str(source.path), status.st_size, status.st_mtime_ns, status.st_ino)
+        _remember(_Opened(state, source.parts, sha256, content.attachments))
+    return _make_document(reader, content, source, sha256, metadata), kind, size
 
 
 def read_source(
@@ -131,10 +223,9 @@ def read_source(
     started = perf_counter()
     status: FileStatus
     document: Document | None = None
+    size = 0 if source.parts else source.size
     try:
-        kind = detect_kind(source.path, source.id)
-        if kind.reader is not None:
-            document = read_document(readers_by_name(options)[kind.reader], source)
+        document, kind, size = _read(source, options)
     except OSError as error:
         status, reason = "failed", (error.strerror or type(error).__name__).lower()
     except UnreadableDocument as error:
@@ -145,7 +236,8 @@ def read_source(
         status, reason = "failed", f"{type(error).__name__}: {error}".partition("\n")[0]
     else:
         status, reason = _outcome(document, kind.reason)
-    return _reported(source, document if status in {"read", "partial"} else None, status, reason, started)
+    document = document if status in {"read", "partial"} else None
+    return document, replace(_report(source, document, started), status=status, reason=reason, size=size)
 
 
 def _outcome(document: Document | None, unread: str) -> tuple[FileStatus, str]:
@@ -159,18 +251,14 @@ def _outcome(document: Document | None, unread: str) -> tuple[FileStatus, str]:
     return "read", ""
 
 
-def _reported(
-    source: Source, document: Document | None, status: FileStatus, reason: str, started: float
-) -> tuple[Document | None, FileReport]:
+def _report(source: Source, document: Document | None, started: float) -> FileReport:
     pages = document.pages if document else ()
-    report = FileReport(
+    return FileReport(
         id=source.id,
-        status=status,
-        reason=reason,
-        size=source.size,
+        status="read",
         characters=len(document.text) if document else 0,
         pages=len(pages),
         empty_pages=sum(not document.text[page.start : page.end].strip() for page in pages) if document else 0,
         seconds=perf_counter() - started,
+        container=source.container,
     )
-    return document, report

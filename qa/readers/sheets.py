@@ -140,7 +140,7 @@ class SpreadsheetReader:
     """
 
     name = "spreadsheet"
-    version = "1"
+    version = "2"
     media_type = "application/vnd.ms-excel"
 
     def __init__(self, *, hidden: bool = False) -> None:
@@ -171,6 +171,7 @@ def _write_sheet(sheet: CalamineSheet, composition: Composition) -> None:
     is_titled = False
     for block in _blocks(sheet):
         if not is_titled:
+            composition.part((("sheet", sheet.name),))
             composition.heading(sheet.name, 1)
             is_titled = True
         tables.write(block)

@@ -72,7 +72,7 @@ class XlsxReader:
             sheet = _Sheet(package, relation.target, styles, strings, reads_hidden=self._reads_hidden)
             sheet.write(name, composition)
             problems += [f"{problem} of the sheet {name}" for problem in sheet.problems]
-        return composition.content([package.title()], problems, titled_by_heading=False)
+        return composition.content([package.title()], problems, titled_by_heading=False, metadata=package.metadata())
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +174,7 @@ class _Sheet:
         try:
             for block in self._blocks():
                 if not is_titled:
+                    composition.part((("sheet", name),))
                     composition.heading(name, 1)
                     is_titled = True
                 tables.write(block)

@@ -80,6 +80,13 @@ class Held:
     ask_many: AskMany
 
 
+def _with_metadata(retriever: Retriever, reply: Reply) -> Reply:
+    """Give the passages that are shown what their files say of them."""
+    store = retriever.index.store
+    hits = (replace(hit, metadata=store.metadata_at(hit.passage.document, hit.passage.start)) for hit in reply.hits)
+    return replace(reply, hits=tuple(hits))
+
+
 class Service:
     """The service over one index. Thread-safe: a request uses the snapshot that was current when it arrived.
 
@@ -260,7 +267,8 @@ class Service:
         found = retriever.find(queries, DEPTH)
         sound = [(query, each) for query, each in zip(queries, found, strict=True) if not isinstance(each, QueryError)]
         asked, searched = [query for query, _ in sound], [each for _, each in sound]
-        replies = iter(self._answerer(retriever, calibrations).answer_many(asked, searched))
+        answered = self._answerer(retriever, calibrations).answer_many(asked, searched)
+        replies = (_with_metadata(retriever, reply) for reply in answered)
         return [
             each if isinstance(each, QueryError) else self._count_unread(retriever, next(replies)) for each in found
         ]

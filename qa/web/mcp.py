@@ -157,7 +157,7 @@ class _Tools:
             found = self._service.listing(offset, limit, (pattern,))
         except QAError as error:
             raise _tool_error(error) from error
-        shown = [SummaryBody.model_validate(one, from_attributes=True) for one in found.documents]
+        shown = [SummaryBody.from_summary(one) for one in found.documents]
         return ListedDocuments(snapshot=found.snapshot, total=found.total, documents=shown)
 
     async def read_document(

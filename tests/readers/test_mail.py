@@ -47,7 +47,20 @@ def test_plain_text_is_read_rather_than_the_page_beside_it_and_attachments_are_n
     document, report = _read(tmp_path, "a.eml", _MAIL + body)
     assert document is not None
     assert document.text.endswith("\n\nfür\n\nAttachments: a.pdf")
-    assert (report.status, report.reason) == ("partial", "an attachment is not read")
+    assert document.attachments == ("a.eml/a.pdf",)
+    assert report.status == "read"
+
+
+def test_pictures_that_the_text_shows_and_signatures_are_no_attachments(tmp_path: Path) -> None:
+    body = (
+        'Content-Type: multipart/related; boundary="x"\r\n\r\n--x\r\nContent-Type: text/html\r\n\r\n<p>page\r\n'
+        "--x\r\nContent-Type: image/png\r\nContent-ID: <logo>\r\n\r\nAAAA\r\n"
+        "--x\r\nContent-Type: application/pgp-signature\r\n\r\nAAAA\r\n--x--\r\n"
+    )
+    document, _ = _read(tmp_path, "a.eml", _MAIL + body)
+    assert document is not None
+    assert document.text.endswith("page")
+    assert not document.attachments
 
 
 def test_a_page_is_read_where_there_is_no_plain_text(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from qa.types import (
     Limits,
     Page,
     Passage,
+    Property,
     Query,
     Reply,
     Scores,
@@ -93,6 +94,27 @@ FERRY = Document(
 LIBRARY = Document("مكتبة.txt", "المكتبة", ARABIC, _sha256(ARABIC), "text/plain", "text/1")
 DOCUMENTS = {document.id: document for document in (FERRY, LIBRARY)}
 
+# A mailbox and what is attached to it, for tests that add them.
+MAILBOX = Document(
+    id="box.mbox",
+    title="Berths",
+    text="Berths\n\nBerth 14 is free.\n\nRopes\n\nRopes cost nine crowns.",
+    source_sha256="0" * 64,
+    media_type="message/rfc822",
+    reader="mail/2",
+    language="en",
+    metadata=(
+        Property("author", "<b>Ann</b>", 0, 57),
+        Property("sender", "Ann <ann@x.org>", 0, 25),
+        Property("sent", "2024-05-06T08:00:00Z", 0, 25),
+        Property("sender", "Bob <bob@x.org>", 25, 57),
+    ),
+    attachments=("box.mbox/1/<i>.csv", "box.mbox/2/plan.pdf"),
+)
+ATTACHMENT = Document(
+    "box.mbox/1/<i>.csv", "<i>.csv", "rope: 9", "0" * 64, "text/csv", "delimited/2", container="box.mbox"
+)
+
 
 class FakeService(Service):
     """A service whose state, failures and answer a test sets, and which is never loaded."""
@@ -128,9 +150,12 @@ class FakeService(Service):
     def collection(self) -> Collection:
         self._require_ready()
         summaries = tuple(
-            DocumentSummary(d.id, d.title, d.media_type, d.source_sha256, len(d.text), len(d.pages), 3)
+            DocumentSummary(
+                d.id, d.title, d.media_type, d.source_sha256, len(d.text), len(d.pages), 3, d.language, d.container,
+                tuple((each.name, each.value) for each in d.metadata if each.end - each.start == len(d.text)),
+            )
             for d in DOCUMENTS.values()
-        )
+        )  # fmt: skip
         read = tuple(FileReport(d.id, "read", size=len(d.text.encode())) for d in DOCUMENTS.values())
         return Collection(SNAPSHOT, summaries, (*read, FileReport("scan.pdf", "failed", "no text in it")))
 
@@ -153,7 +178,7 @@ class FakeService(Service):
         if self.source != "verified":
             raise OriginalUnavailable("the file that this was read from has changed since it was indexed")
         sha256 = hashlib.sha256(text).hexdigest()
-        return Original(BufferedReader(BytesIO(text)), len(text), sha256, ExitStack())
+        return Original(BufferedReader(BytesIO(text)), len(text), sha256, ExitStack(), id.rpartition("/")[2])
 
     def source_status(self, id: str) -> CitationStatus:
         self.document(id)

@@ -31,7 +31,7 @@ class DocxReader:
     """
 
     name = "docx"
-    version = "5"
+    version = "6"
     media_type = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 
     def read(self, data: bytes) -> Content:
@@ -39,7 +39,8 @@ class DocxReader:
         composition = Composition()
         document = _Document(data, composition)
         document.write()
-        return composition.content([document.package.title(), document.title], document.problems)
+        titles = [document.package.title(), document.title]
+        return composition.content(titles, document.problems, metadata=document.package.metadata())
 
 
 class _Document:

@@ -51,6 +51,7 @@ RESPONSE: dict[str, JsonValue] = {
             "end": 25,
             "page": None,
             "section": None,
+            "metadata": {"author": ["Harbour office"]},
             "scores": {"dense": 0.71, "lexical": 2.4, "fused": 0.91, "rerank": None, "relevance": 5.4},
             "highlights": [{"start": 0, "end": 25}],
         }
@@ -84,6 +85,9 @@ _SUMMARY: dict[str, JsonValue] = {
     "characters": len(_TEXT),
     "pages": 0,
     "passages": 2,
+    "language": "en",
+    "container": None,
+    "metadata": {"author": ["Harbour office"]},
 }
 
 DOCUMENTS: dict[str, JsonValue] = {
@@ -100,6 +104,7 @@ DOCUMENTS: dict[str, JsonValue] = {
             "empty_pages": 0,
             "passages": 2,
             "seconds": 0.002,
+            "container": None,
         }
     ],
 }
@@ -111,6 +116,11 @@ DOCUMENT: dict[str, JsonValue] = {
     "media_type": "text/plain",
     "source_sha256": _SHA256,
     "reader": "text/1",
+    "language": "en",
+    "metadata": {"author": ["Harbour office"]},
+    "parts": [],
+    "container": None,
+    "attachments": [],
     "text": _TEXT,
     "sections": [],
     "pages": [],

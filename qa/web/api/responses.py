@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import asdict
+from itertools import groupby
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,8 +17,12 @@ from qa.types import (
     Citation,
     CitationStatus,
     Collection,
+    Document,
+    DocumentSummary,
+    FileReport,
     FileStatus,
     Hit,
+    Property,
     Reply,
     SnapshotDocument,
     State,
@@ -31,6 +38,26 @@ class SpanBody(BaseModel):
 
     start: int = Field(description=SPAN_START)
     end: int = Field(description=SPAN_END)
+
+
+Metadata = dict[str, list[str]]
+METADATA = (
+    "What the file says of itself, each a list: `author`, `created`, `modified`, `sender`, `recipient`, `sent`, "
+    "`keyword`, `sheet`. Dates are in ISO 8601."
+)
+
+
+def whole_metadata(document: Document) -> list[tuple[str, str]]:
+    """Return what a file says of the whole of its text, as names and values."""
+    whole = (0, len(document.text))
+    return [(each.name, each.value) for each in document.metadata if (each.start, each.end) == whole]
+
+
+def _grouped(pairs: Iterable[tuple[str, str]]) -> Metadata:
+    grouped: Metadata = {}
+    for name, value in pairs:
+        grouped.setdefault(name, []).append(value)
+    return grouped
 
 
 class DocumentReference(BaseModel):
@@ -63,6 +90,7 @@ class PassageBody(BaseModel):
     end: int = Field(description=SPAN_END)
     page: int | None = Field(description="Counted from 1; null where the document has no pages.")
     section: str | None = Field(description="The nearest heading above; null where there is none.")
+    metadata: Metadata = Field(description=f"{METADATA} Of its part that holds the passage, too.")
     scores: ScoresBody
     highlights: list[SpanBody] = Field(description="Spans of the document, within the passage.")
 
@@ -78,6 +106,7 @@ class PassageBody(BaseModel):
             end=passage.end,
             page=passage.page,
             section=passage.section,
+            metadata=_grouped(hit.metadata),
             scores=ScoresBody(
                 dense=scores.dense,
                 lexical=scores.lexical,
@@ -349,6 +378,14 @@ class SummaryBody(BaseModel):
     characters: int = Field(description="Unicode code points of the canonical text.")
     pages: int
     passages: int
+    language: str = Field(description="ISO 639-1; empty where it is not known.")
+    container: str | None = Field(description="The id of the file that it is attached to; null where it is a file.")
+    metadata: Metadata = Field(description=METADATA)
+
+    @classmethod
+    def from_summary(cls, summary: DocumentSummary) -> SummaryBody:
+        values = {**asdict(summary), "container": summary.container or None, "metadata": _grouped(summary.metadata)}
+        return cls.model_validate(values)
 
 
 class ReportBody(BaseModel):
@@ -363,6 +400,11 @@ class ReportBody(BaseModel):
     empty_pages: int
     passages: int
     seconds: float
+    container: str | None = Field(description="The id of the file that it is attached to; null where it is a file.")
+
+    @classmethod
+    def from_report(cls, report: FileReport) -> ReportBody:
+        return cls.model_validate({**asdict(report), "container": report.container or None})
 
 
 class DocumentsResponse(BaseModel):
@@ -376,7 +418,11 @@ class DocumentsResponse(BaseModel):
 
     @classmethod
     def from_collection(cls, collection: Collection) -> DocumentsResponse:
-        return cls.model_validate(collection, from_attributes=True)
+        return cls(
+            snapshot=collection.snapshot,
+            documents=[SummaryBody.from_summary(summary) for summary in collection.documents],
+            report=[ReportBody.from_report(report) for report in collection.report],
+        )
 
 
 class SectionBody(SpanBody):
@@ -393,6 +439,24 @@ class PageBody(SpanBody):
     number: int = Field(description="Counted from 1.")
 
 
+class PartBody(SpanBody):
+    """A part of a document that the file says something of: a sheet, or one mail of many."""
+
+    metadata: Metadata
+
+    @classmethod
+    def of_document(cls, document: Document) -> list[PartBody]:
+        parts = groupby(_parts_of(document), key=lambda each: (each.start, each.end))
+        return [
+            cls(start=start, end=end, metadata=_grouped((each.name, each.value) for each in properties))
+            for (start, end), properties in parts
+        ]
+
+
+def _parts_of(document: Document) -> list[Property]:
+    return [each for each in document.metadata if (each.start, each.end) != (0, len(document.text))]
+
+
 class DocumentResponse(BaseModel):
     """A document with its canonical text, which every span is a span of."""
 
@@ -404,6 +468,11 @@ class DocumentResponse(BaseModel):
     media_type: str
     source_sha256: str = Field(description="Of the bytes of the source.")
     reader: str = Field(description="The reader and its version that made the canonical text.")
+    language: str = Field(description="ISO 639-1; empty where it is not known.")
+    metadata: Metadata = Field(description=METADATA)
+    parts: list[PartBody] = Field(description="What the file says of parts of the text, which do not overlap.")
+    container: str | None = Field(description="The id of the file that it is attached to; null where it is a file.")
+    attachments: list[str] = Field(description="The ids of what is attached to it, read or not.")
     text: str = Field(description="The canonical text. Spans count its Unicode code points, not bytes or UTF-16 units.")
     sections: list[SectionBody]
     pages: list[PageBody]
@@ -419,6 +488,11 @@ class DocumentResponse(BaseModel):
             media_type=document.media_type,
             source_sha256=document.source_sha256,
             reader=document.reader,
+            language=document.language,
+            metadata=_grouped(whole_metadata(document)),
+            parts=PartBody.of_document(document),
+            container=document.container or None,
+            attachments=list(document.attachments),
             text=document.text,
             sections=[SectionBody.model_validate(section, from_attributes=True) for section in document.sections],
             pages=[PageBody.model_validate(page, from_attributes=True) for page in document.pages],

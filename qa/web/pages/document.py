@@ -16,11 +16,13 @@ from starlette.responses import Response, StreamingResponse
 from qa.errors import NotReady, Overloaded, QueryError
 from qa.markup import Mark, Piece, pieces
 from qa.types import Document, Hit, Query, Span
+from qa.web.api.responses import whole_metadata
 from qa.web.deps import Dependencies, Deps, ServiceDep
-from qa.web.pages.rendering import read_query, reading_address, render
+from qa.web.pages.rendering import facts, page_address, read_query, reading_address, render
 
 # Characters that a page shows at most: a book of many megabytes would stop a browser.
 WINDOW = 20_000
+_SHOWN_ATTACHMENTS = 50
 
 ORIGINALS_PATH = "/originals"
 
@@ -87,6 +89,9 @@ def _page(
         before=near[0],
         after=near[1],
         original=original_address(id) if has_original else None,
+        facts=facts(whole_metadata(document)),
+        attachments=[(other, page_address(other)) for other in document.attachments[:_SHOWN_ATTACHMENTS]],
+        container=page_address(document.container),
     )
 
 
@@ -150,10 +155,13 @@ def _neighbour(hit: Hit, query: Query) -> Neighbour:
 
 @originals_router.get(f"{ORIGINALS_PATH}/{{id:path}}")
 def original(id: str, service: ServiceDep) -> Response:
-    """Return the original file as a download: shown by the browser, its content would run as a page of this server."""
+    """Return the original file as a download: shown by the browser, its content would run as a page of this server.
+
+    Of what is attached to a mail it is the mail.
+    """
     found = service.original(id)
     headers = {
-        "Content-Disposition": _attachment(id.rpartition("/")[2]),
+        "Content-Disposition": _attachment(found.name),
         "Content-Length": str(found.size),
         "Content-Security-Policy": "default-src 'none'; sandbox",
     }

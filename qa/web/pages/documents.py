@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any, get_args
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
@@ -16,7 +16,7 @@ from starlette.responses import Response
 from qa.service.service import Service
 from qa.types import Collection, FileReport, FileStatus
 from qa.web.deps import ServiceDep
-from qa.web.pages.rendering import render
+from qa.web.pages.rendering import facts, page_address, render
 from qa.web.problems import FieldError, ProblemError, invalid
 
 PATH = "/documents"
@@ -41,10 +41,11 @@ class Row:
     file: FileReport
     title: str
     has_document: bool
+    facts: Sequence[str] = ()
 
     def address(self) -> str:
         """Return the address of the page with the document's text."""
-        return f"{PATH}/{quote(self.file.id, errors='replace')}"
+        return page_address(self.file.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +162,13 @@ def parse_view(status: str, sort: str, order: str, page: str) -> View:
 
 def make_rows(collection: Collection) -> list[Row]:
     """Return a row for every file of the report."""
-    titles = {document.id: document.title for document in collection.documents}
-    return [Row(file, titles.get(file.id, ""), file.id in titles) for file in collection.report]
+    known = {document.id: document for document in collection.documents}
+    return [
+        Row(file, known[file.id].title, True, facts(known[file.id].metadata))
+        if file.id in known
+        else Row(file, "", False)
+        for file in collection.report
+    ]
 
 
 def sort_rows(rows: Sequence[Row], view: View) -> list[Row]:

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from qa.answers.calibration import describe_confidence
 from qa.index.store import text_sha256
 from qa.markup import Mark, Piece, pieces, plain, visible
+from qa.readers.metadata import DATES
 from qa.search.query import faults
 from qa.types import Answer, Hit, Limits, Query, State
 from qa.web.api.requests import AskParameters
@@ -88,9 +89,35 @@ def asking_address(query: Query, question: str | None = None) -> str:
     return f"/?{urlencode(parts, errors='replace')}" if parts else "/"
 
 
+# What is shown of metadata, in words; values of one name are shown up to a few.
+_FACTS = {
+    **{"author": "by", "sender": "from", "recipient": "to", "sent": "sent", "created": "created"},
+    **{"modified": "changed", "keyword": "about"},
+}
+_SHOWN_VALUES = 3
+
+
+def facts(metadata: Iterable[tuple[str, str]]) -> list[str]:
+    """Say in words what a file says of itself, a line for each name; of dates the day is shown."""
+    values: dict[str, list[str]] = {name: [] for name in _FACTS}
+    for name, value in metadata:
+        if name in values:
+            values[name].append(value[: len("2024-05-01")] if name in DATES else value)
+    return [
+        f"{_FACTS[name]} {', '.join(found[:_SHOWN_VALUES])}{' …' if len(found) > _SHOWN_VALUES else ''}"
+        for name, found in values.items()
+        if found
+    ]
+
+
 def json_address(document: str) -> str:
     """Return the address of a document as JSON."""
     return "/v1/documents/" + quote(document, errors="replace")
+
+
+def page_address(document: str) -> str:
+    """Return the address of the page with a document's text."""
+    return f"/documents/{quote(document, errors='replace')}"
 
 
 def reading_address(document: str, start: int, end: int, query: Query | None = None) -> str:

@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from qa.types import Query
-from tests.support.fake_service import ANSWER, DOCUMENTS, NOON, SCRIPT, FakeService
+from tests.support.fake_service import ANSWER, ATTACHMENT, DOCUMENTS, MAILBOX, NOON, SCRIPT, FakeService
 
 
 def test_response_has_the_designed_shape(client: TestClient) -> None:
@@ -24,7 +24,7 @@ def test_response_has_the_designed_shape(client: TestClient) -> None:
         "timings_ms": {"encode": 1.25, "search": 0.5, "total": 1.75},
     }
     assert set(passage) == {
-        "rank", "id", "text", "document", "start", "end", "page", "section", "scores", "highlights",
+        "rank", "id", "text", "document", "start", "end", "page", "section", "metadata", "scores", "highlights",
     }  # fmt: skip
     assert passage["document"] == {"id": "notes/ferry <i>.txt", "title": "Ferry & <em>tickets</em>"}
     assert set(passage["scores"]) == {"dense", "lexical", "fused", "rerank", "relevance"}
@@ -86,6 +86,24 @@ def test_document_has_its_canonical_text(client: TestClient) -> None:
     body = client.get("/v1/documents/notes/ferry%20%3Ci%3E.txt").json()
     assert body["sections"][1] == {"title": "Tickets", "level": 1, "start": 158, "body": 166, "end": len(body["text"])}
     assert body["pages"] == [{"number": 1, "start": 0, "end": len(body["text"])}]
+
+
+def test_a_document_says_what_its_file_says_of_itself_and_of_its_parts(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for document in (MAILBOX, ATTACHMENT):
+        monkeypatch.setitem(DOCUMENTS, document.id, document)
+    body = client.get("/v1/documents/box.mbox").json()
+    assert body["metadata"] == {"author": ["<b>Ann</b>"]}
+    assert body["parts"] == [
+        {"start": 0, "end": 25, "metadata": {"sender": ["Ann <ann@x.org>"], "sent": ["2024-05-06T08:00:00Z"]}},
+        {"start": 25, "end": 57, "metadata": {"sender": ["Bob <bob@x.org>"]}},
+    ]
+    assert (body["language"], body["container"], len(body["attachments"])) == ("en", None, 2)
+    assert client.get(f"/v1/documents/{ATTACHMENT.id}").json()["container"] == "box.mbox"
+    listed = {each["id"]: each for each in client.get("/v1/documents").json()["documents"]}
+    assert listed["box.mbox"]["metadata"] == {"author": ["<b>Ann</b>"]}
+    assert (listed[ATTACHMENT.id]["container"], listed["box.mbox"]["container"]) == ("box.mbox", None)
 
 
 def test_documents_are_listed_with_the_report(client: TestClient) -> None:

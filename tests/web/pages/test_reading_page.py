@@ -11,7 +11,17 @@ from starlette.testclient import TestClient
 
 from qa.types import AnswerForm, Document, Page, Query, Section, Span
 from qa.web.pages.document import WINDOW, blocks, window
-from tests.support.fake_service import ADDRESS, ANSWER, DOCUMENTS, NOON, SCRIPT, FakeService, citation
+from tests.support.fake_service import (
+    ADDRESS,
+    ANSWER,
+    ATTACHMENT,
+    DOCUMENTS,
+    MAILBOX,
+    NOON,
+    SCRIPT,
+    FakeService,
+    citation,
+)
 from tests.support.html_page import BROWSER, page
 
 FERRY = "notes/ferry <i>.txt"
@@ -34,6 +44,21 @@ def test_the_answer_comes_first_with_its_place_and_how_sure_it_is(client: TestCl
     assert f"{ADDRESS}?start={NOON}&end={NOON + 4}&q=When+does+the+ferry+leave%3F#span" in [
         link["href"] for link in shown.all("a")
     ]
+
+
+def test_a_mail_and_what_is_attached_to_it_lead_to_each_other(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for document in (MAILBOX, ATTACHMENT):
+        monkeypatch.setitem(DOCUMENTS, document.id, document)
+    shown = page(client, "/documents/box.mbox")
+    assert "by <b>Ann</b>" in shown.text("main")
+    address = "/documents/box.mbox/1/%3Ci%3E.csv"
+    assert address in [link["href"] for link in shown.all("a")]
+    attached = page(client, address)
+    assert "attached to box.mbox" in attached.text("main")
+    assert "/documents/box.mbox" in [link["href"] for link in attached.all("a")]
+    assert "by <b>Ann</b>" in page(client, "/documents").text("main")
 
 
 @pytest.mark.parametrize(("status", "said"), [("drifted", "source has changed since"), ("missing", "source is gone")])

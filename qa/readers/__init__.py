@@ -20,6 +20,8 @@ odt             OpenDocument text
 epub            books
 mail            mails and mailboxes, and what is attached to them
 records         JSON and JSON Lines as records; Jupyter notebooks
+xml_records     XML and feeds as records
+code            source code and settings, with the names of what they define as headings
 markdown        Markdown
 text            plain text, marked headings (reStructuredText, AsciiDoc, Org), subtitles, Rich Text Format
 

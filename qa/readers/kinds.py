@@ -103,16 +103,28 @@ _BY_SUFFIX = {
     "notebook": ("ipynb",),
     "records": ("json", "jsonl", "ndjson", "geojson"),
     "subtitles": ("srt", "vtt"),
+    "xml": ("xml", "rss", "atom"),
+    "python": ("py", "pyi"),
+    "javascript": ("js", "mjs", "cjs", "ts", "tsx", "jsx", "vue", "svelte"),
+    "java": ("java", "kt", "scala", "swift", "cs", "groovy", "dart"),
+    "c": ("c", "h", "cc", "cpp", "cxx", "hpp"),
+    "go": ("go",),
+    "rust": ("rs",),
+    "ruby": ("rb",),
+    "php": ("php",),
+    "shell": ("sh", "bash", "zsh", "fish"),
+    "sql": ("sql",),
+    "code": tuple("lua r jl pl pm ex exs erl hs ml clj ps1 bat proto cmake gradle".split()),
+    "settings": ("ini", "toml", "cfg", "conf", "properties"),
+    "yaml": ("yaml", "yml"),
 }
 _READER = {suffix: reader for reader, suffixes in _BY_SUFFIX.items() for suffix in suffixes}
 _BINARY = frozenset({"pdf", "docx", "pptx", "xlsx", "odt", "epub", "spreadsheet", "outlook"})
 
-# Text that is written for machines would only crowd out what is written for people.
-_CODE = frozenset(
-    "py pyi js mjs ts tsx jsx java c h cc cpp hpp cs go rs rb php pl sh bash zsh fish bat ps1 lua r jl swift kt "
-    "scala clj hs ml ex erl sql css scss less vue svelte asm make cmake gradle dockerfile proto".split()
-)
-_DATA = frozenset("xml yaml yml toml ini cfg conf env lock properties plist parquet svg".split())
+# Text that only machines read would crowd out what people write; and environments hold passwords.
+_DATA = frozenset("css scss less asm env lock plist parquet svg map".split())
+# What was packed for machines has lines that nobody wrote.
+_LONGEST_WRITTEN_LINE = 5_000
 
 _WORD, _SLIDES, _SHEETS = "save it as .docx", "save it as .pptx", "save it as .xlsx"
 _LEGACY = "an old Word or PowerPoint file; save it as .docx or .pptx"
@@ -141,6 +153,7 @@ _OPEN_DOCUMENT = {
 
 # What a question file says of a question.
 _JUDGMENTS = frozenset("answers answer answerable documents document quote quotes evidence judgments gold".split())
+_BETWEEN_NAMES = re.compile("[,;\t]")
 _QRELS = re.compile(rb"query-id[\t,]corpus-id[\t,]score", re.IGNORECASE)
 # Settings and lists of packages, which programs write for programs.
 _MACHINE_FILE = re.compile(
@@ -268,14 +281,8 @@ def _is_html(head: bytes) -> bool:
 
 def _text_kind(head: bytes, suffix: str, name: str) -> Kind:
     """Detect the kind of what only its name tells."""
-    if suffix in _LEGACY_BY_SUFFIX:
-        return _skipped(_LEGACY_BY_SUFFIX[suffix])
-    if suffix in _CODE or suffix in _DATA:
-        return _skipped("source code, not a document" if suffix in _CODE else "data, not a document")
-    if _MACHINE_FILE.fullmatch(name):
-        return _skipped("data, not a document")
-    if _is_question_file(head, suffix):
-        return _skipped("a question file, not a document")
+    if what := _unwanted_text(head, suffix, name):
+        return _skipped(what)
     reader = _READER.get(suffix) if suffix else "text"
     if reader is None:
         return _skipped(f"no reader for .{suffix} files")
@@ -283,11 +290,25 @@ def _text_kind(head: bytes, suffix: str, name: str) -> Kind:
     return Kind("text" if reader in _BINARY and not CONTROL.search(head) else reader)
 
 
+def _unwanted_text(head: bytes, suffix: str, name: str) -> str:
+    """Return what a text is that no one wants to ask about, or nothing."""
+    if suffix in _LEGACY_BY_SUFFIX:
+        return _LEGACY_BY_SUFFIX[suffix]
+    if suffix in _DATA or _MACHINE_FILE.fullmatch(name):
+        return "data, not a document"
+    if _READER.get(suffix) == "javascript" and max(map(len, head.split(b"\n"))) > _LONGEST_WRITTEN_LINE:
+        return "packed code, not a document"
+    return "a question file, not a document" if _is_question_file(head, suffix) else ""
+
+
 def _is_question_file(head: bytes, suffix: str) -> bool:
     """Return whether a file holds questions about the documents, or judgments (BEIR's qrels), rather than documents."""
     line = head.removeprefix(_MARKS[0]).partition(b"\n")[0]
     if suffix in {"tsv", "csv", "txt"}:
-        return bool(_QRELS.match(line))
+        names = {name.strip(' \t\r"').lower() for name in _BETWEEN_NAMES.split(line.decode("utf-8", "replace"))}
+        # Questions with one answer each are what people write for people.
+        is_judged = suffix != "txt" and "question" in names and not names.isdisjoint(_JUDGMENTS - {"answer"})
+        return is_judged or bool(_QRELS.match(line))
     if suffix not in {"jsonl", "ndjson"}:
         return False
     try:

@@ -16,6 +16,7 @@ from qa.readers.markdown import write_markdown
 
 _TITLES, _TEXTS = ("title", "name", "heading"), ("text", "body", "content", "contents", "abstract")
 _LONGEST_LINE = 400
+_LONGEST_ITEM = 60
 _LEAST_TEXT = 40
 _DEEPEST = 20
 _MOST_VALUES = 2_000_000
@@ -30,7 +31,7 @@ class RecordsReader:
     """
 
     name = "records"
-    version = "1"
+    version = "2"
     media_type = "application/json"
 
     def read(self, data: bytes) -> Content:
@@ -39,7 +40,7 @@ class RecordsReader:
         composition = Composition()
         damaged = 0
         try:
-            _write(json.loads(decoded.text), composition)
+            write_records(json.loads(decoded.text), composition)
         except RecursionError as error:
             raise UnreadableDocument("it is nested too deep") from error
         except ValueError as error:
@@ -54,27 +55,35 @@ class RecordsReader:
         return composition.content([], [*decoded.problems, *problems], titled_by_heading=False)
 
 
-def _write(value: object, composition: Composition) -> None:
-    """Write a list of records, or the lists in an object, each under its name."""
+def write_records(value: object, composition: Composition, path: str = "", depth: int = 0) -> None:
+    """Write a list of records, or the lists in an object and in the objects within it, each under its path."""
     if isinstance(value, list):
         for record in value:
             _write_record(record, composition)
     elif isinstance(value, dict):
-        lists = {
-            key: records
-            for key, records in value.items()
-            if isinstance(records, list) and any(isinstance(record, dict) for record in records)
-        }
-        _write_record({key: other for key, other in value.items() if key not in lists}, composition)
-        for key, records in lists.items():
-            composition.heading(key, 1)
-            for record in records:
-                _write_record(record, composition)
+        inner = {key for key, other in value.items() if _holds_records(other, depth)}
+        _write_record({key: other for key, other in value.items() if key not in inner}, composition, path)
+        for key in (key for key in value if key in inner):
+            name = _join(path, key)
+            if isinstance(value[key], list):
+                composition.heading(name, 1)
+            write_records(value[key], composition, name, depth + 1)
     else:
         composition.paragraph(_scalar(value))
 
 
-def _write_record(record: object, composition: Composition) -> None:
+def _holds_records(value: object, depth: int) -> bool:
+    """Return whether a value is a list of records, or an object that holds one at some depth."""
+    if isinstance(value, list):
+        return any(isinstance(record, dict) for record in value)
+    return isinstance(value, dict) and depth < _DEEPEST and any(_holds_records(v, depth + 1) for v in value.values())
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path and key else path or key
+
+
+def _write_record(record: object, composition: Composition, path: str = "") -> None:
     if not isinstance(record, dict):
         composition.line(_scalar(record) if not isinstance(record, list) else _listed(record), "records")
         return
@@ -85,11 +94,14 @@ def _write_record(record: object, composition: Composition) -> None:
         for paragraph in record[text].split("\n\n"):
             composition.paragraph(paragraph)
         record = {key: value for key, value in record.items() if key != text and not (title and value == title)}
-    parts = [f"{name}: {value}" for name, value in _values(record) if value]
+    parts = [f"{name}: {value}" for name, value in _values(record, path) if value]
     line = " | ".join(map(one_line, parts))
     if len(line) <= _LONGEST_LINE:
         composition.line(line, "records")
     else:
+        if title and not text:
+            composition.heading(title, 2)
+            parts.remove(next(part for part in parts if part.endswith(f": {title}")))
         composition.gap()
         for part in parts:
             composition.line(part, "record")
@@ -99,12 +111,15 @@ def _write_record(record: object, composition: Composition) -> None:
 def _values(record: Mapping[str, object], path: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
     """Yield the values of a record and of those in it, with their paths."""
     for key, value in record.items():
-        name = f"{path}.{key}" if path else str(key)
+        name = _join(path, str(key))
         if isinstance(value, dict):
             if depth < _DEEPEST:
                 yield from _values(value, name, depth + 1)
         elif isinstance(value, list):
-            yield name, _listed([other for other in value if not isinstance(other, dict | list)])
+            texts = [text for text in map(_scalar, value) if text]
+            # Long ones are paragraphs.
+            for text in texts if any(len(text) > _LONGEST_ITEM for text in texts) else [", ".join(texts)]:
+                yield name, text
             for other in value:
                 if isinstance(other, dict) and depth < _DEEPEST:
                     yield from _values(other, name, depth + 1)

@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import Protocol
 
 from qa.errors import UnreadableDocument
+from qa.readers.code import LANGUAGES, CodeReader
 from qa.readers.composition import Attachment, Content, choose_title
 from qa.readers.docx.document import DocxReader
 from qa.readers.epub import EpubReader
@@ -27,6 +28,7 @@ from qa.readers.records import NotebookReader, RecordsReader
 from qa.readers.sheets import DelimitedReader, SpreadsheetReader
 from qa.readers.text import MarkedTextReader, RtfReader, SubtitlesReader, TextReader
 from qa.readers.xlsx import XlsxReader
+from qa.readers.xml_records import XmlReader
 from qa.types import Document, FileReport, FileStatus, Source
 
 
@@ -85,6 +87,8 @@ def _readers(options: ReadingOptions) -> tuple[Reader, ...]:
         MarkedTextReader("rst", "text/x-rst"),
         MarkedTextReader("asciidoc", "text/asciidoc"),
         MarkedTextReader("org", "text/org"),
+        XmlReader(),
+        *map(CodeReader, LANGUAGES),
     )
 
 

@@ -49,6 +49,79 @@ def test_lines_that_are_no_json_are_reported(tmp_path: Path) -> None:
     assert (document.text, report.reason) == ("a: 1", "1 lines are no JSON")
 
 
+def test_lists_within_objects_are_records_under_their_path(tmp_path: Path) -> None:
+    data = '{"page": 1, "data": {"town": "Ashby", "boats": [{"name": "Gull", "oars": 4}, {"name": "Tern", "oars": 2}]}}'
+    document, _ = _read(tmp_path, "a.json", data)
+    assert document is not None
+    assert document.text == "page: 1\ndata.town: Ashby\n\ndata.boats\n\nname: Gull | oars: 4\nname: Tern | oars: 2"
+    assert [section.title for section in document.sections] == ["data.boats"]
+
+
+_FEED = """<?xml version="1.0"?>
+<!DOCTYPE rss SYSTEM "http://x.org/rss.dtd">
+<rss><channel><title>Harbour</title><!-- unseen -->
+<item id="1"><title>Ferry</title><description>&lt;p&gt;It leaves from pier &lt;b&gt;nine&lt;/b&gt;.</description></item>
+<item id="2"><title>Gate</title><fee currency="EUR">4</fee><who><name>Ann</name></who></item></channel></rss>"""
+
+
+def test_elements_of_xml_are_records_with_paths_as_names(tmp_path: Path) -> None:
+    for data in (_FEED, _FEED.encode("utf-16")):
+        document, report = _read(tmp_path, "a.xml", data)
+        assert document is not None
+        assert document.text == (
+            "channel.title: Harbour\n\nchannel.item\n\nid: 1 | title: Ferry | description: It leaves from pier nine.\n"
+            "id: 2 | title: Gate | fee: 4 | fee.currency: EUR | who.name: Ann"
+        )
+        assert (report.status, document.media_type) == ("read", "application/xml")
+
+
+def test_paragraphs_of_xml_are_lines_and_long_records_sections(tmp_path: Path) -> None:
+    sentence = "The tide is <em>high</em> at noon, and the ferry goes from the outer pier to the island.".replace(
+        "em", "i"
+    )
+    data = f"<a><sec><title>Tides</title>{f'<p>{sentence}</p>' * 6}</sec><sec><title>Boats</title><p>Two.</p></sec></a>"
+    document, _ = _read(tmp_path, "a.xml", data)
+    assert document is not None
+    plain = sentence.replace("<i>", "").replace("</i>", "")
+    assert document.text.startswith(f"sec\n\nTides\n\np: {plain}\np: {plain}\n")
+    assert [section.title for section in document.sections] == ["sec", "Tides"]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ('<!DOCTYPE a [<!ENTITY b "x">]><a>&b;</a>', "declares entities"),
+        ('<!DOCTYPE a [<!ENTITY % b SYSTEM "file:///etc/passwd">%b;]><a/>', "declares entities"),
+        ("words and no elements", "not XML"),
+        ("<" * 100_000, "not XML"),
+    ],
+)
+def test_xml_that_is_none_or_an_attack_is_refused(tmp_path: Path, data: str, reason: str) -> None:
+    document, report = _read(tmp_path, "a.xml", data)
+    assert document is None
+    assert reason in report.reason
+    assert "root" not in report.reason
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-7"])
+def test_entities_are_seen_in_every_encoding(tmp_path: Path, encoding: str) -> None:
+    data = f'<?xml version="1.0" encoding="{encoding}"?><!DOCTYPE a [<!ENTITY b "xxxx">]><a><c>&b;</c></a>'
+    document, _ = _read(tmp_path, "a.xml", data.encode(encoding))
+    assert document is None or "xxxx" not in document.text
+
+
+def test_damaged_xml_is_read_as_far_as_it_goes_and_reported(tmp_path: Path) -> None:
+    document, report = _read(tmp_path, "a.xml", "<a><b>One &nbsp; two</b><b>Three</a>")
+    assert document is not None
+    assert "Three" in document.text
+    assert report.reason == "its XML is damaged and read in part"
+
+
+def test_elements_nested_without_end_are_bounded(tmp_path: Path) -> None:
+    _, report = _read(tmp_path, "a.xml", "<a>" * 50_000 + "x")
+    assert "Error" not in report.reason
+
+
 @pytest.mark.parametrize("data", ["not json", "[" * 100_000, "{" * 10 + "]"])
 def test_what_is_no_json_is_refused(tmp_path: Path, data: str) -> None:
     document, report = _read(tmp_path, "a.json", data)

@@ -41,6 +41,7 @@ _ISO_DATE = re.compile(r"\d{4}(?:-\d\d(?:-\d\d(?:[T ]\d\d:\d\d.*)?)?)?")
 # Names of elements and meta tags: Dublin Core, ODF, HTML, and the properties of Office files.
 _NAMES = {
     **{"creator": "author", "author": "author", "initial-creator": "author", "dc.creator": "author"},
+    **{"creationdate": "created", "moddate": "modified"},
     **{"created": "created", "creation-date": "created", "date": "created", "dc.date": "created"},
     **{"article:published_time": "created", "article:modified_time": "modified", "modified": "modified"},
     **{"keywords": "keyword", "keyword": "keyword", "subject": "keyword", "language": "language"},

@@ -11,6 +11,7 @@ import pytest
 from qa.readers.metadata import LONGEST_VALUE, bounded, describe, iso_date, keep_metadata
 from qa.readers.registry import read_source
 from qa.types import Document, Property, Source
+from tests.support.pdfs import lines, pdf
 from tests.support.reader_samples import SAMPLES, zipped
 
 
@@ -139,6 +140,28 @@ def test_an_opendocument_text_says_who_wrote_it_first_and_when_it_was_changed(tm
     kind = "application/vnd.oasis.opendocument.text"
     document = _read(tmp_path, "a.odt", zipped({"mimetype": kind, "content.xml": content, "meta.xml": meta}))
     assert _whole(document) == {"author": "Ann", "created": "2024-05-06T10:00:00", "modified": "2024-06-07"}
+
+
+def test_the_head_of_a_page_says_who_wrote_it_and_in_which_language(tmp_path: Path) -> None:
+    head = (
+        "<html lang='de-AT'><head><meta name=author content='Ann &amp; Bob'>"
+        '<meta content="rope, oar" name="keywords">'
+        "<META property=article:published_time content=2024-05-06T10:00:00+02:00><meta name=generator content=x>"
+        "<meta charset=utf-8></head><body><p>Kurz.</p>"
+    )
+    document = _read(tmp_path, "a.html", head.encode())
+    kept = [(each.name, each.value) for each in document.metadata]
+    assert kept == [
+        ("author", "Ann & Bob"), ("keyword", "rope"), ("keyword", "oar"), ("created", "2024-05-06T08:00:00Z")
+    ]  # fmt: skip
+    assert document.language == "de"
+
+
+def test_a_pdf_says_who_wrote_it_and_when(tmp_path: Path) -> None:
+    title = b"/Title (" + b"x" * 99 + b")"
+    said = b"/Author (Ann) /Creator (Writer) /CreationDate (D:20240506100000+02'00')"
+    data = pdf(lines("Ropes are spliced."), title="x" * 99).replace(title, said.ljust(len(title)))
+    assert _whole(_read(tmp_path, "a.pdf", data)) == {"author": "Ann", "created": "2024-05-06T08:00:00Z"}
 
 
 @pytest.mark.parametrize("name", SAMPLES)

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from email import message_from_bytes
 from email.policy import default
+from html import unescape
 
 from qa.readers.composition import Composition, Content
 from qa.readers.decoding import Decoded, charset, decode
 from qa.readers.html.boilerplate import find_main_text
 from qa.readers.html.tree import HEADINGS, Element, End, parse
+from qa.readers.metadata import Metadata, describe
 from qa.readers.tables import Cell, Grid, write_table
 
 _BLOCKS = frozenset(
@@ -380,7 +382,7 @@ class HtmlReader:
     """
 
     name = "html"
-    version = "4"
+    version = "5"
     media_type = "text/html"
 
     def read(self, data: bytes) -> Content:
@@ -388,7 +390,23 @@ class HtmlReader:
         decoded = decode_page(data)
         composition = Composition()
         title = write_page(decoded.text, composition)
-        return composition.content([title], decoded.problems)
+        return composition.content([title], decoded.problems, metadata=_describe(decoded.text[:_LONGEST_HEAD]))
+
+
+_LONGEST_HEAD = 65_536
+_META_TAG = re.compile(r"<meta\s([^<>]{1,2000})>", re.IGNORECASE)
+_ATTRIBUTE = re.compile(r"""\b(name|property|content)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE)
+_LANGUAGE = re.compile(r"""<html\s[^<>]{0,1000}?\blang\s*=\s*["']?([a-zA-Z]{2})\b""", re.IGNORECASE)
+
+
+def _describe(head: str) -> Metadata:
+    """Return what the head of a page says of it."""
+    tags = []
+    for tag in _META_TAG.findall(head):
+        values = {found[1].lower(): found[2] or found[3] or found[4] or "" for found in _ATTRIBUTE.finditer(tag)}
+        tags.append((values.get("name") or values.get("property") or "", unescape(values.get("content", ""))))
+    language = _LANGUAGE.search(head)
+    return describe([*tags, *([("language", language[1])] if language else [])])
 
 
 def decode_page(data: bytes) -> Decoded:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from qa.errors import UnreadableDocument
 from qa.readers.composition import Content, Heading, nest_headings, one_line
+from qa.readers.metadata import describe, keep_metadata
 from qa.readers.pdf.glyphs import cleaned, read_runs
 from qa.readers.pdf.layout import Line, order_lines
 from qa.readers.pdf.text import Vocabulary, carry_over, find_running_lines, lay_out_page
@@ -26,6 +27,7 @@ from qa.types import Page, Span
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument, PdfPage
 
+_DESCRIBING = ("Author", "Keywords", "CreationDate", "ModDate")
 _MOST_ENTRIES = 5_000
 _SEARCHED = 20_000
 _DEEPEST = 8
@@ -280,7 +282,7 @@ class PdfReader:
     """
 
     name = "pdf"
-    version = "5"
+    version = "6"
     media_type = "application/pdf"
 
     def __init__(self, most_pages: int = 10_000, most_characters: int = 200_000) -> None:
@@ -295,6 +297,7 @@ class PdfReader:
             pages = self._pages(document, declared, switched_off_layers(data))
             entries = list(read_outline(document))
             title = find_title(document, (pages[0].lines or []) if pages else [], entries)
+            metadata = describe((name, document.get_metadata_value(name)) for name in _DESCRIBING)
         problems = [*self._unread(pages, declared), *_without_text(pages)]
         if not any(page.lines or page.written for page in pages):
             raise UnreadableDocument(_refusal(pages))
@@ -306,6 +309,7 @@ class PdfReader:
             pages=found.pages,
             excluded=found.excluded,
             problems=tuple(problems),
+            metadata=keep_metadata([(0, metadata)], len(found.text)),
         )
 
     def _pages(self, document: PdfDocument, declared: int, layers: frozenset[bytes]) -> list[_Read]:

@@ -146,7 +146,10 @@ def bounded(pairs: Metadata) -> Metadata:
 
 
 def add_to_whole(metadata: tuple[Property, ...], more: Metadata, length: int) -> tuple[Property, ...]:
-    """Return metadata with ``more`` of the whole text, such as the sender of a mail that a file was attached to."""
-    known = {(known.name, known.value) for known in metadata}
-    added = (Property(name, value, 0, length) for name, value in bounded(more) if (name, value) not in known)
+    """Return metadata with ``more`` of the whole text, such as the sender of a mail that a file was attached to.
+
+    What the text says of itself, as a mail within a mail does, is not added to.
+    """
+    known = {each.name for each in metadata}
+    added = (Property(name, value, 0, length) for name, value in bounded(more) if name not in known)
     return (*added, *metadata)

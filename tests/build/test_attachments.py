@@ -148,6 +148,7 @@ def test_a_mail_that_cannot_be_read_keeps_its_attachments(index: _Index, inbox: 
 
 def test_a_mail_within_a_mail_is_a_document_with_attachments_of_its_own(index: _Index, inbox: Path) -> None:
     inner = mail("Old prices", old__csv=ROPES)
+    inner.replace_header("From", "Carl <carl@x.org>")
     (inbox / "stock.eml").write_bytes(mail("Fwd", forwarded=inner).as_bytes())
     index(isolated=True)
     assert index.lines() == {
@@ -159,6 +160,9 @@ def test_a_mail_within_a_mail_is_a_document_with_attachments_of_its_own(index: _
     assert index.service().document("stock.eml/Old prices.eml").document.attachments == (
         "stock.eml/Old prices.eml/old.csv",
     )
+    for id in ("Old prices.eml", "Old prices.eml/old.csv"):
+        metadata = index.service().document(f"stock.eml/{id}").document.metadata
+        assert [each.value for each in metadata if each.name == "sender"] == ["Carl <carl@x.org>"]
     assert not index(isolated=True).counts.changed
 
 

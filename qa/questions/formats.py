@@ -30,6 +30,9 @@ _SUFFIXES: Mapping[str, Format] = {
 # The two that stand for a list of one in a table, where most evidence is one quote of one document.
 _SINGLE = ("document", "quote")
 _MAX_CELL = 10_000_000
+# Of files that come from clients: bytes of a line, and values of a JSON document, which take about 100 bytes each.
+_LONGEST_LINE = 1_000_000
+_MOST_VALUES = 2_000_000
 
 
 def parse_format(file: str, name: str) -> Format:
@@ -66,17 +69,58 @@ def load_questions(
     return parse_questions(path.name, _bytes(path), format, keep_going=keep_going)
 
 
-def parse_questions(name: str, data: bytes, format: Format | None = None, *, keep_going: bool = False) -> QuestionSet:
-    """Read the bytes of a single file, such as an upload, which errors call ``name``. BEIR is no single file."""
+def parse_questions(
+    name: str, data: bytes, format: Format | None = None, *, keep_going: bool = False, most: int | None = None
+) -> QuestionSet:
+    """Read the bytes of a single file, such as an upload, which errors call ``name``. BEIR is no single file.
+
+    Args:
+        most: records that the file may hold, the faulty ones included. Reading stops there, and before a value that
+            would take hundreds of megabytes; by default the file is trusted.
+
+    Raises:
+        QuestionFileError: a record is faulty, or there are too many.
+    """
     format = format or _detect_format(Path(name))
     if format == "beir":
         raise QuestionFileError([Fault(name, None, "", "a BEIR collection is a folder with queries.jsonl and qrels/")])
+    if most is not None:
+        _require_moderate(name, data, format)
     text = _text(name, data)
     if format in READERS:
         records = READERS[format]({name: text})
     else:
         records = _jsonl(name, text) if format == "jsonl" else _table(name, text, "\t" if format == "tsv" else ",")
+    if most is not None:
+        records = _at_most(name, records, most)
     return _collected(name, data, records, keep_going=keep_going)
+
+
+def _require_moderate(name: str, data: bytes, format: Format) -> None:
+    """Raise QuestionFileError where one value of the file would take much more memory than the file."""
+    if format == "squad":
+        # Each value of a JSON document but the first follows one of these; some of them stand in texts.
+        values = sum(map(data.count, (b",", b"[", b"{")))
+        if values > _MOST_VALUES:
+            message = f"holds about {values:,} values; at most {_MOST_VALUES:,} are allowed"
+            raise QuestionFileError([Fault(name, None, "", message)])
+        return
+    start = 0
+    # From the last line end within reach to the next: the number of lines costs nothing.
+    while len(data) - start > _LONGEST_LINE:
+        end = data.rfind(b"\n", start, start + _LONGEST_LINE + 1)
+        if end < 0:
+            line = data.count(b"\n", 0, start) + 1
+            raise QuestionFileError([Fault(name, line, "", f"is longer than {_LONGEST_LINE:,} bytes")])
+        start = end + 1
+
+
+def _at_most(name: str, records: Iterator[Record | Fault], most: int) -> Iterator[Record | Fault]:
+    for number, record in enumerate(records):
+        if number == most:
+            message = f"the file holds more than {most:,} questions; send it in parts"
+            raise QuestionFileError([Fault(name, None, "", message)])
+        yield record
 
 
 def _collected(name: str, data: bytes, records: Iterator[Record | Fault], *, keep_going: bool) -> QuestionSet:
@@ -118,12 +162,13 @@ def _text(name: str, data: bytes) -> str:
 
 
 def _jsonl(name: str, text: str) -> Iterator[Record | Fault]:
-    # Not splitlines(): a text in JSON may hold U+2028 as it is, and that ends no line.
-    for number, line in enumerate(text.split("\n"), start=1):
+    # Line by line, because a list of millions of lines takes ten times the memory of the file. Only a line feed ends a
+    # line: a text in JSON may hold U+2028 as it is.
+    for number, line in enumerate(io.StringIO(text, newline="\n"), start=1):
         if not line.strip():
             continue
         try:
-            values = json.loads(line)
+            values = json.loads(line.removesuffix("\n"))
         except (ValueError, RecursionError) as error:
             reason = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
             yield Fault(name, number, "", f"is not JSON: {reason}")

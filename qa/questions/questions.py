@@ -17,6 +17,9 @@ FIELDS = ("id", "question", "evidence", "answers", "documents", "answerable", "t
 _EVIDENCE_FIELDS = ("document", "quote")
 # What the file of judgments adds (:mod:`qa.questions.feedback`).
 _OF_JUDGMENTS = ("part", "relevant")
+# Characters of a field's name that is compared with the known ones, and of a message.
+_LONGEST_NAME = 40
+_LONGEST_MESSAGE = 500
 _TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
 
 
@@ -94,6 +97,7 @@ def collect(file: str, records: Iterable[Record | Fault]) -> tuple[tuple[Questio
     questions: list[Question] = []
     faults: list[Fault] = []
     seen: dict[str, int] = {}
+    counts: dict[str, int] = {}
     judgments: dict[int, list[Question]] = {}
     for record in records:
         if isinstance(record, Fault):
@@ -102,14 +106,14 @@ def collect(file: str, records: Iterable[Record | Fault]) -> tuple[tuple[Questio
         try:
             question = _question(record)
             if not question.id:
-                question = replace(question, id=_made_id(question.text, seen))
+                question = replace(question, id=_made_id(question.text, seen, counts))
             elif question.id in seen:
                 at = seen[question.id]
                 _require_judgments(questions[at], question)
                 judgments.setdefault(at, [questions[at]]).append(question)
                 continue
         except _Invalid as invalid:
-            faults.append(Fault(file, record.line, invalid.field, str(invalid)))
+            faults.append(Fault(file, record.line, _cut(invalid.field), _cut(str(invalid))))
             continue
         seen[question.id] = len(questions)
         questions.append(question)
@@ -144,22 +148,31 @@ def require_sound(questions: Sequence[object], faults: Sequence[Fault], *, keep_
         raise QuestionFileError(faults)
 
 
-def _made_id(text: str, seen: Mapping[str, object]) -> str:
-    made = f"q-{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:8]}"
-    number = 2
-    while made in seen:
-        made = f"{made[:10]}-{number}"
+def _made_id(text: str, seen: Mapping[str, object], made: dict[str, int]) -> str:
+    """Make an id of a question's words that no other has; ``made`` counts those that were made of the same words."""
+    base = f"q-{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:8]}"
+    number = made.get(base, 0) + 1
+    # A file may use such an id itself.
+    while (id := base if number == 1 else f"{base}-{number}") in seen:
         number += 1
-    return made
+    made[base] = number
+    return id
+
+
+def _cut(text: str) -> str:
+    """Cut what a message repeats of a file: a field's name may have a million characters."""
+    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}…"
 
 
 def _question(record: Record) -> Question:
     values = {name: value for name, value in record.values.items() if value is not None}
     for name in values:
         if name not in FIELDS:
-            near = difflib.get_close_matches(name, FIELDS, n=1)
+            near = difflib.get_close_matches(name[:_LONGEST_NAME], FIELDS, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
-            raise _Invalid(name, f"{name!r} is not a known field; {hint}known fields: {', '.join(FIELDS)}")
+            raise _Invalid(
+                name, f"{name[:_LONGEST_NAME]!r} is not a known field; {hint}known fields: {', '.join(FIELDS)}"
+            )
     text = values.get("question", "")
     if not isinstance(text, str) or not text.strip():
         raise _Invalid("question", "the question is missing or blank; it must be a text")

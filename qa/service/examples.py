@@ -20,6 +20,7 @@ QUESTIONS_FILE = "questions.jsonl"
 MOST = 4
 _TRIED = 16
 _LARGEST_FILE = 1_000_000
+_MOST_RECORDS = 20_000
 _LONGEST = 120
 _HEADINGS = 2_000
 # Of scripts that write from right to left and in full width, too; Greek writes a semicolon.
@@ -66,7 +67,7 @@ def _proposed(index: Index, sources: SourceFiles) -> Iterator[str]:
 def _parse_own(content: bytes) -> list[str]:
     """Parse a question file and return its answerable questions; none where it cannot be parsed."""
     try:
-        found = parse_questions(QUESTIONS_FILE, content, "jsonl", keep_going=True)
+        found = parse_questions(QUESTIONS_FILE, content, "jsonl", keep_going=True, most=_MOST_RECORDS)
     except QuestionFileError:
         return []
     answerable = [question.text for question in found.questions if question.answerable is not False]

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qa.errors import QuestionFileError
-from qa.questions.formats import load_questions, parse_questions
-from qa.questions.questions import Question, Quote
+from qa.questions.formats import Format, load_questions, parse_questions
+from qa.questions.questions import Question, Quote, _made_id
 from tests.conftest import REPOSITORY
 
 FULL = {
@@ -215,3 +215,62 @@ def test_what_is_written_is_read(rows: list[tuple[str, list[str]]]) -> None:
 
 def _fields(question: Question) -> dict[str, Any]:
     return {name: getattr(question, name) for name in Question.__slots__}
+
+
+def test_the_same_question_without_an_id_is_given_an_id_at_the_first_try() -> None:
+    class Ids(dict[str, int]):
+        """Ids that count how often it is asked whether one of them is taken."""
+
+        looks = 0
+
+        def __contains__(self, id: object) -> bool:
+            Ids.looks += 1
+            return super().__contains__(id)
+
+    seen, made = Ids(), dict[str, int]()
+    for _ in range(3000):
+        seen[_made_id("Why?", seen, made)] = 1
+    assert (len(seen), Ids.looks) == (3000, 3000)
+
+
+def test_an_id_that_the_file_itself_uses_is_not_made() -> None:
+    (first,) = parse_questions("q.jsonl", b'{"question": "Why?"}', "jsonl").questions
+    lines = [
+        {"question": "Why?"},
+        {"question": "How?", "id": f"{first.id}-2"},
+        {"question": "Why?"},
+        {"question": "Why?"},
+    ]
+    questions = parse_questions("q.jsonl", jsonl(*lines), "jsonl").questions
+    assert [question.id for question in questions] == [first.id, f"{first.id}-2", f"{first.id}-3", f"{first.id}-4"]
+
+
+@pytest.mark.parametrize("keep_going", [True, False])
+@pytest.mark.parametrize(
+    ("data", "format", "said"),
+    [
+        (b"{}\n" * 100_000, "jsonl", "the file holds more than 1,000 questions"),
+        (b'{"question": "a?"}\n' * 1_001, "jsonl", "the file holds more than 1,000 questions"),
+        (b"question\n" + b"a?\n" * 1_001, "csv", "the file holds more than 1,000 questions"),
+        (b'{"question": "a?"}\n[' + b"[]," * 400_000 + b"[]]", "jsonl", "line 2: is longer than 1,000,000 bytes"),
+        (b'{"data": [' + b"{}," * 1_000_001 + b"{}]}", "squad", "values; at most 2,000,000 are allowed"),
+    ],
+    ids=["faults", "questions", "rows", "line", "values"],
+)
+def test_a_client_s_file_is_read_as_far_as_it_may_be_long(
+    data: bytes, format: Format, said: str, keep_going: bool
+) -> None:
+    with pytest.raises(QuestionFileError, match=said) as refused:
+        parse_questions("q", data, format, keep_going=keep_going, most=1000)
+    assert len(refused.value.faults) == 1
+    assert len(parse_questions("q", b'{"question": "a?"}\n' * 1_000, "jsonl", most=1000).questions) == 1000
+
+
+def test_a_fault_repeats_no_more_than_a_line_of_the_file() -> None:
+    data = (
+        b'{"question": "a?", "' + b"x" * 900_000 + b'": 1}\n{"question": "a?", "answerable": "' + b"y" * 900_000 + b'"}'
+    )
+    with pytest.raises(QuestionFileError) as refused:
+        parse_questions("q.jsonl", data, "jsonl")
+    assert len(refused.value.faults) == 2
+    assert all(len(str(fault)) < 1200 for fault in refused.value.faults)

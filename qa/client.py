@@ -68,7 +68,10 @@ def _document_call(id: str) -> Call[DocumentResponse]:
     return Call("GET", f"/v1/documents/{quote(id, safe='/')}", DocumentResponse)
 
 
-_DOCUMENTS = Call("GET", "/v1/documents", DocumentsResponse)
+def _documents_call(offset: int, limit: int) -> Call[DocumentsResponse]:
+    return Call("GET", f"/v1/documents?offset={offset:d}&limit={limit:d}", DocumentsResponse)
+
+
 _READY = Call("GET", "/readyz", ReadyResponse)
 
 
@@ -193,9 +196,9 @@ class Client:
         """Ask many questions in one request; each gets a response or a problem, in the order given."""
         return _split_results(self._call(_ask_many_call(questions, options)))
 
-    def documents(self) -> DocumentsResponse:
-        """List the documents, and report on every file."""
-        return self._call(_DOCUMENTS)
+    def documents(self, offset: int = 0, limit: int = 1000) -> DocumentsResponse:
+        """List the documents and report on the files, ``limit`` of both from ``offset`` on; ``next`` goes on."""
+        return self._call(_documents_call(offset, limit))
 
     def document(self, id: str) -> DocumentResponse:
         """Return a document with the canonical text that spans count in."""
@@ -262,9 +265,9 @@ class AsyncClient:
         """Do what :meth:`Client.ask_many` does."""
         return _split_results(await self._call(_ask_many_call(questions, options)))
 
-    async def documents(self) -> DocumentsResponse:
+    async def documents(self, offset: int = 0, limit: int = 1000) -> DocumentsResponse:
         """Do what :meth:`Client.documents` does."""
-        return await self._call(_DOCUMENTS)
+        return await self._call(_documents_call(offset, limit))
 
     async def document(self, id: str) -> DocumentResponse:
         """Do what :meth:`Client.document` does."""

@@ -5,7 +5,7 @@ Every span is a half-open interval ``[start, end)`` of Unicode code points of a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -403,6 +403,21 @@ class SnapshotDocument:
 
     snapshot: str
     document: Document
+
+
+@dataclass(frozen=True, slots=True)
+class StreamedDocument:
+    """A document as one snapshot holds it, in parts: ``text`` yields its pieces in order, once; so do the others.
+
+    ``head`` is the document without its text, sections, pages and excluded spans; ``characters`` are those of the text.
+    """
+
+    snapshot: str
+    head: Document
+    characters: int
+    text: Iterator[str]
+    sections: Iterator[Section]
+    pages: Iterator[Page]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ The tables, the keys under which other files name their rows, and who reads and 
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import sqlite3
@@ -21,12 +22,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qa.errors import DocumentNotFound, SnapshotCorrupt, StorageError
-from qa.types import Document, DocumentSummary, FileReport, Page, Passage, Property, Section, Span, Window
+from qa.types import (
+    Document,
+    DocumentSummary,
+    FileReport,
+    Page,
+    Passage,
+    Property,
+    Section,
+    Span,
+    StreamedDocument,
+    Window,
+)
 
 if TYPE_CHECKING:
     from qa.types import Ids
 
 DOCUMENTS_FILE = "documents.sqlite"
+# Bytes of a text that are read at once where it is read in parts.
+_BLOCK = 1 << 18
 
 SCHEMA = """
 CREATE TABLE documents (
@@ -255,43 +269,75 @@ class Store:
 
     def document(self, id: str) -> Document:
         """Read a document. Raises DocumentNotFound."""
+        number, head = self._head(id)
+        (text,) = self._one("SELECT text FROM documents WHERE number = ?", (number,))
+        excluded = self._all("SELECT start, end FROM excluded WHERE document = ? ORDER BY start", (number,))
+        return replace(
+            head,
+            text=text,
+            sections=tuple(self._sections(number)),
+            pages=tuple(self._pages(number)),
+            excluded=tuple(Span(*span) for span in excluded),
+        )
+
+    def stream(self, id: str, snapshot: str) -> StreamedDocument:
+        """Read a document of ``snapshot`` in parts. Raises DocumentNotFound."""
+        number, head = self._head(id)
+        (characters,) = self._one("SELECT characters FROM documents WHERE number = ?", (number,))
+        parts = self._text_pieces(number), self._sections(number), self._pages(number)
+        return StreamedDocument(snapshot, head, characters, *parts)
+
+    def _head(self, id: str) -> tuple[int, Document]:
+        """Read a document's number, and all of it but its text and what lies in that. Raises DocumentNotFound."""
         row = self._one(
-            "SELECT id, title, text, source_sha256, media_type, reader, problems, language, number, container "
+            "SELECT number, id, title, source_sha256, media_type, reader, problems, language, container "
             "FROM documents WHERE id = ?",
             (id,),
         )
         if row is None:
             raise _not_found(id)
-        number = row[8]
-        sections = self._all(
-            "SELECT title, level, start, body, end FROM sections WHERE document = ? ORDER BY ordinal", (number,)
-        )
-        pages = self._all("SELECT number, start, end FROM pages WHERE document = ? ORDER BY number", (number,))
-        excluded = self._all("SELECT start, end FROM excluded WHERE document = ? ORDER BY start", (number,))
+        number, container = row[0], row[8]
         metadata = self._all(
             "SELECT name, value, start, end FROM metadata WHERE document = ? ORDER BY start, ordinal", (number,)
         )
         attached = self._all(
             # Of a mail within a mail the ids begin with its own.
             "SELECT id FROM files WHERE container != '' AND container = ? AND substr(id, 1, ?) = ? ORDER BY ordinal",
-            (row[9] or id, len(id) + 1, f"{id}/"),
+            (container or id, len(id) + 1, f"{id}/"),
         )
-        return Document(
-            id=row[0],
-            title=row[1],
-            text=row[2],
+        return number, Document(
+            id=row[1],
+            title=row[2],
+            text="",
             source_sha256=row[3],
             media_type=row[4],
             reader=row[5],
-            sections=tuple(Section(*section) for section in sections),
-            pages=tuple(Page(*page) for page in pages),
             problems=tuple(json.loads(row[6])),
-            excluded=tuple(Span(*span) for span in excluded),
             language=row[7],
             metadata=tuple(Property(*each) for each in metadata),
-            container=row[9],
+            container=container,
             attachments=tuple(other for (other,) in attached),
         )
+
+    def _sections(self, number: int) -> Iterator[Section]:
+        rows = self._connection.execute(
+            "SELECT title, level, start, body, end FROM sections WHERE document = ? ORDER BY ordinal", (number,)
+        )
+        return (Section(*row) for row in rows)
+
+    def _pages(self, number: int) -> Iterator[Page]:
+        rows = self._connection.execute(
+            "SELECT number, start, end FROM pages WHERE document = ? ORDER BY number", (number,)
+        )
+        return (Page(*row) for row in rows)
+
+    def _text_pieces(self, number: int) -> Iterator[str]:
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        # The database's own bytes, from which a piece is read without the rest of the text.
+        with self._connection.blobopen("documents", "text", number, readonly=True) as blob:
+            while block := blob.read(_BLOCK):
+                yield decoder.decode(block)
+        yield decoder.decode(b"", final=True)
 
     def sums(self, id: str) -> tuple[str, str, int]:
         """Return of a document the SHA-256 of its source's bytes and of its text, and how many characters it has.

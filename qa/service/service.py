@@ -47,6 +47,7 @@ from qa.types import (
     Reply,
     SnapshotDocument,
     State,
+    StreamedDocument,
 )
 
 log = structlog.get_logger(__name__)
@@ -361,6 +362,16 @@ class Service:
         """
         index = self._ready().index
         return SnapshotDocument(index.manifest.id, index.store.document(id))
+
+    def stream(self, id: str) -> StreamedDocument:
+        """Return one document in parts, so that a long one is never held whole.
+
+        Raises:
+            DocumentNotFound: no indexed document has this id.
+            NotReady: nothing is served.
+        """
+        index = self._ready().index
+        return index.store.stream(id, index.manifest.id)
 
     def original(self, id: str) -> Original:
         """Open the file that a document was read from, checked against what was indexed.

@@ -9,6 +9,7 @@ pages/       the pages for people
 mcp          tools for language models: at /mcp, and over standard input
 asking       a question from the cache or the queue, as long as its client waits
 batching     a bounded queue: questions that arrive together are answered together
+admission    work that holds much: a few at a time, within budgets
 problems     the problem detail (RFC 9457) of every error
 handlers     exceptions to problems
 monitoring   the metrics for Prometheus

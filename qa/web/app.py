@@ -19,6 +19,7 @@ from qa.service.service import Service
 from qa.text.globs import MOST_CHARACTERS
 from qa.types import Limits
 from qa.web import deps, handlers
+from qa.web.admission import Budget, Lane
 from qa.web.api import evaluations as evaluation_routes
 from qa.web.api import openapi, routes, snapshots
 from qa.web.asking import Asking, ReplyCache
@@ -27,7 +28,7 @@ from qa.web.deps import Options
 from qa.web.mcp import McpEndpoint, build_server
 from qa.web.middleware.access import Access, Identity
 from qa.web.middleware.headers import ResponseHeaders
-from qa.web.middleware.limits import BodyLimit, HeadAsGet, Hosts, Rates
+from qa.web.middleware.limits import BodyLimit, HeadAsGet, Hosts, ParameterLimit, Rates
 from qa.web.middleware.observing import Observing
 from qa.web.middleware.overload import Refusals, Shedding
 from qa.web.monitoring import Monitoring
@@ -36,6 +37,10 @@ from qa.web.pages import evaluations as evaluation_pages
 from qa.web.pages.rendering import render_problem
 
 STATIC = Path(__file__).parent / "static"
+# Bytes of all request bodies, passages of all batches, and parameters of an address.
+_MOST_BODY_BYTES = 64_000_000
+_MOST_PASSAGES = 50_000
+_MOST_PARAMETERS = 500
 _OPTIONS = Options()
 
 
@@ -59,6 +64,9 @@ def create_app(
         asking,
         monitoring,
         Refusals(batcher, monitoring),
+        Lane("whole", monitoring, running=2, waiting=64),
+        Lane("uploads", monitoring, running=1, waiting=4),
+        Budget(_MOST_PASSAGES, monitoring),
         evaluations,
         maintenance,
         feedback=FeedbackFile(options.feedback) if options.feedback is not None else None,
@@ -72,6 +80,8 @@ def create_app(
         yield
         await mcp.close()
         batcher.close()
+        parts.whole.close()
+        parts.uploads.close()
 
     app = FastAPI(
         title="qa",
@@ -115,6 +125,7 @@ def _add_middleware(app: FastAPI, parts: deps.Dependencies, options: Options) ->
     # The one added last is the outermost.
     app.add_middleware(
         BodyLimit,
+        budget=Budget(_MOST_BODY_BYTES, parts.monitoring),
         limit=(most := options.max_body_bytes or _largest_body(parts.service.limits)),
         # A form puts boundaries around its file.
         by_path={
@@ -125,6 +136,7 @@ def _add_middleware(app: FastAPI, parts: deps.Dependencies, options: Options) ->
         },
         seconds=options.body_seconds,
     )
+    app.add_middleware(ParameterLimit, most=_MOST_PARAMETERS)
     app.add_middleware(Shedding, refusals=parts.refusals)
     app.add_middleware(Access, keys=options.keys, origins=options.origins, render=render_problem)
     app.add_middleware(Rates, rate=options.rate, local=options.local_rate, monitoring=parts.monitoring)

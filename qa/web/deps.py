@@ -20,6 +20,7 @@ from qa.questions.feedback import FeedbackFile
 from qa.service.maintenance import Maintenance
 from qa.service.service import Service
 from qa.settings import Settings
+from qa.web.admission import Budget, Lane
 from qa.web.asking import Asking
 from qa.web.middleware.access import Key, parse_keys
 from qa.web.middleware.limits import own_names
@@ -109,12 +110,19 @@ def _parse_rate(setting: str, text: str) -> RateLimitItem | None:
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """The parts of one application. ``None`` stands for a part that this server does not offer."""
+    """The parts of one application. ``None`` stands for a part that this server does not offer.
+
+    ``whole`` is the lane of what looks through a whole document or collection, ``uploads`` that of question files, and
+    ``passages`` what batches may hold until they have been sent.
+    """
 
     service: Service
     asking: Asking
     monitoring: Monitoring
     refusals: Refusals
+    whole: Lane
+    uploads: Lane
+    passages: Budget
     evaluations: EvaluationQueue | None = None
     maintenance: Maintenance | None = None
     feedback: FeedbackFile | None = None

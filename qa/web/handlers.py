@@ -128,6 +128,22 @@ def _validation_problem(request: Request, error: RequestValidationError) -> Prob
     return invalid(explain(inner, _fields(request)))
 
 
+def parse_json(data: bytes, fields: Sequence[str]) -> object:
+    """Parse a request body that is JSON with ``fields``.
+
+    Raises:
+        ProblemError: it is none, with the place where it goes wrong.
+    """
+    if not data:
+        raise ProblemError(invalid(explain([{"type": "missing", "loc": ()}], fields)))
+    try:
+        return json.loads(data)
+    except json.JSONDecodeError as error:
+        raise ProblemError(_malformed_json(error.doc, error.pos, error.msg)) from None
+    except (ValueError, RecursionError) as error:
+        raise ProblemError(_unparseable(error)) from None
+
+
 def _malformed_json(text: str, position: int, reason: str) -> Problem:
     where = json.JSONDecodeError(reason, text, position)
     return Problem(
@@ -137,16 +153,21 @@ def _malformed_json(text: str, position: int, reason: str) -> Problem:
     )
 
 
+def _unparseable(error: ValueError | RecursionError) -> Problem:
+    match error:
+        case UnicodeDecodeError():
+            return Problem("malformed-json", 400, f"The request body is not UTF-8, at byte {error.start}.")
+        case RecursionError():
+            return Problem("malformed-json", 400, "The request body is nested too deeply.")
+    return Problem("malformed-json", 400, "The request body holds a number with too many digits.")
+
+
 def _unreadable_body(error: HTTPException) -> Problem:
     match error.__cause__:
         case ProblemError() as cause:  # BodyLimit raised it while the framework was reading.
             return cause.problem
-        case UnicodeDecodeError() as cause:
-            return Problem("malformed-json", 400, f"The request body is not UTF-8, at byte {cause.start}.")
-        case RecursionError():
-            return Problem("malformed-json", 400, "The request body is nested too deeply.")
-        case ValueError():
-            return Problem("malformed-json", 400, "The request body holds a number with too many digits.")
+        case ValueError() | RecursionError() as cause:
+            return _unparseable(cause)
     return Problem("body-unreadable", 400, "The request body could not be read to its end.")
 
 

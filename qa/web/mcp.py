@@ -21,7 +21,7 @@ from qa.settings import Settings
 from qa.types import Query, Reply
 from qa.web.api.requests import Globs, MaxError, SearchMode, Sections, WantsAnswer
 from qa.web.api.responses import SPAN_END, SPAN_START, AskResponse, SectionBody, SummaryBody
-from qa.web.problems import choose_problem, explain
+from qa.web.problems import choose_problem, explain, few
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
@@ -201,9 +201,11 @@ def _check_arguments(tool: Any, arguments: dict[str, Any]) -> None:
     from mcp.server.mcpserver.exceptions import ToolError
 
     names = tuple(tool.parameters["properties"])
-    wrong: list[Any] = [{"type": "extra_forbidden", "loc": (name,)} for name in arguments if name not in names]
+    wrong: list[Any] = [
+        {"type": "extra_forbidden", "loc": (name,)} for name in few(arguments, names) if name not in names
+    ]
     try:
-        tool.fn_metadata.validate_arguments(arguments)
+        tool.fn_metadata.validate_arguments({name: value for name, value in arguments.items() if name in names})
     except ValidationError as error:
         wrong += error.errors()
     if wrong:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from pydantic import BaseModel
@@ -265,6 +266,12 @@ def explain(errors: Sequence[Any], fields: Sequence[str]) -> tuple[FieldError, .
     return tuple(_explain(error, fields) for error in errors[:_SHOWN_ERRORS])
 
 
+def few(values: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+    """Return the known fields and the first few others, which are enough to refuse: there may be a hundred thousand."""
+    unknown = list(islice((name for name in values if name not in known), _SHOWN_ERRORS))
+    return {name: values[name] for name in (*known, *unknown) if name in values}
+
+
 def missing(model: type[BaseModel]) -> tuple[FieldError, ...]:
     """Explain that a request lacks every field that ``model`` requires."""
     required = [name for name, field in model.model_fields.items() if field.is_required()]
@@ -347,4 +354,7 @@ def _hint(name: str, fields: Sequence[str]) -> str:
 
 def nearest(name: str, fields: Sequence[str]) -> str | None:
     """Return the field that ``name`` may be a misspelling of."""
+    # A name of a million characters is compared character by character, and is no misspelling.
+    if len(name) > _SHOWN_CHARS:
+        return None
     return next(iter(difflib.get_close_matches(name, fields, n=1, cutoff=0.65)), None)

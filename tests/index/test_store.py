@@ -46,3 +46,29 @@ def test_a_part_of_a_text_is_exact_whatever_it_holds(tmp_path: Path, text: str) 
     with pytest.raises(DocumentNotFound):
         store.text("b.txt", 0, 1)
     store.close()
+
+
+@pytest.mark.parametrize("text", ["", "Plums are blue.", "Сливы 🫐 растут", "a\0b\0cdef\0", "\0"])
+def test_a_document_in_parts_is_the_document(tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Blocks end within characters.
+    monkeypatch.setattr("qa.index.store._BLOCK", 3)
+    document = Document(
+        "a.txt",
+        "A",
+        text,
+        "00",
+        "text/plain",
+        "text/1",
+        sections=(Section("A", 1, 0, 0, len(text)),),
+        pages=(Page(1, 0, 1),),
+    )
+    with StoreWriter(tmp_path / "documents.sqlite") as writer:
+        writer.add_document(document)
+    store = Store(tmp_path / "documents.sqlite")
+    streamed = store.stream("a.txt", "s")
+    assert ("".join(streamed.text), streamed.characters) == (text, len(text))
+    assert (tuple(streamed.sections), tuple(streamed.pages)) == (document.sections, document.pages)
+    assert (streamed.snapshot, streamed.head.title, streamed.head.text) == ("s", "A", "")
+    with pytest.raises(DocumentNotFound):
+        store.stream("b.txt", "s")
+    store.close()

@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from io import BufferedReader, BytesIO
 
@@ -39,6 +40,7 @@ from qa.types import (
     SnapshotDocument,
     Span,
     State,
+    StreamedDocument,
 )
 from tests.support.waiting import AT_MOST
 
@@ -172,6 +174,14 @@ class FakeService(Service):
         if id not in DOCUMENTS:
             raise DocumentNotFound(f"no indexed document has the id {id!r}")
         return SnapshotDocument(SNAPSHOT, DOCUMENTS[id])
+
+    def stream(self, id: str) -> StreamedDocument:
+        stored = self.document(id)
+        found = stored.document
+        halves = (found.text[: len(found.text) // 2], found.text[len(found.text) // 2 :])
+        head = replace(found, text="", sections=(), pages=())
+        parts = iter(halves), iter(found.sections), iter(found.pages)
+        return StreamedDocument(stored.snapshot, head, len(found.text), *parts)
 
     def original(self, id: str) -> Original:
         text = self.document(id).document.text.encode()

@@ -248,6 +248,6 @@ def test_a_single_failure_of_a_batch_is_logged(client: TestClient, service: Fake
     assert [entry["exc_info"] for entry in logs] == [service.outcome]
 
 
-def test_the_list_of_documents_refuses_every_parameter(client: TestClient) -> None:
+def test_the_list_of_documents_refuses_an_unknown_parameter(client: TestClient) -> None:
     refused = problem(client.get("/v1/documents?status=zzz"), 422, "unknown-field")
     assert refused["errors"][0]["field"] == "status"

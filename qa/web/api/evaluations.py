@@ -16,13 +16,12 @@ from starlette.responses import HTMLResponse, Response, StreamingResponse
 
 from qa.evaluation.jobs.jobs import Job, Status
 from qa.evaluation.jobs.queue import EvaluationQueue
-from qa.questions.questions import QuestionSet
 from qa.search.query import top_k_fault
 from qa.types import Mode
 from qa.web.api.openapi import problems
-from qa.web.deps import EvaluationsDep, ServiceDep, of_app
+from qa.web.deps import Deps, EvaluationsDep, of_app
 from qa.web.middleware.access import may_operate
-from qa.web.problems import FieldError, Problem, ProblemError, invalid
+from qa.web.problems import Problem, ProblemError
 
 PATH = "/v1/evaluations"
 # Seconds between two reloads of a page that waits for an evaluation.
@@ -159,10 +158,6 @@ class EvaluationResponse(BaseModel):
         )
 
 
-async def _body(request: Request) -> bytes:
-    return await request.body()
-
-
 def _format(request: Request) -> str:
     """Return the format of the body's question file. Raises ProblemError, 415."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -184,26 +179,34 @@ EvaluationId = Annotated[str, Path(description="As `POST /v1/evaluations` gave i
     openapi_extra={"requestBody": _BODY},
     responses=problems(401, 403, 413, 415, 422, 429, 503),
 )
-def submit(
+async def submit(
     parameters: Annotated[EvaluationParameters, FromQuery()],
-    data: Annotated[bytes, Depends(_body)],
     format: Annotated[str, Depends(_format)],
-    service: ServiceDep,
+    deps: Deps,
     evaluations: EvaluationsDep,
+    request: Request,
     response: Response,
 ) -> EvaluationResponse:
     """Queue an evaluation of the snapshot that is served now. One runs at a time; `Location` says where it is."""
-    if fault := top_k_fault(parameters.top_k, service.limits):
+    if fault := top_k_fault(parameters.top_k, deps.service.limits):
         raise fault
-    from qa.questions.formats import parse_questions
+    data = await request.body()
 
-    # Faults of the file itself are refused at once; its quotes are looked up in the documents when its turn has come.
-    parsed = parse_questions(parameters.name, data, format, keep_going=parameters.keep_going)  # type: ignore[arg-type]
-    if error := find_excess(parsed):
-        raise ProblemError(invalid((FieldError("body", f"{error}."),)))
-    job = evaluations.submit(parameters.name, data, format, parameters.options(), parameters.keep_going)
+    def queue() -> Job:
+        # Faults of the file itself are refused at once; its quotes are looked up in the documents when its turn comes.
+        check_file(parameters.name, data, format, keep_going=parameters.keep_going)
+        return evaluations.submit(parameters.name, data, format, parameters.options(), parameters.keep_going)
+
+    job = await deps.uploads.run(queue)
     response.headers["Location"] = f"{PATH}/{job.id}"
     return EvaluationResponse.from_job(job, None)
+
+
+def check_file(name: str, data: bytes, format: str, *, keep_going: bool = False) -> None:
+    """Raise QuestionFileError where a file cannot be evaluated: a record is faulty, or there are too many."""
+    from qa.questions.formats import parse_questions
+
+    parse_questions(name, data, format, keep_going=keep_going, most=MOST_QUESTIONS)  # type: ignore[arg-type]
 
 
 @router.get(
@@ -262,14 +265,6 @@ def refuse_elsewhere(request: Request, detail: str) -> None:
     """Raise ProblemError, 403, where a page may not start evaluations."""
     if not may_run(request):
         raise ProblemError(Problem("forbidden", 403, detail))
-
-
-def find_excess(parsed: QuestionSet) -> str:
-    """Say that a file has more questions than one evaluation may have; empty where it does not."""
-    count = len(parsed.questions)
-    if count <= MOST_QUESTIONS:
-        return ""
-    return f"the file holds {count:,} questions; at most {MOST_QUESTIONS:,} are allowed"
 
 
 def _read_blocks(file: IO[bytes]) -> Iterator[bytes]:

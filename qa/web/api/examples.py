@@ -107,6 +107,9 @@ DOCUMENTS: dict[str, JsonValue] = {
             "container": None,
         }
     ],
+    "total": 1,
+    "files": 1,
+    "next": None,
 }
 
 DOCUMENT: dict[str, JsonValue] = {

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from qa.types import Limits
+from qa.web.api.requests import AskRequest, BatchRequest, describe
 from qa.web.middleware.access import KeyScope, required_scope
 from qa.web.problems import MEDIA_TYPE
 
@@ -99,6 +100,11 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def complete(document: dict[str, Any], limits: Limits, scopes: Set[KeyScope]) -> dict[str, Any]:
     """Add to the OpenAPI document the limits of this service, and the scopes that it has keys for."""
     schemas = document["components"]["schemas"]
+    # Their routes read the bodies themselves, so that the framework knows nothing of them.
+    schemas |= {shape.__name__: describe(shape) for shape in (AskRequest, BatchRequest)}
+    schemas["BatchRequest"]["properties"]["questions"]["items"]["anyOf"][1] = {
+        "$ref": "#/components/schemas/AskRequest"
+    }
     request = schemas["AskRequest"]["properties"]
     parameters = {p["name"]: p["schema"] for p in document["paths"]["/v1/ask"]["get"]["parameters"]}
     for question in (request["question"], parameters["q"]):

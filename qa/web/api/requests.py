@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from qa.types import CitationClaim, Mode, Query
 from qa.web.api import examples
+from qa.web.handlers import parse_json
+from qa.web.problems import ProblemError, explain, few, invalid
 
 # For the OpenAPI document only.
 NO_NUL: JsonDict = {"pattern": r"^[^\u0000]*$"}
 NOT_BLANK: JsonDict = {"pattern": r"^[^\u0000]*\S[^\u0000]*$"}
+
+MOST_LISTED = 1000
 
 Glob = Annotated[str, Field(min_length=1, max_length=1024, json_schema_extra=NO_NUL)]
 
@@ -77,6 +81,23 @@ class AskRequest(BaseModel):
     def query(self) -> Query:
         """Build the query."""
         return _build_query(self, self.question)
+
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+def read(shape: type[Body], data: bytes) -> Body:
+    """Read a request body, off the event loop: a hostile one takes long.
+
+    Raises:
+        ProblemError: it is no JSON, or not of this shape.
+    """
+    known = list(shape.model_fields)
+    values = parse_json(data, known)
+    try:
+        return shape.model_validate(few(values, known) if isinstance(values, dict) else values)
+    except ValidationError as error:
+        raise ProblemError(invalid(explain(error.errors(), known))) from None
 
 
 class AskParameters(BaseModel):
@@ -143,12 +164,32 @@ class VerifyParameters(BaseModel):
         return CitationClaim(document, self.start, self.end, self.sha256, self.text_sha256)
 
 
+class ListParameters(BaseModel):
+    """Which part of a list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    offset: int = Field(default=0, ge=0, le=10**9, description="How many to leave out from the beginning.")
+    limit: int = Field(default=MOST_LISTED, ge=1, le=MOST_LISTED, description="How many to list at most.")
+
+
 class BatchRequest(BaseModel):
     """Many questions. Each is a request of its own, or a plain string, which takes all the defaults."""
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [examples.BATCH]})
 
     # Each item is validated by itself, so that a wrong one does not fail the batch.
-    questions: list[
-        Annotated[object, WithJsonSchema({"anyOf": [{"type": "string"}, {"$ref": "#/components/schemas/AskRequest"}]})]
-    ]
+    questions: list[Annotated[object, WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}]})]]
+
+
+def body_of(shape: type[BaseModel]) -> dict[str, Any]:
+    """Describe a request body of this shape for the OpenAPI document; :func:`describe` adds the shape itself."""
+    return {
+        "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{shape.__name__}"}}},
+        "required": True,
+    }
+
+
+def describe(shape: type[BaseModel]) -> dict[str, Any]:
+    """Return the JSON schema of a shape, as a component of the OpenAPI document."""
+    return shape.model_json_schema()

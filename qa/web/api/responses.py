@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,17 +18,21 @@ from qa.types import (
     Citation,
     CitationStatus,
     Collection,
-    Document,
     DocumentSummary,
     FileReport,
     FileStatus,
     Hit,
     Property,
     Reply,
-    SnapshotDocument,
     State,
+    StreamedDocument,
 )
 from qa.web.api import examples
+
+# Members of a document that are written in parts, or behind those.
+_STREAMED = {"text", "sections", "pages", "problems"}
+# Sections or pages of a document that are written at once.
+_TOGETHER = 1000
 
 SPAN_START = "Where it starts in the document's canonical text, in Unicode code points, counted from 0."
 SPAN_END = "Where it ends, exclusive, in Unicode code points: `text[start:end]` of the document is the passage."
@@ -47,10 +52,9 @@ METADATA = (
 )
 
 
-def whole_metadata(document: Document) -> list[tuple[str, str]]:
-    """Return what a file says of the whole of its text, as names and values."""
-    whole = (0, len(document.text))
-    return [(each.name, each.value) for each in document.metadata if (each.start, each.end) == whole]
+def whole_metadata(metadata: Sequence[Property], characters: int) -> list[tuple[str, str]]:
+    """Return what a file says of the whole of its text, which has so many characters, as names and values."""
+    return [(each.name, each.value) for each in metadata if (each.start, each.end) == (0, characters)]
 
 
 def _grouped(pairs: Iterable[tuple[str, str]]) -> Metadata:
@@ -344,6 +348,16 @@ class BatchResponse(BaseModel):
     results: list[Annotated[BatchSuccess | BatchFailure, Field(discriminator="ok")]]
 
 
+def stream_results(results: Iterable[BatchSuccess | BatchFailure]) -> Iterator[bytes]:
+    """Write a :class:`BatchResponse` in parts, a result at a time: the whole may have a hundred megabytes."""
+    between = b'{"results":['
+    for result in results:
+        # A problem has only the members that it has.
+        yield between + result.model_dump_json(exclude_unset=True).encode()
+        between = b","
+    yield b"]}"
+
+
 class HealthResponse(BaseModel):
     """The process is up."""
 
@@ -408,20 +422,27 @@ class ReportBody(BaseModel):
 
 
 class DocumentsResponse(BaseModel):
-    """The indexed documents, and a report on every file."""
+    """A part of the indexed documents, and of the report on every file."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [examples.DOCUMENTS]})
 
     snapshot: str
-    documents: list[SummaryBody]
-    report: list[ReportBody]
+    documents: list[SummaryBody] = Field(description="In order of their ids.")
+    report: list[ReportBody] = Field(description="In the order in which the files were found.")
+    total: int = Field(description="How many documents there are.")
+    files: int = Field(description="How many files the whole report is on.")
+    next: int | None = Field(description="The `offset` of the next part; null where neither list goes on.")
 
     @classmethod
-    def from_collection(cls, collection: Collection) -> DocumentsResponse:
+    def from_collection(cls, collection: Collection, offset: int) -> DocumentsResponse:
+        end = offset + max(len(collection.documents), len(collection.report))
         return cls(
             snapshot=collection.snapshot,
             documents=[SummaryBody.from_summary(summary) for summary in collection.documents],
             report=[ReportBody.from_report(report) for report in collection.report],
+            total=collection.total,
+            files=collection.files,
+            next=end if offset < end < max(collection.total, collection.files) else None,
         )
 
 
@@ -445,16 +466,13 @@ class PartBody(SpanBody):
     metadata: Metadata
 
     @classmethod
-    def of_document(cls, document: Document) -> list[PartBody]:
-        parts = groupby(_parts_of(document), key=lambda each: (each.start, each.end))
+    def of_metadata(cls, metadata: Sequence[Property], characters: int) -> list[PartBody]:
+        properties = [each for each in metadata if (each.start, each.end) != (0, characters)]
+        parts = groupby(properties, key=lambda each: (each.start, each.end))
         return [
-            cls(start=start, end=end, metadata=_grouped((each.name, each.value) for each in properties))
-            for (start, end), properties in parts
+            cls(start=start, end=end, metadata=_grouped((each.name, each.value) for each in inside))
+            for (start, end), inside in parts
         ]
-
-
-def _parts_of(document: Document) -> list[Property]:
-    return [each for each in document.metadata if (each.start, each.end) != (0, len(document.text))]
 
 
 class DocumentResponse(BaseModel):
@@ -478,23 +496,38 @@ class DocumentResponse(BaseModel):
     pages: list[PageBody]
     problems: list[str] = Field(description="What could not be read, in words.")
 
-    @classmethod
-    def from_stored(cls, stored: SnapshotDocument) -> DocumentResponse:
-        document = stored.document
-        return cls(
-            snapshot=stored.snapshot,
-            id=document.id,
-            title=document.title,
-            media_type=document.media_type,
-            source_sha256=document.source_sha256,
-            reader=document.reader,
-            language=document.language,
-            metadata=_grouped(whole_metadata(document)),
-            parts=PartBody.of_document(document),
-            container=document.container or None,
-            attachments=list(document.attachments),
-            text=document.text,
-            sections=[SectionBody.model_validate(section, from_attributes=True) for section in document.sections],
-            pages=[PageBody.model_validate(page, from_attributes=True) for page in document.pages],
-            problems=list(document.problems),
-        )
+
+def stream_document(streamed: StreamedDocument) -> Iterator[bytes]:
+    """Write a :class:`DocumentResponse` in parts, which hold little of a document of many megabytes."""
+    head, characters = streamed.head, streamed.characters
+    response = DocumentResponse(
+        snapshot=streamed.snapshot,
+        id=head.id,
+        title=head.title,
+        media_type=head.media_type,
+        source_sha256=head.source_sha256,
+        reader=head.reader,
+        language=head.language,
+        metadata=_grouped(whole_metadata(head.metadata, characters)),
+        parts=PartBody.of_metadata(head.metadata, characters),
+        container=head.container or None,
+        attachments=list(head.attachments),
+        text="",
+        sections=[],
+        pages=[],
+        problems=list(head.problems),
+    )
+    yield response.model_dump_json(exclude=_STREAMED).encode()[:-1] + b',"text":"'
+    for piece in streamed.text:
+        # Between the quotes of a JSON string.
+        yield json.dumps(piece, ensure_ascii=False)[1:-1].encode(errors="replace")
+    yield b'"'
+    for name, values, shape in (("sections", streamed.sections, SectionBody), ("pages", streamed.pages, PageBody)):
+        between = ""
+        yield f',"{name}":['.encode()
+        while some := list(islice(values, _TOGETHER)):
+            bodies = [shape.model_validate(value, from_attributes=True).model_dump_json() for value in some]
+            yield (between + ",".join(bodies)).encode()
+            between = ","
+        yield b"]"
+    yield b"," + response.model_dump_json(include={"problems"}).encode()[1:]

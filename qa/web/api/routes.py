@@ -5,18 +5,22 @@ Nothing blocks the event loop: questions run in the queue's threads, and all els
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi import Query as FromQuery
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
-from starlette.responses import Response
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Match
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from qa.errors import DocumentNotFound, QAError
 from qa.types import Query, Reply
+from qa.web.admission import Budget
 from qa.web.api import requests, responses
 from qa.web.api.openapi import problems
 from qa.web.asking import Asking
@@ -29,6 +33,7 @@ from qa.web.problems import (
     ProblemError,
     check_batch,
     explain,
+    few,
     invalid,
     missing,
     not_ready,
@@ -36,6 +41,12 @@ from qa.web.problems import (
 )
 
 router = APIRouter()
+
+# Bytes of a body, and passages of a reply, that are worth a thread.
+_LARGE = 4096
+_MANY = 10
+# Bytes of a response that is built whole.
+_SMALL = 1_000_000
 
 
 async def _json_only(request: Request) -> None:
@@ -54,10 +65,12 @@ async def _json_only(request: Request) -> None:
     summary="Ask one question",
     dependencies=[Depends(_json_only)],
     response_model=responses.AskResponse,
+    openapi_extra={"requestBody": requests.body_of(requests.AskRequest)},
     responses=problems(400, 413, 415, 422, 503),
 )
-async def ask(body: requests.AskRequest, asking: AskingDep, request: Request) -> Response:
+async def ask(asking: AskingDep, request: Request) -> Response:
     """Return the answer, if there is one, and the passages that match best, each with its span of a document."""
+    body = await _read(requests.AskRequest, request)
     return await _ask(asking, request, body.query())
 
 
@@ -81,34 +94,58 @@ async def ask_by_address(
     operation_id="askMany",
     tags=["questions"],
     summary="Ask many questions",
-    response_model_exclude_unset=True,  # A problem has only the members that it has.
+    response_model=responses.BatchResponse,
     dependencies=[Depends(_json_only)],
+    openapi_extra={"requestBody": requests.body_of(requests.BatchRequest)},
     responses=problems(400, 413, 415, 422, 503),
 )
-async def ask_many(
-    body: requests.BatchRequest, asking: AskingDep, service: ServiceDep, request: Request
-) -> responses.BatchResponse:
+async def ask_many(asking: AskingDep, service: ServiceDep, deps: Deps, request: Request) -> Response:
     """Answer each question by itself: the results come in the order of the questions, and `ok` says which succeeded.
 
     A wrong question is a result with its problem; only a batch that is wrong as a whole is refused.
     """
+    body = await _read(requests.BatchRequest, request)
     if errors := check_batch(len(body.questions), service.limits):
         raise ProblemError(invalid(errors))
-    parsed = [_parse(item) for item in body.questions]
+    parsed = await run_in_threadpool(lambda: [_parse(item) for item in body.questions])
     queries = [item for item in parsed if isinstance(item, Query)]
-    replies = iter(await asking.ask_many(queries, request) if queries else [])
-    outcomes = (next(replies) if isinstance(item, Query) else item for item in parsed)
-    return responses.BatchResponse(results=[_result(request, outcome) for outcome in outcomes])
+    passages = sum(min(max(query.top_k, 1), service.limits.top_k) for query in queries)
+    deps.passages.take(passages)
+    try:
+        replies = iter(await asking.ask_many(queries, request) if queries else [])
+        outcomes = [next(replies) if isinstance(item, Query) else item for item in parsed]
+        results = responses.stream_results(_result(request, each) for each in outcomes)
+        response = await run_in_threadpool(_respond, results)
+    except BaseException:
+        deps.passages.give(passages)
+        raise
+    return _Held(response, deps.passages, passages)
 
 
-def _no_parameters(request: Request) -> None:
-    """Refuse every parameter of an address that takes none, so that nobody takes the whole list for a part of it."""
-    errors = tuple(
-        FieldError(shown(name), f"{shown(name)} is not a known field; the list takes none.", "unknown-field")
-        for name in request.query_params
-    )
-    if errors:
-        raise ProblemError(invalid(errors))
+class _Held(Response):
+    """A response that holds an amount of a budget until it has been sent, or the client has gone."""
+
+    def __init__(self, response: Response, budget: Budget, amount: int) -> None:
+        super().__init__()
+        self._response, self._budget, self._amount = response, budget, amount
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._response(scope, receive, send)
+        finally:
+            self._budget.give(self._amount)
+
+
+def _respond(parts: Iterator[bytes]) -> Response:
+    """Answer in JSON: as one body where that is small, and else part by part. It blocks; a thread must call it."""
+    taken: list[bytes] = []
+    size = 0
+    for part in parts:
+        taken.append(part)
+        size += len(part)
+        if size > _SMALL:
+            return StreamingResponse(chain(taken, parts), media_type="application/json")
+    return Response(b"".join(taken), media_type="application/json")
 
 
 @router.get(
@@ -116,12 +153,22 @@ def _no_parameters(request: Request) -> None:
     operation_id="listDocuments",
     tags=["documents"],
     summary="What is indexed, and the ingestion report",
-    dependencies=[Depends(_no_parameters)],
     responses=problems(422, 503),
+    response_model=responses.DocumentsResponse,
 )
-def list_documents(service: ServiceDep) -> responses.DocumentsResponse:
-    """List every indexed document, and for every file whether it was read, partly read, skipped or failed, and why."""
-    return responses.DocumentsResponse.from_collection(service.collection())
+async def list_documents(
+    parameters: Annotated[requests.ListParameters, FromQuery()], service: ServiceDep, deps: Deps
+) -> Response:
+    """List the indexed documents, and for every file whether it was read, partly read, skipped or failed, and why.
+
+    Both lists are given in parts: `next` is the `offset` of the next part.
+    """
+
+    def build() -> bytes:
+        found = service.listing(parameters.offset, parameters.limit)
+        return responses.DocumentsResponse.from_collection(found, parameters.offset).model_dump_json().encode()
+
+    return Response(await deps.whole.run(build), media_type="application/json")
 
 
 def verify_citation(
@@ -160,13 +207,14 @@ router.add_api_route(
     operation_id="getDocument",
     tags=["documents"],
     summary="A document with its canonical text",
+    response_model=responses.DocumentResponse,
     responses=problems(404, 422, 503),
 )
 def get_document(
     id: Annotated[str, Path(description="The document's id: a path with `/`, written as it is.")],
     service: ServiceDep,
     request: Request,
-) -> responses.DocumentResponse:
+) -> Response:
     """Return the text that every `start` and `end` counts in, so that anyone can check `text[start:end]`.
 
     Both count Unicode code points from 0, as Python does; in JavaScript, index `Array.from(text)`.
@@ -175,13 +223,14 @@ def get_document(
     if not request.scope["path"].endswith(f"/{id}"):
         raise DocumentNotFound(f"no indexed document has the id {shown(request.scope['path'])!r}")
     try:
-        return responses.DocumentResponse.from_stored(service.document(id))
+        parts = responses.stream_document(service.stream(id))
     except DocumentNotFound:
         cited = id.removesuffix("/verify")
         if cited == id:
             raise
-        service.document(cited)
+        service.stream(cited)
         raise ProblemError(invalid(missing(requests.VerifyParameters))) from None
+    return _respond(parts)
 
 
 @router.get(
@@ -221,9 +270,19 @@ def metrics(deps: Deps) -> Response:
 async def _ask(asking: Asking, request: Request, query: Query) -> Response:
     found = await asking.ask(query, request)
     request.scope["state"]["timings_ms"] = found.timings_ms
-    reply = responses.AskResponse.from_reply(found)
+
     # Written here, because the framework would validate it again, which takes as long as all the rest.
-    return Response(reply.model_dump_json(), media_type="application/json")
+    def build() -> str:
+        return responses.AskResponse.from_reply(found).model_dump_json()
+
+    built = await run_in_threadpool(build) if len(found.hits) > _MANY else build()
+    return Response(built, media_type="application/json")
+
+
+async def _read(shape: type[requests.Body], request: Request) -> requests.Body:
+    """Read a body of this shape; a small one at once, because a thread takes longer. Raises ProblemError."""
+    data = await request.body()
+    return await run_in_threadpool(requests.read, shape, data) if len(data) > _LARGE else requests.read(shape, data)
 
 
 def _parse(item: object) -> Query | Problem:
@@ -231,10 +290,11 @@ def _parse(item: object) -> Query | Problem:
     if not isinstance(fields, dict):
         message = "Each of questions must be a string or a JSON object."
         return invalid((FieldError("questions", message, "wrong-type"),))
+    known = list(requests.AskRequest.model_fields)
     try:
-        return requests.AskRequest.model_validate(fields).query()
+        return requests.AskRequest.model_validate(few(fields, known)).query()
     except ValidationError as error:
-        return invalid(explain(error.errors(), list(requests.AskRequest.model_fields)))
+        return invalid(explain(error.errors(), known))
 
 
 def _result(request: Request, outcome: Reply | QAError | Problem) -> responses.BatchSuccess | responses.BatchFailure:

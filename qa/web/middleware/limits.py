@@ -8,6 +8,7 @@ import re
 import socket
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from ipaddress import ip_address
 
 from limits import RateLimitItem
@@ -16,9 +17,14 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from qa.errors import Overloaded
+from qa.web.admission import Budget
 from qa.web.middleware.access import is_on_this_machine, required_scope
 from qa.web.monitoring import Monitoring
-from qa.web.problems import Problem, ProblemError
+from qa.web.problems import Problem, ProblemError, overloaded
+
+# Bytes of a body that are not counted: a question and its patterns.
+FREE_BYTES = 1 << 17
 
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.%]+\]|[^:\[\]/?#@\s]+)(?::\d{1,5})?")
 
@@ -106,20 +112,43 @@ def _period(rate: RateLimitItem) -> str:
     return "a second" if seconds == 1 else f"{seconds:,} seconds"
 
 
+class ParameterLimit:
+    """The middleware that refuses an address of more than ``most`` parameters, which no request has use for."""
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self.app = app
+        self.most = most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["query_string"].count(b"&") >= self.most:
+            detail = f"The address has more than {self.most:,} parameters."
+            await Problem("invalid-request", 422, detail).response()(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+
 class BodyLimit:
     """The middleware that refuses a body of more than ``limit`` bytes, by its Content-Length or as it streams in.
 
     Args:
         by_path: the limits of paths that have their own.
+        budget: bytes that the bodies of all requests may hold together, until each is answered; the first
+            :data:`FREE_BYTES` of each do not count, so that no one is kept from asking by what others send.
         seconds: time in which the whole body must arrive; a slower client gets 408.
     """
 
     def __init__(
-        self, app: ASGIApp, limit: int, by_path: Mapping[str, int] | None = None, seconds: float = 30.0
+        self,
+        app: ASGIApp,
+        limit: int,
+        budget: Budget,
+        by_path: Mapping[str, int] | None = None,
+        seconds: float = 30.0,
     ) -> None:
         self.app = app
         self.seconds = seconds
         self.limit = limit
+        self.budget = budget
         self.by_path = by_path or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -132,11 +161,11 @@ class BodyLimit:
         if announced.isdecimal() and (len(announced) > 18 or int(announced) > limit):
             await too_large(limit).response()(scope, receive, send)
             return
-        received, is_whole = 0, False
+        received, taken, is_whole = 0, 0, False
         until = asyncio.get_running_loop().time() + self.seconds
 
         async def receive_bounded() -> Message:
-            nonlocal received, is_whole
+            nonlocal received, taken, is_whole
             if is_whole:  # The next message says that the client hung up, whenever that is.
                 return await receive()
             try:
@@ -148,9 +177,18 @@ class BodyLimit:
             received += len(message.get("body", b""))
             if received > limit:
                 raise ProblemError(too_large(limit))
+            if (more := received - FREE_BYTES - taken) > 0:
+                try:
+                    self.budget.take(more)
+                except Overloaded as error:
+                    raise ProblemError(_too_many_bytes(error)) from None
+                taken += more
             return message
 
-        await self.app(scope, receive_bounded, send)
+        try:
+            await self.app(scope, receive_bounded, send)
+        finally:
+            self.budget.give(taken)
 
 
 class HeadAsGet:
@@ -176,6 +214,12 @@ def too_large(limit: int) -> Problem:
     """Build the problem of a body above ``limit`` bytes; the rest of it is not read, so the connection must close."""
     detail = f"The request body is larger than {limit:,} bytes; send less at a time."
     return Problem("body-too-large", 413, detail, headers={"Connection": "close"})
+
+
+def _too_many_bytes(error: Overloaded) -> Problem:
+    problem = overloaded(error)
+    # The rest of the body is not read.
+    return replace(problem, headers={**problem.headers, "Connection": "close"})
 
 
 def too_slow(seconds: float) -> Problem:

@@ -61,7 +61,7 @@ async def _ask(request: Request, deps: Deps, query: Query) -> Response:
     except NotReady:
         return _not_ready(request, service.state(), query)
     # The state is read again, because the snapshot may have been switched, and the page names the one that answered.
-    return _answered(request, service.state(), query, reply)
+    return await run_in_threadpool(_answered, request, service.state(), query, reply)
 
 
 @router.get("/favicon.ico")

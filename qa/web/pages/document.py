@@ -59,21 +59,22 @@ async def read(
 
     The other parameters are those of the ask page; they lead back to it, and to the passages before and after.
     """
-    found = await run_in_threadpool(deps.service.document, id)
     query, errors = read_query(request.query_params, deps.service.limits)
+    await run_in_threadpool(deps.service.stream, id)  # Before a question is asked for a document that there is not.
     near = (None, None) if errors else await _find_neighbours(request, deps, id, start, query)
-    return await run_in_threadpool(_page, request, deps, found.document, Span(start, end), query, near)
+    return await deps.whole.run(_page, request, deps, id, Span(start, end), query, near)
 
 
 def _page(
     request: Request,
     deps: Dependencies,
-    document: Document,
+    id: str,
     asked: Span,
     query: Query,
     near: tuple[Neighbour | None, Neighbour | None],
 ) -> Response:
-    id, length = document.id, len(document.text)
+    document = deps.service.document(id).document
+    length = len(document.text)
     has_original = deps.originals and deps.service.source_status(id) == "verified"
     shown = window(document, min(asked.start, max(length - 1, 0)))
     return render(
@@ -89,7 +90,7 @@ def _page(
         before=near[0],
         after=near[1],
         original=original_address(id) if has_original else None,
-        facts=facts(whole_metadata(document)),
+        facts=facts(whole_metadata(document.metadata, length)),
         attachments=[(other, page_address(other)) for other in document.attachments[:_SHOWN_ATTACHMENTS]],
         container=page_address(document.container),
     )

@@ -10,12 +10,11 @@ from typing import Any, get_args
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from qa.service.service import Service
 from qa.types import Collection, FileReport, FileStatus
-from qa.web.deps import ServiceDep
+from qa.web.deps import Deps
 from qa.web.pages.rendering import facts, page_address, render
 from qa.web.problems import FieldError, ProblemError, invalid
 
@@ -106,11 +105,11 @@ class View:
 
 @router.get(PATH)
 async def documents_page(
-    request: Request, service: ServiceDep, status: str = "", sort: str = "file", order: str = "", page: str = "1"
+    request: Request, deps: Deps, status: str = "", sort: str = "file", order: str = "", page: str = "1"
 ) -> Response:
     """Show a page of the ingestion report. The page's own links set the parameters."""
     view = parse_view(status, sort, order, page)
-    return await run_in_threadpool(_render, request, service, view)
+    return await deps.whole.run(_render, request, deps.service, view)
 
 
 def _render(request: Request, service: Service, view: View) -> Response:

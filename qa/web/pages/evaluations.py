@@ -18,7 +18,7 @@ from qa.evaluation.jobs.queue import EvaluationQueue
 from qa.web.api.evaluations import (
     REFRESH_SECONDS,
     AskingParameters,
-    find_excess,
+    check_file,
     may_run,
     refuse_elsewhere,
     stream_page,
@@ -60,7 +60,7 @@ async def submit(request: Request, deps: Deps, evaluations: EvaluationsDep) -> R
     if wrong:
         return await run_in_threadpool(_page, request, deps, evaluations, given=given, wrong=wrong)
     try:
-        return await run_in_threadpool(_submit, evaluations, name, data, options)
+        return await deps.uploads.run(_submit, evaluations, name, data, options)
     except QuestionFileError as error:
         return await run_in_threadpool(_page, request, deps, evaluations, error.faults, given=given)
 
@@ -157,8 +157,6 @@ async def _read_file(form: FormData) -> tuple[str, bytes]:
 
 def _submit(evaluations: EvaluationQueue, name: str, data: bytes, options: Mapping[str, Any]) -> Response:
     """Queue a question file. Raises QuestionFileError."""
-    from qa.questions.formats import parse_questions
-
     if not name:
         raise QuestionFileError([Fault("no file", None, "", "choose a question file first")])
     format = FORMATS.get(PurePath(name).suffix.lower())
@@ -167,8 +165,7 @@ def _submit(evaluations: EvaluationQueue, name: str, data: bytes, options: Mappi
     if format is None:
         known = ", ".join(FORMATS)
         raise QuestionFileError([Fault(shown, None, "", f"the name must end in one of {known}, which says its format")])
-    if error := find_excess(parse_questions(shown, data, format)):  # type: ignore[arg-type]
-        raise QuestionFileError([Fault(shown, None, "", error)])
+    check_file(shown, data, format)
     job = evaluations.submit(shown, data, format, options, False)
     return RedirectResponse(f"{PATH}/{job.id}", 303)
 

@@ -98,7 +98,7 @@ def test_too_many_questions_are_told_at_the_field(
     monkeypatch.setattr(evaluation_schemas, "MOST_QUESTIONS", 1)
     refused = client.post("/evaluate", files={"file": ("a.jsonl", QUESTION + b'{"question": "Why?"}\n')})
     assert refused.status_code == 422
-    assert "the file holds 2 questions; at most 1 are allowed" in Page(refused.text).text("main")
+    assert "the file holds more than 1 questions; send it in parts" in Page(refused.text).text("main")
     assert evaluations.submitted == []
 
 

@@ -1,0 +1,290 @@
+"""What is in flight is bounded: bodies, batches, documents, listings and uploads of all clients together."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+
+from qa.errors import Overloaded
+from qa.types import Collection, DocumentSummary, FileReport, Limits, SnapshotDocument, StreamedDocument
+from qa.web.admission import Budget, Lane
+from qa.web.app import create_app
+from qa.web.deps import Options
+from qa.web.middleware.limits import FREE_BYTES, BodyLimit
+from qa.web.monitoring import Monitoring
+from qa.web.problems import ProblemError
+from tests.support.fake_service import FERRY, FakeService, SlowService
+from tests.support.waiting import AT_MOST
+
+JSON = {"Content-Type": "application/json"}
+
+
+def test_a_lane_does_so_many_at_a_time_and_refuses_beyond_its_line() -> None:
+    async def main() -> None:
+        lane = Lane("test", Monitoring(), running=2, waiting=1)
+        go, running, most = threading.Event(), [0], [0]
+
+        def work() -> str:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+            assert go.wait(AT_MOST)
+            running[0] -= 1
+            return "done"
+
+        tasks = [asyncio.create_task(lane.run(work)) for _ in range(3)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded) as refused:
+            await lane.run(work)
+        assert refused.value.retry_after >= 1
+        go.set()
+        assert await asyncio.gather(*tasks) == ["done"] * 3
+        assert most[0] <= 2
+        assert await lane.run(lambda: "again") == "again"
+        lane.close()
+
+    asyncio.run(main())
+
+
+def test_a_budget_is_given_back_and_one_alone_may_exceed_it() -> None:
+    budget = Budget(100, Monitoring())
+    budget.take(150)
+    with pytest.raises(Overloaded):
+        budget.take(1)
+    budget.give(150)
+    budget.take(60)
+    budget.take(40)
+    with pytest.raises(Overloaded):
+        budget.take(1)
+    assert budget.held == 100
+
+
+def test_bodies_of_all_clients_together_are_bounded() -> None:
+    """Each sends half a megabyte and waits: three fit, others are refused, and small ones never are."""
+    arrived = 0
+
+    async def main() -> None:
+        budget, go = Budget(3 * 500_000, Monitoring()), asyncio.Event()
+
+        async def read_and_wait(scope: Any, receive: Any, send: Any) -> None:
+            nonlocal arrived
+            while (await receive())["more_body"]:
+                pass
+            arrived += 1
+            await go.wait()
+
+        app = BodyLimit(read_and_wait, limit=10**6, budget=budget)
+
+        async def post(size: int) -> None:
+            parts = [b"x" * 50_000] * (size // 50_000)
+
+            async def receive() -> dict[str, Any]:
+                await asyncio.sleep(0)
+                return {"type": "http.request", "body": parts.pop(), "more_body": bool(parts)}
+
+            await app({"type": "http", "path": "/", "headers": []}, receive, None)  # type: ignore[arg-type]
+
+        large = [asyncio.create_task(post(500_000)) for _ in range(10)]
+        small = [asyncio.create_task(post(FREE_BYTES // 50_000 * 50_000)) for _ in range(10)]
+        while arrived < 13 and sum(task.done() for task in large) < 7:
+            await asyncio.sleep(0)
+        assert budget.held <= budget.most
+        go.set()
+        outcomes = await asyncio.gather(*large, *small, return_exceptions=True)
+        refused = [outcome for outcome in outcomes[:10] if outcome is not None]
+        assert 6 <= len(refused) < 10
+        assert {each.problem.status for each in refused if isinstance(each, ProblemError)} == {503}
+        assert outcomes[10:] == [None] * 10
+        assert budget.held == 0
+
+    asyncio.run(main())
+
+
+def asked(app: Any, *requests: tuple[str, str, Any]) -> list[httpx2.Response]:
+    """Send requests at the same time, in one event loop."""
+
+    async def main() -> list[httpx2.Response]:
+        transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost", timeout=AT_MOST) as client:
+            sent = [client.request(method, path, json=body) for method, path, body in requests]
+            return list(await asyncio.gather(*sent))
+
+    return asyncio.run(main())
+
+
+def test_batches_of_all_clients_together_hold_so_many_passages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qa.web.app._MOST_PASSAGES", 100)
+    service = SlowService()
+    service.limits = Limits(200, 50, 4)
+    app = create_app(service)
+    batch = {"questions": [{"question": "ferry", "top_k": 50}]}
+
+    def answer() -> None:
+        assert service.begun.acquire(timeout=AT_MOST)
+        service.go.set()
+
+    threading.Thread(target=answer).start()
+    found = asked(app, *[("POST", "/v1/ask/batch", batch)] * 5)
+    assert sorted(response.status_code for response in found) == [200, 200, 503, 503, 503]
+    refused = next(response for response in found if response.status_code == 503)
+    assert (refused.json()["type"], refused.headers["retry-after"]) == ("urn:qa:problem:overloaded", "2")
+    # What was sent is held no longer.
+    assert [response.status_code for response in asked(app, ("POST", "/v1/ask/batch", batch))] == [200]
+
+
+def test_a_long_batch_is_sent_in_parts_and_is_whole() -> None:
+    service = FakeService()
+    service.limits = Limits(200, 10, 256)
+    app = create_app(service)
+    long = {"questions": ["a" * 150 + "?", "impossible"] * 128}
+    parts: list[bytes] = []
+
+    async def main() -> None:
+        bodies = [json.dumps(long).encode()]
+
+        async def receive() -> dict[str, Any]:
+            if not bodies:
+                await anyio.sleep_forever()
+            return {"type": "http.request", "body": bodies.pop(), "more_body": False}
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.body":
+                parts.append(message["body"])
+
+        scope = {
+            "type": "http", "asgi": {"version": "3.0", "spec_version": "2.4"}, "http_version": "1.1", "method": "POST",
+            "path": "/v1/ask/batch", "raw_path": b"/v1/ask/batch", "root_path": "", "scheme": "http",
+            "query_string": b"",
+            "headers": [(b"content-type", b"application/json"), (b"host", b"localhost")],
+            "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80),
+        }  # fmt: skip
+        await app(scope, receive, send)
+
+    monkey = pytest.MonkeyPatch()
+    monkey.setattr("qa.web.api.routes._SMALL", 10_000)
+    asyncio.run(main())
+    monkey.undo()
+    results = json.loads(b"".join(parts))["results"]
+    assert [result["ok"] for result in results] == [True, False] * 128
+    assert len(parts) > 100
+
+
+class Library(FakeService):
+    """A service with one document of many megabytes, and many files."""
+
+    pieces = 40
+    files = 2500
+
+    def stream(self, id: str) -> StreamedDocument:
+        found = super().stream(FERRY.id)
+        return replace(found, text=self._text(), sections=iter(FERRY.sections * 1500))
+
+    def _text(self) -> Iterator[str]:
+        for number in range(self.pieces):
+            yield f'{number} "é\n\x01' + "x" * 100_000
+
+    def document(self, id: str) -> SnapshotDocument:
+        found = super().document(FERRY.id)
+        document = replace(found.document, text="".join(self._text()), sections=FERRY.sections * 1500)
+        return replace(found, document=document)
+
+    def collection(self) -> Collection:
+        names = [f"{n:05}.txt" for n in range(self.files)]
+        documents = tuple(DocumentSummary(name, name, "text/plain", "0" * 64, 1, 0, 1) for name in names[:-300])
+        return Collection("s", documents, tuple(FileReport(name, "read") for name in names))
+
+
+def test_a_long_document_is_sent_in_parts_and_is_what_it_was() -> None:
+    service = Library()
+    (sent,) = asked(create_app(service), ("GET", f"/v1/documents/{FERRY.id}", None))
+    whole = service.document(FERRY.id).document
+    found = sent.json()
+    assert found["text"] == whole.text
+    assert len(found["sections"]) == 3000
+    assert found["sections"][1]["title"] == "Tickets"
+    assert (found["id"], found["title"], found["problems"]) == (FERRY.id, FERRY.title, [])
+    assert found["pages"] == [{"start": 0, "end": len(FERRY.text), "number": 1}]
+    assert "content-length" not in sent.headers
+
+
+def test_lists_are_given_in_parts_that_lead_to_each_other() -> None:
+    app = create_app(Library())
+    documents: list[str] = []
+    files: list[str] = []
+    offset: int | None = 0
+    while offset is not None:
+        (part,) = asked(app, ("GET", f"/v1/documents?offset={offset}", None))
+        found = part.json()
+        assert (found["total"], found["files"]) == (2200, 2500)
+        assert len(found["report"]) <= 1000
+        documents += [each["id"] for each in found["documents"]]
+        files += [each["id"] for each in found["report"]]
+        offset = found["next"]
+    assert (len(documents), len(set(documents)), len(files), len(set(files))) == (2200, 2200, 2500, 2500)
+
+
+@pytest.mark.parametrize("query", ["limit=1001", "limit=0", "offset=-1", "offset=1e99", "limit=x"])
+def test_a_part_of_a_list_is_within_bounds(query: str) -> None:
+    (refused,) = asked(create_app(FakeService()), ("GET", f"/v1/documents?{query}", None))
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["field"] == query.partition("=")[0]
+
+
+@pytest.mark.parametrize("path", ["/v1/ask?q=ferry", "/?q=ferry", "/documents", "/v1/documents"])
+def test_an_address_has_so_many_parameters(path: str) -> None:
+    many = f"{path}{'&' if '?' in path else '?'}{'&'.join(['a=1'] * 501)}"
+    (refused,) = asked(create_app(FakeService()), ("GET", many, None))
+    assert (refused.status_code, refused.json()["detail"]) == (422, "The address has more than 500 parameters.")
+
+
+@pytest.mark.parametrize("path", ["/v1/ask", "/v1/ask/batch"])
+def test_a_body_of_unknown_fields_is_explained_by_the_first_few(path: str) -> None:
+    body = {f"field {number}": 1 for number in range(5000)} | {"x" * 50_000: 1}
+    (refused,) = asked(create_app(FakeService()), ("POST", path, body))
+    assert refused.status_code == 422
+    assert len(refused.json()["errors"]) <= 21
+    assert len(refused.content) < 10_000
+
+
+def test_uploads_wait_in_a_line_of_their_own_while_others_are_answered(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.support.fake_evaluations import FakeEvaluations
+
+    evaluations = FakeEvaluations(tmp_path)
+    begun, go = threading.Event(), threading.Event()
+    submit = evaluations.submit
+
+    def submit_slowly(*arguments: Any) -> Any:
+        begun.set()
+        assert go.wait(AT_MOST)
+        return submit(*arguments)
+
+    monkeypatch.setattr(evaluations, "submit", submit_slowly)
+    app = create_app(FakeService(), evaluations, Options())
+
+    async def main() -> None:
+        transport = httpx2.ASGITransport(app, client=("127.0.0.1", 1))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost", timeout=AT_MOST) as client:
+            headers = {"Content-Type": "application/x-ndjson"}
+            address = "/v1/evaluations?top_k=5"
+            sent = [
+                asyncio.create_task(client.post(address, content=b'{"question": "a?"}', headers=headers))
+                for _ in range(42)
+            ]
+            await asyncio.to_thread(begun.wait, AT_MOST)
+            # The framework's threads, which these need, are free.
+            for path in ("/v1/ask?q=ferry", "/", "/documents", f"/v1/documents/{FERRY.id}"):
+                assert (await client.get(path)).status_code == 200
+            go.set()
+            statuses = [(await response).status_code for response in sent]
+            assert (statuses.count(202), statuses.count(503)) == (5, 37)
+
+    asyncio.run(main())

@@ -160,6 +160,10 @@ _GREETING = regex.compile(
     regex.IGNORECASE,
 )
 _ENDED = regex.compile(r"\S+\s+\S+\s.*[^\s.]{2,}[.!?]['\"”’)\]]*", regex.DOTALL)
+_DENIED = regex.compile(r"\bnot\s+(?:\p{L}+\s+){0,2}$", regex.IGNORECASE)
+_INSTEAD = regex.compile(
+    r"\bbut\s+(?:rather\s+|only\s+|now\s+)?(\p{Sc}?\d(?:[^\s,;:.!?]|[.,:](?=\d)|\s(?=\S))*)", regex.IGNORECASE
+)
 # Characters of the sentences that are given instead of the title that they stand under.
 _LONGEST_BODY = 400
 # Characters around a choice in which its list is looked for, and those of the longest list that is given.
@@ -199,9 +203,17 @@ def fit(question: str, choice: Choice, text_of: TextOf) -> Fitted:
     greeted = _without_greeting(document, sentence, text_of)
     sentence = greeted if greeted.start <= chosen.start else sentence
     text = text_of(document, sentence.start, sentence.end)
-    inside = Span(chosen.start - sentence.start, chosen.end - sentence.start)
+    inside = _corrected(text, Span(chosen.start - sentence.start, chosen.end - sentence.start))
     span = whole(text, inside, question)
     return Fitted(Span(sentence.start + span.start, sentence.start + span.end), sentence, "span")
+
+
+def _corrected(text: str, span: Span) -> Span:
+    """Go from a value that is denied to the one given in its place: "not 3 metres wide but 2.4 metres"."""
+    if not _DENIED.search(text, 0, span.start) or not holds_number(text[span.start : span.end]):
+        return span
+    instead = _INSTEAD.search(text, span.end)
+    return Span(instead.start(1), instead.end(1)) if instead is not None else span
 
 
 def fit_sentence(candidate: Candidate) -> Fitted:

@@ -148,6 +148,19 @@ def fitted_to(question: str, text: str, wanted: str) -> tuple[str, str, str]:
     return fitted.form, document[span.start : span.end], document[sentence.start : sentence.end]
 
 
+@pytest.mark.parametrize(
+    ("text", "wanted", "answer"),
+    [
+        ("The gate is not 3 metres wide, as the old plan has it, but 2.4 metres.", "3 metres", "2.4 metres"),
+        ("The fee is not 40 euros but only 1,250 euros, as of May.", "40 euros", "1,250 euros"),
+        ("It is not over 3 metres, but the gate of 1990 is.", "3 metres", "over 3 metres"),
+        ("The gate is 3 metres wide, but 2.4 metres of it are usable.", "3 metres", "3 metres"),
+    ],
+)
+def test_what_is_denied_gives_way_to_what_is_said_instead(text: str, wanted: str, answer: str) -> None:
+    assert fitted_to("How wide is the gate?", text, wanted)[1] == answer
+
+
 LEASE = (
     "5. Deposit. The Tenant pays EUR 900.\n\n6. Subletting. The Tenant may not sublet the premises. Exceptions need "
     "consent.\n\n7. Termination. Either party may end the lease.\n\n8. Keys. Two are given."

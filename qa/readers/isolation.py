@@ -11,6 +11,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import select
 import signal
 import stat
@@ -151,10 +152,13 @@ ReadWithOptions = Callable[[Source, ReadingOptions], tuple[Document | None, File
 
 # Without "-I" a file called json.py in the folder that qa is run in would be imported for the library's.
 _FLAGS = ("-I", "-B", "-c")
-_BOOTSTRAP = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from qa.readers.worker import main; main()"
+_BOOTSTRAP = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from qa.readers.worker import main; main(int(sys.argv[2]))"
 _SECONDS_TO_START = 60.0
 _SECONDS_TO_END = 5.0
 _SECONDS_BETWEEN_LOOKS = 0.005
+# Between two looks at the memory of a process that reads.
+_MILLISECONDS_BETWEEN_LOOKS = 20.0
+_PEAK = re.compile(rb"^VmPeak:\s+(\d+) kB$", re.MULTILINE)
 _MOST_BESIDE_TEXT = 256 * 1024 * 1024
 
 
@@ -164,6 +168,8 @@ class ReadingLimits:
 
     ``max_bytes`` of the file, ``seconds`` of wall clock, ``memory_bytes`` of address space beyond what the process has
     at its start, ``max_characters`` of canonical text.
+
+    The memory is measured, and not only denied: a library that is denied memory may say nothing and give less text.
     """
 
     max_bytes: int = 200_000_000
@@ -263,7 +269,7 @@ class IsolatedReader:
         if exceeded == "characters":
             raise _FileLost(f"holds more than {self._limits.max_characters:,} characters")
         self.close()
-        raise _FileLost(f"needed more than {self._limits.memory_bytes / 1e9:.1f} GB of memory to read")
+        raise _too_large(self._limits)
 
     def _exchange(self, source: Source) -> tuple[dict[str, Any], str]:
         try:
@@ -280,15 +286,31 @@ class IsolatedReader:
             raise
 
 
+def _too_large(limits: ReadingLimits) -> _FileLost:
+    return _FileLost(f"needed more than {limits.memory_bytes / 1e9:.1f} GB of memory to read")
+
+
+def peak_bytes(process: int | str) -> int:
+    """Return the most address space that a process, by its number or ``self``, has had; 0 if the system does not say."""
+    try:
+        found = _PEAK.search(Path(f"/proc/{process}/status").read_bytes())
+    except OSError:
+        return 0
+    return int(found[1]) * 1024 if found else 0
+
+
 class _Process:
     """A running worker. Raises ReadingUnavailable if it cannot be started."""
 
     def __init__(self, limits: ReadingLimits, options: ReadingOptions, read: ReadWithOptions) -> None:
         self._limits = limits
         self._most = 4 * limits.max_characters + _MOST_BESIDE_TEXT
+        # Nothing is ever written into this pipe: it ends when this process does, and so does the other one.
+        lifeline, self._lifeline = os.pipe()
         try:
             self._popen = subprocess.Popen(
-                [sys.executable, *_FLAGS, _BOOTSTRAP, json.dumps(_import_path())],
+                [sys.executable, *_FLAGS, _BOOTSTRAP, json.dumps(_import_path()), str(lifeline)],
+                pass_fds=[lifeline],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -297,7 +319,10 @@ class _Process:
                 start_new_session=True,
             )
         except OSError as error:
+            os.close(self._lifeline)
             raise ReadingUnavailable(f"the process that reads files cannot be started: {error}") from error
+        finally:
+            os.close(lifeline)
         self._requests, self._answers = _opened(self._popen.stdin), _opened(self._popen.stdout)
         self._errors = _opened(self._popen.stderr)
         try:
@@ -308,8 +333,9 @@ class _Process:
                 "options": asdict(options),
             }
             send(self._requests.fileno(), configuration)
-            receive(self._answers.fileno(), self._most, monotonic() + _SECONDS_TO_START)
-        except (OSError, EOFError, BadFrame) as error:
+            ready, _ = receive(self._answers.fileno(), self._most, monotonic() + _SECONDS_TO_START)
+            self._most_memory = int(ready["most_memory"])
+        except (OSError, EOFError, BadFrame, KeyError) as error:
             reason = self._last_words() or type(error).__name__
             self.end()
             raise ReadingUnavailable(f"the process that reads files cannot be started: {reason}") from error
@@ -321,7 +347,7 @@ class _Process:
         """Have a source read, and return the answer.
 
         Raises:
-            _FileLost: it took too long, or ended the process.
+            _FileLost: it took too long or too much memory, or ended the process.
             _ProcessGone: the process was not there to be asked.
             BadFrame: it did not answer as it should.
         """
@@ -329,16 +355,29 @@ class _Process:
             send(self._requests.fileno(), encode_source(source))
         except BrokenPipeError as error:
             raise _ProcessGone from error
+        deadline = monotonic() + self._limits.seconds
         try:
-            return receive(self._answers.fileno(), self._most, monotonic() + self._limits.seconds)
+            self._wait(deadline)
+            return receive(self._answers.fileno(), self._most, deadline)
         except TimeoutError:
             raise _FileLost(f"took longer than {self._limits.seconds:g} s to read") from None
         except EOFError:
             raise _FileLost(self._ending()) from None
 
+    def _wait(self, deadline: float) -> None:
+        """Wait until an answer begins, and watch the memory that it costs. Raises _FileLost, TimeoutError."""
+        poll = select.poll()
+        poll.register(self._answers.fileno(), select.POLLIN)
+        while not poll.poll(min(_MILLISECONDS_BETWEEN_LOOKS, max(0.0, deadline - monotonic()) * 1000)):
+            if peak_bytes(self._popen.pid) > self._most_memory:
+                raise _too_large(self._limits)
+            if monotonic() >= deadline:
+                raise TimeoutError
+
     def end(self) -> None:
         """Kill it, and all that it started."""
         self._kill_group()
+        os.close(self._lifeline)
         for pipe in (self._requests, self._answers, self._errors):
             pipe.close()
 

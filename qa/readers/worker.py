@@ -13,35 +13,41 @@ import resource
 import select
 import signal
 import sys
-from collections.abc import Iterator
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from qa.readers.isolation import ReadSource, decode_source, encode_answer, receive, send
+from qa.readers.isolation import ReadSource, decode_source, encode_answer, peak_bytes, receive, send
 from qa.readers.registry import ReadingOptions
 from qa.types import Source
 
 _LARGEST_REQUEST = 1_000_000
+# Of its limit of memory, what is granted before an allocation is denied. A library that is denied memory may say nothing
+# and give less text, so that a file is judged by what was used, and denial only bounds what two looks do not see.
+_GRANTED = 2
 
 
-def main() -> None:
-    """Answer requests until standard input ends."""
+def main(lifeline: int) -> None:
+    """Answer requests until standard input ends, or until ``lifeline``, the end of a pipe, does."""
     requests, answers = _take_pipes()
+    _end_with(lifeline)
     configuration, _ = receive(requests, _LARGEST_REQUEST)
     module, _, name = configuration["read"].partition(":")
     read = partial(getattr(import_module(module), name), options=ReadingOptions(**configuration["options"]))
     _offer_to_the_killer()
     started_with = _address_space()
-    _limit(started_with + configuration["memory_bytes"])
+    # Importing may have taken more for a moment than is in use now.
+    most_memory = max(peak_bytes("self"), started_with) + configuration["memory_bytes"]
+    _limit(started_with + _GRANTED * configuration["memory_bytes"])
     _redirect(2)
-    send(answers, {"ready": True})
+    send(answers, {"most_memory": most_memory})
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
             source = decode_source(receive(requests, _LARGEST_REQUEST)[0])
-            with _ending_with(requests):
-                values, text = _answer(read, source, configuration["max_characters"])
+            values, text = _answer(read, source, configuration["max_characters"])
+            if peak_bytes("self") > most_memory:
+                values, text = {"exceeded": "memory"}, ""
             # What libraries keep counts against the next file: the parent then takes a new process for that.
             values["worn"] = _address_space() - started_with > configuration["memory_bytes"] // 2
             try:
@@ -104,21 +110,15 @@ def _offer_to_the_killer() -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
-@contextlib.contextmanager
-def _ending_with(requests: int) -> Iterator[None]:
-    """End this process with its parent while the context lasts, even in a library that never returns to Python.
+def _end_with(lifeline: int) -> None:
+    """End this process when the other end of a pipe closes, even in a library that never returns to Python.
 
-    Meanwhile no request comes: all that can happen on their pipe is that its other end closes, and the signal for that
-    kills. The parent's death signal (``PR_SET_PDEATHSIG``) would not do: it comes when the *thread* ends that started
-    this process.
+    Its parent holds the other end and never writes: all that can happen is that it closes, and the signal for that
+    kills. On the pipe of requests, the signal for one that has been read already may come late, and would kill too. The
+    parent's death signal (``PR_SET_PDEATHSIG``) would not do: it comes when the *thread* ends that started this process.
     """
     signal.signal(signal.SIGIO, signal.SIG_DFL)
-    flags = fcntl.fcntl(requests, fcntl.F_GETFL)
-    fcntl.fcntl(requests, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(requests, fcntl.F_SETFL, flags | os.O_ASYNC)
-    try:
-        if select.select([requests], [], [], 0)[0]:  # closed before the signal was asked for
-            sys.exit()
-        yield
-    finally:
-        fcntl.fcntl(requests, fcntl.F_SETFL, flags)
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
+    if select.select([lifeline], [], [], 0)[0]:  # closed before the signal was asked for
+        sys.exit()

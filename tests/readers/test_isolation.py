@@ -85,6 +85,8 @@ def test_files_are_read_as_without_it_by_one_process(tmp_path: Path, reader: Iso
         ("exit", "the reader ended itself (code 3)"),
         ("eat memory", "needed more than 0.5 GB of memory to read"),
         ("eat at once", "needed more than 0.5 GB of memory to read"),
+        ("eat and hang", "needed more than 0.5 GB of memory to read"),
+        ("\n", "needed more than 0.5 GB of memory to read"),
         ("write garbage", "the reader gave no valid answer"),
         ("w" * 1_000_001, "holds more than 1,000,000 characters"),
         ("w" * 3_000_001, "is 4 MB; at most 3 MB are read (QA_MAX_FILE_MB)"),
@@ -104,6 +106,25 @@ def test_a_reader_that_runs_out_of_memory_itself_loses_one_file(tmp_path: Path) 
         outcome = _outcome(reader, Source("a.txt", path, 1_000_000_000))
         assert outcome == ("failed", "needed more than 0.5 GB of memory to read")
         assert _reads(reader, tmp_path)
+
+
+def test_a_late_signal_for_a_request_harms_no_file(tmp_path: Path, reader: IsolatedReader) -> None:
+    """The system may signal that a request has come after the request was read (2 files of 100,000)."""
+    assert _reads(reader, tmp_path)
+    assert reader._process is not None
+    source, requests = _source(tmp_path, "be late"), reader._process._requests
+
+    def write() -> None:
+        wait_for((tmp_path / "reading").exists)
+        requests.write(b"\0" * 16)
+        (tmp_path / "written").touch()
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    document, report = reader.read(source)
+    writing.join()
+    assert document is not None
+    assert report.status == "read"
 
 
 @pytest.mark.parametrize(("content", "begun"), [("hang", "hanging"), ("start child", "child")])

@@ -63,6 +63,22 @@ def _eat_at_once(_: Source) -> None:
     _KEPT.append(bytes(3_000_000_000))
 
 
+def _eat_in_silence(_: Source) -> None:
+    with contextlib.suppress(MemoryError):
+        bytes(600_000_000)
+
+
+def _eat_and_hang(source: Source) -> None:
+    _eat_in_silence(source)
+    time.sleep(1000)
+
+
+def _be_late(source: Source) -> None:
+    source.path.with_name("reading").touch()
+    while not source.path.with_name("written").exists():
+        time.sleep(0.01)
+
+
 def _leak(_: Source) -> None:
     _KEPT.append(bytes(200_000_000))
 
@@ -105,6 +121,9 @@ _DEEDS: dict[str, Callable[[Source], None]] = {
     "hang": _hang,
     "eat memory": _eat_memory,
     "eat at once": _eat_at_once,
+    "\n": _eat_in_silence,
+    "eat and hang": _eat_and_hang,
+    "be late": _be_late,
     "leak": _leak,
     "print": _print,
     "fill disk": _fill_disk,

@@ -1,11 +1,15 @@
-"""Files: written whole or not at all, summed, and named so that they can be shown, stored and sent."""
+"""Files: written whole or not at all, opened without surprises, summed, and named so that they can be shown."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
+import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 
@@ -13,6 +17,9 @@ from qa.errors import StorageError
 
 # Line breaks of every kind and control characters: a name that holds one is no single line of a report, and no address.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+# How a folder is opened.
+FOLDER = os.O_RDONLY | os.O_DIRECTORY
 
 
 def sync(path: Path) -> None:
@@ -60,6 +67,60 @@ def remove_leftovers(path: Path) -> None:
 
 def _prefix(path: Path) -> str:
     return f".{path.name}-"
+
+
+def open_regular(path: Path, root: Path | None = None) -> BufferedReader:
+    """Open a regular file for reading, without waiting for the other end of a pipe.
+
+    Args:
+        root: a folder that ``path`` lies below. No link between the two is followed, so that what was found there and
+            has been replaced since cannot lead elsewhere. Without it every link is followed.
+
+    Raises:
+        OSError: it cannot be opened, is no regular file, or a link is in the way.
+    """
+
+    def opener(name: str, flags: int) -> int:
+        flags |= os.O_NONBLOCK
+        if root is None:
+            return os.open(name, flags)
+        *folders, own = path.relative_to(root).parts
+        with opened_folder(root.joinpath(*folders), root) as folder:
+            return open_in(folder, own, flags)
+
+    file = open(path, "rb", opener=opener)  # noqa: SIM115 - it is returned, and Path.open has no opener
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+
+
+@contextmanager
+def opened_folder(path: Path, root: Path) -> Iterator[int]:
+    """Give the descriptor of a folder at or below ``root``, where no link between the two is followed.
+
+    Raises:
+        OSError: it cannot be opened, is no folder, or a link is in the way.
+    """
+    descriptor = os.open(root, FOLDER)
+    try:
+        for part in path.relative_to(root).parts:
+            below = open_in(descriptor, part, FOLDER)
+            os.close(descriptor)
+            descriptor = below
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def open_in(folder: int, name: str, flags: int) -> int:
+    """Open what a folder, by its descriptor, holds under a name, unless that is a link. Raises OSError."""
+    try:
+        return os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
+    except OSError:
+        if stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            raise OSError(errno.ELOOP, "it has been replaced by a link since it was found") from None
+        raise
 
 
 def sha256_of_file(file: Path | BufferedReader) -> str:

@@ -151,6 +151,9 @@ class Source:
 
     What is attached to a file has as ``container`` the file's id, and as ``parts`` its place: the number of the
     attachment, from 0, and of the attachment to that one, and so on; ``path`` and ``size`` are of the file.
+
+    ``root`` is the folder in which it was found, below which ``path`` leads through no link; ``None`` where the file
+    itself was named, which may be a link.
     """
 
     id: str
@@ -158,6 +161,7 @@ class Source:
     size: int
     container: str = ""
     parts: tuple[int, ...] = ()
+    root: Path | None = None
 
 
 FileStatus = Literal["read", "partial", "skipped", "failed"]

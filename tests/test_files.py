@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from qa.errors import StorageError
-from qa.files import remove_leftovers, sha256_of_file, write_atomically
+from qa.files import open_regular, remove_leftovers, sha256_of_file, write_atomically
 
 
 @pytest.fixture
@@ -56,3 +56,29 @@ def test_the_sum_of_a_file_is_the_same_by_its_path_and_open(tmp_path: Path) -> N
     assert sha256_of_file(path) == hashlib.sha256(b"abc").hexdigest()
     with path.open("rb") as file:
         assert sha256_of_file(file) == sha256_of_file(path)
+
+
+@pytest.mark.parametrize("replaced", ["docs/a.txt", "docs"])
+def test_a_link_that_has_taken_the_place_of_what_was_found_is_not_followed(tmp_path: Path, replaced: str) -> None:
+    for folder in ("root/docs", "private/docs"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "a.txt").write_text(folder)
+    root = tmp_path / "root"
+    with open_regular(root / "docs/a.txt", root) as file:
+        assert file.read() == b"root/docs"
+    (root / replaced).rename(tmp_path / "moved")
+    (root / replaced).symlink_to(tmp_path / "private" / replaced)
+    with pytest.raises(OSError, match="it has been replaced by a link since it was found"):
+        open_regular(root / "docs/a.txt", root)
+    # What a person names may be a link, and may lie below links.
+    with open_regular(root / "docs/a.txt") as file:
+        assert file.read() == b"private/docs"
+
+
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for root in (None, tmp_path):
+        with pytest.raises(OSError, match="it is not a regular file"):
+            open_regular(tmp_path / "pipe", root)
+        with pytest.raises(FileNotFoundError):
+            open_regular(tmp_path / "gone", root)

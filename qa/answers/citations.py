@@ -5,10 +5,10 @@ Sources are found by what the index recorded, never by a path that a client name
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
-import stat
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ from qa.errors import (
     SnapshotError,
     SnapshotNotFound,
 )
-from qa.files import sha256_of_file
+from qa.files import open_regular, sha256_of_file
 from qa.index.manifest import Manifest
 from qa.index.snapshots import Snapshots
 from qa.index.store import Store
@@ -145,8 +145,8 @@ class SourceFiles:
         for root in self._roots:
             content = b""
             with suppress(OSError, RuntimeError):
-                if root.is_dir() and _is_within(root / name, root):
-                    with _regular(root / name) as file:
+                if root.is_dir() and (place := _within(root / name, root)) is not None:
+                    with _regular(*place) as file:
                         content = b"" if file is None else file.read(most + 1)
             if 0 < len(content) <= most:
                 yield content
@@ -158,8 +158,8 @@ class SourceFiles:
         Raises:
             OSError: it is there, and cannot be opened.
         """
-        for path in self._candidates(id):
-            with _regular(path) as file:
+        for path, inside in self._candidates(id):
+            with _regular(path, inside) as file:
                 if file is not None:
                     yield file
                     return
@@ -174,40 +174,38 @@ class SourceFiles:
         except DuplicateDocument:  # links have changed since: nothing says any more which file an id was
             return []
 
-    def _candidates(self, id: str) -> Iterator[Path]:
+    def _candidates(self, id: str) -> Iterator[tuple[Path, Path | None]]:
         for root, prefix in zip(self._roots, self._prefixes, strict=False):
             if id == (prefix or root.name) and not root.is_dir():
-                yield root
+                yield root, None
                 continue
             within = id.removeprefix(f"{prefix}/") if prefix else id
             if prefix and within == id:
                 continue
             path = root / within
             with suppress(OSError, RuntimeError):
-                if _is_within(path, root):
-                    yield path
+                if (place := _within(path, root)) is not None:
+                    yield place
 
 
-def _is_within(path: Path, root: Path) -> bool:
-    """Tell whether indexing would read a path: a link is followed only to a file inside the folder."""
-    return path.resolve().is_relative_to(root.resolve())
+def _within(path: Path, root: Path) -> tuple[Path, Path] | None:
+    """Resolve a path and its folder, if indexing would read it: a link is followed only to a file inside the folder."""
+    path, root = path.resolve(), root.resolve()
+    return (path, root) if path.is_relative_to(root) and path != root else None
 
 
 @contextmanager
-def _regular(path: Path) -> Iterator[BufferedReader | None]:
+def _regular(path: Path, root: Path | None) -> Iterator[BufferedReader | None]:
     """Open a file for reading; give ``None`` where it is no file. Raises OSError where it cannot be opened."""
     try:
-        file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - Path.open has no opener
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        file = open_regular(path, root)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL):
+            raise
         yield None
         return
     with file:
-        yield file if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else None
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    """Open without waiting, as a pipe in a file's place would for its other end."""
-    return os.open(path, flags | os.O_NONBLOCK)
+        yield file
 
 
 def _path(source: str) -> Path:

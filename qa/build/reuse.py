@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from qa.files import sha256_of_file
+from qa.files import open_regular, sha256_of_file
 from qa.index.store import Store
 from qa.types import Document, FileReport, Passage, Source
 
@@ -26,7 +26,7 @@ class Content:
 def modified_ns(source: Source) -> int:
     """Return when a file was last written, renamed or given other rights, in nanoseconds; 0 where that is not known."""
     try:
-        status = source.path.stat()
+        status = source.path.stat(follow_symlinks=source.root is None)
     except OSError:
         return 0
     return max(status.st_mtime_ns, status.st_ctime_ns)
@@ -152,7 +152,8 @@ class Previous:
 def _sha256(source: Source) -> str:
     """Compute the sum of a file; empty where it cannot be read."""
     try:
-        return sha256_of_file(source.path)
+        with open_regular(source.path, source.root) as file:
+            return sha256_of_file(file)
     except OSError:
         return ""
 

@@ -15,6 +15,7 @@ import re
 import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from pathspec.patterns.gitignore.base import GitIgnorePatternError
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from qa.errors import BadIgnoreFile, DuplicateDocument, SourceNotFound
-from qa.files import fault, printable, why
+from qa.files import FOLDER, fault, open_in, opened_folder, printable, why
 from qa.types import FileReport, Source
 
 IGNORE_FILE = ".qaignore"
@@ -215,6 +216,11 @@ def _walk(root: Path, prefix: str) -> Iterator[Source | FileReport]:
 
 def _walk_folder(root: Path, prefix: str) -> Iterator[Source | FileReport]:
     """Walk a folder depth first, in the order in which the ids sort."""
+    with closing(_Folders(root)) as folders:
+        yield from _walk_below(root, prefix, folders)
+
+
+def _walk_below(root: Path, prefix: str, folders: _Folders) -> Iterator[Source | FileReport]:
     inside = root.resolve()
     # A stack and not recursion: folders may be nested deeper than Python's stack.
     pending: list[tuple[Path, str, bool, IgnoreRules | None]] = [(root, prefix, True, None)]
@@ -223,10 +229,10 @@ def _walk_folder(root: Path, prefix: str) -> Iterator[Source | FileReport]:
         if path is not root and (reason := _unwanted(path, id, is_folder, rules)):
             yield FileReport(printable(id), "skipped", reason)
         elif not is_folder:
-            yield _entry(path, id, inside)
+            yield _entry(path, id, root, inside)
         else:
             try:
-                children = _children(path)
+                children = folders.children(path)
             except OSError as error:
                 yield _unreachable(printable(id or inside.name), "the folder: ", error)
                 continue
@@ -247,33 +253,57 @@ def _unwanted(path: Path, id: str, is_folder: bool, rules: IgnoreRules | None) -
     return fault(path.name)
 
 
-def _children(folder: Path) -> list[tuple[Path, bool]]:
-    """List what a folder holds and whether each is a folder (a link never is), last id first."""
-    with os.scandir(folder) as entries:
-        found = [(Path(entry.path), entry.is_dir(follow_symlinks=False)) for entry in entries]
-    # The slash makes the order that of the ids: "a.txt" comes before "a/b.txt".
-    return sorted(found, key=lambda child: f"{child[0].name}/" if child[1] else child[0].name, reverse=True)
+class _Folders:
+    """The folders at and below ``root``, opened one after another without following a link.
+
+    The last one stays open, so that what it holds is opened in one step: the way from the root may be long.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._last: tuple[Path, int] | None = None
+
+    def close(self) -> None:
+        if self._last is not None:
+            os.close(self._last[1])
+            self._last = None
+
+    def children(self, folder: Path) -> list[tuple[Path, bool]]:
+        """List what a folder holds and whether each is a folder (a link never is), last id first. Raises OSError."""
+        with os.scandir(self._open(folder)) as entries:
+            found = [(folder / entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+        # The slash makes the order that of the ids: "a.txt" comes before "a/b.txt".
+        return sorted(found, key=lambda child: f"{child[0].name}/" if child[1] else child[0].name, reverse=True)
+
+    def _open(self, folder: Path) -> int:
+        if self._last is not None and self._last[0] == folder.parent:
+            descriptor = open_in(self._last[1], folder.name, FOLDER)
+        else:
+            with opened_folder(folder, self._root) as opened:
+                descriptor = os.dup(opened)
+        self.close()
+        self._last = folder, descriptor
+        return descriptor
 
 
-def _entry(path: Path, id: str, inside: Path) -> Source | FileReport:
-    """Look at one file or link that was found in a folder; ``inside`` is that folder, resolved."""
+def _entry(path: Path, id: str, root: Path, inside: Path) -> Source | FileReport:
+    """Look at one file or link that was found in the folder ``root``; ``inside`` is that folder, resolved."""
     try:
-        if path.is_symlink() and (reason := _unfollowed(path, inside)):
-            return FileReport(id, "skipped", reason)
+        if path.is_symlink():
+            target = path.resolve(strict=True)
+            if reason := _unfollowed(target, inside):
+                return FileReport(id, "skipped", reason)
+            # Read where it leads now, so that it cannot lead elsewhere by then.
+            return _file(root / target.relative_to(inside), id, root)
     except OSError as error:
         return _unreachable(id, "the link: ", error)
     except RuntimeError:  # of Python before 3.13, whose text holds the whole path
         return _unreachable(id, "the link: ", OSError(errno.ELOOP, os.strerror(errno.ELOOP)))
-    return _file(path, id)
+    return _file(path, id, root)
 
 
-def _unfollowed(link: Path, inside: Path) -> str:
-    """Return why a link is not followed, or nothing if it leads to a file that is read.
-
-    Raises:
-        OSError: it leads nowhere.
-    """
-    target = link.resolve(strict=True)
+def _unfollowed(target: Path, inside: Path) -> str:
+    """Return why a link to ``target`` is not followed, or nothing if that is a file that is read."""
     if not target.is_relative_to(inside):
         return "a link that leads out of the folder"
     if target.is_dir():
@@ -283,7 +313,7 @@ def _unfollowed(link: Path, inside: Path) -> str:
     return ""
 
 
-def _file(path: Path, id: str) -> Source | FileReport:
+def _file(path: Path, id: str, root: Path | None = None) -> Source | FileReport:
     if reason := fault(path.name):
         return FileReport(printable(id), "skipped", reason)
     try:
@@ -293,7 +323,7 @@ def _file(path: Path, id: str) -> Source | FileReport:
     if not stat.S_ISREG(status.st_mode):
         kind = _IRREGULAR.get(stat.S_IFMT(status.st_mode), "not a regular file")
         return FileReport(id, "skipped", kind)
-    return Source(id, path, status.st_size)
+    return Source(id, path, status.st_size, root=root)
 
 
 def _unreachable(id: str, what: str, error: Exception) -> FileReport:

@@ -100,16 +100,25 @@ def encode_source(source: Source) -> dict[str, object]:
     """Encode a source as JSON values. The path is sent as bytes: the processes may decode names differently."""
     return {
         "id": source.id,
-        "path": os.fsencode(source.path.absolute()).hex(),
+        "path": _encode_path(source.path),
         "size": source.size,
         "container": source.container,
         "parts": source.parts,
+        "root": None if source.root is None else _encode_path(source.root),
     }
 
 
 def decode_source(values: Mapping[str, Any]) -> Source:
-    path = Path(os.fsdecode(bytes.fromhex(values["path"])))
-    return Source(values["id"], path, values["size"], values["container"], tuple(values["parts"]))
+    path, root = _decode_path(values["path"]), values["root"] and _decode_path(values["root"])
+    return Source(values["id"], path, values["size"], values["container"], tuple(values["parts"]), root)
+
+
+def _encode_path(path: Path) -> str:
+    return os.fsencode(path.absolute()).hex()
+
+
+def _decode_path(text: str) -> Path:
+    return Path(os.fsdecode(bytes.fromhex(text)))
 
 
 def encode_answer(document: Document | None, report: FileReport) -> dict[str, object]:

@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import Protocol
 
 from qa.errors import UnreadableDocument
+from qa.files import open_regular
 from qa.readers.code import LANGUAGES, CodeReader
 from qa.readers.composition import Attachment, Content, choose_title
 from qa.readers.docx.document import DocxReader
@@ -115,7 +116,8 @@ def read_document(reader: Reader, source: Source) -> Document:
         OSError: the file cannot be opened.
         UnreadableDocument: it is not of this format, or broken.
     """
-    data = source.path.read_bytes()
+    with open_regular(source.path, source.root) as file:
+        data = file.read()
     return _make_document(reader, reader.read(data), source, hashlib.sha256(data).hexdigest())
 
 
@@ -165,7 +167,8 @@ def _open(source: Source, parts: tuple[int, ...], options: ReadingOptions) -> _O
         attachment, sha256 = _take_out(source, parts, options)
         data, name = attachment.data, attachment.name
     else:
-        data, name = source.path.read_bytes(), source.container
+        with open_regular(source.path, source.root) as file:
+            data, name = file.read(), source.container
         sha256 = hashlib.sha256(data).hexdigest()
     kind = detect_kind(io.BytesIO(data), name)
     if kind.reader is None:
@@ -199,7 +202,8 @@ def _read(source: Source, options: ReadingOptions) -> tuple[Document | None, Kin
         kind = detect_kind(io.BytesIO(data), attachment.name)
     else:
         _opened.clear()
-        with source.path.open("rb") as file:
+        # Opened once, so that what is read is what was looked at.
+        with open_regular(source.path, source.root) as file:
             kind = detect_kind(file, source.id)
             file.seek(0)
             data = file.read() if kind.reader is not None else b""

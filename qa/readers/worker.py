@@ -23,8 +23,8 @@ from qa.readers.registry import ReadingOptions
 from qa.types import Source
 
 _LARGEST_REQUEST = 1_000_000
-# Of its limit of memory, what is granted before an allocation is denied. A library that is denied memory may say nothing
-# and give less text, so that a file is judged by what was used, and denial only bounds what two looks do not see.
+# How many times the limit of memory is granted before an allocation is denied. A library that is denied memory may say
+# nothing and give less text, so that a file is judged by what was used, and denial bounds what two looks do not see.
 _GRANTED = 2
 
 
@@ -114,8 +114,9 @@ def _end_with(lifeline: int) -> None:
     """End this process when the other end of a pipe closes, even in a library that never returns to Python.
 
     Its parent holds the other end and never writes: all that can happen is that it closes, and the signal for that
-    kills. On the pipe of requests, the signal for one that has been read already may come late, and would kill too. The
-    parent's death signal (``PR_SET_PDEATHSIG``) would not do: it comes when the *thread* ends that started this process.
+    kills. On the pipe of requests, the signal for one that has been read already may come late, and would kill too.
+    The parent's death signal (``PR_SET_PDEATHSIG``) would not do: it comes when the *thread* ends that started this
+    process.
     """
     signal.signal(signal.SIGIO, signal.SIG_DFL)
     fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())

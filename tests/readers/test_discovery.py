@@ -135,6 +135,16 @@ def test_links_are_followed_only_to_files_within(tmp_path: Path) -> None:
     }
 
 
+def test_a_folder_that_becomes_a_link_while_it_is_walked_is_not_listed(tmp_path: Path) -> None:
+    _write(tmp_path, "docs/a.txt", "docs/sub/b.txt", "private/secret.txt")
+    found = discover([tmp_path / "docs"])
+    assert next(found) == Source("a.txt", tmp_path / "docs/a.txt", 4, root=tmp_path / "docs")
+    (tmp_path / "docs/sub").rename(tmp_path / "moved")
+    (tmp_path / "docs/sub").symlink_to(tmp_path / "private")
+    reason = "the folder: it has been replaced by a link since it was found"
+    assert list(found) == [FileReport("sub", "failed", reason)]
+
+
 def test_links_that_lead_nowhere_are_skipped_and_loops_fail(tmp_path: Path) -> None:
     (tmp_path / "dangling").symlink_to(tmp_path / "gone")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")

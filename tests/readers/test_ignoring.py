@@ -77,7 +77,7 @@ def test_an_ignored_folder_is_one_report_and_the_file_that_says_so_none(tmp_path
     (tmp_path / ".hidden").write_text("")
     assert list(discover([tmp_path])) == [
         FileReport(".hidden", "skipped", "hidden"),
-        Source("a.txt", tmp_path / "a.txt", 0),
+        Source("a.txt", tmp_path / "a.txt", 0, root=tmp_path),
         FileReport("big", "skipped", "ignored by .qaignore"),
     ]
 

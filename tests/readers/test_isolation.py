@@ -14,6 +14,7 @@ import pytest
 
 from qa.errors import ReadingUnavailable
 from qa.readers import isolation
+from qa.readers.discovery import discover
 from qa.readers.isolation import IsolatedReader, ReadingLimits
 from qa.readers.registry import ReadingOptions, read_source
 from qa.types import Document, FileReport, Source
@@ -189,6 +190,28 @@ def test_what_is_no_regular_file_any_more_is_not_opened(tmp_path: Path, reader: 
     assert outcome == ("failed", "is no longer a regular file")
 
 
+@pytest.mark.parametrize("replaced", ["docs", "docs/a.txt", "docs/inside.txt"])
+def test_what_becomes_a_link_after_it_was_found_is_not_read(
+    tmp_path: Path, reader: IsolatedReader, replaced: str
+) -> None:
+    for folder in ("found/docs", "private"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "a.txt").write_text(f"Words of {folder}.")
+    root = tmp_path / "found"
+    (root / "docs/inside.txt").symlink_to("a.txt")
+    found = [source for source in discover([root]) if isinstance(source, Source)]
+    assert [reader.read(source)[1].status for source in found] == ["read", "read"]
+    (root / replaced).rename(tmp_path / "moved")
+    (root / replaced).symlink_to(tmp_path / "private" if replaced == "docs" else tmp_path / "private/a.txt")
+    for source in found:
+        document, report = reader.read(source)
+        if document is None:
+            assert report.reason == "it has been replaced by a link since it was found"
+        else:
+            assert document.text == "Words of found/docs."
+    assert reader.read(found[0])[1].status == ("read" if replaced == "docs/inside.txt" else "failed")
+
+
 def test_a_process_that_keeps_memory_is_replaced(tmp_path: Path, reader: IsolatedReader) -> None:
     workers = set()
     for _ in range(6):
@@ -268,6 +291,7 @@ def test_modules_in_the_current_folder_are_not_run(
 _PARENT = """
 import sys
 from pathlib import Path
+from qa.readers.discovery import discover
 from qa.readers.isolation import IsolatedReader
 from qa.types import Source
 from tests.support.misbehaving import misbehave

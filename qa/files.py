@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import re
 import stat
@@ -133,6 +134,11 @@ def sha256_of_file(file: Path | BufferedReader) -> str:
         with file.open("rb") as opened:
             return sha256_of_file(opened)
     return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sum_of_values(values: object) -> str:
+    """Compute the SHA-256, in hexadecimal, of JSON values, however they are laid out in a file."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def printable(name: str) -> str:

@@ -431,7 +431,8 @@ class State:
     ``status`` is one word ("ready", "loading", "refused", ...) and ``detail`` says it to a person. ``created`` is when
     the snapshot was built, in ISO 8601. ``revision`` rises whenever the same question may get another answer: with the
     snapshot, and with the calibration. ``problem`` is one word for why a newer snapshot or calibration is not served,
-    empty where there is none.
+    empty where there is none. ``troubles`` say in clauses what another part of the server cannot do; ``detail`` holds
+    them too.
     """
 
     ready: bool
@@ -444,3 +445,4 @@ class State:
     created: str | None = None
     revision: int = 0
     problem: str = ""
+    troubles: tuple[str, ...] = ()

@@ -17,7 +17,7 @@ from typing import Any
 
 from qa.answers.spans import Choice
 from qa.errors import CalibrationError
-from qa.files import write_atomically
+from qa.files import sum_of_values, write_atomically
 from qa.statistics.risk import Bin, Promise
 from qa.types import Answer, AnswerOutcome, Hit, Leg, Query
 
@@ -85,6 +85,7 @@ def _says_the_same(one: str, other: str) -> bool:
 
 FORMAT = 3
 CALIBRATION_FILE = "calibration.json"
+_SUM = "sha256"
 OTHERS = "other collections"
 THIS = "this collection"
 # The relevance logit below which nothing was found, where nothing was calibrated.
@@ -203,7 +204,8 @@ class Calibration:
 
     def write(self, path: Path) -> None:
         """Write the file whole or not at all. Raises StorageError."""
-        content = {"format": FORMAT, "signals": SIGNALS_VERSION, **asdict(self)}
+        values = {"format": FORMAT, "signals": SIGNALS_VERSION, **asdict(self)}
+        content = {**values, _SUM: sum_of_values(values)}
         write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
     @classmethod
@@ -213,6 +215,9 @@ class Calibration:
             content = json.loads(path.read_bytes())
             if (content["format"], content["signals"]) != (FORMAT, SIGNALS_VERSION):
                 raise CalibrationError(f"{path} is of another version of the program; run qa calibrate again")
+            expected = content.pop(_SUM, None)
+            if expected is not None and expected != sum_of_values(content):
+                raise ValueError("its values are not those that were written")
             fitted_on = tuple(FittedOn(**each) for each in content["fitted_on"])
             models = tuple(map(_parse_model, content["models"]))
             return cls(content["key"], fitted_on, models, content["collection"])

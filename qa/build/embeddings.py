@@ -1,7 +1,8 @@
 """Vectors of texts: known ones from a cache, new ones from the encoder, which works while the next are prepared.
 
-The cache is kept across builds, so that only new text is ever encoded and a killed build is resumed. It is derived
-data: losing it costs time only, so a file that is damaged is thrown away and begun again.
+The cache is kept across builds, so that only new text is ever encoded and a build that was killed or failed is resumed.
+It is derived data: losing it costs time only, so a file that is damaged is thrown away and begun again, and so is a row
+that its sum does not fit.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -26,6 +28,7 @@ CACHE_FILE = "embeddings.sqlite"
 
 # The number of parameters that every build of SQLite takes in one statement.
 _CHUNK = 500
+_COLUMNS = ("key", "vector", "sum", "build")
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 _T = TypeVar("_T")
@@ -38,8 +41,16 @@ def cache_keys(fingerprint: Mapping[str, object], texts: Iterable[str]) -> Itera
         yield hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=encoder, digest_size=16).digest()
 
 
+def _sum(key: bytes, vector: bytes) -> bytes:
+    """Compute 8 bytes that prove a row whole."""
+    return hashlib.blake2b(vector, key=key, digest_size=8).digest()
+
+
 class EmbeddingCache:
     """Vectors by key, in one SQLite file. One writer at a time: the index's lock is held by whoever opens it.
+
+    A row bears the number of the build that put it or asked for it, until :meth:`finish` says that a snapshot uses it.
+    So what failed builds have left is known, and only what the last of them needs is kept for the next.
 
     Args:
         timeout: seconds to wait for somebody else's lock.
@@ -52,21 +63,58 @@ class EmbeddingCache:
         self._path = path
         self._timeout = timeout
         self._connection: sqlite3.Connection | None = None
+        self._build = time.time_ns()
         self._run(lambda connection: None)
 
     def get(self, keys: Sequence[bytes], dimension: int) -> dict[bytes, Vectors]:
         """Look up the vectors ``(dimension,)`` that are known and whole."""
-        return self._run(lambda connection: dict(_known(connection, keys, dimension)))
+
+        def known(connection: sqlite3.Connection) -> dict[bytes, Vectors]:
+            self._claim(connection, keys)
+            return dict(_known(connection, keys, dimension))
+
+        return self._run(known)
+
+    def _claim(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> None:
+        """Give rows of earlier builds that failed the number of this one."""
+        others = "build NOT IN (0, ?)"
+        # Not in a statement for each question of a build that follows one that went well.
+        if connection.execute(f"SELECT 1 FROM embeddings WHERE build != 0 AND {others}", [self._build]).fetchone():
+            with connection:
+                connection.executemany(
+                    f"UPDATE embeddings SET build = ? WHERE key = ? AND {others}",
+                    ((self._build, key, self._build) for key in keys),
+                )
 
     def put(self, keys: Sequence[bytes], vectors: Vectors) -> None:
         """Keep ``(n, dimension)`` rows of unit length under ``(n,)`` keys; they are on the disk when it returns."""
-        rows = [(key, row.astype("<f4").tobytes()) for key, row in zip(keys, vectors, strict=True)]
+        stored = ((key, row.astype("<f4").tobytes()) for key, row in zip(keys, vectors, strict=True))
+        rows = [(key, vector, _sum(key, vector), self._build) for key, vector in stored]
 
         def insert(connection: sqlite3.Connection) -> None:
             with connection:
-                connection.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?)", rows)
+                connection.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?, ?)", rows)
 
         self._run(insert)
+
+    def finish(self, *, used: bool) -> None:
+        """End a build: forget what builds before it left that it did not need.
+
+        Args:
+            used: whether a snapshot holds what it put; if not, that stays for the next build, and no longer.
+        """
+
+        def end(connection: sqlite3.Connection) -> int:
+            with connection:
+                left = connection.execute(
+                    "DELETE FROM embeddings WHERE build NOT IN (0, ?) AND build != 0", [self._build]
+                )
+                if used:
+                    connection.execute("UPDATE embeddings SET build = 0 WHERE build != 0")
+            return left.rowcount
+
+        if self._run(end):
+            self._run(lambda connection: connection.execute("VACUUM"))
 
     def keep_only(self, keys: Iterable[bytes]) -> int:
         """Forget all other keys; returns how many were forgotten. What ``keys`` raises, it raises, and forgets none."""
@@ -107,12 +155,13 @@ def _known(connection: sqlite3.Connection, keys: Sequence[bytes], dimension: int
     for at in range(0, len(keys), _CHUNK):
         chunk = keys[at : at + _CHUNK]
         marks = ",".join("?" * len(chunk))
-        for key, stored in connection.execute(
-            f"SELECT key, vector FROM embeddings WHERE key IN ({marks}) AND length(vector) = ?", [*chunk, 4 * dimension]
+        for key, stored, sum in connection.execute(
+            f"SELECT key, vector, sum FROM embeddings WHERE key IN ({marks}) AND length(vector) = ?",
+            [*chunk, 4 * dimension],
         ):
             vector = np.frombuffer(stored, dtype="<f4")
-            # A bit that flipped on disk would otherwise fail the verification of every build to come.
-            if abs(float(np.linalg.norm(vector)) - 1.0) < 1e-3:
+            # Another length than 1 would fail the verification of every build to come.
+            if sum == _sum(key, stored) and abs(float(np.linalg.norm(vector)) - 1.0) < 1e-3:
                 yield key, vector
 
 
@@ -121,11 +170,26 @@ def _connect(path: Path, timeout: float) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("CREATE TABLE IF NOT EXISTS embeddings (key BLOB PRIMARY KEY, vector BLOB NOT NULL)")
+        _make_table(connection)
     except sqlite3.Error:
         connection.close()
         raise
     return connection
+
+
+def _make_table(connection: sqlite3.Connection) -> None:
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS embeddings "
+        "(key BLOB PRIMARY KEY, vector BLOB NOT NULL, sum BLOB, build INTEGER NOT NULL DEFAULT 0)"
+    )
+    if [column[1] for column in connection.execute("PRAGMA table_info(embeddings)")] != [*_COLUMNS]:
+        # Of a version of the program without sums: encoding all of it again would take longer than trusting it once.
+        connection.create_function("row_sum", 2, _sum, deterministic=True)
+        with connection:
+            connection.execute("ALTER TABLE embeddings ADD COLUMN sum BLOB")
+            connection.execute("ALTER TABLE embeddings ADD COLUMN build INTEGER NOT NULL DEFAULT 0")
+            connection.execute("UPDATE embeddings SET sum = row_sum(key, vector)")
+    connection.execute("CREATE INDEX IF NOT EXISTS unfinished ON embeddings (build) WHERE build != 0")
 
 
 class Embedding:

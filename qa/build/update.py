@@ -6,16 +6,16 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, fields, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Protocol
 
 from qa.build.builder import BuildCounts, Builder, BuildListener, require_sources
 from qa.build.embeddings import CACHE_FILE, EmbeddingCache, cache_keys
 from qa.build.reuse import Previous
-from qa.errors import SnapshotError, SnapshotIncompatible
+from qa.errors import SnapshotError, SnapshotIncompatible, StorageError
 from qa.files import printable
 from qa.index.index import Index
 from qa.index.manifest import Manifest
@@ -159,6 +159,7 @@ def _update(
     encoder, found, listener = inputs.encoder, inputs.found, inputs.listener
     with ExitStack() as stack:
         cache = stack.enter_context(closing(EmbeddingCache(snapshots.folder / CACHE_FILE)))
+        stack.push(partial(_forget, cache))
         staged = stack.enter_context(writer.staging())
         if read is None:
             read = stack.enter_context(IsolatedReader(_limits(inputs.settings), options=inputs.options)).read
@@ -185,10 +186,20 @@ def _update(
         listener.stage("Verifying and publishing")
         provenance = Provenance(encoder.name, fingerprint, inputs.sources)
         if inputs.gate is None:
-            return writer.publish(staged, provenance, counts.documents, counts.passages), counts
+            manifest = writer.publish(staged, provenance, counts.documents, counts.passages)
+            cache.finish(used=True)
+            return manifest, counts
         manifest = writer.add(staged, provenance, counts.documents, counts.passages)
+        cache.finish(used=True)
         inputs.gate(manifest.id, encoder)
         return writer.activate(manifest.id), counts
+
+
+def _forget(cache: EmbeddingCache, kind: type[BaseException] | None, *_: object) -> None:
+    """Forget, where a build failed, what failed builds before it have left in the cache and it did not need."""
+    if kind is not None and issubclass(kind, Exception):
+        with suppress(StorageError):  # what failed first is what is said
+            cache.finish(used=False)
 
 
 def _found(settings: Settings, paths: Sequence[Path]) -> list[Source | FileReport]:
@@ -215,6 +226,10 @@ def _parameters_of(manifest: Manifest, encoder: Encoder) -> SplitterParameters:
         raise SnapshotIncompatible(
             f"snapshot {manifest.id} does not say how its documents were split ({error}); build the index again"
         ) from error
+    if not all(isinstance(value, int) for value in known.values()):
+        raise SnapshotIncompatible(
+            f"snapshot {manifest.id} does not say in numbers how its documents were split; build the index again"
+        )
     return SplitterParameters(**known)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from qa.build.update import SilentListener, follow, prune
-from qa.errors import QAError, ReadingUnavailable, SourceNotFound, StorageError, WriterBusy
+from qa.errors import NothingToIndex, QAError, ReadingUnavailable, SourceNotFound, StorageError, WriterBusy
 from qa.index.snapshots import Snapshots
 from qa.models.loading import make_encoder
 from qa.protocols import Encoder
@@ -60,23 +60,50 @@ def require_watchable(settings: Settings) -> None:
     snapshots.manifest().require_encoder(encoder.name, encoder.fingerprint)
 
 
-def watch(settings: Settings, encoder: Callable[[], Encoder], stopped: threading.Event) -> None:
+def watch(
+    settings: Settings,
+    encoder: Callable[[], Encoder],
+    stopped: threading.Event,
+    trouble: Callable[[str], None] = lambda clause: None,
+) -> None:
     """Update the index now and after every change of its files, until ``stopped``. Runs in a thread of its own.
 
     What is indexed, and how it is split, is the active snapshot's and not the settings'; another model than the
     snapshot's changes nothing. Whoever follows the index sees each update as a new snapshot; old ones beyond the
     setting are removed, and with them the embeddings that only they used.
+
+    Args:
+        trouble: is given why the index does not follow its folder, in a clause for clients, and an empty text when it
+            does again.
     """
     pruning = _Pruning()
     while not stopped.is_set():
         try:
-            _watch(settings, encoder, stopped, pruning)
+            _watch(settings, encoder, stopped, pruning, trouble)
         except Exception as error:  # a path that is gone, or a limit of the system: it may be mended
+            trouble(public_reason(error))
             log.error("not watching; trying again", reason=str(error))
             stopped.wait(_AGAIN)
 
 
-def _watch(settings: Settings, encoder: Callable[[], Encoder], stopped: threading.Event, pruning: _Pruning) -> None:
+def public_reason(error: Exception) -> str:
+    """Return a clause that tells clients why the index does not follow its folder; it names no path."""
+    match error:
+        case NothingToIndex():
+            return "nothing that can be read is left of what was indexed; what is served was read before"
+        case SourceNotFound():
+            return "what was indexed is not where it was; what is served was read before"
+        case _:
+            return "the index does not follow its folder for now; the server's log says why"
+
+
+def _watch(
+    settings: Settings,
+    encoder: Callable[[], Encoder],
+    stopped: threading.Event,
+    pruning: _Pruning,
+    trouble: Callable[[str], None],
+) -> None:
     """Watch until ``stopped``, or other paths were indexed, or a path is another folder than it was: the system watches
     folders, not their names.
     """
@@ -104,7 +131,7 @@ def _watch(settings: Settings, encoder: Callable[[], Encoder], stopped: threadin
         if watched_paths(snapshots) != paths:
             return
         if due <= time.monotonic():
-            due = math.inf if _update(settings, encoder, pruning) else time.monotonic() + _AGAIN
+            due = math.inf if _update(settings, encoder, pruning, trouble) else time.monotonic() + _AGAIN
         if _identities(paths) != identities:
             return
 
@@ -140,19 +167,24 @@ class _Pruning:
         self._due = now + (now - started) / _PRUNING_SHARE
 
 
-def _update(settings: Settings, encoder: Callable[[], Encoder], pruning: _Pruning) -> bool:
+def _update(
+    settings: Settings, encoder: Callable[[], Encoder], pruning: _Pruning, trouble: Callable[[str], None]
+) -> bool:
     """Update the index; returns false where that is to be tried again."""
     try:
         done = follow(settings, SilentListener(), encoder())
+        trouble("")
         if done.counts.changed:
             log.info("index updated", snapshot=done.manifest.id, encoded=done.counts.encoded, seconds=done.seconds)
             _prune(settings, pruning)
     except WriterBusy:
         return False
     except (StorageError, ReadingUnavailable) as error:
+        trouble(public_reason(error))
         log.error("index not updated; trying again", reason=str(error))
         return False
     except QAError as error:
+        trouble(public_reason(error))
         log.error("index not updated; what is served stays until the next change", reason=str(error))
     return True
 

@@ -5,14 +5,27 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from datetime import datetime
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from qa.errors import SnapshotCorrupt, SnapshotIncompatible
-from qa.files import sha256_of_file, write_atomically
+from qa.files import sha256_of_file, sum_of_values, write_atomically
 
 MANIFEST_FILE = "manifest.json"
 FORMAT_VERSION = 4
+_SUM = "sha256"
+_TYPES: Mapping[str, type | tuple[type, ...]] = {
+    "id": str,
+    "created": str,
+    "parent": (str, type(None)),
+    "encoder": str,
+    "fingerprint": dict,
+    "sources": list,
+    "documents": int,
+    "passages": int,
+    "files": dict,
+}
 # What a compiled model adds to the fingerprint of its reference, which multiplies in fp32.
 _OF_PRECISION = {"precision", "runtime"}
 
@@ -23,7 +36,8 @@ class Manifest:
 
     ``created`` is UTC, ISO 8601. ``fingerprint`` has the parts ``encoder``, ``splitter`` and ``readers``; only the
     first decides whether the snapshot can be searched. ``parent`` is the snapshot that was active when this was made.
-    ``sources`` are the absolute paths that were indexed. ``files`` gives the SHA-256 of every other file.
+    ``sources`` are the absolute paths that were indexed. ``files`` gives the SHA-256 of every other file; the manifest
+    itself ends with the SHA-256 of its own values, which manifests of earlier versions lack.
     """
 
     id: str
@@ -56,14 +70,16 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Write the file and return when it is on the disk. Raises StorageError."""
-        write_atomically(folder / MANIFEST_FILE, json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n")
+        values = asdict(self)
+        content = {**values, _SUM: sum_of_values(values)}
+        write_atomically(folder / MANIFEST_FILE, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
         """Read the manifest of a snapshot's folder.
 
         Raises:
-            SnapshotCorrupt: the file is missing or not a manifest.
+            SnapshotCorrupt: the file is missing, not a manifest, or not what was written.
             SnapshotIncompatible: it is of another format version.
         """
         path = folder / MANIFEST_FILE
@@ -74,12 +90,32 @@ class Manifest:
                     f"snapshot {folder.name} is of format {content['format']} and this program reads {FORMAT_VERSION}; "
                     "build the index again"
                 )
-            manifest = cls(**{**content, "sources": tuple(content["sources"])})
-            if not isinstance(manifest.fingerprint["encoder"], dict) or not isinstance(manifest.files, dict):
-                raise TypeError("fingerprint or files are no objects")
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            expected = content.pop(_SUM, None)
+            if expected is not None and expected != sum_of_values(content):
+                raise ValueError("its values are not those that were written")
+            _check(content)
+            return cls(**{**content, "sources": tuple(content["sources"])})
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise SnapshotCorrupt(f"{path} is no manifest ({error}); build the index again") from error
-        return manifest
+
+
+def _check(content: dict[str, Any]) -> None:
+    """Check what the values are. Raises KeyError, TypeError, ValueError."""
+    for name, kind in _TYPES.items():
+        if not isinstance(content[name], kind) or isinstance(content[name], bool):
+            raise TypeError(f"{name} is of a wrong type")
+    texts = [*content["sources"], *content["files"].values()]
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("sources or files hold what is no text")
+    if not all(
+        isinstance(part, dict) for part in (content["fingerprint"]["encoder"], *content["fingerprint"].values())
+    ):
+        raise TypeError("a part of the fingerprint is no object")
+    if min(content["documents"], content["passages"]) < 0:
+        raise ValueError("a count is negative")
+    if any(PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts for name in content["files"]):
+        raise ValueError("files lead out of the snapshot")
+    datetime.fromisoformat(content["created"])
 
 
 def file_names(folder: Path) -> list[str]:

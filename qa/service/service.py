@@ -29,6 +29,7 @@ from qa.errors import (
     QueryError,
     SnapshotError,
     SnapshotIncompatible,
+    SnapshotNotFound,
     StorageError,
 )
 from qa.index.snapshots import Snapshots
@@ -128,6 +129,11 @@ class Service:
         self._citers = Citers(self._snapshots)
         self._problem: tuple[str, str] | None = ("loading", "the snapshot and its models are being loaded")
         self._logged = ""
+        self._troubles: dict[str, str] = {}
+
+    def note(self, part: str, clause: str) -> None:
+        """Say in :meth:`state` what another part of the server cannot do; an empty ``clause`` takes it back."""
+        self._troubles = {**self._troubles, part: clause}
 
     def reload(self) -> bool:
         """Load the current snapshot and calibration, and return whether the snapshot changed.
@@ -139,6 +145,8 @@ class Service:
             current = self._pinned or self._snapshots.current()
             calibrated = _read_version(self._snapshots.folder / CALIBRATION_FILE)
             if self._retriever is not None and self._retriever.index.manifest.id == current:
+                # What is open is answered from, but nothing could be started from what has been removed.
+                self._snapshots.manifest(current)
                 if calibrated != self._calibrated:
                     self._calibrations = self._read_calibrations(self.encoder())
                     self._calibrated = calibrated
@@ -213,15 +221,18 @@ class Service:
     def state(self) -> State:
         """Describe what is served, at once and without blocking."""
         retriever, problem = self._retriever, self._problem
+        troubles = tuple(clause for _, clause in sorted(self._troubles.items()) if clause)
         if retriever is None:
             status, detail = problem or ("loading", "")
             return State(False, status, detail, index=self._settings.name)
         manifest = retriever.index.manifest
         detail = f"serving snapshot {manifest.id}"
+        if problem:
+            detail = f"{detail}; the current one cannot be loaded ({problem[0]}): {problem[1]}"
         return State(
             ready=True,
             status="ready",
-            detail=f"{detail}; the current one cannot be loaded ({problem[0]}): {problem[1]}" if problem else detail,
+            detail="; ".join((detail, *troubles)),
             index=self._settings.name,
             snapshot=manifest.id,
             documents=manifest.documents,
@@ -229,6 +240,7 @@ class Service:
             created=manifest.created,
             revision=self._revision,
             problem=problem[0] if problem else "",
+            troubles=troubles,
         )
 
     def ask(self, query: Query) -> Reply:
@@ -432,7 +444,8 @@ def public_reason(error: Exception) -> tuple[str, str]:
             return "no-index", "the index is not there; it has to be built again"
         case SnapshotError() | CalibrationError():
             what = "snapshot" if isinstance(error, SnapshotError) else "calibration"
-            return "damaged", f"the current {what} cannot be used; the server's log says why and what to do"
+            why = "has been removed" if isinstance(error, SnapshotNotFound) else "cannot be used"
+            return "damaged", f"the current {what} {why}; the server's log says why and what to do"
         case EncoderError():
             return "no-model", "the model cannot be loaded; the server's log says why and what to do"
         case StorageError() | OSError():
@@ -455,8 +468,8 @@ def poll_current(
 ) -> None:
     """Call ``load`` now and then again every second until ``stopped`` is set; pass what it raises to ``failed``.
 
-    A snapshot that is refused or damaged is not tried again until another is current. Any other failure may pass, so
-    it is tried again.
+    A snapshot that is refused or damaged is not tried again until another is current. Any other failure may pass, and a
+    snapshot that was removed may come back, so it is tried again.
     """
     refused: str | None = None
     while not stopped.is_set():
@@ -465,6 +478,8 @@ def poll_current(
             if snapshots.current() != refused:
                 refused = None
                 load()
+        except SnapshotNotFound as error:  # it may be put back under its name
+            failed(error)
         except SnapshotError as error:
             refused = snapshots.current_or_none()
             failed(error)

@@ -6,6 +6,7 @@ import logging
 import socket
 import sys
 import threading
+from functools import partial
 
 import structlog
 import uvicorn
@@ -49,13 +50,14 @@ def run(settings: Settings, listening: socket.socket, watched: bool = False) -> 
         from qa.build.watch import watch
 
         # A daemon: stopping does not wait for a build, which loses nothing by being cut short.
-        arguments = (settings, service.encoder, stopped)
+        arguments = (settings, service.encoder, stopped, partial(service.note, "watch"))
         threading.Thread(target=watch, args=arguments, daemon=True, name="watch").start()
     evaluations = EvaluationQueue(
         settings.indexes / settings.name,
         service.state,
         settings.model_dump(mode="json"),
         seconds=settings.max_evaluation_seconds,
+        trouble=partial(service.note, "evaluations"),
     )
     threading.Thread(target=evaluations.run, daemon=True, name="evaluate").start()
     config = uvicorn.Config(

@@ -130,7 +130,7 @@ def test_it_is_written_and_read_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", ["{", "[]", '{"format": 1}', "version", "signal", "infinite"], ids=lambda damage: damage[:8]
+    "damage", ["{", "[]", '{"format": 1}', "version", "signal", "infinite", "changed"], ids=lambda damage: damage[:8]
 )
 def test_a_damaged_one_is_refused_by_name(tmp_path: Path, damage: str) -> None:
     path = tmp_path / CALIBRATION_FILE
@@ -142,6 +142,10 @@ def test_a_damaged_one_is_refused_by_name(tmp_path: Path, damage: str) -> None:
         content["models"][0]["features"][0]["name"] = "none such"
     elif damage == "infinite":
         content["models"][0]["intercept"] = float("nan")
+    elif damage == "changed":
+        content["models"][0]["intercept"] += 1
+    if damage != "changed":
+        del content["sha256"]
     path.write_text(damage if damage[0] in "{[" else json.dumps(content))
     with pytest.raises(CalibrationError, match=r"calibration\.json is .*qa calibrate again"):
         Calibration.read(path)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from qa.build.embeddings import EmbeddingCache, cache_keys
-from qa.errors import StorageError
+from qa.errors import SnapshotCorrupt, StorageError
 from qa.settings import Settings
 from tests.conftest import Build
 from tests.support.hashing import HashingEncoder
@@ -93,3 +93,69 @@ def test_equal_text_is_encoded_once(build: Build, folder: Path, copies: int) -> 
     for number in range(copies):
         (folder / f"copy{number}.txt").write_text("The same sentence, over and over.\n")
     assert build().counts.encoded == 5
+
+
+def test_a_row_whose_sum_does_not_fit_is_encoded_again(build: Build, settings: Settings) -> None:
+    """A vector of unit length in another's place would pass every check of a snapshot, and be found for nothing."""
+    build()
+    with sqlite3.connect(settings.indexes / "test" / "embeddings.sqlite") as connection:
+        ((other,),) = connection.execute("SELECT vector FROM embeddings ORDER BY key LIMIT 1")
+        assert connection.execute("UPDATE embeddings SET vector = ?", [other]).rowcount == 4
+    assert build().counts.encoded == 3
+    assert build().counts.encoded == 0
+
+
+def test_a_cache_of_an_earlier_version_is_used_on(build: Build, settings: Settings) -> None:
+    build()
+    path = settings.indexes / "test" / "embeddings.sqlite"
+    with sqlite3.connect(path) as connection:
+        rows = connection.execute("SELECT key, vector FROM embeddings").fetchall()
+    path.unlink()
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE embeddings (key BLOB PRIMARY KEY, vector BLOB NOT NULL)")
+        connection.executemany("INSERT INTO embeddings VALUES (?, ?)", rows)
+    assert build().counts.encoded == 0
+
+
+def test_what_a_failed_build_put_stays_for_the_next_and_no_longer(tmp_path: Path) -> None:
+    def build(*keys: bytes, used: bool) -> None:
+        cache = EmbeddingCache(tmp_path / "cache")
+        new = [key for key in keys if key not in cache.get(keys, 2)]
+        cache.put(new, np.array([[1, 0]] * len(new), dtype=np.float32))
+        cache.finish(used=used)
+        cache.close()
+
+    def kept() -> set[bytes]:
+        return set(EmbeddingCache(tmp_path / "cache").get([b"a", b"b", b"c", b"d"], 2))
+
+    build(b"a", used=True)
+    build(b"a", b"b", used=False)
+    build(b"c", b"b", used=False)
+    build(b"d", b"b", used=False)
+    with sqlite3.connect(tmp_path / "cache") as connection:
+        assert {key for (key,) in connection.execute("SELECT key FROM embeddings")} == {b"a", b"b", b"d"}
+    build(b"d", used=True)
+    build(used=False)
+    assert kept() == {b"a", b"d"}
+
+
+def test_builds_that_fail_again_and_again_do_not_fill_the_disk(
+    build: Build, settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> object:
+        raise SnapshotCorrupt("it does not hold together")
+
+    build()
+    path = settings.indexes / "test" / "embeddings.sqlite"
+    sizes = []
+    with monkeypatch.context() as patched:
+        patched.setattr("qa.index.snapshots.verify_index", fails)
+        for number in range(4):
+            (folder / "new.txt").write_text("\n\n".join(f"Words {number} and {other}." for other in range(300)))
+            with pytest.raises(SnapshotCorrupt, match="hold together"):
+                build()
+            with sqlite3.connect(path) as connection:
+                sizes += connection.execute("SELECT count(*) FROM embeddings").fetchone()
+    assert len(set(sizes)) == 1
+    # What the last one encoded is not encoded again.
+    assert build().counts.encoded == 0

@@ -279,7 +279,8 @@ def unlistable(monkeypatch: pytest.MonkeyPatch) -> set[Path]:
     listing = os.scandir
 
     def scandir(path: Path | int) -> object:
-        if path in folders:
+        listed = Path(os.readlink(f"/proc/self/fd/{path}")) if isinstance(path, int) else path  # noqa: PTH115
+        if listed in folders:
             raise PermissionError(13, "Permission denied", str(path))
         return listing(path)
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -31,10 +32,12 @@ pytestmark = pytest.mark.slow
 
 
 @contextmanager
-def watching(settings: Settings, encoder: Callable[[], Encoder]) -> Iterator[None]:
+def watching(
+    settings: Settings, encoder: Callable[[], Encoder], trouble: Callable[[str], None] = lambda clause: None
+) -> Iterator[None]:
     """Run the watch in a thread, as the server does, until the block ends."""
     stopped = threading.Event()
-    thread = threading.Thread(target=watch, args=(settings, encoder, stopped))
+    thread = threading.Thread(target=watch, args=(settings, encoder, stopped, trouble))
     thread.start()
     try:
         yield
@@ -57,7 +60,7 @@ def watched(settings: Settings, folder: Path, build: Build) -> Iterator[Service]
         return service.encoder()
 
     following = threading.Thread(target=service.keep_current, args=(stopped, lambda state: None))
-    with watching(settings, encoder):
+    with watching(settings, encoder, partial(service.note, "watch")):
         following.start()
         try:
             assert is_on.wait(AT_MOST)
@@ -84,6 +87,28 @@ def test_a_new_file_a_change_and_a_deletion_show_in_answers(watched: Service, fo
     (folder / "quinces.txt").unlink()
     wait_for(lambda: found(watched, "medlars brown") != "quinces.txt")
     assert documents(watched) == before
+
+
+def test_when_every_file_is_deleted_the_state_says_so_until_there_is_one(watched: Service, folder: Path) -> None:
+    files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for path in files:
+        path.unlink()
+    wait_for(lambda: bool(watched.state().troubles))
+    said = "nothing that can be read is left of what was indexed; what is served was read before"
+    assert watched.state().troubles == (said,)
+    assert watched.state().detail.endswith(f"; {said}")
+    assert watched.state().ready
+    for path, content in files.items():
+        path.write_bytes(content)
+    wait_for(lambda: not watched.state().troubles)
+
+
+def test_when_the_folder_itself_is_gone_the_state_says_so(watched: Service, folder: Path) -> None:
+    folder.rename(folder.with_name("moved"))
+    wait_for(lambda: bool(watched.state().troubles))
+    assert watched.state().troubles == ("what was indexed is not where it was; what is served was read before",)
+    folder.with_name("moved").rename(folder)
+    wait_for(lambda: not watched.state().troubles)
 
 
 def test_under_steady_edits_no_request_fails_or_is_mixed(watched: Service, folder: Path, settings: Settings) -> None:

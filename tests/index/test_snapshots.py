@@ -20,8 +20,9 @@ from qa.errors import (
     WriterBusy,
 )
 from qa.index.snapshots import Snapshots
+from qa.service.service import Service
 from qa.settings import Settings
-from tests.conftest import REPOSITORY, Build
+from tests.conftest import REPOSITORY, Build, hashing_encoder
 
 
 @pytest.fixture
@@ -130,6 +131,74 @@ def test_what_is_no_manifest_is_said_to_be_none_and_still_listed(
     (info,) = snapshots.listing()
     assert info.manifest is None
     assert "is no manifest" in info.problem
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "why"),
+    [
+        ("documents", 99, "its values are not those that were written"),
+        ("encoder", "another", "its values are not those that were written"),
+        ("files", {}, "its values are not those that were written"),
+        ("sha256", "0", "its values are not those that were written"),
+    ],
+)
+def test_a_manifest_whose_values_were_changed_is_refused(
+    build: Build, snapshots: Snapshots, field: str, value: object, why: str
+) -> None:
+    path = snapshots.path(build().manifest.id) / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), field: value}))
+    with pytest.raises(SnapshotCorrupt, match=why):
+        snapshots.manifest()
+
+
+def test_a_manifest_that_was_only_laid_out_anew_or_has_no_sum_is_read(build: Build, snapshots: Snapshots) -> None:
+    manifest = build().manifest
+    path = snapshots.path(manifest.id) / "manifest.json"
+    values = json.loads(path.read_bytes())
+    path.write_text(json.dumps(dict(reversed(values.items()))))
+    assert snapshots.manifest() == manifest
+    del values["sha256"]  # as a version of the program wrote it that knew none
+    path.write_text(json.dumps(values))
+    assert snapshots.manifest() == manifest
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"id": 5},
+        {"created": 5},
+        {"created": "yesterday"},
+        {"parent": []},
+        {"encoder": None},
+        {"sources": "/srv"},
+        {"sources": [5]},
+        {"documents": "2"},
+        {"documents": True},
+        {"passages": -1},
+        {"passages": 1.5},
+        {"files": []},
+        {"files": {"documents.sqlite": 5}},
+        {"files": {"../documents.sqlite": "0"}},
+        {"fingerprint": []},
+        {"fingerprint": {}},
+        {"fingerprint": {"encoder": 5}},
+        {"fingerprint": {"encoder": {}, "splitter": 5}},
+        {"colour": "green"},
+    ],
+    ids=str,
+)
+def test_wrong_types_in_a_manifest_are_refused_by_name(
+    build: Build, snapshots: Snapshots, settings: Settings, wrong: dict[str, object]
+) -> None:
+    path = snapshots.path(build().manifest.id) / "manifest.json"
+    values = json.loads(path.read_bytes())
+    del values["sha256"]
+    path.write_text(json.dumps({**values, **wrong}))
+    service = Service(settings, make=hashing_encoder)
+    for read in (snapshots.open, snapshots.manifest, snapshots.verify, service.reload):
+        with pytest.raises(SnapshotCorrupt, match=r"manifest\.json is no manifest"):
+            read()
+    assert "is no manifest" in snapshots.listing()[0].problem
 
 
 def test_a_snapshot_that_is_pruned_while_it_is_listed_is_left_out(

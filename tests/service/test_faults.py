@@ -122,6 +122,21 @@ def test_what_was_served_is_served_on_while_the_current_one_is_damaged(
     assert "qa_snapshot_problem 1.0" in client.get("/metrics").text
 
 
+def test_a_current_snapshot_that_is_removed_is_noticed_and_so_is_its_return(
+    settings: Settings, service: Service
+) -> None:
+    client, served = TestClient(create_app(service)), service.state().snapshot
+    assert served is not None
+    folder = Snapshots(settings.indexes, settings.name).path(served)
+    folder.rename(folder.with_name("away"))
+    lines = followed(service, lambda: "has been removed" in service.state().detail)
+    assert "has been removed" in client.get("/readyz").json()["detail"]
+    assert client.get("/v1/ask?q=apples").json()["snapshot"] == served
+    assert any("activate another snapshot" in line for line in lines)
+    folder.with_name("away").rename(folder)
+    followed(service, lambda: service.state().detail == f"serving snapshot {served}")
+
+
 def test_a_new_calibration_is_taken_while_serving_and_a_damaged_one_is_not(
     settings: Settings, service: Service
 ) -> None:

@@ -2,7 +2,8 @@
 
 ``<index>/evaluations/<id>/`` is a job as long as it holds a ``request.json``, which is there when the folder appears
 and is the first file to be removed. ``state.json`` says how far the job is, and ``run/`` is the folder of its run.
-Whoever holds the lock runs jobs, and removes folders that are no jobs.
+Whoever holds the lock runs jobs, removes folders that are no jobs, and sets those aside whose request is damaged: then
+``<id>.damaged/`` holds what is left of them.
 """
 
 from __future__ import annotations
@@ -15,13 +16,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import structlog
 from filelock import FileLock
 
-from qa.errors import EvaluationError, EvaluationNotFound, Fault, QAError, StorageError
-from qa.evaluation.runs import read_json
+from qa.errors import EvaluationError, EvaluationNotFound, Fault, QAError, RunError, StorageError
 from qa.files import write_atomically
 
 log = structlog.get_logger(__name__)
@@ -29,10 +29,11 @@ log = structlog.get_logger(__name__)
 REQUEST, QUESTIONS, RUN = "request.json", "questions", "run"
 _ID = re.compile(r"[0-9a-f]{32}")
 _STATE = "state.json"
-_PARTIAL = ".partial"
+_PARTIAL, DAMAGED = ".partial", ".damaged"
 # Seconds after which no process can still be writing a folder that has not appeared under its id.
 _PARTIAL_AGE = 3600.0
 Status = Literal["queued", "preparing", "asking", "measuring", "done", "failed"]
+_STATE_TYPES = {"status": str, "detail": str, "questions": int, "asked": int, "faults": list}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,35 @@ class Request:
 
     @classmethod
     def read(cls, folder: Path) -> Request:
-        return cls(**read_json(folder / REQUEST))
+        """Read the request of a job.
+
+        Raises:
+            DamagedRequest: it is no request.
+            RunError: it cannot be read now, or is of another version of the program.
+        """
+        path = folder / REQUEST
+        try:
+            values = json.loads(path.read_bytes())
+            wrong = [name for name, kind in _REQUEST_TYPES.items() if not isinstance(values[name], kind)]
+        except OSError as error:
+            raise RunError(f"cannot read {path}: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise DamagedRequest(f"{path} is no request ({error!r})") from error
+        if wrong:
+            raise DamagedRequest(f"{path} is no request: {', '.join(wrong)} are of a wrong type")
+        if unknown := sorted(values.keys() - _REQUEST_TYPES):
+            raise RunError(f"{path} was written by another version: it has {', '.join(unknown)}")
+        return cls(**values)
+
+
+_REQUEST_TYPES = {
+    "name": str,
+    "format": str,
+    "options": dict,
+    "keep_going": bool,
+    "snapshot": str,
+    "created": str,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +116,10 @@ class Compared:
     status: Literal["computing", "done", "failed"]
     values: Mapping[str, Any] | None = None
     detail: str = ""
+
+
+class DamagedRequest(EvaluationError):
+    """A job whose request cannot have been written by any version of the program."""
 
 
 class TaskFailed(EvaluationError):
@@ -102,6 +135,14 @@ class Jobs:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        # Jobs that could not be read, each logged once; and those that are to be set aside.
+        self._unread: set[str] = set()
+        self._damaged: set[str] = set()
+
+    @property
+    def are_damaged(self) -> bool:
+        """Whether jobs were found that are to be set aside by the holder of the lock."""
+        return bool(self._damaged)
 
     def path(self, id: str) -> Path:
         return self._folder / id
@@ -151,16 +192,15 @@ class Jobs:
         try:
             request = Request.read(path)
             job = Job(id, "queued", request.created, request.name, request.snapshot, request.options)
-            if not (path / _STATE).exists():
-                return job
-            state = read_json(path / _STATE)
-            faults = tuple(Fault(*fault) for fault in state.pop("faults"))
-            return replace(job, **state, faults=faults)
-        except (QAError, TypeError, KeyError) as error:
-            if (path / REQUEST).exists():
+            return _with_state(job, path / _STATE)
+        except DamagedRequest:
+            self._damaged.add(id)
+        except QAError as error:
+            if (path / REQUEST).exists() and id not in self._unread:
                 # The disk may fail for a moment, or another version may have written it: it stays where it is.
+                self._unread.add(id)
                 log.warning("evaluation cannot be read; leaving it", id=id, reason=str(error))
-            return None
+        return None
 
     def keep(self, job: Job) -> None:
         """Write down how far a job is. Raises StorageError."""
@@ -182,11 +222,19 @@ class Jobs:
         self.give_up(id)
         shutil.rmtree(self.path(id), ignore_errors=True)
 
+    def _set_damaged_aside(self) -> None:
+        while self._damaged:
+            id = self._damaged.pop()
+            with suppress(FileNotFoundError):
+                self.path(id).rename(self._folder / f"{id}{DAMAGED}")
+                log.error("request of an evaluation is damaged; set aside", id=id, folder=f"{id}{DAMAGED}")
+
     def tidy(self, most_kept: int) -> None:
-        """Remove folders that are no jobs, and all but the newest jobs that are over.
+        """Set damaged jobs aside, remove folders that are no jobs, and all but the newest jobs that are over.
 
         Only the holder of the lock may do so.
         """
+        self._set_damaged_aside()
         for path in self._folder.glob("*"):
             if path.name.endswith(_PARTIAL):
                 is_left = _age(path) > _PARTIAL_AGE
@@ -197,6 +245,30 @@ class Jobs:
         over = [job.id for job in self.all() if job.is_over]
         for id in over[:-most_kept]:
             self.remove(id)
+
+
+def _with_state(job: Job, path: Path) -> Job:
+    """Return a job with what its state file says; as it was queued if that is damaged: then it runs again.
+
+    Raises:
+        RunError: the file cannot be read now.
+    """
+    try:
+        state = json.loads(path.read_bytes())
+        if any(not isinstance(state[name], kind) for name, kind in _STATE_TYPES.items()):
+            raise TypeError("a value of a wrong type")
+        if state["status"] not in get_args(Status):
+            raise ValueError(f"no status is called {state['status']}")
+        faults = tuple(Fault(*fault) for fault in state["faults"])
+    except FileNotFoundError:
+        return job
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror}") from error
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        log.warning("state of an evaluation is damaged; running it again", id=job.id, reason=str(error))
+        return job
+    values = {name: state[name] for name in _STATE_TYPES}
+    return replace(job, **{**values, "faults": faults})
 
 
 def comparison_files(folder: Path, baseline: str) -> tuple[Path, Path]:

@@ -6,6 +6,7 @@ the queue: each takes question files, and one at a time runs a job.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import threading
@@ -24,6 +25,7 @@ from qa.errors import EvaluationNotFound, NotReady, QAError, QueueFull, RunError
 from qa.evaluation.jobs import worker
 from qa.evaluation.jobs.jobs import RUN, Compared, Job, Jobs, Request, Status, TaskFailed, comparison_files
 from qa.evaluation.runs import REPORT_FILE, SUMMARY_FILE, read_json
+from qa.files import why
 from qa.types import State
 
 log = structlog.get_logger(__name__)
@@ -32,6 +34,8 @@ log = structlog.get_logger(__name__)
 # other servers took and left.
 _LOOK_EVERY = 0.5
 _LOOK_AROUND_EVERY = 10.0
+# Faults of the system that pass: too many open files, too many processes, no memory. They are no fault of a job.
+_PASSING = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
 # Failed comparisons whose reason is kept.
 _REMEMBERED = 64
 
@@ -47,6 +51,7 @@ class EvaluationQueue:
         most_kept: how many of those that are over are kept, the newest.
         seconds: the limit for finding the judgments, for measuring, and for a comparison.
         module: the module that works on a job.
+        trouble: is given why evaluations cannot run, in a clause for clients, and an empty text when they can again.
     """
 
     def __init__(  # noqa: PLR0913 - what a server decides about it
@@ -59,6 +64,7 @@ class EvaluationQueue:
         most_kept: int = 50,
         seconds: float = 3600.0,
         module: str = worker.MODULE,
+        trouble: Callable[[str], None] = lambda clause: None,
     ) -> None:
         self._jobs = Jobs(folder / "evaluations")
         self._state = state
@@ -68,6 +74,7 @@ class EvaluationQueue:
         self._lock = threading.Lock()
         self._woken = threading.Event()
         self._arriving = 0
+        self._trouble = trouble
 
     def submit(self, name: str, data: bytes, format: str, options: Mapping[str, Any], keep_going: bool) -> Job:
         """Queue an evaluation of the snapshot that is served now. It stays with that one if another becomes current.
@@ -161,14 +168,23 @@ class EvaluationQueue:
             self._jobs.remove(id)
 
     def run(self) -> None:
-        """Run what is queued, until :meth:`stop`. It needs a thread of its own."""
-        with suppress(Timeout, OSError):
-            if self._jobs.exists:
-                with self._jobs.lock().acquire(timeout=0):
-                    self._jobs.tidy(self._most_kept)
+        """Run what is queued, until :meth:`stop`. It needs a thread of its own.
+
+        After an error it goes on, says so meanwhile, and what is queued stays queued.
+        """
+        turn: Callable[[], float] = self._begin
         while not self._runner.stopped.is_set():
             self._woken.clear()
-            if pause := self._take_turn():
+            try:
+                pause = turn()
+                turn = self._take_turn
+                self._trouble("")
+            except Exception as error:  # no matter what fails: the queue must go on
+                log.error("evaluations cannot run; trying again", reason=str(error), exc_info=_unforeseen(error))
+                reason = why(error) if isinstance(error, OSError) else "the server's log says why"
+                self._trouble(f"evaluations cannot run ({reason}); it is tried again")
+                pause = _LOOK_AROUND_EVERY
+            if pause:
                 self._woken.wait(pause)
 
     def stop(self) -> None:
@@ -177,9 +193,18 @@ class EvaluationQueue:
         self._comparisons.stopped.set()
         self._woken.set()
 
+    def _begin(self) -> float:
+        """Clear away what earlier servers left, unless another one runs jobs."""
+        with suppress(Timeout):
+            if self._jobs.exists:
+                with self._jobs.lock().acquire(timeout=0):
+                    self._jobs.all()
+                    self._jobs.tidy(self._most_kept)
+        return 0
+
     def _take_turn(self) -> float:
         """Run the next job unless another server runs one; return for how many seconds to rest."""
-        if not self._waiting():
+        if not self._waiting() and not self._jobs.are_damaged:
             return _LOOK_AROUND_EVERY
         if not self._state().ready:
             # The server is starting: its own model comes first.
@@ -192,9 +217,6 @@ class EvaluationQueue:
                 self._jobs.tidy(self._most_kept)
         except Timeout:
             return _LOOK_EVERY
-        except OSError as error:
-            log.error("evaluations cannot run", reason=str(error))
-            return _LOOK_AROUND_EVERY
         return 0
 
     def _waiting(self) -> list[Job]:
@@ -237,6 +259,8 @@ class _Runner:
         except _Stopped:
             pass
         except Exception as error:  # no matter what fails: the next evaluation must run
+            if isinstance(error, OSError) and error.errno in _PASSING:
+                raise
             self._fail(job, error)
         finally:
             with self._lock:
@@ -267,8 +291,7 @@ class _Runner:
         if not self._jobs.is_wanted(job.id):
             return
         if not worker.is_public(error):
-            unforeseen = None if isinstance(error, QAError) else error
-            log.error("evaluation failed", id=job.id, reason=str(error), exc_info=unforeseen)
+            log.error("evaluation failed", id=job.id, reason=str(error), exc_info=_unforeseen(error))
         faults = error.faults if isinstance(error, TaskFailed) else ()
         with suppress(EvaluationNotFound):
             # With as many questions as were asked.
@@ -342,8 +365,7 @@ class _Comparisons:
         except Exception as error:  # no matter what fails: the next comparison must run
             detail = worker.public_reason(error)
             if not worker.is_public(error):
-                unforeseen = None if isinstance(error, QAError) else error
-                log.error("comparison failed", reason=str(error), exc_info=unforeseen)
+                log.error("comparison failed", reason=str(error), exc_info=_unforeseen(error))
         with self._lock:
             self._computing = None
             if detail:
@@ -351,6 +373,11 @@ class _Comparisons:
                 self._failed[baseline, candidate] = detail
                 while len(self._failed) > _REMEMBERED:
                     del self._failed[next(iter(self._failed))]
+
+
+def _unforeseen(error: Exception) -> Exception | None:
+    """Return an error whose place in the code the log should show."""
+    return None if isinstance(error, QAError | OSError) else error
 
 
 def _gone() -> EvaluationNotFound:

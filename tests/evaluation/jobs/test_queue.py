@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -58,7 +59,7 @@ def start(gated: Gated, settings: Settings) -> Iterator[Start]:
     """Make a queue and let it run, as a server's start does."""
     running: list[tuple[EvaluationQueue, threading.Thread]] = []
 
-    def begin(seconds: float = 300.0) -> EvaluationQueue:
+    def begin(seconds: float = 300.0, trouble: Callable[[str], None] = str.strip) -> EvaluationQueue:
         queue = EvaluationQueue(
             settings.indexes / settings.name,
             gated.state,
@@ -67,6 +68,7 @@ def start(gated: Gated, settings: Settings) -> Iterator[Start]:
             most_kept=2,
             seconds=seconds,
             module=MODULE,
+            trouble=trouble,
         )
         thread = threading.Thread(target=queue.run)
         thread.start()
@@ -395,6 +397,97 @@ def test_what_a_crash_left_of_an_upload_is_cleared_away(start: Start, settings: 
     # Another server may be writing it.
     assert fresh.exists()
     assert other.exists()
+
+
+TOO_MANY = OSError(errno.EMFILE, "Too many open files", "/srv/secret")
+
+
+@pytest.mark.parametrize(
+    ("broken", "error", "said"),
+    [
+        ("qa.evaluation.jobs.jobs.Jobs.all", TOO_MANY, "too many open files"),
+        ("qa.evaluation.jobs.jobs.Jobs.lock", TOO_MANY, "too many open files"),
+        ("qa.evaluation.jobs.jobs.Jobs.tidy", TypeError("'<' not supported"), "the server's log says why"),
+        ("qa.evaluation.jobs.worker.start", TOO_MANY, "too many open files"),
+    ],
+)
+def test_after_an_error_the_queue_says_so_goes_on_and_loses_nothing(
+    start: Start, gated: Gated, monkeypatch: pytest.MonkeyPatch, broken: str, error: Exception, said: str
+) -> None:
+    def fails(*_: object, **__: object) -> object:
+        raise error
+
+    troubles: list[str] = []
+    queue = start(trouble=troubles.append)
+    wait_for(lambda: troubles == [""])
+    if broken.endswith("all"):
+        with monkeypatch.context() as patched:
+            patched.setattr(broken, fails)
+            queue._woken.set()
+            wait_for(lambda: bool(troubles[-1]))
+        job = submit(queue)
+    else:
+        with monkeypatch.context() as patched:
+            patched.setattr(broken, fails)
+            job = submit(queue)
+            wait_for(lambda: bool(troubles[-1]))
+            assert not queue.get(job.id).is_over
+        queue._woken.set()
+    assert troubles[-1] == f"evaluations cannot run ({said}); it is tried again"
+    gated.release(100)
+    assert until(queue, job, lambda job: job.is_over).status == "done"
+    wait_for(lambda: troubles[-1] == "")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"name": 5}',
+        json.dumps({"name": "a", "format": "", "options": 7, "keep_going": False, "snapshot": "", "created": ""}),
+        json.dumps({"name": "a", "format": "", "options": {}, "keep_going": False, "snapshot": "", "created": 5}),
+    ],
+)
+def test_a_damaged_request_is_set_aside_by_name_and_the_next_is_run(
+    start: Start, gated: Gated, settings: Settings, content: str
+) -> None:
+    damaged = folder_of(settings) / ("3" * 32)
+    damaged.mkdir(parents=True)
+    (damaged / "request.json").write_text(content)
+    gated.release(100)
+    queue = start()
+    job = submit(queue)
+    assert until(queue, job, lambda job: job.is_over).status == "done"
+    wait_for(lambda: not damaged.exists())
+    assert (folder_of(settings) / f"{damaged.name}.damaged" / "request.json").read_text() == content
+    assert [job.id for job in queue.listing()] == [job.id]
+
+
+def test_a_request_of_another_version_is_left_to_that(start: Start, gated: Gated, settings: Settings) -> None:
+    newer = folder_of(settings) / ("3" * 32)
+    newer.mkdir(parents=True)
+    values = {"name": "a", "format": "", "options": {}, "keep_going": False, "snapshot": "", "created": ""}
+    (newer / "request.json").write_text(json.dumps({**values, "colour": "green"}))
+    gated.release(100)
+    queue = start()
+    job = submit(queue)
+    assert until(queue, job, lambda job: job.is_over).status == "done"
+    assert newer.exists()
+
+
+@pytest.mark.parametrize("state", ["", "[]", '{"status": 5}', '{"status": "lost"}', "{}"])
+def test_an_evaluation_whose_state_is_damaged_is_run_again(
+    start: Start, gated: Gated, settings: Settings, state: str
+) -> None:
+    gated.release(100)
+    queue = start()
+    job = submit(queue)
+    done = until(queue, job, lambda job: job.is_over)
+    (folder_of(settings) / job.id / "state.json").write_text(state)
+    queue._woken.set()
+    assert until(queue, job, lambda job: job.is_over) == done
 
 
 def test_the_run_is_one_that_can_be_compared(start: Start, gated: Gated, settings: Settings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -26,6 +27,11 @@ def test_empty_page_is_one_field(client: TestClient) -> None:
     assert shown.all("label") == [{"for": "q"}]
     assert shown.all("form")[0]["method"] == "get"
     assert "aria-invalid" not in field
+
+
+def test_footer_says_what_the_server_cannot_do(client: TestClient, service: FakeService) -> None:
+    service.current = replace(service.current, troubles=("evaluations cannot run",))
+    assert '<p class="error">Evaluations cannot run.</p>' in client.get("/").text
 
 
 def test_footer_says_what_is_indexed(client: TestClient) -> None:

@@ -105,8 +105,8 @@ def test_when_every_file_is_deleted_the_state_says_so_until_there_is_one(watched
 
 def test_when_the_folder_itself_is_gone_the_state_says_so(watched: Service, folder: Path) -> None:
     folder.rename(folder.with_name("moved"))
-    wait_for(lambda: bool(watched.state().troubles))
-    assert watched.state().troubles == ("what was indexed is not where it was; what is served was read before",)
+    said = ("what was indexed is not where it was; what is served was read before",)
+    wait_for(lambda: watched.state().troubles == said)
     folder.with_name("moved").rename(folder)
     wait_for(lambda: not watched.state().troubles)
 

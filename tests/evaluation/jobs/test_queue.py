@@ -407,7 +407,7 @@ TOO_MANY = OSError(errno.EMFILE, "Too many open files", "/srv/secret")
     [
         ("qa.evaluation.jobs.jobs.Jobs.all", TOO_MANY, "too many open files"),
         ("qa.evaluation.jobs.jobs.Jobs.lock", TOO_MANY, "too many open files"),
-        ("qa.evaluation.jobs.jobs.Jobs.tidy", TypeError("'<' not supported"), "the server's log says why"),
+        ("qa.evaluation.jobs.queue._Runner.run", TypeError("'<' not supported"), "the server's log says why"),
         ("qa.evaluation.jobs.worker.start", TOO_MANY, "too many open files"),
     ],
 )
@@ -419,7 +419,7 @@ def test_after_an_error_the_queue_says_so_goes_on_and_loses_nothing(
 
     troubles: list[str] = []
     queue = start(trouble=troubles.append)
-    wait_for(lambda: troubles == [""])
+    wait_for(lambda: "" in troubles)
     if broken.endswith("all"):
         with monkeypatch.context() as patched:
             patched.setattr(broken, fails)

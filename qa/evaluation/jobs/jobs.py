@@ -192,7 +192,7 @@ class Jobs:
         try:
             request = Request.read(path)
             job = Job(id, "queued", request.created, request.name, request.snapshot, request.options)
-            return _with_state(job, path / _STATE)
+            return self._with_state(job, path / _STATE)
         except DamagedRequest:
             self._damaged.add(id)
         except QAError as error:
@@ -201,6 +201,31 @@ class Jobs:
                 self._unread.add(id)
                 log.warning("evaluation cannot be read; leaving it", id=id, reason=str(error))
         return None
+
+    def _with_state(self, job: Job, path: Path) -> Job:
+        """Return a job with what its state file says; as it was queued if that is damaged: then it runs again.
+
+        Raises:
+            RunError: the file cannot be read now.
+        """
+        try:
+            state = json.loads(path.read_bytes())
+            if any(not isinstance(state[name], kind) for name, kind in _STATE_TYPES.items()):
+                raise TypeError("a value of a wrong type")
+            if state["status"] not in get_args(Status):
+                raise ValueError(f"no status is called {state['status']}")
+            faults = tuple(Fault(*fault) for fault in state["faults"])
+        except FileNotFoundError:
+            return job
+        except OSError as error:
+            raise RunError(f"cannot read {path}: {error.strerror}") from error
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            if job.id not in self._unread:
+                self._unread.add(job.id)
+                log.warning("state of an evaluation is damaged; running it again", id=job.id, reason=str(error))
+            return job
+        values = {name: state[name] for name in _STATE_TYPES}
+        return replace(job, **{**values, "faults": faults})
 
     def keep(self, job: Job) -> None:
         """Write down how far a job is. Raises StorageError."""
@@ -245,30 +270,6 @@ class Jobs:
         over = [job.id for job in self.all() if job.is_over]
         for id in over[:-most_kept]:
             self.remove(id)
-
-
-def _with_state(job: Job, path: Path) -> Job:
-    """Return a job with what its state file says; as it was queued if that is damaged: then it runs again.
-
-    Raises:
-        RunError: the file cannot be read now.
-    """
-    try:
-        state = json.loads(path.read_bytes())
-        if any(not isinstance(state[name], kind) for name, kind in _STATE_TYPES.items()):
-            raise TypeError("a value of a wrong type")
-        if state["status"] not in get_args(Status):
-            raise ValueError(f"no status is called {state['status']}")
-        faults = tuple(Fault(*fault) for fault in state["faults"])
-    except FileNotFoundError:
-        return job
-    except OSError as error:
-        raise RunError(f"cannot read {path}: {error.strerror}") from error
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        log.warning("state of an evaluation is damaged; running it again", id=job.id, reason=str(error))
-        return job
-    values = {name: state[name] for name in _STATE_TYPES}
-    return replace(job, **{**values, "faults": faults})
 
 
 def comparison_files(folder: Path, baseline: str) -> tuple[Path, Path]:

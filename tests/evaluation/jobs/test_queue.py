@@ -59,7 +59,7 @@ def start(gated: Gated, settings: Settings) -> Iterator[Start]:
     """Make a queue and let it run, as a server's start does."""
     running: list[tuple[EvaluationQueue, threading.Thread]] = []
 
-    def begin(seconds: float = 300.0, trouble: Callable[[str], None] = str.strip) -> EvaluationQueue:
+    def begin(seconds: float = 300.0, trouble: Callable[[str], None] = lambda clause: None) -> EvaluationQueue:
         queue = EvaluationQueue(
             settings.indexes / settings.name,
             gated.state,
@@ -477,17 +477,19 @@ def test_a_request_of_another_version_is_left_to_that(start: Start, gated: Gated
     assert newer.exists()
 
 
-@pytest.mark.parametrize("state", ["", "[]", '{"status": 5}', '{"status": "lost"}', "{}"])
+@pytest.mark.parametrize("state", ["[", '{"status": 5}'])
 def test_an_evaluation_whose_state_is_damaged_is_run_again(
     start: Start, gated: Gated, settings: Settings, state: str
 ) -> None:
     gated.release(100)
     queue = start()
     job = submit(queue)
-    done = until(queue, job, lambda job: job.is_over)
+    until(queue, job, lambda job: job.is_over)
+    done = queue.summary(job.id)
     (folder_of(settings) / job.id / "state.json").write_text(state)
     queue._woken.set()
-    assert until(queue, job, lambda job: job.is_over) == done
+    assert until(queue, job, lambda job: job.is_over).status == "done"
+    assert queue.summary(job.id) == done
 
 
 def test_the_run_is_one_that_can_be_compared(start: Start, gated: Gated, settings: Settings) -> None:

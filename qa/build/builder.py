@@ -146,7 +146,9 @@ class _Content:
 def _attached_to(source: Source, document: Document | None) -> list[Source]:
     ids = document.attachments if document is not None else ()
     container = source.container or source.id
-    return [Source(id, source.path, source.size, container, (*source.parts, at), source.root) for at, id in enumerate(ids)]
+    return [
+        Source(id, source.path, source.size, container, (*source.parts, at), source.root) for at, id in enumerate(ids)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

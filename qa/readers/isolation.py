@@ -161,7 +161,10 @@ ReadWithOptions = Callable[[Source, ReadingOptions], tuple[Document | None, File
 
 # Without "-I" a file called json.py in the folder that qa is run in would be imported for the library's.
 _FLAGS = ("-I", "-B", "-c")
-_BOOTSTRAP = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from qa.readers.worker import main; main(int(sys.argv[2]))"
+_BOOTSTRAP = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from qa.readers.worker import main; main(int(sys.argv[2]))"
+)
 _SECONDS_TO_START = 60.0
 _SECONDS_TO_END = 5.0
 _SECONDS_BETWEEN_LOOKS = 0.005
@@ -300,7 +303,7 @@ def _too_large(limits: ReadingLimits) -> _FileLost:
 
 
 def peak_bytes(process: int | str) -> int:
-    """Return the most address space that a process, by its number or ``self``, has had; 0 if the system does not say."""
+    """Return the most bytes of address space that a process (a number or ``self``) has had; 0 if that is not known."""
     try:
         found = _PEAK.search(Path(f"/proc/{process}/status").read_bytes())
     except OSError:

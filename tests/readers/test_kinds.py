@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from qa.errors import UnreadableDocument
-from qa.readers.kinds import Kind, classify, parse_suffix
-from qa.readers.kinds import detect_kind as detect_kind_of_open
+from qa.readers.kinds import Kind, classify, detect_kind, parse_suffix
 from tests.support.reader_samples import SAMPLES, zipped
 from tests.support.texts import derived
 
@@ -17,11 +16,6 @@ def _detect(path: Path, name: str) -> Kind:
 
 
 _OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504)
-
-
-def detect_kind(path: Path, name: str) -> Kind:
-    with path.open("rb") as file:
-        return detect_kind_of_open(file, name)
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,9 @@ def test_a_mail_and_what_is_attached_to_it_lead_to_each_other(
     attached = page(client, address)
     assert "attached to box.mbox" in attached.text("main")
     assert "/documents/box.mbox" in [link["href"] for link in attached.all("a")]
-    assert "by <b>Ann</b>" in page(client, "/documents").text("main")
+    listed = page(client, "/documents").text("main")
+    assert "by <b>Ann</b>" in listed
+    assert listed.count("<i>.csv") == 1  # its id says its title already
 
 
 @pytest.mark.parametrize(("status", "said"), [("drifted", "source has changed since"), ("missing", "source is gone")])

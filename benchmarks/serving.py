@@ -132,7 +132,7 @@ def main() -> None:
                 [*tutorial, str(embeddings), str(theirs)], f"http://127.0.0.1:{theirs}/ask?q=ready", TQDM_DISABLE="1"
             ),
             running(txtai, f"http://127.0.0.1:{peers}/search?query=ready&limit=5"),
-            running(qa, f"http://127.0.0.1:{ours}/readyz", QA_CACHE_MB="0") as pid,
+            running(qa, f"http://127.0.0.1:{ours}/readyz", QA_CACHE_MB="0", QA_LOCAL_RATE_LIMIT="") as pid,
         ):
             # What a process does only once belongs to no round.
             load(f"http://127.0.0.1:{ours}/v1/ask?q=", asked, clients=CLIENTS, seconds=arguments.seconds)

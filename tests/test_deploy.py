@@ -60,6 +60,27 @@ def test_replicas_share_snapshots_that_they_cannot_write() -> None:
     assert f"QA_INDEXES={indexes['mountPath']}" in DOCKERFILE
 
 
+def test_replicas_do_not_start_without_their_keys() -> None:
+    (container,) = of_kind("Deployment")["spec"]["template"]["spec"]["containers"]
+    (source,) = container["envFrom"]
+    assert not source["secretRef"].get("optional", False)
+    assert {"name": "QA_REQUIRE_KEYS", "value": "true"} in container["env"]
+
+
+def test_the_network_of_every_pod_is_closed_but_for_questions() -> None:
+    policies = {one["metadata"]["name"]: one["spec"] for one in KUBERNETES if one["kind"] == "NetworkPolicy"}
+    for kind in ("Deployment", "Job"):
+        labels = of_kind(kind)["spec"]["template"]["metadata"]["labels"]
+        (policy,) = [each for each in policies.values() if each["podSelector"]["matchLabels"].items() <= labels.items()]
+        assert policy["policyTypes"] == ["Ingress", "Egress"]
+        assert policy["egress"] == []
+        assert [rule["ports"] for rule in policy["ingress"]] == ([[{"port": "http"}]] if kind == "Deployment" else [])
+
+
+def test_indexing_has_a_deadline() -> None:
+    assert 0 < of_kind("Job")["spec"]["activeDeadlineSeconds"] <= 86_400
+
+
 @pytest.mark.parametrize("kind", ["Deployment", "Job"])
 def test_no_pod_is_root_writes_to_its_image_or_is_without_limits(kind: str) -> None:
     pod = of_kind(kind)["spec"]["template"]["spec"]

@@ -29,6 +29,7 @@ from qa.evaluation.outcomes import (
 )
 from qa.evaluation.summary import Summary
 from qa.files import write_atomically
+from qa.markup import safe_lines
 from qa.questions.questions import Evidence, JudgedQuestion
 from qa.types import Scores, Span
 
@@ -341,4 +342,6 @@ def _cells(outcome: QuestionOutcome) -> Iterator[str]:
 
 
 def _safe(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    """Make a text of others safe in a table: no formula to a spreadsheet, and nothing that a terminal acts on."""
+    shown = safe_lines(text)
+    return f"'{shown}" if text.startswith(_FORMULA) else shown

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match, Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -37,7 +37,8 @@ def install(app: FastAPI, render: Render) -> None:
 
     for kind in (ProblemError, QAError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, handle)
-    app.add_exception_handler(HungUp, _handle_hung_up)
+    for gone in (HungUp, ClientDisconnect):
+        app.add_exception_handler(gone, _handle_hung_up)
 
 
 async def _handle_hung_up(request: Request, error: Exception) -> Response:
@@ -68,6 +69,10 @@ class UnexpectedErrors:
 
         try:
             await self.app(scope, receive, send_and_note)
+        except ClientDisconnect:
+            # It hung up while its request was read, or while the response was sent. Nobody is there to be answered, and
+            # what any client can do at any time is no error.
+            return
         except Exception as error:
             if started:  # Too late for another response: the server must cut the connection.
                 raise

@@ -192,6 +192,15 @@ def test_the_table_of_questions_holds_no_formula() -> None:
     assert (row["confidence"], row["answers.F1"], row["failures"]) == ("0.5000", "0", "wrongly answered")
 
 
+def test_the_table_of_questions_holds_nothing_that_a_terminal_acts_on() -> None:
+    evil = JudgedQuestion("a\x1b[2J", "b\u202ec\nd", answers=("x",), answerable=True)
+    answered = QuestionOutcome(evil, answer=GivenAnswer("answered", 0.5, "\x9b31m"), timings_ms={"total": 3.0})
+    evaluation = Evaluation(inputs(), (answered,), {})
+    table = dump_tables(evaluation, compute_values(evaluation))["questions.csv"]
+    (row,) = csv.DictReader(io.StringIO(table, newline=""))
+    assert (row["id"], row["question"], row["answer"]) == (r"a\x1b[2J", "b\\u202ec\nd", r"\x9b31m")
+
+
 def test_progress_begins_with_what_was_asked_of_what(tmp_path: Path) -> None:
     ask(tmp_path, WordSearch(Folder()), stop_after=1)
     first: Sequence[str] = (tmp_path / "progress.jsonl").read_text().splitlines()

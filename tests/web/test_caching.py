@@ -104,8 +104,8 @@ def test_asked_again_it_is_not_searched_again() -> None:
     client = TestClient(create_app(service, options=Options(cache_bytes=10**6)))
     first, second = (client.post("/v1/ask", json={"question": "ferry?"}).json() for _ in range(2))
     assert len(service.asked) == 1
-    assert set(second["timings_ms"]) == {"cache", "total"}
-    assert {**first, "timings_ms": 0} == {**second, "timings_ms": 0}
+    # Nor does the answer tell that it was asked before: the timings are those of when it was computed.
+    assert first == second
     assert client.post("/v1/ask", json={"question": "ferry?", "top_k": 2}).json()["passages"] == first["passages"][:2]
     assert len(service.asked) == 2
 

@@ -238,13 +238,20 @@ class Jobs:
         return (self.path(id) / REQUEST).exists()
 
     def give_up(self, id: str) -> None:
-        """End a job. Its folder is removed by the holder of the lock."""
-        with suppress(OSError):
+        """End a job. Its folder is removed by the holder of the lock.
+
+        Raises:
+            StorageError: the folder cannot be written, so that the job goes on.
+        """
+        try:
             (self.path(id) / REQUEST).unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(f"cannot remove the evaluation in {self.path(id)}: {error}") from error
 
     def remove(self, id: str) -> None:
         """End a job and remove its folder. Only the holder of the lock may do so."""
-        self.give_up(id)
+        with suppress(StorageError):
+            self.give_up(id)
         shutil.rmtree(self.path(id), ignore_errors=True)
 
     def _set_damaged_aside(self) -> None:

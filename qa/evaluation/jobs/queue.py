@@ -158,9 +158,18 @@ class EvaluationQueue:
         return self._jobs.path(id) / RUN
 
     def cancel(self, id: str) -> None:
-        """Stop an evaluation and remove all of it, even if it is over. Raises EvaluationNotFound."""
+        """Stop an evaluation and remove all of it, even if it is over.
+
+        Raises:
+            EvaluationNotFound: there is none with this id.
+            StorageError: it cannot be removed; nothing has changed.
+        """
         self.get(id)
-        self._jobs.give_up(id)
+        try:
+            self._jobs.give_up(id)
+        except StorageError as error:
+            log.error("evaluation cannot be removed", reason=str(error))
+            raise
         if self._runner.drop(id):
             return
         # If another server is running a job, that server removes the folder.

@@ -238,7 +238,7 @@ def report(id: EvaluationId, evaluations: EvaluationsDep) -> StreamingResponse:
     operation_id="cancelEvaluation",
     summary="Cancel an evaluation, or remove one that is over",
     status_code=204,
-    responses=problems(401, 403, 404),
+    responses=problems(401, 403, 404, 503),
 )
 def cancel(id: EvaluationId, evaluations: EvaluationsDep) -> Response:
     """Stop an evaluation before its next question, and remove all of it."""

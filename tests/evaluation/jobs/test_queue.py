@@ -570,3 +570,27 @@ def test_comparing_for_too_long_is_ended_and_says_so(start: Start, gated: Gated,
     ended = compared(hurried, one, two)
     assert (ended.status, ended.values) == ("failed", None)
     assert ended.detail.startswith("it took more than 0.01 s to compute; send fewer questions")
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+def test_what_cannot_be_removed_is_said_and_goes_on(
+    start: Start, gated: Gated, monkeypatch: pytest.MonkeyPatch, is_over: bool
+) -> None:
+    queue = start()
+    job = submit(queue)
+    if is_over:
+        gated.release(3)
+    until(queue, job, lambda found: found.is_over if is_over else found.status == "asking")
+
+    def read_only(self: Path, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(self))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", read_only)
+        with pytest.raises(StorageError, match="cannot remove the evaluation"):
+            queue.cancel(job.id)
+    gated.release(3)
+    assert until(queue, job, lambda found: found.is_over).status == "done"
+    queue.cancel(job.id)
+    with pytest.raises(EvaluationNotFound):
+        queue.get(job.id)

@@ -246,7 +246,7 @@ class Store:
             "SELECT name, value FROM metadata JOIN documents ON documents.number = metadata.document "
             # Parts do not overlap: the last that starts before it is the only one that may hold it.
             "WHERE id = ?1 AND start IN (0, (SELECT max(start) FROM metadata AS parts "
-            "WHERE parts.document = documents.number AND parts.start <= ?2)) AND start <= ?2 AND end > ?2 "
+            "WHERE parts.document = documents.number AND parts.start <= ?2)) AND end > ?2 "
             "ORDER BY start, ordinal",
             (id, at),
         )

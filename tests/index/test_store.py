@@ -6,7 +6,7 @@ import pytest
 
 from qa.errors import DocumentNotFound
 from qa.index.store import Store, StoreWriter
-from qa.types import Document, Page, Section, Span
+from qa.types import Document, FileReport, Page, Property, Section, Span
 
 
 def test_a_document_comes_back_as_it_was_written(tmp_path: Path) -> None:
@@ -33,6 +33,36 @@ def test_a_document_comes_back_as_it_was_written(tmp_path: Path) -> None:
         (1, None), (1, "One"), (1, "One"), (2, "One"), (2, "One"),
     ]  # fmt: skip
     assert store.place("b.txt", 0) == (None, None)
+    store.close()
+
+
+def test_metadata_are_of_the_whole_and_of_the_part_that_holds_a_place(tmp_path: Path) -> None:
+    metadata = (
+        Property("author", "Ann", 0, 9),
+        Property("keyword", "rope", 0, 9),
+        Property("keyword", "oar", 0, 9),
+        Property("sheet", "A", 0, 4),
+        Property("sheet", "B", 4, 6),
+    )
+    document = Document("a.xlsx", "A", "A 1\nB 2 c", "00", "x/y", "xlsx/1", language="en", metadata=metadata)
+    attached = Document("b.eml/c.txt", "C", "Words.", "01", "text/plain", "text/1", container="b.eml")
+    with StoreWriter(tmp_path / "documents.sqlite") as writer:
+        writer.add_document(document)
+        writer.add_document(attached)
+        for line in (FileReport("b.eml", "failed"), FileReport("b.eml/c.txt", "read", container="b.eml")):
+            writer.add_report(line)
+    store = Store(tmp_path / "documents.sqlite")
+    assert store.document("a.xlsx") == document
+    whole = (("author", "Ann"), ("keyword", "rope"), ("keyword", "oar"))
+    assert [store.metadata_at("a.xlsx", at)[3:] for at in (0, 3, 4, 5, 6)] == [
+        (("sheet", "A"),), (("sheet", "A"),), (("sheet", "B"),), (("sheet", "B"),), ()
+    ]  # fmt: skip
+    assert store.metadata_at("a.xlsx", 8) == whole
+    assert store.metadata_at("b.eml/c.txt", 0) == store.metadata_at("none", 0) == ()
+    summary, other = store.summaries()
+    assert (summary.metadata, summary.language, summary.container) == (whole, "en", "")
+    assert other.container == "b.eml"
+    assert (store.source("a.xlsx"), store.source("b.eml/c.txt")) == ("a.xlsx", "b.eml")
     store.close()
 
 

@@ -135,12 +135,12 @@ _IRREGULAR = {
 def discover(paths: Sequence[Path]) -> Iterator[Source | FileReport]:
     """Yield every file under ``paths``: a ``Source`` if it is to be read, otherwise a report that says why not.
 
-    With one path, ids are relative to it (a single file: its name). With several, each id starts with the base name
-    of its path, and with as many of the folders above as tell the paths apart: ``a/docs/x.txt``, ``b/docs/x.txt``.
-    Hidden files are read only where a path names them, and so are those that a ``.qaignore`` keeps out. A link is
-    followed only where it leads to a file inside the folder, and is ignored by its own name. An ignored or hidden
-    folder is one report; a ``.qaignore`` is none. What cannot be looked at has failed; what vanishes meanwhile, and a
-    link that leads nowhere, is skipped.
+    With one path, ids are relative to it (a single file: its name). With several, each id starts with the base name of
+    its path, and with as many of the folders above as tell the paths apart: ``a/docs/x.txt``, ``b/docs/x.txt``. Hidden
+    files are read only where a path names them, and so are those that a ``.qaignore`` keeps out. A link is followed
+    only where it leads to a file inside the folder, and is ignored by its own name. An ignored or hidden folder, or one
+    of installed packages, is one report; a ``.qaignore`` is none. What cannot be looked at has failed; what vanishes
+    meanwhile, and a link that leads nowhere, is skipped.
 
     Raises:
         SourceNotFound: at once, a path that is not there or cannot be looked at.
@@ -244,10 +244,16 @@ def _walk_below(root: Path, prefix: str, folders: _Folders) -> Iterator[Source |
             ]
 
 
+# Folders that programs fill with the code of others, which would crowd out a project's own.
+_INSTALLED = frozenset({"node_modules", "bower_components", "site-packages", "__pycache__"})
+
+
 def _unwanted(path: Path, id: str, is_folder: bool, rules: IgnoreRules | None) -> str:
     """Return why a file or folder is left out for its name, or nothing."""
     if path.name.startswith("."):
         return "hidden"
+    if is_folder and path.name in _INSTALLED:
+        return "installed packages, not documents"
     if rules is not None and rules.ignore(id, is_folder):
         return f"ignored by {IGNORE_FILE}"
     return fault(path.name)

@@ -111,6 +111,13 @@ def test_hidden_files_and_folders_are_skipped_with_one_report_each(tmp_path: Pat
     assert _reports(tmp_path) == {".git": ("skipped", "hidden"), "sub/.hidden.txt": ("skipped", "hidden")}
 
 
+def test_installed_packages_are_skipped_unless_their_folder_is_given(tmp_path: Path) -> None:
+    _write(tmp_path, "web/node_modules/x/readme.md", "lib/__pycache__/a.txt", "lib/a.py", "node_modules.txt")
+    assert _ids(tmp_path) == ["lib/a.py", "node_modules.txt"]
+    assert _reports(tmp_path).keys() == {"web/node_modules", "lib/__pycache__"}
+    assert _ids(tmp_path / "web/node_modules") == ["x/readme.md"]
+
+
 def test_a_hidden_path_that_is_given_is_read(tmp_path: Path) -> None:
     _write(tmp_path, ".notes/a.txt")
     assert _ids(tmp_path / ".notes") == ["a.txt"]

@@ -430,3 +430,37 @@ def test_boxes_of_a_form_say_whether_they_are_ticked(folder: Path, state: str, m
     nameless = "/Subtype /Widget /FT /Btn /T (Check Box 3) /V /Off /AS /Off"
     text = _read(folder, pdf(lines(*PROSE), annotations=[box, nameless])).text
     assert text.endswith(f"\n\nInsured: {mark}")
+
+
+def _row(cells: dict[float, str], y: float) -> list[Text]:
+    """Place the cells of a row by the points at which they begin."""
+    return [Text(cell, x, y) for x, cell in cells.items()]
+
+
+def test_cells_that_stand_close_together_are_apart_where_other_rows_show_columns(tmp_path: Path) -> None:
+    page = [
+        *_row({72: "Berth", 145: "Length", 240: "Status"}, 700),
+        # 11 points after the word before: less than the gap that parts cells by itself.
+        *_row({72: "Long quay 12", 145: "15 m", 240: "free"}, 688),
+        *_row({72: "North 1", 145: "12 m", 240: "let"}, 676),
+    ]
+    assert _read(tmp_path, pdf(page)).text == "Berth\tLength\tStatus\nLong quay 12\t15 m\tfree\nNorth 1\t12 m\tlet"
+
+
+def test_a_blank_cell_within_a_row_keeps_its_column(tmp_path: Path) -> None:
+    page = [
+        *_row({72: "Item", 150: "Hours", 220: "Rate", 290: "Cost"}, 700),
+        *_row({72: "Parts", 290: "2,100"}, 688),
+        *_row({72: "Labour", 150: "2", 220: "150", 290: "300"}, 676),
+        *_row({72: "Tax", 220: "10 %", 290: "240"}, 664),
+    ]
+    rows = ["Item\tHours\tRate\tCost", "Parts\t\t\t2,100", "Labour\t2\t150\t300", "Tax\t\t10 %\t240"]
+    assert _read(tmp_path, pdf(page)).text == "\n".join(rows)
+
+
+def test_wide_spaces_within_prose_part_no_cells(tmp_path: Path) -> None:
+    page = [
+        *_row({72: "The harbour office is open", 205: "all week, and so is the lighthouse on"}, 700),
+        *_row({72: "the pier; tickets are sold there."}, 688),
+    ]
+    assert "\t" not in _read(tmp_path, pdf(page)).text

@@ -4,6 +4,7 @@ calls       functions of PDFium that are called for each character
 unseen      text of a page that cannot be seen
 glyphs      the characters of a page as runs with their boxes
 layout      runs to lines in reading order
+tables      the cells of rows in their columns
 text        lines to paragraphs, without the headers and footers that repeat
 document    pages, outline, form fields and comments to one document
 """

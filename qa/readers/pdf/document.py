@@ -20,6 +20,7 @@ from qa.readers.composition import Content, Heading, nest_headings, one_line
 from qa.readers.metadata import describe, keep_metadata
 from qa.readers.pdf.glyphs import cleaned, read_runs
 from qa.readers.pdf.layout import Line, order_lines
+from qa.readers.pdf.tables import align_cells
 from qa.readers.pdf.text import Vocabulary, carry_over, find_running_lines, lay_out_page
 from qa.readers.pdf.unseen import switched_off_layers
 from qa.types import Page, Span
@@ -339,7 +340,7 @@ class PdfReader:
             return _Read(None)
         finally:
             page.close()
-        return _Read([*order_lines(upright), *order_lines(turned)], height, cut, written)
+        return _Read([*align_cells(order_lines(upright)), *order_lines(turned)], height, cut, written)
 
     def _unread(self, pages: Sequence[_Read], declared: int) -> Iterator[str]:
         if len(pages) < declared:

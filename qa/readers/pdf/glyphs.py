@@ -32,8 +32,9 @@ _NEWLINE = ord("\n")
 # What Python calls white space, without the four separators that fonts use for characters of their own.
 _IS_SPACE = np.array([chr(code).isspace() and code not in range(0x1C, 0x20) for code in range(0x3002)])
 _HYPHENS = "-\u2010\u00ad"
-# A gap wider than this many times the type size ends a run: another column, or another cell.
-_WIDEST_GAP = 1.2
+# A gap wider than this many times the type size ends a run: another column, or another cell. Where white space is
+# written in it, it may be of a cell that stands near.
+_WIDEST_GAP, _WIDEST_SPACE = 1.2, 0.8
 _ASKEW = -1
 # Dots that lead the eye from a name to its number, as a tab does.
 _LEADERS = re.compile(r"\s*(?:\.{4,}|(?:\. ){4,}\.?|…{2,})\s*(?=\S)")
@@ -56,11 +57,20 @@ _BULLETS = str.maketrans(dict.fromkeys("\uf0b7\uf0a7\uf076\uf0d8\uf0fc", "•"))
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What stands between two wide spaces of a run: perhaps a cell of a table."""
+
+    text: str
+    left: float
+    right: float
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """A piece of one line of text, in points from the page's top left corner as it is read: ``bottom`` > ``top``.
 
     ``size`` is the height of its type. ``broken`` says that it ends with a hyphen at which its word may be cut; the
-    hyphen is in the text.
+    hyphen is in the text. ``parts`` are there where it has wide spaces.
     """
 
     text: str
@@ -70,6 +80,7 @@ class Run:
     bottom: float
     size: float
     broken: bool = False
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +107,8 @@ class _Chunk:
     """Characters, ``[start, end)``, that each stand right beside the one before.
 
     ``height`` is the top and bottom of every one of them; ``None`` if they differ. ``is_last`` says that a run ends
-    here in any case, and ``broken`` that it does with a hyphen which PDFium marks as the end of a line.
+    here in any case, ``broken`` that it does with a hyphen which PDFium marks as the end of a line, and ``is_wide``
+    that a wide space comes next.
     """
 
     start: int
@@ -105,6 +117,7 @@ class _Chunk:
     height: tuple[float, float] | None
     is_last: bool
     broken: bool
+    is_wide: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +129,7 @@ class _Grown:
     box: _Box
     height: tuple[float, float]
     broken: bool
+    parts: tuple[Part, ...] = ()
 
     def placed(self, turn: Callable[[_Box], _Box]) -> Run:
         text = self.text
@@ -124,7 +138,10 @@ class _Grown:
         text = cleaned(text).strip()
         text = _LEADERS.sub("\t", text) if ".." in text or ". ." in text or "…" in text else text
         (left, _, right, _), (top, bottom) = self.box, self.height
-        return Run(text, *turn((left, top, right, bottom)), max(bottom - top, 1.0), self.broken)
+        parts = tuple(
+            Part(cleaned(part.text).strip(), *turn((part.left, 0, part.right, 0))[::2]) for part in self.parts
+        )
+        return Run(text, *turn((left, top, right, bottom)), max(bottom - top, 1.0), self.broken, parts)
 
 
 def read_runs(
@@ -216,23 +233,27 @@ def _read_characters(text_page: PdfTextPage, count: int, unseen: Sequence[Box]) 
     spaced = np.full(len(places) + int(is_apart.sum()), ord(" "), "<u4")
     spaced[offsets] = codes
     text = spaced.tobytes().decode("utf-32-le", "surrogatepass")
-    return _Characters(text, offsets, places, boxes, _chunks(boxes, lines, is_broken))
+    return _Characters(text, offsets, places, boxes, _chunks(boxes, lines, is_broken, is_apart))
 
 
-def _chunks(boxes: NDArray[np.float64], lines: NDArray[np.int64], is_broken: NDArray[np.bool_]) -> list[_Chunk]:
+def _chunks(
+    boxes: NDArray[np.float64], lines: NDArray[np.int64], is_broken: NDArray[np.bool_], is_apart: NDArray[np.bool_]
+) -> list[_Chunk]:
     """Cut characters where a run ends or may end."""
     if not len(boxes):
         return []
     lefts, tops, rights, bottoms = boxes.T
+    sizes, gaps = (bottoms - tops)[:-1], lefts[1:] - rights[:-1]
+    is_wide = is_apart[1:] & (gaps > _WIDEST_SPACE * sizes)
     is_end = is_broken[:-1] | (lines[1:] > lines[:-1])
-    widest = _WIDEST_GAP * (bottoms - tops)[:-1]
+    widest = _WIDEST_GAP * sizes
     is_beside = (bottoms[1:] > tops[:-1]) & (tops[1:] < bottoms[:-1])
-    is_beside &= (lefts[1:] - rights[:-1] <= widest) & (lefts[:-1] - rights[1:] <= widest)
-    starts = np.concatenate([[0], np.flatnonzero(is_end | ~is_beside) + 1])
+    is_beside &= (gaps <= widest) & (lefts[:-1] - rights[1:] <= widest)
+    starts = np.concatenate([[0], np.flatnonzero(is_end | is_wide | ~is_beside) + 1])
     ends = [*starts[1:].tolist(), len(boxes)]
     lasts = np.array(ends) - 1
     least, most = (ufunc.reduceat(boxes, starts, axis=0).tolist() for ufunc in (np.minimum, np.maximum))
-    is_last = [*is_end[starts[1:] - 1].tolist(), True]
+    is_last, is_wide_after = ([*flags[starts[1:] - 1].tolist(), True] for flags in (is_end, is_wide))
     return [
         _Chunk(
             start,
@@ -241,9 +262,10 @@ def _chunks(boxes: NDArray[np.float64], lines: NDArray[np.int64], is_broken: NDA
             (low[1], low[3]) if low[1] == high[1] and low[3] == high[3] else None,
             last,
             broken,
+            wide,
         )
-        for start, end, low, high, last, broken in zip(
-            starts.tolist(), ends, least, most, is_last, is_broken[lasts].tolist(), strict=True
+        for start, end, low, high, last, broken, wide in zip(
+            starts.tolist(), ends, least, most, is_last, is_broken[lasts].tolist(), is_wide_after, strict=True
         )
     ]
 
@@ -286,12 +308,13 @@ def _runs(text_page: PdfTextPage, characters: _Characters) -> Iterator[_Grown]:
         quarter = _quarter(angle_of(page, places[first.start]))
         at += 1
         if quarter in {0, _ASKEW}:
-            box = first.box
+            box, joined = first.box, [first]
             while not last.is_last and (quarter == _ASKEW or _is_next(box, characters.boxes[last.end])):
                 last = chunks[at]
                 at += 1
                 box = _around(box, last.box)
-            yield _grown_of(characters, first, last, box, quarter)
+                joined.append(last)
+            yield _grown_of(characters, joined, box, quarter)
             continue
         while not last.is_last:
             last = chunks[at]
@@ -304,16 +327,30 @@ def _runs(text_page: PdfTextPage, characters: _Characters) -> Iterator[_Grown]:
             start = stop
 
 
-def _grown_of(characters: _Characters, first: _Chunk, last: _Chunk, box: _Box, quarter: int) -> _Grown:
-    start, end = first.start, last.end
+def _grown_of(characters: _Characters, chunks: Sequence[_Chunk], box: _Box, quarter: int) -> _Grown:
+    start, end, broken = chunks[0].start, chunks[-1].end, chunks[-1].broken
     text = characters.said(start, end)
-    if first is last and first.height:
-        return _Grown(text, quarter, box, first.height, last.broken)
+    if len(chunks) == 1 and chunks[0].height:
+        return _Grown(text, quarter, box, chunks[0].height, broken)
     tops, bottoms = characters.boxes[start:end, 1].tolist(), characters.boxes[start:end, 3].tolist()
     height = _low_median(tops), _low_median(bottoms)
     if _is_raised(bottoms, height):
         text = _with_powers(characters, start, tops, bottoms, height)
-    return _Grown(text, quarter, box, height, last.broken)
+    return _Grown(text, quarter, box, height, broken, tuple(_parts(characters, chunks)))
+
+
+def _parts(characters: _Characters, chunks: Sequence[_Chunk]) -> Iterator[Part]:
+    """Yield what stands between the wide spaces of a run, if it has any."""
+    if not any(chunk.is_wide for chunk in chunks[:-1]):
+        return
+    first, box = chunks[0], chunks[0].box
+    for chunk, after in pairwise([*chunks, None]):
+        assert chunk is not None
+        if after is None or chunk.is_wide:
+            yield Part(characters.said(first.start, chunk.end), box[0], box[2])
+            first, box = after or chunk, (after or chunk).box
+        else:
+            box = _around(box, after.box)
 
 
 def _turned_run(characters: _Characters, start: int, end: int, quarter: int) -> tuple[_Grown, int]:

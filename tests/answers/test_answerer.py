@@ -231,7 +231,7 @@ def test_the_passage_that_the_reader_finds_relevant_is_shown_first(shelf: Servic
     assert [hit.rank for hit in read.hits] == [1, 2, 3, 4]
     assert [hit.scores.relevance for hit in read.hits][:2] == [3.0, -5.0]
     assert all(hit.scores.relevance is None for hit in plain.hits)
-    blended = [(hit.scores.fused or 0) + 0.05 * (hit.scores.relevance or -3.0) for hit in read.hits]
+    blended = [(hit.scores.fused or 0) + 0.07 * (hit.scores.relevance or -4.0) for hit in read.hits]
     assert blended == sorted(blended, reverse=True)
 
 
@@ -240,6 +240,14 @@ def test_a_passage_that_is_read_is_shown_however_few_are_wanted(shelf: Service) 
     assert names(one) == names(four)[:1]
     assert one.answer == four.answer
     assert one.hits[0].highlights == four.hits[0].highlights != ()
+
+
+def test_where_one_passage_is_read_the_order_stays(shelf: Service, settings: Settings) -> None:
+    service = Service(settings.model_copy(update={"read_tokens": 16}), make=hashing_encoder)
+    service.reload()
+    plain, read = (service.ask(Query("Where is the boat?", answer=answer)) for answer in (False, True))
+    assert sum(hit.scores.relevance is not None for hit in read.hits) == 1
+    assert names(read) == names(plain)
 
 
 @pytest.mark.parametrize("mode", ["dense", "lexical"])

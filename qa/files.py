@@ -7,12 +7,13 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
+from typing import Literal
 
 from qa.errors import StorageError
 
@@ -21,6 +22,33 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 # How a folder is opened.
 FOLDER = os.O_RDONLY | os.O_DIRECTORY
+
+
+# What the umask takes from new files and folders.
+_TAKEN = {"owner": 0o077, "group": 0o027, "everyone": 0o022}
+Access = Literal["owner", "group", "everyone"]
+
+
+def limit_access(access: Access) -> None:
+    """Let only these users of the machine read what this process writes from now on; a stricter umask stays."""
+    os.umask(_umask() | _TAKEN[access])
+
+
+def _umask() -> int:
+    """Return the umask, which can only be read by setting it: what another thread writes meanwhile is private."""
+    umask = os.umask(_TAKEN["owner"])
+    os.umask(umask)
+    return umask
+
+
+def share(path: Path) -> None:
+    """Give a file or folder the rights that a new one would get, if it is this user's: some libraries, and earlier
+    versions of this program, give others.
+    """
+    status = path.stat()
+    mode = (0o777 if stat.S_ISDIR(status.st_mode) else 0o666) & ~_umask()
+    if stat.S_IMODE(status.st_mode) & 0o777 != mode and status.st_uid == os.geteuid():
+        path.chmod(mode | (stat.S_IMODE(status.st_mode) & stat.S_ISGID))
 
 
 def sync(path: Path) -> None:
@@ -43,14 +71,13 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     """
     data = content.encode("utf-8", "replace") if isinstance(content, str) else content
     try:
-        descriptor, name = tempfile.mkstemp(prefix=_prefix(path), dir=path.parent)
-        staged = Path(name)
+        staged = path.with_name(f"{_prefix(path)}{secrets.token_hex(4)}")
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            # Not by tempfile, whose files are private whatever the operator says.
+            with staged.open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            staged.chmod(0o644)  # mkstemp makes it private; readers may be other users
             staged.replace(path)
         except BaseException:
             staged.unlink(missing_ok=True)

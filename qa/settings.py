@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from qa.errors import SettingsError
+from qa.files import Access
 from qa.types import Limits
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
@@ -27,6 +28,11 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid")
 
     indexes: Path = Field(default=Path("indexes"), description="The folder that holds all indexes.")
+    access: Access = Field(
+        default="owner",
+        description="Which of this machine's users may read what is written, such as indexes and evaluations: owner, "
+        "group or everyone. A stricter umask stays. An index's folder follows with its next build.",
+    )
     name: str = Field(default="seeds", description="The index to build, ask or serve.")
     model: str = Field(
         default=DEFAULT_MODEL,

@@ -52,6 +52,13 @@ def clean_environment() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def usual_umask() -> Iterator[None]:
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
 @cache
 def shared_reader() -> AnswerReader:
     return OpenVinoReader(threads=1)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from qa.errors import StorageError
-from qa.files import open_regular, remove_leftovers, sha256_of_file, write_atomically
+from qa.files import Access, limit_access, open_regular, remove_leftovers, sha256_of_file, share, write_atomically
 
 
 @pytest.fixture
@@ -16,15 +16,36 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", fail)
 
 
-def test_a_file_is_replaced_and_can_be_read_by_others(tmp_path: Path) -> None:
+def test_a_file_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     write_atomically(path, "old")
     write_atomically(path, "new\n\ud800")
     assert path.read_bytes() == b"new\n?"
     write_atomically(path, b"\x00\xff")
     assert path.read_bytes() == b"\x00\xff"
-    assert path.stat().st_mode & 0o777 == 0o644
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("access", "umask", "file", "folder"),
+    [
+        ("owner", 0o022, 0o600, 0o700),
+        ("group", 0o022, 0o640, 0o750),
+        ("everyone", 0o022, 0o644, 0o755),
+        ("everyone", 0o007, 0o640, 0o750),
+    ],
+)
+def test_who_may_read_what_is_written(tmp_path: Path, access: Access, umask: int, file: int, folder: int) -> None:
+    (tmp_path / "old").mkdir(mode=0o777)
+    (tmp_path / "private").touch(mode=0o600)
+    os.umask(umask)
+    limit_access(access)
+    write_atomically(tmp_path / "a.json", "{}")
+    (tmp_path / "new").mkdir()
+    for path in ("old", "private"):
+        share(tmp_path / path)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == {"a.json": file, "private": file, "new": folder, "old": folder}
 
 
 @pytest.mark.usefixtures("full_disk")

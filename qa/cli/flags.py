@@ -46,9 +46,14 @@ MarginFlag = Annotated[float, typer.Option("--margin", help="The largest loss th
 def load_settings(**flags: Any) -> Settings:
     """Read the settings from the environment; flags that are not ``None`` override them.
 
+    What the process writes from now on is for those who may read it by the settings.
+
     Raises:
         SettingsError: a variable or a flag is wrong.
     """
+    from qa.files import limit_access
     from qa.settings import load_settings as load
 
-    return load(**flags)
+    settings = load(**flags)
+    limit_access(settings.access)
+    return settings

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
+import structlog
 import typer
 
 from qa.cli import evaluate as evaluation_commands
@@ -136,6 +137,8 @@ def show_version_or_run(
     ] = False,
 ) -> None:
     """Show the version, or run the command that is named."""
+    # Standard output is for what was asked for, such as JSON. The stream is looked up for each line.
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 
 evaluation_commands.register(app)

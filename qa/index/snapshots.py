@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from qa.errors import (
     SnapshotNotFound,
     WriterBusy,
 )
-from qa.files import remove_leftovers, sync, write_atomically
+from qa.files import remove_leftovers, share, sync, write_atomically
 from qa.index.index import Index, open_index, open_store, verify_index
 from qa.index.manifest import Manifest, file_names, file_sums
 from qa.index.store import Store
@@ -173,6 +173,7 @@ class Snapshots:
             WriterBusy: another process holds it.
         """
         self._snapshots.mkdir(parents=True, exist_ok=True)
+        share(self.folder)
         lock = FileLock(self.folder / "LOCK")
         try:
             lock.acquire(timeout=0)
@@ -209,7 +210,8 @@ class SnapshotWriter:
     @contextmanager
     def staging(self) -> Iterator[Path]:
         """Make an empty folder beside the snapshots; it is removed afterwards, unless it was published."""
-        staged = Path(tempfile.mkdtemp(prefix=ASIDE, dir=self._folder))
+        staged = self._folder / f"{ASIDE}{secrets.token_hex(8)}"
+        staged.mkdir()
         try:
             yield staged
         finally:
@@ -251,10 +253,10 @@ class SnapshotWriter:
         )
         manifest.write(staged)
         for path in staged.rglob("*"):
+            share(path)
             sync(path)
         sync(staged)
         verify_index(staged)
-        staged.chmod(0o755)  # mkdtemp makes it private; readers may be other users
         staged.rename(self._folder / manifest.id)
         sync(self._folder)
         return manifest

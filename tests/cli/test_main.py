@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from qa.cli.flags import load_settings
 from qa.cli.main import describe_answer
 from qa.settings import Settings
 from qa.types import Alternative, Answer, Citation, Span
@@ -56,6 +57,28 @@ def test_every_command_has_help(command: list[str]) -> None:
     shown = run(*command, "--help")
     assert shown.returncode == 0
     assert f"Usage: qa {' '.join(command)}".strip() in shown.stdout
+
+
+@pytest.mark.parametrize(("access", "umask"), [(None, 0o077), ("group", 0o027), ("everyone", 0o022)])
+def test_what_a_command_writes_is_for_whom_the_settings_say(
+    monkeypatch: pytest.MonkeyPatch, access: str | None, umask: int
+) -> None:
+    if access is not None:
+        monkeypatch.setenv("QA_ACCESS", access)
+    load_settings()
+    assert os.umask(0o022) == umask
+
+
+def test_warnings_are_not_among_what_was_asked_for() -> None:
+    code = (
+        "import structlog, typer; from qa.cli.main import app\n"
+        "@app.command()\n"
+        "def warn(): structlog.get_logger().warning('careful'); typer.echo('{}')\n"
+        "app(['warn'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "{}\n"
+    assert "careful" in done.stderr
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -19,6 +19,7 @@ from qa.errors import (
     SnapshotNotFound,
     WriterBusy,
 )
+from qa.files import Access, limit_access
 from qa.index.snapshots import Snapshots
 from qa.service.service import Service
 from qa.settings import Settings
@@ -64,6 +65,20 @@ def test_nothing_but_the_published_files_is_left_behind(build: Build, snapshots:
         "vectors.columns.npz",
         "vectors.faiss",
     }
+
+
+@pytest.mark.parametrize(("access", "of_files", "of_folders"), [("owner", 0o600, 0o700), ("everyone", 0o644, 0o755)])
+def test_an_index_can_be_read_by_whom_the_operator_says(
+    build: Build, snapshots: Snapshots, access: Access, of_files: int, of_folders: int
+) -> None:
+    build()
+    snapshots.folder.chmod(0o711)
+    limit_access(access)
+    id = build().manifest.id
+    assert snapshots.folder.stat().st_mode & 0o777 == of_folders
+    for path in snapshots.path(id).rglob("*"):
+        assert path.stat().st_mode & 0o777 == (of_folders if path.is_dir() else of_files)
+    assert snapshots.verify().id == id
 
 
 def test_an_unknown_snapshot_is_named_with_those_that_exist(build: Build, snapshots: Snapshots) -> None:
@@ -300,6 +315,7 @@ def test_pruning_forgets_nothing_while_a_snapshot_that_stays_cannot_be_read(
 HOLDING = """
 import sys
 from pathlib import Path
+from qa.files import Access, limit_access
 from qa.index.snapshots import Snapshots
 
 with Snapshots(Path(sys.argv[1]), sys.argv[2]).writing():

@@ -18,6 +18,7 @@ from qa.errors import EvaluationNotFound, NotReady, QueueFull, StorageError
 from qa.evaluation.jobs.jobs import Compared, Job, Jobs, Request
 from qa.evaluation.jobs.queue import EvaluationQueue
 from qa.evaluation.runs import load_run
+from qa.files import limit_access
 from qa.index.snapshots import Snapshots
 from qa.service.service import Service
 from qa.settings import Settings
@@ -199,6 +200,16 @@ def test_a_process_whose_server_was_killed_leaves_the_rest_to_the_next(
     assert until(start(), job, lambda found: found.is_over).status == "done"
     assert gated.asked == 3
     assert len(load_run(folder / "run").outcomes) == 3
+
+
+def test_what_an_evaluation_writes_is_for_its_owner(start: Start, gated: Gated, settings: Settings) -> None:
+    limit_access("owner")
+    gated.release(100)
+    queue = start()
+    job = submit(queue)
+    until(queue, job, lambda job: job.is_over)
+    modes = {(path.is_dir(), path.stat().st_mode & 0o777) for path in (folder_of(settings) / job.id).rglob("*")}
+    assert modes == {(True, 0o700), (False, 0o600)}
 
 
 def test_a_quote_that_is_not_there_fails_with_its_line(start: Start) -> None:

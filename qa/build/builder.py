@@ -273,7 +273,9 @@ class Builder:
                 return
             attached = pending.pop()
             document, report = self.read(attached)
-            yield self._read_content(document, report)
+            kept = self.previous.kept(report) if self.previous is not None and report.status == "failed" else ()
+            last_good = next(iter(kept), None)
+            yield self._read_content(document, report) if last_good is None else self._kept(*last_good)
             pending += _attached_to(attached, document)[::-1]
         if pending:
             reason = (

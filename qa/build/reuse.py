@@ -70,6 +70,9 @@ class Previous:
         report = self._reports.get(source.id)
         if not self.is_followed or report is None or report.size != source.size:
             return None
+        # What failed may be read this time, also where it is attached to a file that did not.
+        if any(line.status == "failed" for line in self.attached(source.id)):
+            return None
         modified = modified_ns(source)
         if report.modified_ns:
             return report if report.modified_ns == modified else None

@@ -60,7 +60,7 @@ class _Index:
     def _read(self, source: Source) -> tuple[Document | None, FileReport]:
         self.read.append(source.id)
         if source.id in self.broken:
-            return None, FileReport(source.id, "failed", "it is locked", size=source.size)
+            return None, FileReport(source.id, "failed", "it is locked", size=source.size, container=source.container)
         return read_source(source)
 
     def service(self) -> Service:
@@ -144,6 +144,22 @@ def test_a_mail_that_cannot_be_read_keeps_its_attachments(index: _Index, inbox: 
     assert lines["stock.eml/list.csv"] == ("failed", "stock.eml")
     assert "anchor" in index.service().document("stock.eml/list.csv").document.text
     assert "stock.eml/logo.png" not in lines
+
+
+def test_an_attachment_that_could_not_be_read_is_tried_again_and_keeps_its_last_good_version(
+    index: _Index, inbox: Path
+) -> None:
+    index.broken = {"stock.eml/list.csv"}
+    index()
+    assert index.lines()["stock.eml/list.csv"] == ("failed", "stock.eml")
+    index.broken = set()
+    assert index().counts.changed
+    assert index.lines()["stock.eml/list.csv"] == ("read", "stock.eml")
+    index.broken = {"stock.eml/list.csv"}
+    (inbox / "stock.eml").write_bytes(mail("Changed", list__csv=b"item,price\noar,two crowns\n").as_bytes())
+    index()
+    assert index.lines()["stock.eml/list.csv"] == ("failed", "stock.eml")
+    assert "anchor" in index.service().document("stock.eml/list.csv").document.text
 
 
 def test_a_mail_within_a_mail_is_a_document_with_attachments_of_its_own(index: _Index, inbox: Path) -> None:

@@ -120,6 +120,8 @@ class _Now(Collector):
         yield GaugeMetricFamily("qa_passages", "Passages in it.", value=state.passages)
         problem = float(state.ready and bool(state.problem))
         yield GaugeMetricFamily("qa_snapshot_problem", "1 while a newer snapshot cannot be used.", value=problem)
+        troubles = len(state.troubles)
+        yield GaugeMetricFamily("qa_troubles", "Parts that cannot work: evaluating, following files.", value=troubles)
         labels = {"index": state.index, "snapshot": state.snapshot or "", "status": state.status}
         yield InfoMetricFamily("qa_snapshot", "What is served.", value=labels)
         if state.created:

@@ -68,6 +68,8 @@ def test_what_is_served(service: FakeService) -> None:
     assert scraped(client)["qa_ready"] == 0
     service.current = replace(READY, problem="damaged")
     assert scraped(client)["qa_snapshot_problem"] == 1
+    service.current = replace(READY, troubles=("evaluations cannot run",))
+    assert scraped(client)["qa_troubles"] == 1
 
 
 def test_failures_and_strange_methods_are_counted(service: FakeService) -> None:

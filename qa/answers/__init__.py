@@ -4,7 +4,9 @@ answerer     the passages found to an answer: what is read, what wins, and how i
 sentences    which sentences of the passages are worth reading
 excerpts     what the reader gets of them, within a budget of tokens
 spans        the span that wins of all that was read, and its form: phrase, sentences, list or row
-values       values made whole, and compared by what they say
+notation     how values are written: units, currencies, numbers and dates
+values       values made whole where a reader cut them
+quantities   values compared by what they say
 calibration  signals of an answer to a confidence, and the thresholds that keep a promised error
 citations    spans to citations, and what has become of their sources
 """

@@ -15,9 +15,9 @@ import regex
 
 from qa.answers.calibration import Calibrations, Signals, measure_signals, regime_of
 from qa.answers.excerpts import Excerpt, plan_excerpts
+from qa.answers.quantities import contradicts, parse
 from qa.answers.sentences import DEPTH, Candidate, candidates, weigh_question
 from qa.answers.spans import Choice, Fitted, best_spans, fit, fit_sentence
-from qa.answers.values import contradicts, parse
 from qa.index.index import Index
 from qa.protocols import AnswerReader, Cite, Reading
 from qa.search.retriever import Found
@@ -154,7 +154,7 @@ class Answerer:
         fitted = fit(plan.found.question, best, self._index.store.text)
         alternatives = self._alternatives(plan.found.question, choices, fitted)
         answer = replace(self._answer(best.excerpt.hit, fitted), alternatives=alternatives)
-        signals = measure_signals(plan.found.hits[:DEPTH], choices)
+        signals = measure_signals(choices)
         relevance = max(reading.relevance for reading in plan.readings)
         return Guess(replace(reply, answer=answer), signals, relevance)
 

@@ -19,32 +19,28 @@ from qa.answers.spans import Choice
 from qa.errors import CalibrationError
 from qa.files import sum_of_values, write_atomically
 from qa.statistics.risk import Bin, Promise
-from qa.types import Answer, AnswerOutcome, Hit, Leg, Query
+from qa.types import Answer, AnswerOutcome, Leg, Query
 
 # Named in calibrations: one that was fitted to signals of another version fits no more.
-SIGNALS_VERSION = "2"
+SIGNALS_VERSION = "3"
 
 
 @dataclass(frozen=True, slots=True)
 class Signals:
     """The signals of one question and the answer chosen for it.
 
-    Of the reader: ``score`` of the span, ``relevance`` of its excerpt, the span's ``share`` of probability among all
-    that was read, and ``margin``, how far the score is above the best that answers otherwise.
+    Of the reader: ``score`` of the span, ``relevance`` of its excerpt, and ``margin``, how far the score is above the
+    best that answers otherwise. Of the search: ``cosine`` of the chosen passage, 0 where no embeddings were compared,
+    and ``place``, 1 divided by its rank.
 
-    Of the search: ``top`` is the best cosine of the passages that are read, 0 where no embeddings were compared;
-    ``passage`` is the share of the question's words, by inverse document frequency, that the chosen passage holds.
-
-    Agreement of excerpts, BM25, coverage by the sentence and the distance of the best cosine to chance were tried
-    beside these and told no more on sets that were left out.
+    docs/decisions/0019 says what was tried beside these and told no more on sets that were left out.
     """
 
     score: float
     relevance: float
-    share: float
     margin: float
-    top: float
-    passage: float
+    cosine: float
+    place: float
 
     @property
     def values(self) -> tuple[float, ...]:
@@ -55,23 +51,17 @@ class Signals:
 SIGNALS = tuple(field.name for field in fields(Signals))
 
 
-def measure_signals(hits: Sequence[Hit], choices: Sequence[Choice]) -> Signals:
-    """Take the signals of the best of ``choices``.
-
-    Args:
-        hits: the passages that were read.
-        choices: best first; not empty.
-    """
+def measure_signals(choices: Sequence[Choice]) -> Signals:
+    """Take the signals of the best of ``choices``, which are best first and not empty."""
     best = choices[0]
     mine = _plain(best.text)
     others = [choice.score for choice in choices[1:] if not _says_the_same(mine, _plain(choice.text))]
     return Signals(
         score=best.score,
         relevance=best.relevance,
-        share=best.share,
         margin=best.score - max(others, default=0.0),
-        top=max(hit.scores.dense or 0.0 for hit in hits),
-        passage=best.sentence.passage_coverage,
+        cosine=best.excerpt.hit.scores.dense or 0.0,
+        place=1 / best.excerpt.hit.rank,
     )
 
 

@@ -28,17 +28,15 @@ Kind = Literal["sentence", "item", "row"]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A sentence of a found passage, an item of a list or a row of a table. ``span`` is of the document.
+    """A sentence of a found passage, an item of a list or a row of a table.
 
-    ``passage_coverage`` is the share of the question's words that its passage holds, weighted by their inverse document
-    frequency. ``score`` ranks candidates of one question and means nothing else.
+    ``span`` is of the document. ``score`` ranks candidates of one question and means nothing else.
     """
 
     hit: Hit
     span: Span
     text: str
     kind: Kind
-    passage_coverage: float
     score: float
 
 
@@ -100,8 +98,6 @@ def _of_passage(hit: Hit, windows: Sequence[tuple[Span, float]], question: Quest
     read = _read(passage.text, passage.language, languages)
     said = [question.found_in(words.forms) for _, _, _, words in read]
     held = [bits for bits, _ in said]
-    context = question.found_in(read_words(passage.context, languages).forms)[0] if passage.context else 0
-    passage_coverage = question.covered(reduce(or_, held, context))
     for at, (span, text, kind, _) in enumerate(read):
         place = Span(passage.start + span.start, passage.start + span.end)
         coverage = question.covered(held[at])
@@ -110,7 +106,7 @@ def _of_passage(hit: Hit, windows: Sequence[tuple[Span, float]], question: Quest
         new = said[at][1]
         is_bare = new < LEAST_NEW and kind == "sentence"
         score = _score(hit, coverage, near, window, is_bare=is_bare)
-        yield Candidate(hit, place, text, kind, passage_coverage, score)
+        yield Candidate(hit, place, text, kind, score)
 
 
 # About 10 kB each.

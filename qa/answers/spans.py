@@ -6,7 +6,7 @@ from the question's first words, in English; what is there decides as well: a li
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,9 +33,8 @@ class Choice:
     """The best span of those that begin in one sentence.
 
     ``span`` is of the document, ``text`` what it holds. ``score`` is the sum of the logits of its start and end less
-    that of "no answer here" (Devlin et al. 2019, section 4.3): above 0 the reader takes it for an answer. ``share`` is
-    its probability among the spans of all excerpts that were read, ``relevance`` the logit of its excerpt's holding
-    the answer.
+    that of "no answer here" (Devlin et al. 2019, section 4.3): above 0 the reader takes it for an answer. ``relevance``
+    is the logit of its excerpt's holding the answer.
     """
 
     excerpt: Excerpt
@@ -43,13 +42,11 @@ class Choice:
     span: Span
     text: str
     score: float
-    share: float
     relevance: float
 
 
 def best_spans(excerpts: Sequence[Excerpt], readings: Sequence[Reading]) -> list[Choice]:
     """Find the best span of each sentence, best first; of equal scores that of the earlier excerpt comes first."""
-    total = _log_sum(reading.starts for reading in readings) + _log_sum(reading.ends for reading in readings)
     found = []
     for excerpt, reading in zip(excerpts, readings, strict=True):
         for logits, start, end in _candidates(excerpt, reading):
@@ -57,18 +54,9 @@ def best_spans(excerpts: Sequence[Excerpt], readings: Sequence[Reading]) -> list
             if place is None:
                 continue
             sentence = next((c for c in excerpt.candidates if place.start < c.span.end), excerpt.candidates[-1])
-            share = float(np.exp(min(logits - total, 0.0)))
             text = excerpt.text[start:end]
-            found.append(Choice(excerpt, sentence, place, text, logits - reading.null, share, float(reading.relevance)))
+            found.append(Choice(excerpt, sentence, place, text, logits - reading.null, float(reading.relevance)))
     return sorted(found, key=lambda choice: -choice.score)
-
-
-def _log_sum(rows: Iterable[NDArray[np.float32]]) -> float:
-    joined = np.concatenate([np.asarray(row, np.float64) for row in rows] or [np.zeros(1)])
-    if not joined.size:
-        return 0.0
-    largest = joined.max()
-    return float(largest + np.log(np.exp(joined - largest).sum()))
 
 
 def _candidates(excerpt: Excerpt, reading: Reading) -> Iterator[tuple[float, int, int]]:

@@ -103,7 +103,7 @@ def test_what_lies_far_outside_what_was_fitted_counts_as_its_edge() -> None:
     """Such as a collection of near-copies, whose best cosine stands out twice as far as in any collection fitted to."""
     model = fit("hybrid", drawn(2000))
     usual = drawn(1, seed=3)[0].signals
-    edge, beyond, far = (model.confidence(replace(usual, top=value)) for value in (1.5, 2.0, 31.0))
+    edge, beyond, far = (model.confidence(replace(usual, cosine=value)) for value in (1.5, 2.0, 31.0))
     assert beyond == far == pytest.approx(edge, abs=0.01)
 
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qa.answers.values import contradicts, parse, whole
+from qa.answers.quantities import contradicts, parse
+from qa.answers.values import whole
 from qa.types import Span
 
 

@@ -16,6 +16,7 @@ import pytest
 from qa.errors import ModelCorrupt, ModelDisagrees, ModelNotFound
 from qa.models.answer_reader import METADATA, QUESTION_TOKENS, WEIGHTS, WINDOW, OpenVinoReader, read_weights
 from qa.protocols import AnswerReader, Reading
+from tests.support.tiny_reader import draw_tiny_reader
 
 TOWER = "The tower in Porto is 76 metres tall. It was built between 1754 and 1763 by Nicolau Nasoni, an Italian."
 PAIRS = [
@@ -37,24 +38,10 @@ def reader() -> OpenVinoReader:
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of two layers, drawn at random and written by the export of ``training``."""
-    import torch
-    from transformers import BertConfig
-
     from training.export import write_reader
-    from training.model import Reader, state_arrays
 
-    torch.manual_seed(3)
-    config = BertConfig(
-        vocab_size=30522,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=1,
-        intermediate_size=64,
-        max_position_embeddings=512,
-        initializer_range=0.2,
-    )
     path = tmp_path_factory.mktemp("reader") / "tiny.safetensors"
-    write_reader(state_arrays(Reader(config)), path)
+    write_reader(draw_tiny_reader(3), path)
     return path
 
 

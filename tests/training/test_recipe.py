@@ -17,6 +17,7 @@ import torch
 
 from qa.models.answer_reader import OpenVinoReader
 from qa.protocols import Reading
+from tests.support.tiny_reader import draw_tiny_reader
 from training.__main__ import main
 from training.data import (
     SOURCES,
@@ -69,21 +70,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from safetensors.numpy import save_file
-    from transformers import BertConfig
 
-    from training.model import Reader, state_arrays
-
-    torch.manual_seed(5)
-    config = BertConfig(
-        vocab_size=30522,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=1,
-        intermediate_size=64,
-        initializer_range=0.2,
-    )
     path = tmp_path_factory.mktemp("base") / "base.safetensors"
-    save_file(state_arrays(Reader(config)), path)
+    save_file(draw_tiny_reader(5), path)
     return path
 
 

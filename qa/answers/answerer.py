@@ -14,13 +14,14 @@ from dataclasses import dataclass, replace
 import regex
 
 from qa.answers.calibration import Calibrations, Signals, measure_signals, regime_of
-from qa.answers.excerpts import Excerpt, plan_excerpts
+from qa.answers.excerpts import Excerpt, ask_as_written, plan_excerpts
 from qa.answers.quantities import contradicts, parse
 from qa.answers.sentences import DEPTH, Candidate, candidates, weigh_question
 from qa.answers.spans import Choice, Fitted, best_spans, fit, fit_sentence
 from qa.index.index import Index
 from qa.protocols import AnswerReader, Cite, Reading
 from qa.search.retriever import Found
+from qa.text.lead_ins import lead_ins, say
 from qa.types import Alternative, Answer, Hit, Passage, Query, Reply, Span
 
 # A first excerpt with a span of this score decides: on the tuning questions reading on mended no answer.
@@ -30,7 +31,7 @@ _MOST_ALTERNATIVES = 3
 # Tuned on the tuning halves of eight question sets (docs/decisions/0021).
 RELEVANCE_WEIGHT = 0.07
 UNREAD_RELEVANCE = -4.0
-# Characters above a passage in which the names of a table's columns are looked for.
+# Characters above a line in which the names of a table's columns are looked for, and what leads in to it.
 _ABOVE = 4000
 _ROW = regex.compile(r".*[|\t].*")
 _ENGLISH = frozenset(
@@ -71,7 +72,8 @@ class _Plan:
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
-        return [(self.found.question, excerpt.text) for excerpt in self.excerpts[len(self.readings) :]]
+        rest = self.excerpts[len(self.readings) :]
+        return [(ask_as_written(self.found.question, excerpt.text), excerpt.text) for excerpt in rest]
 
 
 class Answerer:
@@ -128,7 +130,9 @@ class Answerer:
         read = [each for each in every if each.hit.rank <= DEPTH]
         if is_foreign(found.question, [hit.passage for hit in found.hits[:2]]):
             return _Plan(found, every, [], [])
-        excerpts = plan_excerpts(read, self._reader.count_tokens, self._read_tokens, self._names_above)
+        excerpts = plan_excerpts(
+            read, self._reader.count_tokens, self._read_tokens, self._names_above, self._leads_above
+        )
         return _Plan(found, every, excerpts, [])
 
     def _read(self, plans: Sequence[_Plan]) -> None:
@@ -224,6 +228,13 @@ class Answerer:
     def _highlighted(self, found: Found) -> Reply:
         """Give the passages alone, each with the sentence that matches best."""
         return _with_highlights(found, candidates(self._index, found, weigh_question(self._index, found.terms)))
+
+    def _leads_above(self, line: Candidate) -> list[str]:
+        """Find what leads in to an item or a line, the outermost first."""
+        passage = line.hit.passage
+        start = max(line.span.start - _ABOVE, 0)
+        text = self._index.store.text(passage.document, start, line.span.end)
+        return [say(text, lead) for lead in lead_ins(text, line.span.start - start, passage.language)]
 
     def _names_above(self, row: Candidate) -> str:
         """Find the first line of the table that a row is in, looking upwards; empty where there is none."""

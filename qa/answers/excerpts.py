@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import regex
 
@@ -18,6 +18,9 @@ SIZE = 100
 _CELL = regex.compile(r"[^\s|](?:[^|\t\n]*[^\s|])?")
 _VALUE = regex.compile(r"[\d\W]+")
 _LONGEST_NAME = 60
+_FINISHED = regex.compile(r"[.!?…。！？।]['\"”’»)\]]*$")
+# Characters of what is put before an excerpt; of a longer row of headings the innermost are taken.
+_LONGEST_CONTEXT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +36,9 @@ class Piece:
 class Excerpt:
     """Neighbouring sentences of one passage, or one row of a table, as the reader gets them.
 
-    ``text`` is the passage's own but for rows, whose cells stand behind the names of their columns. ``pieces`` are in
-    order and say which parts of it stand in the document; ``tokens`` are the reader's.
+    ``text`` is the passage's own, but for rows, whose cells stand behind the names of their columns, and for what is no
+    whole sentence: the headings above it and what leads in to it stand before that. ``pieces`` are in order and say
+    which parts of it stand in the document; ``tokens`` are the reader's.
     """
 
     hit: Hit
@@ -52,7 +56,11 @@ class Excerpt:
 
 
 def plan_excerpts(
-    candidates: Sequence[Candidate], count_tokens: CountTokens, budget: int, names_above: Callable[[Candidate], str]
+    candidates: Sequence[Candidate],
+    count_tokens: CountTokens,
+    budget: int,
+    names_above: Callable[[Candidate], str],
+    leads_above: Callable[[Candidate], Sequence[str]],
 ) -> list[Excerpt]:
     """Choose what to read, the most promising first, until the budget is reached; the last may exceed it a little.
 
@@ -60,6 +68,7 @@ def plan_excerpts(
         candidates: the sentences of the first passages, passage by passage and in order.
         budget: tokens of all excerpts together, the question not counted.
         names_above: finds the line with the names of a row's columns; empty where there is none.
+        leads_above: finds what leads in to an item or a line, the outermost first.
     """
     rows = _by_passage(candidates)
     counts: dict[int, list[int]] = {}
@@ -80,8 +89,11 @@ def plan_excerpts(
         tokens = sum(counts[best.hit.rank][first : last + 1])
         if excerpts and spent + tokens > 1.1 * budget:
             continue
-        excerpts.append(_excerpt(best.hit, chosen, tokens, names_above))
-        spent += tokens
+        excerpt = _excerpt(best.hit, chosen, tokens, names_above)
+        if not _FINISHED.search(chosen[0].text):
+            excerpt = _under(excerpt, leads_above(chosen[0]), count_tokens)
+        excerpts.append(excerpt)
+        spent += excerpt.tokens
     return excerpts
 
 
@@ -121,6 +133,19 @@ def _grown(row: Sequence[Candidate], at: int, counts: Sequence[int], covered: se
             return first, last
 
 
+def _under(excerpt: Excerpt, leads: Sequence[str], count_tokens: CountTokens) -> Excerpt:
+    """Put the headings above an excerpt before it, and what leads in to it, as far as it does not say so itself."""
+    said = [line for line in dict.fromkeys((*excerpt.hit.passage.path, *leads)) if line not in excerpt.text]
+    while said and sum(map(len, said)) > _LONGEST_CONTEXT:
+        said = said[1:]
+    if not said:
+        return excerpt
+    context = ". ".join(said) + ". "
+    pieces = tuple(Piece(p.start + len(context), p.end + len(context), p.at) for p in excerpt.pieces)
+    tokens = excerpt.tokens + count_tokens([context])[0]
+    return replace(excerpt, text=context + excerpt.text, pieces=pieces, tokens=tokens)
+
+
 def _excerpt(hit: Hit, chosen: tuple[Candidate, ...], tokens: int, names_above: Callable[[Candidate], str]) -> Excerpt:
     passage = hit.passage
     start, end = chosen[0].span.start, chosen[-1].span.end
@@ -155,3 +180,31 @@ def _named_cells(line: str, names: str) -> Iterator[tuple[str, str, int]]:
 def _cells(line: str) -> list[tuple[str, int]]:
     """Split a row into its cells, and where each begins."""
     return [(match.group(), match.start()) for match in _CELL.finditer(line)]
+
+
+_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_DAY = r"(?<!\p{L})(?:(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|Mon|Tues?|Wed|Thu(?:rs?)?|Fri|Sat|Sun)(?!\p{L})\.?"
+_DAY_ASKED = regex.compile(rf"\b({'|'.join(_DAYS)})s?\b", regex.IGNORECASE)
+# Days of a timetable: what is open, or closed, stands in their line.
+_DAYS_GIVEN = regex.compile(rf"({_DAY})(?:\s?(?:[-–—]|to|until|through)\s?({_DAY}))?(?=[^\n]*(?:\d|(?i:closed)))")
+
+
+def ask_as_written(question: str, text: str) -> str:
+    """Name the weekdays of a question as a text does: "Saturday" is "Sat" there, or lies within "Mon-Sat".
+
+    The reader takes neither for the day that is asked for. What the text names in full is left as it is.
+    """
+    asked = _DAY_ASKED.search(question)
+    if asked is None or asked[1].casefold() in text.casefold():
+        return question
+    day = _DAYS.index(asked[1].casefold())
+    for match in _DAYS_GIVEN.finditer(text):
+        first = _number(match[1])
+        last = _number(match[2]) if match[2] else first
+        if (day - first) % 7 <= (last - first) % 7:
+            return f"{question[: asked.start()]}{match[0]}{question[asked.end() :]}"
+    return question
+
+
+def _number(day: str) -> int:
+    return next(number for number, name in enumerate(_DAYS) if name.startswith(day[:3].casefold()))

@@ -146,6 +146,12 @@ _ROW = regex.compile(r"\S.*(?: \||\t)\s*\S")
 _STAMPED = regex.compile(r"\W?\d{4}-\d\d-\d\d[T ]\d\d:\d\d|\W?\d\d:\d\d:\d\d\s")
 _ITEM = regex.compile(r"[^\S\n]*(?:[•‣◦▪●∙·*+–-]|\(?\d{1,3}[.)]|\(?[a-z][.)])[^\S\n]+\S")
 _LABELLED = regex.compile(r"[*_#\s]*(?:Q|A|Question|Answer)\s?\d*\s?[:.)]", regex.IGNORECASE)
+# A line of opening hours: "Sat 11:00-15:00", "Mon to Fri 9 - 17", "Sunday: closed".
+_DAY = regex.compile(
+    r"[^\S\n]*(?:mon|tues?|wed|wednes|thu(?:rs?)?|fri|sat|satur|sun)(?:days?)?\b\.?"
+    r"(?:\s?(?:[-–—&/:,]|to|and)\s?\w+\b\.?)?:?\s?(?:\d{1,2}(?:[:.h]\d\d|\s?[ap]\.?m|\s?[-–—])|closed)",
+    regex.IGNORECASE,
+)
 _INDENTED = regex.compile(r"[^\S\n]{2,}\S")
 
 
@@ -163,7 +169,7 @@ def units(text: str, language: str = "") -> Iterator[tuple[Span, Kind]]:
 def _kind(line: str) -> Kind:
     if _ROW.match(line) or _STAMPED.match(line):
         return "row"
-    return "item" if _ITEM.match(line) or "\n  " in line else "sentence"
+    return "item" if _ITEM.match(line) or _DAY.match(line) or "\n  " in line else "sentence"
 
 
 def _lines(text: str, span: Span) -> Iterator[Span]:
@@ -179,7 +185,7 @@ def _lines(text: str, span: Span) -> Iterator[Span]:
 
 def _begins_unit(line: str, previous: str) -> bool:
     """Tell whether a line is a unit of its own beside the one before it."""
-    if any(pattern.match(line) for pattern in (_ROW, _STAMPED, _ITEM, _LABELLED)):
+    if any(pattern.match(line) for pattern in (_ROW, _STAMPED, _ITEM, _LABELLED, _DAY)):
         return True
     is_after_row = bool(_ROW.match(previous) or _STAMPED.match(previous))
     return is_after_row or (bool(_INDENTED.match(previous)) and not _INDENTED.match(line))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
-from qa.answers.excerpts import SIZE, Excerpt, plan_excerpts
+from qa.answers.excerpts import SIZE, Excerpt, ask_as_written, plan_excerpts
 from qa.answers.sentences import Candidate, units
 from qa.answers.spans import Choice, best_spans, fit
 from qa.protocols import Reading
@@ -34,8 +36,11 @@ def candidates(text: str, scores: dict[str, float], start: int = 100, rank: int 
     ]
 
 
-def planned(text: str, scores: dict[str, float], budget: int, names: str = "", start: int = 100) -> list[Excerpt]:
-    return plan_excerpts(candidates(text, scores, start), Finder().count_tokens, budget, lambda row: names)
+def planned(
+    text: str, scores: dict[str, float], budget: int, names: str = "", start: int = 100, leads: Sequence[str] = ()
+) -> list[Excerpt]:
+    found = candidates(text, scores, start)
+    return plan_excerpts(found, Finder().count_tokens, budget, lambda row: names, lambda line: leads)
 
 
 def chosen(excerpts: list[Excerpt], wanted: str) -> list[Choice]:
@@ -94,6 +99,58 @@ def test_a_row_is_read_by_itself_behind_the_names_of_its_columns() -> None:
 def test_a_row_of_values_names_no_column() -> None:
     excerpts = planned("Monday | 9:00-17:00\nTuesday | 10:00-18:00", {"Tuesday": 5.0}, 100, "Monday | 9:00-17:00")
     assert excerpts[0].text == "Tuesday . 10:00-18:00 . "
+
+
+def test_an_item_is_read_under_its_headings_and_its_lead_in() -> None:
+    (first, *_) = planned("- Setup: $50\n- Monthly: $19", {"Setup": 5.0}, 10, leads=["The premium plan costs", "Setup"])
+    assert first.text == "The premium plan costs. - Setup: $50\n- Monthly: $19"
+    start = first.text.index("$50")
+    assert first.place(start, start + 3) == Span(100 + 9, 100 + 12)
+    assert first.place(0, 3) is None
+
+
+def test_a_whole_sentence_is_read_by_itself() -> None:
+    (first,) = planned("The desk opens at nine.", {}, 100, leads=["Opening hours"])
+    assert first.text == "The desk opens at nine."
+
+
+def test_only_the_innermost_headings_stand_before_an_item() -> None:
+    (first,) = planned("- Setup: $50", {}, 100, leads=["x" * 150, "y" * 150])
+    assert first.text == f"{'y' * 150}. - Setup: $50"
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "asked"),
+    [
+        ("When is it open on Saturday?", "Sat 11:00-15:00", "When is it open on Sat?"),
+        ("When is it open on Saturdays?", "Mon-Fri 9-17\nSat. 11-15", "When is it open on Sat.?"),
+        ("When is it open on Wednesday?", "Mon-Fri 9-17\nSat 11-15", "When is it open on Mon-Fri?"),
+        ("Is it open on wednesday?", "Monday to Friday: 9-17", "Is it open on Monday to Friday?"),
+        ("Is it open on Monday?", "Sat-Tue 9-17", "Is it open on Sat-Tue?"),
+        ("When is it open on Sunday?", "Sunday 9-17, Sun pm closed", "When is it open on Sunday?"),
+        ("When is it open on Sunday?", "Mon-Sat 9-17", "When is it open on Sunday?"),
+        ("When is it open on Sunday?", "The sun sets at 17:00. Sun Ltd closes.", "When is it open on Sunday?"),
+        ("When is it open?", "Sun 9-17", "When is it open?"),
+        ("Is it open on Friday?", "Monitors are sold. Wedding rings too.", "Is it open on Friday?"),
+    ],
+)
+def test_a_question_names_days_as_the_text_does(question: str, text: str, asked: str) -> None:
+    assert ask_as_written(question, text) == asked
+
+
+def test_lines_of_opening_hours_are_items_of_their_own() -> None:
+    text = "Bergen\nMon-Fri 8:30-16:30\nSat 11:00-15:00\nSunday: closed\n"
+    assert [(text[span.start : span.end], kind) for span, kind in units(text)][1:] == [
+        ("Mon-Fri 8:30-16:30", "item"),
+        ("Sat 11:00-15:00", "item"),
+        ("Sunday: closed", "item"),
+    ]
+    assert [
+        kind
+        for _, kind in units(
+            "We met in the great hall of the old town, and then on\nMonday 3 May the talks began in earnest."
+        )
+    ] == ["sentence"]
 
 
 def test_the_best_span_of_all_excerpts_wins() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -158,6 +159,14 @@ def test_the_best_span_of_all_excerpts_wins() -> None:
     (best, *_) = chosen(excerpts, "green")
     assert (best.text, best.span) == ("green", Span(509, 514))
     assert best.score == pytest.approx(5.0)
+
+
+def test_of_equal_spans_the_one_in_the_nearer_passage_wins() -> None:
+    """The hours of the branch that was asked for, and not those of the next."""
+    far, near = planned("It is green.", {}, 100, start=100) + planned("It is green.", {}, 100, start=500)
+    near = replace(near, hit=replace(near.hit, rank=2, scores=Scores(dense=0.7)))
+    far = replace(far, hit=replace(far.hit, scores=Scores(dense=0.5)))
+    assert [choice.span.start for choice in chosen([far, near], "green")] == [506, 106]
 
 
 def test_no_span_goes_from_one_item_to_the_next() -> None:

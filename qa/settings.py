@@ -51,7 +51,7 @@ class Settings(BaseSettings):
         "in, or its name on a hub. None by default.",
     )
     max_error: float = Field(
-        default=0.3,
+        default=0.25,
         gt=0,
         lt=1,
         description="The share of answers that may be wrong; an answer that is less sure is given as a guess. It is "

@@ -154,7 +154,7 @@ _GREETING = regex.compile(
     regex.IGNORECASE,
 )
 _ENDED = regex.compile(r"\S+\s+\S+\s.*[^\s.]{2,}[.!?]['\"”’)\]]*", regex.DOTALL)
-_DENIED = regex.compile(r"\bnot\s+(?:\p{L}+\s+){0,2}$", regex.IGNORECASE)
+_DENIED = regex.compile(r"\bnot\s+(?:(?:about|around|at|for|in|on|the|from|until|by)\s+)?$", regex.IGNORECASE)
 _INSTEAD = regex.compile(
     r"\bbut\s+(?:rather\s+|only\s+|now\s+)?(\p{Sc}?\d(?:[^\s,;:.!?]|[.,:](?=\d)|\s(?=\S))*)", regex.IGNORECASE
 )

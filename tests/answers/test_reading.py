@@ -219,6 +219,8 @@ def fitted_to(question: str, text: str, wanted: str) -> tuple[str, str, str]:
         ("The fee is not 40 euros but only 1,250 euros, as of May.", "40 euros", "1,250 euros"),
         ("It is not over 3 metres, but the gate of 1990 is.", "3 metres", "over 3 metres"),
         ("The gate is 3 metres wide, but 2.4 metres of it are usable.", "3 metres", "3 metres"),
+        ("It is not more than 3 metres wide, but 2 cars pass.", "3 metres", "not more than 3 metres"),
+        ("It is not only 3 metres wide, but 2 metres high as well.", "3 metres", "3 metres"),
     ],
 )
 def test_what_is_denied_gives_way_to_what_is_said_instead(text: str, wanted: str, answer: str) -> None:

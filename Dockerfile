@@ -12,7 +12,7 @@ COPY constraints.txt pyproject.toml README.md LICENSE ./
 # This layer depends on what is installed, not on the source: a change of code downloads nothing again.
 RUN mkdir qa && touch qa/__init__.py \
  && python3 -m venv .venv \
- && PIP_EXTRA_INDEX_URL=${PIP_EXTRA_INDEX_URL} .venv/bin/pip install --quiet . \
+ && PIP_EXTRA_INDEX_URL=${PIP_EXTRA_INDEX_URL} .venv/bin/pip install --quiet '.[ocr]' \
  && .venv/bin/pip uninstall --quiet --yes qa
 COPY qa qa
 # A service needs no headers, static libraries, tests or plugins for other processors. Its imports are compiled to bytecode now,
@@ -20,7 +20,7 @@ COPY qa qa
 RUN .venv/bin/pip install --quiet --no-deps . && rm -rf qa && cd .venv/lib/python3.11/site-packages \
  && rm -rf pip setuptools torch/include torch/test torch/bin/test_* torch/bin/protoc* openvino/include openvino/libs/cache.json \
       openvino/libs/libopenvino_intel_gpu_plugin.so openvino/libs/libopenvino_intel_npu_plugin.so hf_xet hf_xet-*.dist-info \
- && find openvino/libs -name 'libopenvino_*_frontend.so*' -not -name '*_ir_*' -not -name '*_pytorch_*' -delete \
+ && find openvino/libs -name 'libopenvino_*_frontend.so*' -not -name '*_ir_*' -not -name '*_onnx_*' -not -name '*_pytorch_*' -delete \
  && find . -depth -type d \( -name tests -o -name test -o -name __pycache__ \) -not -path './torch/*' -exec rm -rf {} + \
  && find . \( -name '*.a' -o -name '*.pyc' -o -name '*.pyi' \) -delete \
  && { /app/.venv/bin/python -m compileall -q -j 0 -x '/(torch|transformers|sympy|sklearn|networkx)/' . >/dev/null \

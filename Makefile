@@ -77,8 +77,8 @@ $(VENV)/bin/python:
 
 # PIP_CONSTRAINT, not -c: it also holds for the environment in which pip builds this package.
 $(INSTALLED): $(VENV)/bin/python pyproject.toml constraints.txt
-	@echo "Installing the pinned dependencies (about 1.5 GB; a minute or more, once) …"
-	@PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check -e .
+	@echo "Installing the pinned dependencies (about 1.7 GB; a minute or more, once) …"
+	@PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check -e '.[ocr]'
 	@touch $@
 
 $(INSTALLED)-dev: $(INSTALLED)

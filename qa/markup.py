@@ -51,6 +51,23 @@ def _escaped(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode("ascii")
 
 
+def by_ocr(confidence: float | None) -> str:
+    """Say after a page's number that OCR read it, and how sure it was; nothing of a page that was read as text."""
+    return "" if confidence is None else f", read by OCR ({_percent(confidence)} % sure)"
+
+
+def pages_by_ocr(pages: Sequence[tuple[int, float]]) -> str:
+    """Say how many pages OCR read, of their numbers and confidences, and how sure it was of each."""
+    least, most = (_percent(choose(confidence for _, confidence in pages)) for choose in (min, max))
+    sure = f"{least}" if least == most else f"{least} to {most}"
+    return f"OCR read {len(pages):,} {'page' if len(pages) == 1 else 'pages'}, {sure} % sure of the words"
+
+
+def _percent(share: float) -> int:
+    """Round down, so that nothing is said to be quite sure."""
+    return min(int(100 * share), 99)
+
+
 def visible(text: object) -> Markup:
     """Escape text for a page; bidi controls, tags and control characters are shown by their names and do nothing."""
     return Markup(_IN_PAGES.sub(_named, str(escape(text))))

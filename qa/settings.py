@@ -82,14 +82,24 @@ class Settings(BaseSettings):
         default=False,
         description="Read hidden sheets, rows and columns of workbooks, too. After a change, build the index again.",
     )
+    ocr: bool = Field(
+        default=True,
+        description="Recognise pages without text, and images of pages (PNG, JPEG, TIFF), where `qa[ocr]` is "
+        "installed. After a change, build the index again.",
+    )
     max_file_mb: int = Field(
         default=200, ge=1, description="The largest file that is read, in MB. A larger one is reported as failed."
     )
     max_file_seconds: float = Field(
-        default=60.0, gt=0, description="The longest time that reading one file may take, in seconds."
+        default=60.0,
+        gt=0,
+        description="The longest time that reading one file may take, in seconds. Each page that is recognised has it "
+        "for itself.",
     )
     reader_memory_mb: int = Field(
-        default=2000, ge=64, description="The most memory, in MB, that reading one file may take."
+        default=2000,
+        ge=64,
+        description="The most memory, in MB, that reading one file may take. The models of OCR come on top.",
     )
     threads: int = Field(
         default=0,

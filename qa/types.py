@@ -42,11 +42,15 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of a paginated document; ``number`` counts from 1."""
+    """A page of a paginated document; ``number`` counts from 1.
+
+    ``recognised`` is the confidence of OCR, above 0 and at most 1, where the page was an image; else ``None``.
+    """
 
     number: int
     start: int
     end: int
+    recognised: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,7 @@ class Passage:
     passage, and what leads in to a list that it begins within, as far as its own text does not contain them; it is
     searched with the text and is no part of the span. ``path`` are the titles of all headings above it, outermost
     first. ``windows`` are in order and hold all of the text but white space between them. ``language`` is the
-    document's.
+    document's. ``recognised`` is the least of the pages that it is on.
     """
 
     id: str
@@ -125,6 +129,7 @@ class Passage:
     page: int | None = None
     windows: tuple[Window, ...] = ()
     language: str = ""
+    recognised: float | None = None
 
     @property
     def section(self) -> str | None:
@@ -175,6 +180,7 @@ class FileReport:
     ``modified_ns`` is when the file was last written, 0 where that is not to be relied on. ``kept_since`` is when
     the snapshot was made whose version is still indexed, ISO 8601, because the file could not be read since.
     ``container`` is the id of the file that it is attached to, if it is.
+    ``recognised`` are the numbers of the pages that OCR read, each with its confidence.
     """
 
     id: str
@@ -189,6 +195,7 @@ class FileReport:
     modified_ns: int = 0
     kept_since: str = ""
     container: str = ""
+    recognised: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +296,7 @@ class Citation:
 
     ``status`` was found when the citation was given: ``verified``, the source is what was indexed and the span holds
     the text; ``drifted``, the source has changed since; ``missing``, it is not there any more. ``source_sha256`` is of
-    the source's bytes as indexed, ``text_sha256`` of the canonical text in UTF-8.
+    the source's bytes as indexed, ``text_sha256`` of the canonical text in UTF-8. ``recognised`` is that of the page.
     """
 
     document: str
@@ -300,6 +307,7 @@ class Citation:
     source_sha256: str
     text_sha256: str
     status: CitationStatus
+    recognised: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

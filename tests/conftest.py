@@ -80,6 +80,7 @@ class Recorder:
         self.total = 0
         self.done = 0.0
         self.reports: list[FileReport] = []
+        self.recognised: list[tuple[str, int, int]] = []
 
     def stage(self, message: str) -> None:
         self.stages.append(message)
@@ -89,6 +90,9 @@ class Recorder:
 
     def advanced(self, size: float) -> None:
         self.done += size
+
+    def recognising(self, id: str, page: int, pages: int) -> None:
+        self.recognised.append((id, page, pages))
 
     def finished_file(self, report: FileReport) -> None:
         self.reports.append(report)

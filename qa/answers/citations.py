@@ -280,9 +280,9 @@ class Citer:
         """
         source_sha256, text_sha256, characters = self._store.sums(document)
         _require_span(start, end, characters)
-        page, section = self._store.place(document, start)
+        page, section, recognised = self._store.place(document, start)
         status = self._status(document, source_sha256)
-        return Citation(document, start, end, page, section, source_sha256, text_sha256, status)
+        return Citation(document, start, end, page, section, source_sha256, text_sha256, status, recognised)
 
     def original(self, document: str) -> Original:
         """Open the file that a document was read from: of what is attached to a mail, the mail.

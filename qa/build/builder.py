@@ -118,6 +118,9 @@ class BuildListener(Protocol):
     def advanced(self, size: float) -> None:
         """Note that ``size`` more bytes of sources are done: their passages are encoded, or they hold none."""
 
+    def recognising(self, id: str, page: int, pages: int) -> None:
+        """Note that OCR begins to read page ``page`` of the ``pages`` of a file, which takes seconds."""
+
     def finished_file(self, report: FileReport) -> None: ...
 
 

@@ -24,11 +24,15 @@ from qa.index.store import DOCUMENTS_FILE, Store
 from qa.models.loading import EncoderFactory, make_encoder
 from qa.protocols import Encoder
 from qa.readers.discovery import discover
-from qa.readers.isolation import IsolatedReader, ReadingLimits, ReadSource
+from qa.readers.isolation import IsolatedReader, ReadingLimits, ReadSource, Recognition
+from qa.readers.recognition.recogniser import OFF, PageCache, recognition_version
 from qa.readers.registry import ReadingOptions
 from qa.settings import Settings
 from qa.text.splitter import SplitterParameters
 from qa.types import FileReport, Source
+
+# What OCR read of pages, for all indexes; derived data beside them.
+RECOGNISED = ".recognised"
 
 
 class UpdateGate(Protocol):
@@ -51,6 +55,9 @@ class SilentListener:
         pass
 
     def advanced(self, size: float) -> None:
+        pass
+
+    def recognising(self, id: str, page: int, pages: int) -> None:
         pass
 
     def finished_file(self, report: FileReport) -> None:
@@ -109,7 +116,7 @@ def update(  # noqa: PLR0913 - the last four are what a build may do without
         )
         parameters = SplitterParameters(settings.passage_tokens, settings.overlap_tokens)
         sources = tuple(printable(str(path)) for path in paths)
-        options = ReadingOptions(settings.hidden)
+        options = ReadingOptions(settings.hidden, recognition_version(settings.ocr))
         inputs = _Inputs(settings, listener, sources, found, encoder, parameters, options, gate)
         manifest, counts = _update(snapshots, writer, inputs, read, rebuild)
     return Update(manifest, counts, time.perf_counter() - started)
@@ -162,7 +169,9 @@ def _update(
         stack.push(partial(_forget, cache))
         staged = stack.enter_context(writer.staging())
         if read is None:
-            read = stack.enter_context(IsolatedReader(_limits(inputs.settings), options=inputs.options)).read
+            recognition = Recognition(PageCache(inputs.settings.indexes / RECOGNISED), listener.recognising)
+            reader = IsolatedReader(_limits(inputs.settings), options=inputs.options, recognition=recognition)
+            read = stack.enter_context(reader).read
 
         def load() -> None:
             listener.stage(f"Loading the model {encoder.name}")
@@ -234,9 +243,13 @@ def _parameters_of(manifest: Manifest, encoder: Encoder) -> SplitterParameters:
 
 
 def _options_of(manifest: Manifest) -> ReadingOptions:
-    """Read what of its files a snapshot holds. Raises SnapshotIncompatible where that is not known."""
+    """Read what of its files a snapshot holds. Raises SnapshotIncompatible where that is not known.
+
+    Its pages were recognised unless that was off; what recognises them now may be newer.
+    """
     try:
-        return ReadingOptions(**manifest.fingerprint["reading"])
+        options = ReadingOptions(**manifest.fingerprint["reading"])
+        return replace(options, ocr=recognition_version(options.ocr != OFF))
     except (KeyError, TypeError) as error:
         raise SnapshotIncompatible(
             f"snapshot {manifest.id} does not say what of its files was read ({error}); build the index again"

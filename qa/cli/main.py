@@ -31,7 +31,7 @@ from qa.cli.flags import (
     load_settings,
 )
 from qa.errors import QAError, QuestionFileError, SettingsError
-from qa.markup import safe_line, safe_lines
+from qa.markup import by_ocr, safe_line, safe_lines
 
 if TYPE_CHECKING:
     from qa.types import Answer, Citation, Hit
@@ -156,6 +156,9 @@ def index(
     hidden: Annotated[
         bool | None, typer.Option("--hidden", help="Read hidden sheets, rows and columns of workbooks, too.")
     ] = None,
+    ocr: Annotated[
+        bool | None, typer.Option("--ocr/--no-ocr", help="Recognise pages without text, and images of pages.")
+    ] = None,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Read every file again, changed or not.")] = False,
     if_missing: Annotated[bool, typer.Option("--if-missing", help="Do nothing if the index exists.")] = False,
     gate: Annotated[
@@ -175,6 +178,7 @@ def index(
         passage_tokens=passage_tokens,
         overlap_tokens=overlap_tokens,
         hidden=hidden,
+        ocr=ocr,
     )
     if if_missing:
         try:
@@ -264,7 +268,7 @@ def _show_hit(hit: Hit) -> None:
     passage = hit.passage
     place = [passage.document if hit.title == passage.document else f"{hit.title} ({passage.document})"]
     place += [passage.section] if passage.section else []
-    place += [f"page {passage.page}"] if passage.page else []
+    place += [f"page {passage.page}{by_ocr(passage.recognised)}"] if passage.page else []
     typer.secho(f"{hit.rank}. {safe_line(' · '.join(place))}", bold=True)
     scores = [
         ("cosine", hit.scores.dense),
@@ -297,7 +301,7 @@ def describe_answer(answer: Answer) -> Iterator[str]:
 
 def _describe_place(citation: Citation) -> str:
     place = [citation.document, f"characters {citation.start} to {citation.end}", citation.status]
-    place += [f"page {citation.page}"] if citation.page else []
+    place += [f"page {citation.page}{by_ocr(citation.recognised)}"] if citation.page else []
     place += [citation.section] if citation.section else []
     return " · ".join(place)
 

@@ -104,9 +104,13 @@ class _Progress(ABC):
         if self._task is not None:
             self._bar.start()  # a step in between, such as loading the model, has stopped it
             self._bar.advance(self._task, amount)
+        self._say(self._line())
+
+    def _say(self, line: str) -> None:
+        """Print a line now and then, where no bar can be drawn."""
         if not self._console.is_terminal and time.monotonic() - self._said > _LINE_EVERY:
             self._said = time.monotonic()
-            self._console.print(self._line())
+            self._console.print(line)
 
     @abstractmethod
     def _line(self) -> str:
@@ -118,7 +122,7 @@ class IndexingProgress(_Progress):
 
     def __init__(self) -> None:
         columns = (TextColumn("{task.percentage:>3.0f} %"), DownloadColumn(), TimeRemainingColumn())
-        super().__init__(TextColumn("Indexing"), BarColumn(), *columns)
+        super().__init__(TextColumn("Indexing"), BarColumn(), *columns, TextColumn("{task.description}"))
         self._unread: list[FileReport] = []
         self._kinds: defaultdict[str, _Totals] = defaultdict(_Totals)
         self._all = _Totals()
@@ -132,6 +136,13 @@ class IndexingProgress(_Progress):
         """Show that so many more bytes are done."""
         self._advance(size)
 
+    def recognising(self, id: str, page: int, pages: int) -> None:
+        """Show which page OCR reads, beside the bar or as a line."""
+        now = escape(f"OCR of page {page:,} of {pages:,}: {safe_line(id)}")
+        if self._task is not None:
+            self._bar.update(self._task, description=now)
+        self._say(now)
+
     def _line(self) -> str:
         return f"{100 * self._done / max(self._total, 1.0):.0f} % of {self._total / 1e6:.1f} MB"
 
@@ -139,6 +150,8 @@ class IndexingProgress(_Progress):
         """Add a file to the summary."""
         self._kinds[PurePosixPath(safe_line(report.id)).suffix.lower() or "(none)"].add(report)
         self._all.add(report)
+        if report.recognised and self._task is not None:
+            self._bar.update(self._task, description="")
         if report.status != "read" and len(self._unread) < _NAMED:
             self._unread.append(report)
 

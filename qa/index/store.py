@@ -54,7 +54,7 @@ CREATE TABLE sections (
     PRIMARY KEY (document, ordinal)) WITHOUT ROWID;
 CREATE TABLE pages (
     document INTEGER NOT NULL REFERENCES documents, number INTEGER NOT NULL, start INTEGER NOT NULL,
-    end INTEGER NOT NULL, PRIMARY KEY (document, number)) WITHOUT ROWID;
+    end INTEGER NOT NULL, recognised REAL, PRIMARY KEY (document, number)) WITHOUT ROWID;
 CREATE TABLE excluded (
     document INTEGER NOT NULL REFERENCES documents, start INTEGER NOT NULL, end INTEGER NOT NULL,
     PRIMARY KEY (document, start)) WITHOUT ROWID;
@@ -74,7 +74,8 @@ CREATE INDEX windows_by_passage ON windows (passage, start);
 CREATE TABLE files (
     ordinal INTEGER PRIMARY KEY, id TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL, size INTEGER NOT NULL,
     characters INTEGER NOT NULL, pages INTEGER NOT NULL, empty_pages INTEGER NOT NULL, passages INTEGER NOT NULL,
-    seconds REAL NOT NULL, modified_ns INTEGER NOT NULL, kept_since TEXT NOT NULL, container TEXT NOT NULL);
+    seconds REAL NOT NULL, modified_ns INTEGER NOT NULL, kept_since TEXT NOT NULL, container TEXT NOT NULL,
+    recognised TEXT NOT NULL);
 CREATE INDEX files_by_container ON files (container) WHERE container != '';
 """
 
@@ -88,10 +89,11 @@ _SUMMARIES = (
     "(SELECT json_group_array(json_array(name, value)) FROM (SELECT name, value FROM metadata "
     "WHERE document = number AND start = 0 AND end = characters ORDER BY ordinal)) FROM documents"
 )
-# The columns of a passage, before those of its windows.
+# The columns of a passage, before those of its windows. It may be on several pages, but not on many.
 PASSAGE = (
     "passages.id, documents.id, passages.start, passages.end, passages.text, passages.context, passages.path, "
-    "passages.page, documents.language"
+    "passages.page, documents.language, (SELECT min(recognised) FROM pages WHERE pages.document = passages.document "
+    "AND number BETWEEN passages.page AND passages.page + 9 AND pages.start < passages.end)"
 )
 
 
@@ -118,14 +120,20 @@ def text_sha256(text: str) -> str:
 
 def _passage(row: Sequence[Any], windows: Sequence[Window]) -> Passage:
     """Make the passage of a row that begins with the columns of ``PASSAGE``."""
-    key, document, start, end, text, context, path, page, language = row[:9]
-    return Passage(f"{key:016x}", document, start, end, text, context, _titles(path), page, tuple(windows), language)
+    key, document, start, end, text, context, path, page, language, recognised = row[:10]
+    id, titles = f"{key:016x}", _titles(path)
+    return Passage(id, document, start, end, text, context, titles, page, tuple(windows), language, recognised)
 
 
 @lru_cache(maxsize=4096)
 def _titles(path: str) -> tuple[str, ...]:
     """Parse the titles of a column; a section's passages share it."""
     return tuple(json.loads(path))
+
+
+def _pages_of(recognised: str) -> tuple[tuple[int, float], ...]:
+    """Parse a file's recognised pages, ``[[number, confidence], …]``; most files have none."""
+    return () if recognised == "[]" else tuple((number, confidence) for number, confidence in json.loads(recognised))
 
 
 class Store:
@@ -265,7 +273,7 @@ class Store:
     def report(self, offset: int = 0, limit: int = -1) -> list[FileReport]:
         """Read the ingestion report, or a part of it, in the order in which the files were found."""
         rows = self._all(f"SELECT {REPORT} FROM files ORDER BY ordinal LIMIT ? OFFSET ?", (limit, offset))
-        return [FileReport(*row) for row in rows]
+        return [FileReport(*(*row[:-1], _pages_of(row[-1]))) for row in rows]
 
     def document(self, id: str) -> Document:
         """Read a document. Raises DocumentNotFound."""
@@ -327,7 +335,7 @@ class Store:
 
     def _pages(self, number: int) -> Iterator[Page]:
         rows = self._connection.execute(
-            "SELECT number, start, end FROM pages WHERE document = ? ORDER BY number", (number,)
+            "SELECT number, start, end, recognised FROM pages WHERE document = ? ORDER BY number", (number,)
         )
         return (Page(*row) for row in rows)
 
@@ -369,15 +377,18 @@ class Store:
         # SQLite counts no further than a NUL character.
         return str(row[0]) if len(row[0]) == end - start else self.document(id).text[start:end]
 
-    def place(self, id: str, at: int) -> tuple[int | None, str | None]:
-        """Find the page that a character of a document is on, and the nearest heading above it."""
+    def place(self, id: str, at: int) -> tuple[int | None, str | None, float | None]:
+        """Find the page that a character of a document is on, the nearest heading above it, and OCR's confidence."""
         of = "FROM {} JOIN documents ON documents.number = {}.document WHERE id = ? AND start <= ?"
-        page = self._one(f"SELECT pages.number {of.format('pages', 'pages')} ORDER BY start DESC LIMIT 1", (id, at))
+        page = self._one(
+            f"SELECT pages.number, recognised {of.format('pages', 'pages')} ORDER BY start DESC LIMIT 1", (id, at)
+        )
         section = self._one(
             f"SELECT sections.title {of.format('sections', 'sections')} AND end > ? ORDER BY ordinal DESC LIMIT 1",
             (id, at, at),
         )
-        return (None if page is None else int(page[0])), (None if section is None else str(section[0]))
+        number, recognised = page or (None, None)
+        return number, (None if section is None else str(section[0])), recognised
 
     def source_sums(self) -> dict[str, str]:
         """Map every document's id to the SHA-256 of the bytes that it was read from."""
@@ -456,7 +467,9 @@ class StoreWriter:
             "INSERT INTO sections VALUES (?, ?, ?, ?, ?, ?, ?)": [
                 (number, i, s.title, s.level, s.start, s.body, s.end) for i, s in enumerate(document.sections)
             ],
-            "INSERT INTO pages VALUES (?, ?, ?, ?)": [(number, p.number, p.start, p.end) for p in document.pages],
+            "INSERT INTO pages VALUES (?, ?, ?, ?, ?)": [
+                (number, p.number, p.start, p.end, p.recognised) for p in document.pages
+            ],
             "INSERT INTO excluded VALUES (?, ?, ?)": [(number, span.start, span.end) for span in document.excluded],
             "INSERT INTO metadata VALUES (?, ?, ?, ?, ?, ?)": [
                 (number, p.start, i, p.end, p.name, p.value) for i, p in enumerate(document.metadata)
@@ -488,6 +501,8 @@ class StoreWriter:
         self.windows += len(windows)
 
     def add_report(self, report: FileReport) -> None:
+        *columns, recognised = _columns_of(report)
         self._connection.execute(
-            f"INSERT INTO files ({REPORT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _columns_of(report)
+            f"INSERT INTO files ({REPORT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*columns, json.dumps(recognised)),
         )

@@ -12,6 +12,8 @@ Formats:
 
 html/           web pages
 pdf/            PDF
+images          PNG, JPEG and TIFF: images of pages
+recognition/    the text of images of pages, by OCR
 docx/           Word documents
 pptx            slides
 xlsx            spreadsheets

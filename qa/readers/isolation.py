@@ -20,6 +20,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from time import monotonic, perf_counter, sleep
@@ -27,6 +28,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from qa.errors import ReadingUnavailable
+from qa.readers.recognition.recogniser import MISSING, MODELS_BYTES, MOST_PAGES, OFF, PageCache
 from qa.readers.registry import ReadingOptions, read_source
 from qa.types import Document, FileReport, Page, Property, Section, Source, Span
 
@@ -130,8 +132,10 @@ def decode_answer(values: Mapping[str, Any], text: str) -> tuple[Document | None
     """Decode an answer. Raises BadFrame if the values are not those of one."""
     try:
         document = values["document"]
-        return document and _decode_document(document, text), FileReport(**values["report"])
-    except (KeyError, TypeError, AttributeError) as error:
+        report = values["report"]
+        recognised = tuple((int(page), float(confidence)) for page, confidence in report["recognised"])
+        return document and _decode_document(document, text), FileReport(**{**report, "recognised": recognised})
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadFrame(f"no answer: {error}") from error
 
 
@@ -157,7 +161,8 @@ def _decode_document(values: Mapping[str, Any], text: str) -> Document:
 
 
 ReadSource = Callable[[Source], tuple[Document | None, FileReport]]
-ReadWithOptions = Callable[[Source, ReadingOptions], tuple[Document | None, FileReport]]
+# With ``options`` as well, and with ``recogniser`` where pages are recognised.
+ReadWithOptions = Callable[..., tuple[Document | None, FileReport]]
 
 # Without "-I" a file called json.py in the folder that qa is run in would be imported for the library's.
 _FLAGS = ("-I", "-B", "-c")
@@ -172,6 +177,9 @@ _SECONDS_BETWEEN_LOOKS = 0.005
 _MILLISECONDS_BETWEEN_LOOKS = 20.0
 _PEAK = re.compile(rb"^VmPeak:\s+(\d+) kB$", re.MULTILINE)
 _MOST_BESIDE_TEXT = 256 * 1024 * 1024
+# A page is announced, and again when it is recognised; once the models are loaded; then comes the answer.
+_OF_PAGES = frozenset({"recognising", "recognised", "models"})
+_MOST_MESSAGES = 2 * MOST_PAGES + 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +196,21 @@ class ReadingLimits:
     seconds: float = 60.0
     memory_bytes: int = 2_000_000_000
     max_characters: int = 200_000_000
+
+
+def _ignore(id: str, page: int, pages: int) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """What becomes of pages that are recognised: each is kept in ``cache``.
+
+    ``show`` is called before one is, with the file's id, the page's number and how many pages the file has.
+    """
+
+    cache: PageCache
+    show: Callable[[str, int, int], None] = _ignore
 
 
 class _FileLost(Exception):
@@ -207,6 +230,8 @@ class IsolatedReader:
         limits: what a file may cost; one that exceeds them has failed.
         read: what reads a file there: a function of a module, for it is imported by its name.
         options: what of a file is read.
+        recognition: what becomes of pages that are images; without it none is recognised. Each has the time of a file
+            for itself. Where one is what a file fails at, the file is read again without it and those after it.
     """
 
     def __init__(
@@ -214,10 +239,13 @@ class IsolatedReader:
         limits: ReadingLimits | None = None,
         read: ReadWithOptions = read_source,
         options: ReadingOptions | None = None,
+        recognition: Recognition | None = None,
     ) -> None:
         self._limits = limits or ReadingLimits()
         self._options = options or ReadingOptions()
         self._read = read
+        self._recognition = recognition if self._options.ocr not in {OFF, MISSING} else None
+        self._recognising: int | None = None
         self._process: _Process | None = None
 
     def __enter__(self) -> Self:
@@ -245,7 +273,7 @@ class IsolatedReader:
         started = perf_counter()
         try:
             self._check(source)
-            return self._answer(source)
+            return self._answer_without_lost_pages(source)
         except _FileLost as lost:
             seconds = perf_counter() - started
             size = 0 if source.parts else source.size
@@ -264,9 +292,21 @@ class IsolatedReader:
             size, most = math.ceil(status.st_size / 1e6), self._limits.max_bytes / 1e6
             raise _FileLost(f"is {size:,} MB; at most {most:,.0f} MB are read (QA_MAX_FILE_MB)")
 
-    def _answer(self, source: Source) -> tuple[Document | None, FileReport]:
+    def _answer_without_lost_pages(self, source: Source) -> tuple[Document | None, FileReport]:
+        """Read a file; if recognising a page is what it fails at, then without that page, and then without any."""
+        before, because = None, ""
+        for _ in range(2):
+            try:
+                return self._answer(source, before, because)
+            except _FileLost as lost:
+                if self._recognising is None:
+                    raise
+                before, because = self._recognising if before is None else 1, str(lost)
+        return self._answer(source, 1, because)
+
+    def _answer(self, source: Source, before: int | None, because: str) -> tuple[Document | None, FileReport]:
         try:
-            values, text = self._exchange(source)
+            values, text = self._exchange(source, before, because)
             if (exceeded := values.get("exceeded")) is None:
                 document, report = decode_answer(values, text)
                 if source.id != report.id or (document and source.id != document.id):
@@ -283,19 +323,35 @@ class IsolatedReader:
         self.close()
         raise _too_large(self._limits)
 
-    def _exchange(self, source: Source) -> tuple[dict[str, Any], str]:
+    def _exchange(self, source: Source, before: int | None, because: str) -> tuple[dict[str, Any], str]:
+        request = {**encode_source(source), "before": before, "because": because}
+        self._recognising = None
+        cache = self._recognition.cache.folder if self._recognition is not None else None
         try:
             for _ in range(2):
-                self._process = self._process or _Process(self._limits, self._options, self._read)
+                self._process = self._process or _Process(self._limits, self._options, self._read, cache)
                 # One that ended since the last file, as by the system for want of memory, is not this file's doing.
                 with contextlib.suppress(_ProcessGone):
-                    return self._process.ask(source)
+                    return self._process.ask(request, partial(self._hear, source.id))
                 self.close()
             raise ReadingUnavailable("the process that reads files ends as soon as it is started")
         except BaseException:
             # Half an answer may be in the pipe, also where the caller was interrupted.
             self.close()
             raise
+
+    def _hear(self, id: str, message: Mapping[str, Any]) -> None:
+        """Take a message of :class:`qa.readers.recognition.recogniser.PageRecogniser`. Raises BadFrame."""
+        if self._recognition is None:
+            raise BadFrame("a page where none is recognised")
+        if "recognising" not in message:
+            self._recognition.cache.keep(message)  # if it is of a page
+            return
+        page, pages = message["recognising"], message.get("pages")
+        if not isinstance(page, int) or not isinstance(pages, int) or page < 1:
+            raise BadFrame("no page")
+        self._recognising = page
+        self._recognition.show(id, page, pages)
 
 
 def _too_large(limits: ReadingLimits) -> _FileLost:
@@ -314,7 +370,9 @@ def peak_bytes(process: int | str) -> int:
 class _Process:
     """A running worker. Raises ReadingUnavailable if it cannot be started."""
 
-    def __init__(self, limits: ReadingLimits, options: ReadingOptions, read: ReadWithOptions) -> None:
+    def __init__(
+        self, limits: ReadingLimits, options: ReadingOptions, read: ReadWithOptions, recognised: Path | None
+    ) -> None:
         self._limits = limits
         self._most = 4 * limits.max_characters + _MOST_BESIDE_TEXT
         # Nothing is ever written into this pipe: it ends when this process does, and so does the other one.
@@ -343,10 +401,12 @@ class _Process:
                 "memory_bytes": limits.memory_bytes,
                 "max_characters": limits.max_characters,
                 "options": asdict(options),
+                "recognised": recognised and os.fsencode(recognised.absolute()).hex(),
             }
             send(self._requests.fileno(), configuration)
             ready, _ = receive(self._answers.fileno(), self._most, monotonic() + _SECONDS_TO_START)
             self._most_memory = int(ready["most_memory"])
+            self._has_models = False
         except (OSError, EOFError, BadFrame, KeyError) as error:
             reason = self._last_words() or type(error).__name__
             self.end()
@@ -355,8 +415,10 @@ class _Process:
             self.end()
             raise
 
-    def ask(self, source: Source) -> tuple[dict[str, Any], str]:
-        """Have a source read, and return the answer.
+    def ask(
+        self, request: Mapping[str, object], hear: Callable[[Mapping[str, Any]], None]
+    ) -> tuple[dict[str, Any], str]:
+        """Have a source read, and return the answer; ``hear`` takes what is said of its pages meanwhile.
 
         Raises:
             _FileLost: it took too long or too much memory, or ended the process.
@@ -364,13 +426,23 @@ class _Process:
             BadFrame: it did not answer as it should.
         """
         try:
-            send(self._requests.fileno(), encode_source(source))
+            send(self._requests.fileno(), request)
         except BrokenPipeError as error:
             raise _ProcessGone from error
         deadline = monotonic() + self._limits.seconds
         try:
-            self._wait(deadline)
-            return receive(self._answers.fileno(), self._most, deadline)
+            for _ in range(_MOST_MESSAGES):
+                self._wait(deadline)
+                values, text = receive(self._answers.fileno(), self._most, deadline)
+                if values.keys().isdisjoint(_OF_PAGES):
+                    return values, text
+                hear(values)
+                if "models" in values and not self._has_models:
+                    self._has_models = True
+                    self._most_memory += MODELS_BYTES
+                # Each page has the time of a file for itself.
+                deadline = monotonic() + self._limits.seconds
+            raise BadFrame("too many messages")
         except TimeoutError:
             raise _FileLost(f"took longer than {self._limits.seconds:g} s to read") from None
         except EOFError:

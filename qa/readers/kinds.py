@@ -54,6 +54,8 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (60, b"BOOKMOBI", "a Mobipocket book; save it as .epub"),
 )
 _TEXTUAL = frozenset({b"%!PS"})
+# Images of pages: each is read where it can be recognised.
+IMAGES = {"a PNG image": "png", "a JPEG image": "jpeg", "a TIFF image": "tiff"}
 CONTROL = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f]")
 
 
@@ -72,7 +74,10 @@ HEAD = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """The kind of a file: ``reader`` is the name of the reader that takes it; if none does, ``reason`` says why."""
+    """The kind of a file: ``reader`` is the name of the reader that takes it; if none does, ``reason`` says why.
+
+    Of an image, which a reader takes where OCR is installed, ``reason`` says what it is.
+    """
 
     reader: str | None
     reason: str = ""
@@ -204,7 +209,7 @@ def classify(head: bytes, name: str, members: Iterable[str] = ()) -> Kind:
     if head.startswith(_RTF):
         return Kind("rtf")
     if what := describe_signature(head):
-        return _skipped(what)
+        return Kind(IMAGES.get(what), what)
     by_content = _reader_by_content(head, suffix)
     return Kind(by_content) if by_content else _text_kind(head, suffix, PurePosixPath(name).name.lower())
 

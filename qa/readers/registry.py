@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import PurePosixPath
 from time import perf_counter
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from qa.errors import UnreadableDocument
 from qa.files import open_regular
@@ -18,13 +18,15 @@ from qa.readers.composition import Attachment, Content, choose_title
 from qa.readers.docx.document import DocxReader
 from qa.readers.epub import EpubReader
 from qa.readers.html.page import HtmlReader
-from qa.readers.kinds import Kind, detect_kind
+from qa.readers.images import ImageReader
+from qa.readers.kinds import IMAGES, Kind, detect_kind
 from qa.readers.mail import MailReader, OutlookReader
 from qa.readers.markdown import MarkdownReader
 from qa.readers.metadata import Metadata, add_to_whole
 from qa.readers.odt import OdtReader
 from qa.readers.pdf.document import PdfReader
 from qa.readers.pptx import PptxReader
+from qa.readers.recognition.recogniser import OFF, NoRecogniser, Recogniser
 from qa.readers.records import NotebookReader, RecordsReader
 from qa.readers.sheets import DelimitedReader, SpreadsheetReader
 from qa.readers.text import MarkedTextReader, RtfReader, SubtitlesReader, TextReader
@@ -60,18 +62,21 @@ class Reader(Protocol):
 class ReadingOptions:
     """What is read of files beyond what a person sees in them.
 
-    ``hidden`` are sheets, rows and columns that a workbook hides.
+    ``hidden`` are sheets, rows and columns that a workbook hides. ``ocr`` names what recognises images of pages, with
+    its version, as :func:`qa.readers.recognition.recogniser.recognition_version` says it.
     """
 
     hidden: bool = False
+    ocr: str = OFF
 
 
-def _readers(options: ReadingOptions) -> tuple[Reader, ...]:
+def _readers(options: ReadingOptions, recogniser: Recogniser) -> tuple[Reader, ...]:
     return (
         TextReader(),
         MarkdownReader(),
         HtmlReader(),
-        PdfReader(),
+        PdfReader(recogniser),
+        *(ImageReader(name, recogniser) for name in IMAGES.values()),
         DocxReader(),
         PptxReader(),
         XlsxReader(hidden=options.hidden),
@@ -94,9 +99,9 @@ def _readers(options: ReadingOptions) -> tuple[Reader, ...]:
 
 
 @cache
-def readers_by_name(options: ReadingOptions) -> dict[str, Reader]:
+def readers_by_name(options: ReadingOptions, recogniser: Recogniser | None = None) -> dict[str, Reader]:
     """Return every reader by its name."""
-    return {reader.name: reader for reader in _readers(options)}
+    return {reader.name: reader for reader in _readers(options, recogniser or NoRecogniser(options.ocr))}
 
 
 def reader_versions() -> Mapping[str, str]:
@@ -191,7 +196,15 @@ def _take_out(source: Source, parts: tuple[int, ...], options: ReadingOptions) -
     return opened.attachments[parts[-1]], opened.sha256
 
 
-def _read(source: Source, options: ReadingOptions) -> tuple[Document | None, Kind, int]:
+def _detect(file: BinaryIO, name: str, options: ReadingOptions, recogniser: Recogniser | None) -> Kind:
+    """Detect the kind of an open file; an image has a reader only where it is recognised."""
+    kind = detect_kind(file, name)
+    if kind.reason in IMAGES and recogniser is None:
+        return Kind(None, f"{kind.reason}; {NoRecogniser(options.ocr).advice}")
+    return kind
+
+
+def _read(source: Source, options: ReadingOptions, recogniser: Recogniser | None) -> tuple[Document | None, Kind, int]:
     """Read a file, or what is attached to it; return the kind and the size in bytes of what was read, too."""
     metadata: Metadata = ()
     if source.parts:
@@ -199,19 +212,19 @@ def _read(source: Source, options: ReadingOptions) -> tuple[Document | None, Kin
         if not source.id.endswith(f"/{attachment.name}"):
             raise UnreadableDocument(_MOVED)
         data, metadata = attachment.data, attachment.metadata
-        kind = detect_kind(io.BytesIO(data), attachment.name)
+        kind = _detect(io.BytesIO(data), attachment.name, options, recogniser)
     else:
         _opened.clear()
         # Opened once, so that what is read is what was looked at.
         with open_regular(source.path, source.root) as file:
-            kind = detect_kind(file, source.id)
+            kind = _detect(file, source.id, options, recogniser)
             file.seek(0)
             data = file.read() if kind.reader is not None else b""
         sha256 = hashlib.sha256(data).hexdigest()
     size = len(data) if source.parts else source.size
     if kind.reader is None:
         return None, kind, size
-    reader = readers_by_name(options)[kind.reader]
+    reader = readers_by_name(options, recogniser)[kind.reader]
     content = reader.read(data)
     if content.attachments:
         status = source.path.stat()
@@ -223,17 +236,22 @@ def _read(source: Source, options: ReadingOptions) -> tuple[Document | None, Kin
 def read_source(
     source: Source,
     options: ReadingOptions = ReadingOptions(),
+    recogniser: Recogniser | None = None,
 ) -> tuple[Document | None, FileReport]:
     """Read one file. Any fault of it, or of its reader, is in the report and nowhere else.
 
     The document is ``None`` where the file was skipped or failed. The report's ``passages`` are left to the caller.
+
+    Args:
+        options: what of the file is read.
+        recogniser: reads the text of pages that are images; by default none is read.
     """
     started = perf_counter()
     status: FileStatus
     document: Document | None = None
     size = 0 if source.parts else source.size
     try:
-        document, kind, size = _read(source, options)
+        document, kind, size = _read(source, options, recogniser)
     except OSError as error:
         status, reason = "failed", (error.strerror or type(error).__name__).lower()
     except UnreadableDocument as error:
@@ -269,4 +287,5 @@ def _report(source: Source, document: Document | None, started: float) -> FileRe
         empty_pages=sum(not document.text[page.start : page.end].strip() for page in pages) if document else 0,
         seconds=perf_counter() - started,
         container=source.container,
+        recognised=tuple((page.number, page.recognised) for page in pages if page.recognised is not None),
     )

@@ -7,6 +7,7 @@ frames (``qa.readers.isolation``). It bounds its own memory, and it ends when it
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import os
 import resource
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from qa.readers.isolation import ReadSource, decode_source, encode_answer, peak_bytes, receive, send
+from qa.readers.recognition.recogniser import MODELS_BYTES, PageRecogniser, Recognise
 from qa.readers.registry import ReadingOptions
 from qa.types import Source
 
@@ -34,22 +36,28 @@ def main(lifeline: int) -> None:
     _end_with(lifeline)
     configuration, _ = receive(requests, _LARGEST_REQUEST)
     module, _, name = configuration["read"].partition(":")
-    read = partial(getattr(import_module(module), name), options=ReadingOptions(**configuration["options"]))
+    options = ReadingOptions(**configuration["options"])
+    read = partial(getattr(import_module(module), name), options=options)
     _offer_to_the_killer()
-    started_with = _address_space()
-    # Importing may have taken more for a moment than is in use now.
-    most_memory = max(peak_bytes("self"), started_with) + configuration["memory_bytes"]
-    _limit(started_with + _GRANTED * configuration["memory_bytes"])
+    memory = _Memory(configuration["memory_bytes"])
+    recogniser: PageRecogniser | None = None
+    if (cache := configuration["recognised"]) is not None:
+        load = partial(_load_models, memory, answers)
+        recogniser = PageRecogniser(options.ocr, Path(os.fsdecode(bytes.fromhex(cache))), partial(send, answers), load)
+        read = partial(read, recogniser=recogniser)
     _redirect(2)
-    send(answers, {"most_memory": most_memory})
+    send(answers, {"most_memory": memory.most})
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
-            source = decode_source(receive(requests, _LARGEST_REQUEST)[0])
+            request, _ = receive(requests, _LARGEST_REQUEST)
+            source = decode_source(request)
+            if recogniser is not None:
+                recogniser.begin(request["before"], request["because"])
             values, text = _answer(read, source, configuration["max_characters"])
-            if peak_bytes("self") > most_memory:
+            if memory.is_exceeded():
                 values, text = {"exceeded": "memory"}, ""
             # What libraries keep counts against the next file: the parent then takes a new process for that.
-            values["worn"] = _address_space() - started_with > configuration["memory_bytes"] // 2
+            values["worn"] = memory.is_worn()
             try:
                 send(answers, values, text)
             except MemoryError:  # it writes nothing before all is encoded
@@ -84,16 +92,54 @@ def _redirect(descriptor: int) -> None:
     os.close(null)
 
 
-def _limit(address_space: int) -> None:
-    """Bound memory, in bytes; and write no file and leave no core, so that the disk cannot be filled."""
-    for kind, most in (
-        (resource.RLIMIT_AS, address_space),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        hard = resource.getrlimit(kind)[1]
-        soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(kind, (soft, hard))
+class _Memory:
+    """The bound of this process's memory: ``size`` bytes for a file beyond what it has now, and what is allowed beside.
+
+    ``most`` is the most address space that it may ever have had.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._beside = _address_space()
+        # Importing may have taken more for a moment than is in use now.
+        self.most = max(peak_bytes("self"), self._beside) + size
+        self._limit()
+
+    def allow(self, size: int) -> None:
+        """Allow ``size`` bytes more, for what is no file's doing."""
+        self._beside += size
+        self.most += size
+        self._limit()
+
+    def is_exceeded(self) -> bool:
+        return peak_bytes("self") > self.most
+
+    def is_worn(self) -> bool:
+        """Return whether more than half of what a file may take is in use, between two files."""
+        return _address_space() - self._beside > self._size // 2
+
+    def _limit(self) -> None:
+        """Bound memory; and write no file and leave no core, so that the disk cannot be filled."""
+        for kind, most in (
+            (resource.RLIMIT_AS, self._beside + _GRANTED * self._size),
+            (resource.RLIMIT_FSIZE, 0),
+            (resource.RLIMIT_CORE, 0),
+        ):
+            hard = resource.getrlimit(kind)[1]
+            soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            resource.setrlimit(kind, (soft, hard))
+
+
+def _load_models(memory: _Memory, answers: int) -> Recognise:
+    """Load the models of OCR, after saying so to the process that watches this one's memory."""
+    send(answers, {"models": True})
+    memory.allow(MODELS_BYTES)
+    # Each of glibc's arenas reserves address space, which is what is bounded: one is enough (mallopt(3), M_ARENA_MAX).
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(-8, 1)
+    from qa.readers.recognition.models import Models
+
+    return Models().recognise
 
 
 def _address_space() -> int:

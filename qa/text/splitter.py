@@ -14,7 +14,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import chain, groupby, islice
+from itertools import chain, groupby, islice, takewhile
 from math import ceil
 from typing import TypeVar
 
@@ -472,11 +472,17 @@ class _Splitter:
             path=_within_bounds(tuple(section.title for section in plan.segment.path)),
             page=self._document.pages[page - 1].number if page else None,
             language=self._document.language,
+            recognised=self._least_recognised(page, end) if page else None,
         )
 
     def _leads_outside(self, first: Unit, start: int, end: int) -> tuple[str, ...]:
         leads = (lead for lead in first.leads if not start <= lead.start < end)
         return tuple(say(self._document.text, lead) for lead in leads)
+
+    def _least_recognised(self, page: int, end: int) -> float | None:
+        """Return the least confidence of OCR on the pages from the ``page``-th to the one before ``end``."""
+        pages = takewhile(lambda page: page.start < end, self._document.pages[page - 1 : page + 9])
+        return min((page.recognised for page in pages if page.recognised is not None), default=None)
 
     def _tokens_of(self, context: str) -> int:
         return self._count_tokens([f"{context}\n"])[0] - self._overhead if context else 0

@@ -19,7 +19,7 @@ def test_a_document_comes_back_as_it_was_written(tmp_path: Path) -> None:
         media_type="application/pdf",
         reader="pdf/1",
         sections=(Section("One", 1, 8, 11, len(text)),),
-        pages=(Page(1, 0, 19), Page(2, 21, 27), Page(3, 29, 29)),
+        pages=(Page(1, 0, 19), Page(2, 21, 27, 0.75), Page(3, 29, 29)),
         problems=("page 3 has no text; it may be a scanned image",),
         excluded=(Span(0, 6), Span(21, 27)),
     )
@@ -30,9 +30,9 @@ def test_a_document_comes_back_as_it_was_written(tmp_path: Path) -> None:
     store = Store(tmp_path / "documents.sqlite")
     assert (store.document("a.pdf"), store.document("b.txt")) == (document, other)
     assert [store.place("a.pdf", at) for at in (0, 8, 20, 21, 28)] == [
-        (1, None), (1, "One"), (1, "One"), (2, "One"), (2, "One"),
+        (1, None, None), (1, "One", None), (1, "One", None), (2, "One", 0.75), (2, "One", 0.75),
     ]  # fmt: skip
-    assert store.place("b.txt", 0) == (None, None)
+    assert store.place("b.txt", 0) == (None, None, None)
     store.close()
 
 

@@ -15,11 +15,12 @@ import pytest
 from qa.errors import ReadingUnavailable
 from qa.readers import isolation
 from qa.readers.discovery import discover
-from qa.readers.isolation import IsolatedReader, ReadingLimits
+from qa.readers.isolation import IsolatedReader, ReadingLimits, Recognition
+from qa.readers.recognition.recogniser import PageCache
 from qa.readers.registry import ReadingOptions, read_source
 from qa.types import Document, FileReport, Source
 from tests.conftest import REPOSITORY
-from tests.support.misbehaving import misbehave, unstartable
+from tests.support.misbehaving import misbehave, recognise_badly, unstartable
 from tests.support.texts import a_name_of_any_bytes
 from tests.support.waiting import AT_MOST, wait_for
 
@@ -357,3 +358,48 @@ def test_ids_other_than_the_files_are_not_believed(tmp_path: Path) -> None:
 
 def _about_another(source: Source, options: ReadingOptions) -> tuple[Document | None, FileReport]:
     return read_source(replace(source, id="another"), options)
+
+
+@pytest.fixture
+def recognised(tmp_path: Path) -> list[tuple[str, int, int]]:
+    return []
+
+
+@pytest.fixture
+def recognising(tmp_path: Path, recognised: list[tuple[str, int, int]]) -> Iterator[IsolatedReader]:
+    def show(id: str, page: int, pages: int) -> None:
+        recognised.append((id, page, pages))
+
+    recognition = Recognition(PageCache(tmp_path / "cache"), show)
+    limits = replace(LIMITS, seconds=5.0)
+    with IsolatedReader(limits, recognise_badly, ReadingOptions(ocr="fake/1"), recognition) as reader:
+        yield reader
+
+
+@pytest.mark.parametrize(
+    ("deed", "reason"),
+    [
+        ("abort", "the reader crashed (signal 6)"),
+        ("eat memory", "needed more than 0.5 GB of memory to read"),
+        ("hang", "took longer than 5 s to read"),
+    ],
+)
+def test_a_page_that_cannot_be_recognised_is_left_out_with_those_after_it(
+    tmp_path: Path, recognising: IsolatedReader, recognised: list[tuple[str, int, int]], deed: str, reason: str
+) -> None:
+    document, report = recognising.read(_source(tmp_path, deed))
+    assert document is not None
+    assert document.text == "Page 1. Page 2."
+    assert (report.status, report.reason) == ("partial", f"OCR ended at page 3 ({reason})")
+    assert recognised == [("docs/a.txt", page, 4) for page in (1, 2, 3, 1, 2)]
+    # The next file is read as if nothing had been.
+    document, _ = recognising.read(_source(tmp_path, "nothing", "b.txt"))
+    assert document is not None
+    assert document.text == "Page 1. Page 2. Page 3. Page 4."
+
+
+def test_nothing_is_recognised_where_that_is_off(tmp_path: Path) -> None:
+    recognition = Recognition(PageCache(tmp_path / "cache"))
+    with IsolatedReader(LIMITS, misbehave, ReadingOptions(), recognition) as reader:
+        assert _reads(reader, tmp_path)
+    assert not (tmp_path / "cache").exists()

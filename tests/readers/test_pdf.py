@@ -215,13 +215,15 @@ def test_without_a_title_the_outline_and_then_the_file_name_gives_one(folder: Pa
 def test_pages_without_text_are_told(folder: Path) -> None:
     some = lines(*PROSE)
     document = _read(folder, pdf(some, some, [], some, [], [], []))
-    assert document.problems == ("pages 3 and 5 to 7 have no text; they may be scanned images",)
+    assert document.problems == ("pages 3 and 5 to 7 have no text; they may be scanned images: OCR is off (QA_OCR)",)
     assert [page.number for page in document.pages if page.start == page.end] == [3, 5, 6, 7]
-    assert _read(folder, pdf([], some)).problems == ("page 1 has no text; it may be a scanned image",)
+    assert _read(folder, pdf([], some)).problems == (
+        "page 1 has no text; it may be a scanned image: OCR is off (QA_OCR)",
+    )
 
 
 def test_a_file_without_any_text_is_refused(folder: Path) -> None:
-    with pytest.raises(UnreadableDocument, match=r"^no page has text; it may be scanned: run OCR first$"):
+    with pytest.raises(UnreadableDocument, match=r"^no page has text; it may be scanned: OCR is off \(QA_OCR\)$"):
         _read(folder, pdf([], []))
 
 

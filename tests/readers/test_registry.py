@@ -48,7 +48,7 @@ def test_what_the_content_says_comes_before_the_name(tmp_path: Path) -> None:
     ("name", "data", "reason"),
     [
         ("questions.jsonl", b'{"question": "Why?", "answers": []}', "a question file, not a document"),
-        ("a.PNG", b"\x89PNG\r\n\x1a\n\0", "a PNG image"),
+        ("a.PNG", b"\x89PNG\r\n\x1a\n\0", "a PNG image; OCR is off (QA_OCR)"),
         ("a.xyz", b"Words.", "no reader for .xyz files"),
     ],
 )
@@ -97,7 +97,7 @@ def test_a_bug_in_a_reader_loses_one_file(tmp_path: Path, monkeypatch: pytest.Mo
         def read(self, data: bytes) -> Content:
             raise IndexError(f"no page\nin {len(data)} bytes")
 
-    monkeypatch.setitem(readers_by_name(ReadingOptions()), "text", Broken())
+    monkeypatch.setitem(readers_by_name(ReadingOptions(), None), "text", Broken())
     document, report = read_source(_source(tmp_path, "a.txt", b"Words."))
     assert document is None
     assert _status(report) == ("failed", "IndexError: no page")

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from qa.readers.recognition.recogniser import Recogniser
 from qa.readers.registry import ReadingOptions, read_source
 from qa.types import Document, FileReport, Page, Section, Source, Span
 
@@ -148,3 +149,22 @@ def _odd(source: Source) -> tuple[Document | None, FileReport]:
         excluded=(Span(1, 2),),
     )
     return document, FileReport(source.id, "partial", ODD_TEXT, 1, 2, 3, 4, 5, 0.1)
+
+
+def recognise_badly(
+    source: Source, options: ReadingOptions, recogniser: Recogniser
+) -> tuple[Document | None, FileReport]:
+    """Read a document of four pages that are all images; the file names what recognising the third does."""
+    pages = [recogniser.wants(number, 4) and _page(source, number) for number in range(1, 5)]
+    if not any(pages):
+        return None, FileReport(source.id, "failed", recogniser.advice)
+    text = " ".join(page for page in pages if page)
+    document = Document(source.id, "", text, "0" * 64, "image/tiff", "tiff/1")
+    return document, FileReport(source.id, "partial", recogniser.advice)
+
+
+def _page(source: Source, number: int) -> str:
+    content = source.path.read_text("utf-8")
+    if number == 3 and content in _DEEDS:
+        _DEEDS[content](source)
+    return f"Page {number}."

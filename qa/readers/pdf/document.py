@@ -23,10 +23,14 @@ from qa.readers.pdf.layout import Line, order_lines
 from qa.readers.pdf.tables import align_cells
 from qa.readers.pdf.text import Vocabulary, carry_over, find_running_lines, lay_out_page
 from qa.readers.pdf.unseen import switched_off_layers
+from qa.readers.recognition.layout import RecognisedPage
+from qa.readers.recognition.recogniser import MOST_PIXELS_A_SIDE, PIXELS_TO_AN_INCH, NoRecogniser, Recogniser
 from qa.types import Page, Span
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument, PdfPage
+
+    from qa.readers.recognition.recogniser import Image
 
 _DESCRIBING = ("Author", "Keywords", "CreationDate", "ModDate")
 _MOST_ENTRIES = 5_000
@@ -125,10 +129,10 @@ def find_title(document: PdfDocument, first_page: Sequence[Line], entries: Seque
     declared = cleaned(document.get_metadata_value("Title"))[:_LONGEST_TITLE]
     if not _JUNK.fullmatch(declared):
         return declared
-    return _largest(first_page) or next((entry.title for entry in entries if not _JUNK.fullmatch(entry.title)), "")
+    return find_largest(first_page) or next((entry.title for entry in entries if not _JUNK.fullmatch(entry.title)), "")
 
 
-def _largest(lines: Sequence[Line]) -> str:
+def find_largest(lines: Sequence[Line]) -> str:
     """Return the first lines in type that is larger than that of most of the page's text."""
     if not lines:
         return ""
@@ -243,26 +247,38 @@ def _string(read: Callable[..., int]) -> str:
 
 
 _BETWEEN_PAGES = "\n\n"
+# Pages of which OCR is less sure than this are named in the report.
+_SURE = 0.8
+_BGR = 2  # FPDFBitmap_BGR
 _MOST_DAMAGED = 100
 # PDFium is not thread-safe, not even over different documents.
 _PDFIUM = Lock()
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
+class ReadPage:
     """What was read of a page. ``lines`` is ``None`` if it is damaged; ``cut`` says that it had too many characters.
 
-    ``written`` are the lines that people wrote on it: fields, comments.
+    ``written`` are the lines that people wrote on it: fields, comments. ``confidence`` is that of OCR, 0 to 1, where
+    the page was an image: 0 where no text was found in it; ``None`` where nothing looked for any.
     """
 
     lines: list[Line] | None
     height: float = 1.0
     cut: bool = False
     written: Sequence[str] = ()
+    confidence: float | None = None
+
+
+def of_recognised(page: RecognisedPage | None, written: Sequence[str] = ()) -> ReadPage:
+    """Return a page that was an image, as it was recognised, or as one without text if that failed."""
+    if page is None:
+        return ReadPage([], written=written)
+    return ReadPage(page.lines, page.height, written=written, confidence=page.confidence)
 
 
 @dataclass(frozen=True, slots=True)
-class _Text:
+class PagesText:
     """The canonical text and the spans in it."""
 
     text: str
@@ -275,18 +291,23 @@ class PdfReader:
 
     Pages stand in the text in order, a blank line between them; every page that was tried is there, with an
     empty span where it has no text or is damaged. What was written into forms, and comments, stand at the end of their
-    page. Running headers and footers are in the text and in ``excluded``.
+    page. Running headers and footers are in the text and in ``excluded``. A page without text is an image of one, and
+    is recognised.
 
     Args:
+        recogniser: reads pages without text; by default none is.
         most_pages: the pages read of one file; ``problems`` says so where it has more, or declares more.
         most_characters: read of one page, likewise.
     """
 
     name = "pdf"
-    version = "6"
+    version = "7"
     media_type = "application/pdf"
 
-    def __init__(self, most_pages: int = 10_000, most_characters: int = 200_000) -> None:
+    def __init__(
+        self, recogniser: Recogniser | None = None, most_pages: int = 10_000, most_characters: int = 200_000
+    ) -> None:
+        self._recogniser = recogniser or NoRecogniser()
         self._most_pages = most_pages
         self._most_characters = most_characters
 
@@ -299,10 +320,10 @@ class PdfReader:
             entries = list(read_outline(document))
             title = find_title(document, (pages[0].lines or []) if pages else [], entries)
             metadata = describe((name, document.get_metadata_value(name)) for name in _DESCRIBING)
-        problems = [*self._unread(pages, declared), *_without_text(pages)]
-        if not any(page.lines or page.written for page in pages):
-            raise UnreadableDocument(_refusal(pages))
-        found = _assembled(pages)
+        problems = [*self._unread(pages, declared), *unrecognised(pages, self._recogniser), *doubtful(pages)]
+        if not any(page.lines or page.written or page.confidence is not None for page in pages):
+            raise UnreadableDocument(_refusal(pages, self._recogniser))
+        found = assemble_pages(pages)
         return Content(
             text=found.text,
             titles=(title,),
@@ -313,43 +334,52 @@ class PdfReader:
             metadata=keep_metadata([(0, metadata)], len(found.text)),
         )
 
-    def _pages(self, document: PdfDocument, declared: int, layers: frozenset[bytes]) -> list[_Read]:
-        pages: list[_Read] = []
+    def _pages(self, document: PdfDocument, declared: int, layers: frozenset[bytes]) -> list[ReadPage]:
+        pages: list[ReadPage] = []
         damaged = 0
         for index in range(min(declared, self._most_pages)):
-            pages.append(self._page(document, index, layers))
+            pages.append(self._page(document, index, declared, layers))
             damaged = damaged + 1 if pages[-1].lines is None else 0
             if damaged == _MOST_DAMAGED:
                 # Declared, but not there: to try a million more would only take time.
                 return pages[:-damaged]
         return pages
 
-    def _page(self, document: PdfDocument, index: int, layers: frozenset[bytes]) -> _Read:
+    def _page(self, document: PdfDocument, index: int, pages: int, layers: frozenset[bytes]) -> ReadPage:
         from pypdfium2 import PdfiumError
 
         try:
             page = document[index]
         except PdfiumError:
-            return _Read(None)
+            return ReadPage(None)
         try:
             text_page = page.get_textpage()
             upright, turned, height = read_runs(page, text_page, self._most_characters, layers)
             written = read_annotations(document, page)
             cut = text_page.count_chars() > self._most_characters
+            if not upright and not turned and self._recogniser.wants(index + 1, pages):
+                return of_recognised(self._recogniser.recognise(*_drawn(page)), written)
         except PdfiumError:
-            return _Read(None)
+            return ReadPage(None)
         finally:
             page.close()
-        return _Read([*align_cells(order_lines(upright)), *order_lines(turned)], height, cut, written)
+        return ReadPage([*align_cells(order_lines(upright)), *order_lines(turned)], height, cut, written)
 
-    def _unread(self, pages: Sequence[_Read], declared: int) -> Iterator[str]:
+    def _unread(self, pages: Sequence[ReadPage], declared: int) -> Iterator[str]:
         if len(pages) < declared:
             reason = "" if len(pages) == self._most_pages else "; those after them are damaged"
             yield f"only the first {len(pages):,} of {declared:,} pages were read{reason}"
         if damaged := [number for number, page in enumerate(pages, 1) if page.lines is None]:
-            yield f"{_numbers(damaged)} could not be read"
+            yield f"{name_pages(damaged)} could not be read"
         if cut := [number for number, page in enumerate(pages, 1) if page.cut]:
-            yield f"of {_numbers(cut)} only the first {self._most_characters:,} characters were read"
+            yield f"of {name_pages(cut)} only the first {self._most_characters:,} characters were read"
+
+
+def _drawn(page: PdfPage) -> tuple[Image, float]:
+    """Draw a page without what is written on it, which is read as text, and return the pixels to a point of it too."""
+    scale = min(PIXELS_TO_AN_INCH / 72, MOST_PIXELS_A_SIDE / max(*page.get_size(), 1.0))
+    bitmap = page.render(scale=scale, may_draw_forms=False, draw_annots=False, force_bitmap_format=_BGR)
+    return bitmap.to_numpy(), scale
 
 
 def _opened(data: bytes) -> PdfDocument:
@@ -369,7 +399,8 @@ def _opened(data: bytes) -> PdfDocument:
         raise UnreadableDocument("it is not a PDF, or too damaged to be opened; get an intact copy") from error
 
 
-def _assembled(pages: Sequence[_Read]) -> _Text:
+def assemble_pages(pages: Sequence[ReadPage]) -> PagesText:
+    """Join the texts of pages, their running headers and footers apart."""
     lines = [page.lines or [] for page in pages]
     heights = [page.height for page in pages]
     running = find_running_lines(lines, heights)
@@ -384,29 +415,37 @@ def _assembled(pages: Sequence[_Read]) -> _Text:
     joined = carry_over(laid_out, lines, running, vocabulary)
     for number, (page, apart) in enumerate(zip(joined, running, strict=True), 1):
         parts.append("\n\n".join(filter(None, [page.text, "\n".join(pages[number - 1].written)])))
-        placed.append(Page(number, start, start + len(parts[-1])))
+        placed.append(Page(number, start, start + len(parts[-1]), pages[number - 1].confidence or None))
         spans = sorted(page.spans[at] for at in apart)
         excluded += [Span(start + first, start + last) for first, last in spans]
         start += len(parts[-1]) + len(_BETWEEN_PAGES)
-    return _Text(_BETWEEN_PAGES.join(parts), tuple(placed), tuple(excluded))
+    return PagesText(_BETWEEN_PAGES.join(parts), tuple(placed), tuple(excluded))
 
 
-def _refusal(pages: Sequence[_Read]) -> str:
+def _refusal(pages: Sequence[ReadPage], recogniser: Recogniser) -> str:
     if not pages:
         return "it has no pages; get an intact copy"
     if all(page.lines is None for page in pages):
         return "none of its pages could be read; get an intact copy"
-    return "no page has text; it may be scanned: run OCR first"
+    return f"no page has text; it may be scanned: {recogniser.advice}"
 
 
-def _without_text(pages: Sequence[_Read]) -> Iterator[str]:
-    empty = [number for number, page in enumerate(pages, 1) if page.lines == []]
+def unrecognised(pages: Sequence[ReadPage], recogniser: Recogniser) -> Iterator[str]:
+    """Say which pages have no text and were not recognised, and why."""
+    empty = [number for number, page in enumerate(pages, 1) if page.lines == [] and page.confidence is None]
     if empty:
         have, they, images = ("has", "it", "a scanned image") if len(empty) == 1 else ("have", "they", "scanned images")
-        yield f"{_numbers(empty)} {have} no text; {they} may be {images}"
+        yield f"{name_pages(empty)} {have} no text; {they} may be {images}: {recogniser.advice}"
 
 
-def _numbers(pages: Sequence[int]) -> str:
+def doubtful(pages: Sequence[ReadPage]) -> Iterator[str]:
+    """Say which pages OCR was not sure of."""
+    unsure = [number for number, page in enumerate(pages, 1) if 0 < (page.confidence or 0) < _SURE]
+    if unsure:
+        yield f"OCR is less than {100 * _SURE:.0f} % sure of the words of {name_pages(unsure)}; check what was read"
+
+
+def name_pages(pages: Sequence[int]) -> str:
     """Name pages: "page 3", or "pages 3 and 5 to 7"."""
     rows: list[list[int]] = []
     for page in pages:

@@ -37,6 +37,11 @@ _TOGETHER = 1000
 SPAN_START = "Where it starts in the document's canonical text, in Unicode code points, counted from 0."
 SPAN_END = "Where it ends, exclusive, in Unicode code points: `text[start:end]` of the document is the passage."
 
+RECOGNISED = (
+    "How sure OCR is of the page, above 0 and at most 1, where it was an image of one: its text was recognised. Null "
+    "where it was read as text."
+)
+
 
 class SpanBody(BaseModel):
     """A span of a document's canonical text."""
@@ -93,6 +98,7 @@ class PassageBody(BaseModel):
     start: int = Field(description=SPAN_START)
     end: int = Field(description=SPAN_END)
     page: int | None = Field(description="Counted from 1; null where the document has no pages.")
+    recognised: float | None = Field(description=RECOGNISED)
     section: str | None = Field(description="The nearest heading above; null where there is none.")
     metadata: Metadata = Field(description=f"{METADATA} Of its part that holds the passage, too.")
     scores: ScoresBody
@@ -109,6 +115,7 @@ class PassageBody(BaseModel):
             start=passage.start,
             end=passage.end,
             page=passage.page,
+            recognised=passage.recognised,
             section=passage.section,
             metadata=_grouped(hit.metadata),
             scores=ScoresBody(
@@ -127,6 +134,7 @@ class CitationBody(SpanBody):
 
     document: str = Field(description="The document's id.")
     page: int | None = Field(description="That the span starts on, from 1; null where the document has no pages.")
+    recognised: float | None = Field(description=RECOGNISED)
     section: str | None = Field(description="The nearest heading above; null where there is none.")
     sha256: str = Field(description="Of the source's bytes as they were indexed, in hexadecimal.")
     text_sha256: str | None = Field(description="Of the canonical text in UTF-8; null where it is not known.")
@@ -142,6 +150,7 @@ class CitationBody(SpanBody):
             start=citation.start,
             end=citation.end,
             page=citation.page,
+            recognised=citation.recognised,
             section=citation.section,
             sha256=citation.source_sha256,
             text_sha256=citation.text_sha256 or None,
@@ -402,6 +411,13 @@ class SummaryBody(BaseModel):
         return cls.model_validate(values)
 
 
+class RecognisedBody(BaseModel):
+    """A page that OCR read."""
+
+    page: int = Field(description="Counted from 1.")
+    confidence: float = Field(description="The mean of its characters', above 0 and at most 1.")
+
+
 class ReportBody(BaseModel):
     """One file, and whether it was read."""
 
@@ -415,10 +431,12 @@ class ReportBody(BaseModel):
     passages: int
     seconds: float
     container: str | None = Field(description="The id of the file that it is attached to; null where it is a file.")
+    recognised: list[RecognisedBody] = Field(description="The pages that OCR read, because they were images.")
 
     @classmethod
     def from_report(cls, report: FileReport) -> ReportBody:
-        return cls.model_validate({**asdict(report), "container": report.container or None})
+        recognised = [{"page": page, "confidence": confidence} for page, confidence in report.recognised]
+        return cls.model_validate({**asdict(report), "container": report.container or None, "recognised": recognised})
 
 
 class DocumentsResponse(BaseModel):
@@ -458,6 +476,7 @@ class PageBody(SpanBody):
     """A page of the document."""
 
     number: int = Field(description="Counted from 1.")
+    recognised: float | None = Field(description=RECOGNISED)
 
 
 class PartBody(SpanBody):

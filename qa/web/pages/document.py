@@ -15,7 +15,7 @@ from starlette.responses import Response, StreamingResponse
 
 from qa.errors import NotReady, Overloaded, QueryError
 from qa.markup import Mark, Piece, pieces
-from qa.types import Document, Hit, Query, Span
+from qa.types import Document, Hit, Page, Query, Span
 from qa.web.api.responses import whole_metadata
 from qa.web.deps import Dependencies, Deps, ServiceDep
 from qa.web.pages.rendering import facts, page_address, read_query, reading_address, render
@@ -36,7 +36,7 @@ class Block:
 
     level: int
     pieces: Sequence[Piece]
-    page: int | None
+    page: Page | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def window(document: Document, at: int) -> Span:
 def blocks(document: Document, shown: Span, span: Span | None) -> list[Block]:
     """Cut the ``shown`` part of the text at headings and pages; the blocks together hold all of it."""
     headings = {section.start: section for section in document.sections if section.body > section.start}
-    pages = {page.start: page.number for page in document.pages}
+    pages = {page.start: page for page in document.pages}
     bodies = {section.body for section in headings.values()}
     edges = {shown.start, shown.end} | {e for e in (*headings, *bodies, *pages) if shown.start < e < shown.end}
     ordered = sorted(edges)

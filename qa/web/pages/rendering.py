@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from qa.answers.calibration import describe_confidence
 from qa.index.store import text_sha256
-from qa.markup import Mark, Piece, pieces, plain, visible
+from qa.markup import Mark, Piece, by_ocr, pages_by_ocr, pieces, plain, visible
 from qa.readers.metadata import DATES
 from qa.search.query import faults
 from qa.types import Answer, Hit, Limits, Query, State
@@ -218,6 +218,8 @@ def _environment() -> jinja2.Environment:
         sha256=text_sha256,
         visible=visible,
         plain=plain,
+        by_ocr=by_ocr,
+        pages_by_ocr=pages_by_ocr,
         confidence=describe_confidence,
         marked=_marked,
         in_sentence=_in_sentence,

@@ -24,7 +24,8 @@ def test_response_has_the_designed_shape(client: TestClient) -> None:
         "timings_ms": {"encode": 1.25, "search": 0.5, "total": 1.75},
     }
     assert set(passage) == {
-        "rank", "id", "text", "document", "start", "end", "page", "section", "metadata", "scores", "highlights",
+        "rank", "id", "text", "document", "start", "end", "page", "recognised", "section", "metadata", "scores",
+        "highlights",
     }  # fmt: skip
     assert passage["document"] == {"id": "notes/ferry <i>.txt", "title": "Ferry & <em>tickets</em>"}
     assert set(passage["scores"]) == {"dense", "lexical", "fused", "rerank", "relevance"}
@@ -85,7 +86,7 @@ def test_document_has_its_canonical_text(client: TestClient) -> None:
         assert body["source_sha256"] == document.source_sha256
     body = client.get("/v1/documents/notes/ferry%20%3Ci%3E.txt").json()
     assert body["sections"][1] == {"title": "Tickets", "level": 1, "start": 158, "body": 166, "end": len(body["text"])}
-    assert body["pages"] == [{"number": 1, "start": 0, "end": len(body["text"])}]
+    assert body["pages"] == [{"number": 1, "start": 0, "end": len(body["text"]), "recognised": None}]
 
 
 def test_a_document_says_what_its_file_says_of_itself_and_of_its_parts(

@@ -30,8 +30,8 @@ def test_a_citation_is_checked_against_source_and_text(http: TestClient, indexed
     assert http.get(ADDRESS, params=CITED).json() == {
         "snapshot": indexed.state().snapshot,
         "citation": {
-            "start": 40, "end": 49, "document": "pears.md", "page": None, "section": "Storage",
-            "sha256": SHA256, "text_sha256": TEXT_SHA256, "status": "verified",
+            "start": 40, "end": 49, "document": "pears.md", "page": None, "recognised": None,
+            "section": "Storage", "sha256": SHA256, "text_sha256": TEXT_SHA256, "status": "verified",
         },
         "text": "Keep them",
         "detail": "the source is byte for byte what was indexed, and the span holds this text",

@@ -30,7 +30,7 @@ _DETECTION = "PP-OCRv6_det_small.onnx"
 _DIRECTION = "ch_ppocr_mobile_v2.0_cls_mobile.onnx"
 _RECOGNITION = "PP-OCRv6_rec_small.onnx"
 
-# Pixels of the longer side of what the first model sees: more costs memory and finds no more (benchmarks/README.md).
+# Pixels of the longer side of what the first model sees: more costs memory and finds little more (docs/decisions/0022).
 _DETECTED_SIDE = 1280
 _STRIDE = 32
 # Small pictures, such as parts of a screen, are enlarged up to this much: their words are small as well.

@@ -10,6 +10,7 @@ from statistics import median
 
 from qa.readers.pdf.glyphs import Run, cleaned, is_broken
 from qa.readers.pdf.layout import Line, order_lines
+from qa.readers.pdf.tables import align_cells
 
 Point = tuple[float, float]
 
@@ -62,7 +63,7 @@ class RecognisedPage:
     @property
     def lines(self) -> list[Line]:
         """Its lines in reading order."""
-        return [*order_lines(self.upright), *order_lines(self.turned)]
+        return [*align_cells(order_lines(self.upright)), *order_lines(self.turned)]
 
 
 def lay_out(image: RecognisedImage, scale: float) -> RecognisedPage:

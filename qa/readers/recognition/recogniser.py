@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import astuple
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -183,8 +182,8 @@ def _path(folder: Path, key: str) -> Path:
 
 def _encode(page: RecognisedPage) -> dict[str, object]:
     return {
-        "upright": [astuple(run) for run in page.upright],
-        "turned": [astuple(run) for run in page.turned],
+        "upright": [_row(run) for run in page.upright],
+        "turned": [_row(run) for run in page.turned],
         "height": page.height,
         "confidence": page.confidence,
     }
@@ -197,6 +196,10 @@ def _read_entry(folder: Path, key: str) -> RecognisedPage | None:
         return RecognisedPage(upright, turned, float(values["height"]), float(values["confidence"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _row(run: Run) -> tuple[str, float, float, float, float, float, bool]:
+    return run.text, run.left, run.top, run.right, run.bottom, run.size, run.broken
 
 
 def _run(row: list[Any]) -> Run:

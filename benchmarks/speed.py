@@ -224,7 +224,7 @@ class _Listening:
         self.texts: list[str] = []
         self.name, self.fingerprint = encoder.name, encoder.fingerprint
         self.dimension, self.window, self.languages = encoder.dimension, encoder.window, encoder.languages
-        self.load, self.count_tokens = encoder.load, encoder.count_tokens
+        self.spread, self.load, self.count_tokens = encoder.spread, encoder.load, encoder.count_tokens
         self.count_question_tokens, self.encode_questions = encoder.count_question_tokens, encoder.encode_questions
 
     def encode_passages(self, texts: Sequence[str]) -> Vectors:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -91,6 +92,32 @@ def remove_leftovers(path: Path) -> None:
     """Remove what killed processes left of writing ``path``; nobody may be writing it now. Raises OSError."""
     for leftover in path.parent.glob(f"{_prefix(path)}*"):
         leftover.unlink(missing_ok=True)
+
+
+@contextmanager
+def staged_folder(folder: Path) -> Iterator[Path]:
+    """Give an empty folder, which replaces ``folder``, whole and on the disk, unless the block raises.
+
+    Only one process may do this at a time; what killed ones left is removed first.
+
+    Raises:
+        OSError: the disk is full, or cannot be written.
+    """
+    for leftover in folder.parent.glob(f"{folder.name}.*.partial"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    # Not by tempfile, whose folders are private whatever the operator says.
+    staged = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}.partial")
+    staged.mkdir()
+    try:
+        yield staged
+        for path in (*staged.rglob("*"), staged):
+            sync(path)
+        if folder.exists():
+            shutil.rmtree(folder)
+        staged.replace(folder)
+        sync(folder.parent)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
 
 
 def _prefix(path: Path) -> str:

@@ -36,6 +36,10 @@ class Encoder(Protocol):
         """The ISO 639-1 codes of the languages that it was trained on; none where that is not known, or many."""
 
     @property
+    def spread(self) -> float:
+        """How far its cosines lie apart: their standard deviation over some questions and texts; may take a second."""
+
+    @property
     def window(self) -> int:
         """Tokens that fit in one text, its prompt and special tokens included."""
 

@@ -36,8 +36,9 @@ class Settings(BaseSettings):
     name: str = Field(default="seeds", description="The index to build, ask or serve.")
     model: str = Field(
         default=DEFAULT_MODEL,
-        description="The sentence-transformers model: the folder it lies in, or its name on a hub. "
-        f"The default, {DEFAULT_MODEL}, comes from an installed package and needs no network.",
+        description="The sentence-transformers model: accurate or multilingual, which packages carry (`qa models "
+        "list`), the folder it lies in, or its name on a hub. The default, "
+        f"{DEFAULT_MODEL}, comes from an installed package and needs no network.",
     )
     precision: Literal["fp32", "bf16", "int8", "int8-static"] = Field(
         default="bf16",

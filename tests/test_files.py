@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 
 from qa.errors import StorageError
-from qa.files import Access, limit_access, open_regular, remove_leftovers, sha256_of_file, share, write_atomically
+from qa.files import (
+    Access,
+    limit_access,
+    open_regular,
+    remove_leftovers,
+    sha256_of_file,
+    share,
+    staged_folder,
+    write_atomically,
+)
 
 
 @pytest.fixture
@@ -42,10 +51,12 @@ def test_who_may_read_what_is_written(tmp_path: Path, access: Access, umask: int
     limit_access(access)
     write_atomically(tmp_path / "a.json", "{}")
     (tmp_path / "new").mkdir()
+    with staged_folder(tmp_path / "staged"):
+        pass
     for path in ("old", "private"):
         share(tmp_path / path)
     modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
-    assert modes == {"a.json": file, "private": file, "new": folder, "old": folder}
+    assert modes == {"a.json": file, "private": file, "new": folder, "old": folder, "staged": folder}
 
 
 @pytest.mark.usefixtures("full_disk")
@@ -103,3 +114,27 @@ def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
             open_regular(tmp_path / "pipe", root)
         with pytest.raises(FileNotFoundError):
             open_regular(tmp_path / "gone", root)
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "a.k3v8.partial").mkdir()  # of a process that was killed
+    for name in ("old", "new"):
+        with staged_folder(tmp_path / "a") as staged:
+            (staged / name).write_text(name)
+            assert not (tmp_path / "a" / name).exists()
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["new"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"]
+
+
+def make_half(folder: Path) -> None:
+    with staged_folder(folder) as staged:
+        (staged / "half").touch()
+        raise ValueError("the other half")
+
+
+def test_a_folder_that_cannot_be_made_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    with pytest.raises(ValueError, match="the other half"):
+        make_half(tmp_path / "a")
+    assert list((tmp_path / "a").iterdir()) == []
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"]

@@ -2,6 +2,7 @@
 
 main       index, ask, serve, keys, mcp and snapshots; the port that is opened first
 evaluate   evaluate, compare, gate and calibrate
+models     models list and models convert: the encoders that packages carry
 flags      the flags that several commands have
 progress   what a terminal shows of indexing and of evaluating
 """

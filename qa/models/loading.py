@@ -28,12 +28,12 @@ def make_encoder(settings: Settings, *, threads: int, stage: Callable[[str], Non
     """Make the encoder that the settings name, not loaded yet; its model is compiled first where it was not before.
 
     Raises:
-        ModelNotFound, ModelCorrupt: there is no such model.
+        ModelNotFound, ModelCorrupt: there is no such model; the message says what to type.
         StorageError: there is no space to compile it.
     """
     from qa.models.choice import choose_encoder
 
-    return choose_encoder(locate(settings.model), _runtime(settings, threads), stage)
+    return choose_encoder(locate(settings.model, settings.indexes / MODELS_FOLDER), _runtime(settings, threads), stage)
 
 
 def make_reranker(

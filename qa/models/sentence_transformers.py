@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -90,6 +91,15 @@ class SentenceTransformerEncoder(OnDisk[EncoderFiles]):
     @property
     def languages(self) -> tuple[str, ...]:
         return self._files.languages
+
+    @cached_property
+    def spread(self) -> float:
+        from qa.models.compilation import PASSAGES, QUESTIONS
+        from qa.models.compiled import spread_of
+
+        # Not by encode_questions, which refuses what is longer than the window.
+        questions = self._encode("encode_query", self._files.question_prompt, QUESTIONS)
+        return spread_of(questions, self.encode_passages(PASSAGES))
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return self._count(self._files.passage_prompt, texts)

@@ -163,15 +163,13 @@ def _write(message: Message, composition: Composition, attachments: _Attachments
     composition.part(metadata)
     _write_head(_header(message, "Subject"), headers, composition)
     parts = [part for at, part in enumerate(_parts(message)) if at < _MOST_PARTS]
-    # A text that is all of a mail may have a name, as what is attached has.
-    attached = [part for part in parts if _is_attachment(part) and not (part is message and _is_text(part))]
-    texts = [part for part in parts if part not in attached]
+    texts = [part for part in parts if not _is_attachment(part)]
     plain = [part for part in texts if part.get_content_type() == "text/plain"]
     for part in plain or [part for part in texts if part.get_content_type() == "text/html"]:
         _write_body(part, composition)
     names = []
-    for part in attached:
-        if not _is_decoration(part):
+    for part in parts:
+        if _is_attachment(part) and not _is_decoration(part):
             name, data = _take_out(part)
             names.append(attachments.add(name, data, part.get_content_type(), metadata))
     _write_names(names, composition)
@@ -188,12 +186,9 @@ def _parts(message: Message) -> Iterator[Message]:
             yield part
 
 
-def _is_text(part: Message) -> bool:
-    return part.get_content_type() in {"text/plain", "text/html"}
-
-
 def _is_attachment(part: Message) -> bool:
-    return not _is_text(part) or part.get_content_disposition() == "attachment" or bool(part.get_filename())
+    is_text = part.get_content_type() in {"text/plain", "text/html"}
+    return not is_text or part.get_content_disposition() == "attachment" or bool(part.get_filename())
 
 
 def _is_decoration(part: Message) -> bool:

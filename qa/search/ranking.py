@@ -24,14 +24,21 @@ if TYPE_CHECKING:
     from qa.types import Ids, Vectors
 
 LEXICAL_WEIGHT = 0.3
+# How far the cosines of the model lie apart that the weights were tuned with.
+_TUNED_SPREAD = 0.189
+_LEAST_SPREAD = 0.01
 # How much of the cosine that is fused is that of the document.
 DOCUMENT_WEIGHT = 0.25
 # Documents whose vectors are kept: 1.5 kB each with the default model.
 _KEPT = 16384
 
 
-def fuse(cosines: Vectors, bm25: Vectors) -> Vectors:
-    """Fuse ``(n,)`` cosines and ``(n,)`` BM25 scores, 0 where no term occurs, of all candidates of one question."""
+def fuse(cosines: Vectors, bm25: Vectors, spread: float = _TUNED_SPREAD) -> Vectors:
+    """Fuse ``(n,)`` cosines and ``(n,)`` BM25 scores, 0 where no term occurs, of all candidates of one question.
+
+    ``spread`` is the encoder's (:class:`qa.protocols.Encoder`): cosines that lie closer together count for more.
+    """
+    cosines = cosines * np.float32(_TUNED_SPREAD / max(spread, _LEAST_SPREAD))
     best = float(bm25.max(initial=0.0))
     # The share first: its weight over a score near 0 is more than a number of 32 bits holds.
     scores: Vectors = cosines + np.float32(LEXICAL_WEIGHT) * (bm25 / np.float32(best)) if best > 0 else cosines
@@ -95,13 +102,17 @@ class Ranker:
     Args:
         languages: those that the encoder was trained on, see :class:`qa.protocols.Encoder`.
         is_word: see :func:`qa.search.query.correct_words`.
+        spread: of the encoder's cosines, see :class:`qa.protocols.Encoder`.
     """
 
-    def __init__(self, index: Index, languages: Sequence[str], is_word: Callable[[str], bool]) -> None:
+    def __init__(self, index: Index, languages: Sequence[str], is_word: Callable[[str], bool], spread: float) -> None:
         self._index = index
+        self._spread = spread
         self._document_vector = lru_cache(maxsize=_KEPT)(self._sum_up)
         self._is_word = is_word
         self._languages = languages
+        # A vocabulary that many languages share is a dictionary of none of them.
+        self._spelt = languages if len(languages) == 1 else ()
 
     def nearest(self, vectors: Vectors, depth: int, filter: Filter | None) -> list[Nearest]:
         """Search for questions ``(q, d)`` at once, which reads the index once for all of them."""
@@ -130,7 +141,7 @@ class Ranker:
         terms = self._index.lexical.question_terms(query.question)
         # An answer is still compared with the question's own words: one that is in no passage speaks against it.
         corrections = (
-            correct_words(self._index, query.question, self._languages, self._is_word) if query.mode != "dense" else {}
+            correct_words(self._index, query.question, self._spelt, self._is_word) if query.mode != "dense" else {}
         )
         known = [corrections[forms].forms if forms in corrections else forms for forms in terms]
         searched = known if query.mode != "dense" else []
@@ -151,7 +162,7 @@ class Ranker:
             dense, whole = self._cosines(nearest.vector, keys)
         if len(by_words):
             lexical = self._bm25(known, keys, by_words, word_scores)
-        scores = _one_score(dense, whole, lexical)
+        scores = _one_score(dense, whole, lexical, self._spread)
         order = np.lexsort((keys, -scores))
         return Ranked(
             keys[order],
@@ -186,10 +197,10 @@ class Ranker:
         return np.array([found.get(key, 0.0) for key in passages.tolist()], dtype=np.float32)
 
 
-def _one_score(dense: Vectors | None, whole: Vectors | None, lexical: Vectors | None) -> Vectors:
+def _one_score(dense: Vectors | None, whole: Vectors | None, lexical: Vectors | None, spread: float) -> Vectors:
     if dense is not None and whole is not None and lexical is not None:
         cosines = np.float32(1 - DOCUMENT_WEIGHT) * dense + np.float32(DOCUMENT_WEIGHT) * whole
-        return np.round(fuse(cosines, lexical), 6)
+        return np.round(fuse(cosines, lexical, spread), 6)
     if dense is not None:
         return dense
     return lexical if lexical is not None else np.empty(0, np.float32)

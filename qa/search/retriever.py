@@ -137,7 +137,7 @@ class Retriever:
         self._limits = limits
         self._reranker = reranker
         self._budget_ms = rerank_budget_ms
-        self._ranker = Ranker(index, encoder.languages, self._is_word)
+        self._ranker = Ranker(index, encoder.languages, self._is_word, encoder.spread)
         self._passages = PassageCache(index.store)
         self._names = Names(index.store.document_ids)
 

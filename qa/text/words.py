@@ -38,13 +38,16 @@ _LEAST_LETTERS = 8
 _UNSTEMMED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
 _LETTER = regex.compile(r"\p{L}")
 
-# Scripts by language, of those that are not written in Latin letters.
+# Scripts by language, of those that are not written in Latin letters, or not in these alone.
 _SCRIPTS = {
-    "ar": "Arabic", "be": "Cyrillic", "bg": "Cyrillic", "bn": "Bengali", "el": "Greek", "fa": "Arabic",
-    "he": "Hebrew", "hi": "Devanagari", "hy": "Armenian", "ja": "Han Hiragana Katakana", "ka": "Georgian",
-    "km": "Khmer", "ko": "Hangul Han", "lo": "Lao", "mk": "Cyrillic", "mr": "Devanagari", "my": "Myanmar",
-    "ne": "Devanagari", "ru": "Cyrillic", "sr": "Cyrillic Latin", "ta": "Tamil", "te": "Telugu", "th": "Thai",
-    "uk": "Cyrillic", "ur": "Arabic", "zh": "Han",
+    "am": "Ethiopic", "ar": "Arabic", "as": "Bengali", "az": "Latin Cyrillic", "be": "Cyrillic", "bg": "Cyrillic",
+    "bn": "Bengali", "el": "Greek", "fa": "Arabic", "gu": "Gujarati", "he": "Hebrew", "hi": "Devanagari",
+    "hy": "Armenian", "ja": "Han Hiragana Katakana", "ka": "Georgian", "kk": "Cyrillic", "km": "Khmer",
+    "kn": "Kannada", "ko": "Hangul Han", "ku": "Latin Arabic", "ky": "Cyrillic", "lo": "Lao", "mk": "Cyrillic",
+    "ml": "Malayalam", "mn": "Cyrillic", "mr": "Devanagari", "my": "Myanmar", "ne": "Devanagari", "or": "Oriya",
+    "pa": "Gurmukhi", "ps": "Arabic", "ru": "Cyrillic", "sa": "Devanagari", "sd": "Arabic", "si": "Sinhala",
+    "sr": "Cyrillic Latin", "ta": "Tamil", "te": "Telugu", "th": "Thai", "ug": "Arabic", "uk": "Cyrillic",
+    "ur": "Arabic", "uz": "Latin Cyrillic", "yi": "Hebrew", "zh": "Han",
 }  # fmt: skip
 
 _loading = threading.Lock()

@@ -74,6 +74,7 @@ def test_what_comes_out_is_what_the_reference_says(
     assert encoder.count_tokens(TEXTS) == reference.count_tokens(TEXTS)
     assert encoder.count_question_tokens(TEXTS) == reference.count_question_tokens(TEXTS)
     assert encoder.encode_passages([]).shape == (0, encoder.dimension)
+    assert encoder.spread == reference.spread > 0
 
 
 @pytest.mark.parametrize("precision", ["bf16", "int8"])

@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
-
-import pytest
 
 from qa.readers.registry import read_source
 from qa.types import Document, FileReport, Source
@@ -52,56 +49,6 @@ def test_plain_text_is_read_rather_than_the_page_beside_it_and_attachments_are_n
     assert document.text.endswith("\n\nfür\n\nAttachments: a.pdf")
     assert document.attachments == ("a.eml/a.pdf",)
     assert report.status == "read"
-
-
-def test_a_text_that_is_all_of_a_mail_is_its_text_under_any_name(tmp_path: Path) -> None:
-    document, _ = _read(tmp_path, "a.eml", _MAIL + 'Content-Type: text/plain; name="body.txt"\r\n\r\nAll of it.')
-    assert document is not None
-    assert document.text.endswith("All of it.")
-    assert not document.attachments
-
-
-class _OutlookFile:
-    """What oxmsg says of a file attached to a message; of a message within it there are no bytes."""
-
-    mime_type = "application/octet-stream"
-
-    def __init__(self, file_name: str | None, file_bytes: bytes | None) -> None:
-        self.file_name = file_name
-        self.file_bytes = file_bytes
-
-
-class _OutlookMessage:
-    """What oxmsg says of a message."""
-
-    sender = "Ann <ann@x.org>"
-    recipients = ()
-    sent_date = datetime(2024, 5, 6, 8, tzinfo=UTC)
-    body, html_body, subject = "See the list.", None, "Stock"
-    attachments = (_OutlookFile("list.txt", b"Nine ropes."), _OutlookFile(None, None))
-
-
-def test_files_attached_to_a_message_of_outlook_are_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("oxmsg.Message.load", lambda _: _OutlookMessage())
-    document, report = _read(tmp_path, "a.msg", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600))
-    assert document is not None
-    assert document.text.endswith("Attachments: list.txt, attachment.bin")
-    assert (report.status, report.reason) == ("partial", "an attachment is not read")
-    source = Source("a.msg/list.txt", tmp_path / "a.msg", 0, "a.msg", (0,))
-    attached, _ = read_source(source)
-    assert attached is not None
-    assert attached.text == "Nine ropes."
-    assert ("sent", "2024-05-06T08:00:00Z") in [(each.name, each.value) for each in attached.metadata]
-
-
-def test_a_mail_that_has_changed_is_not_read_for_what_was_attached_to_it(tmp_path: Path) -> None:
-    body = 'Content-Type: application/octet-stream; name="a.txt"\r\nContent-Disposition: attachment\r\n\r\nWords.'
-    _read(tmp_path, "a.eml", _MAIL + body)
-    for other in (_MAIL + body.replace("a.txt", "b.txt"), _MAIL + "\r\nNothing is attached."):
-        (tmp_path / "a.eml").write_text(other)
-        document, report = read_source(Source("a.eml/a.txt", tmp_path / "a.eml", 0, "a.eml", (0,)))
-        assert document is None
-        assert "has changed while it was read" in report.reason
 
 
 def test_pictures_that_the_text_shows_and_signatures_are_no_attachments(tmp_path: Path) -> None:

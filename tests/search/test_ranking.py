@@ -23,6 +23,13 @@ def test_cosine_stays_as_it_is_and_bm25_counts_by_its_share_of_the_best() -> Non
     assert fuse(cosines, bm25).tolist() == pytest.approx([0.8, 0.6, 0.25])
 
 
+def test_cosines_count_as_much_more_as_they_lie_closer_together() -> None:
+    bm25 = _scores(8.0, 0.0, 4.0)
+    assert fuse(_scores(0.3, 0.4, 0.0), bm25, 0.189).tolist() == pytest.approx([0.6, 0.4, 0.15])
+    assert fuse(_scores(0.03, 0.04, 0.0), bm25, 0.0189).tolist() == pytest.approx([0.6, 0.4, 0.15])
+    assert fuse(_scores(0.5, 0.5), _scores(0.0, 0.0), 0.0).tolist() == pytest.approx([9.45, 9.45])
+
+
 def test_without_a_word_in_common_the_cosine_alone_ranks() -> None:
     assert fuse(_scores(0.5, 0.6), _scores(0.0, 0.0)).tolist() == pytest.approx([0.5, 0.6])
 

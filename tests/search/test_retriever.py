@@ -406,6 +406,21 @@ def test_a_misspelt_word_is_searched_as_the_nearest_indexed_one(
     assert ("kitchen.txt" in {hit.passage.document for hit in reply.hits}) is bool(meant)
 
 
+class BilingualEncoder(EnglishEncoder):
+    @property
+    def languages(self) -> tuple[str, ...]:
+        return ("en", "de")
+
+
+def test_no_word_is_held_misspelt_by_the_vocabulary_of_several_languages(folder: Path, settings: Settings) -> None:
+    (folder / "garden.txt").write_text("The rhododendron blooms in May, and that is all that is written about it.\n")
+    update(settings, [folder], Recorder(), make=english_encoder, read=read_source)
+    index = Snapshots(settings.indexes, settings.name).open()
+    (found,) = Retriever(index, BilingualEncoder(), Limits(100, 100, 1)).find([Query("When does rhododendrn bloom?")])
+    assert isinstance(found, Found)
+    assert found.question == "When does rhododendrn bloom?"
+
+
 def test_what_reads_the_passages_is_given_the_corrected_question(folder: Path, settings: Settings) -> None:
     (folder / "garden.txt").write_text("The rhododendron blooms in May, and that is all that is written about it.\n")
     update(settings, [folder], Recorder(), make=english_encoder, read=read_source)

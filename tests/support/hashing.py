@@ -38,6 +38,10 @@ class HashingEncoder:
     def languages(self) -> tuple[str, ...]:
         return ()
 
+    @property
+    def spread(self) -> float:
+        return 0.189
+
     def load(self) -> None:
         pass
 

@@ -124,6 +124,13 @@ def test_the_language_of_a_text(text: str, language: str) -> None:
         ("Когда построен маяк?", ["zh"], True),
         ("灯塔", [], False),
         ("1874?", ["en"], False),
+        ("በ1874 ዓ.ም. ተገነባ", ["am"], False),
+        ("ਇਹ ਕਦੋਂ ਬਣਾਇਆ ਗਿਆ ਸੀ?", ["pa"], False),
+        ("Ол қашан салынды?", ["kk"], False),
+        ("Қачон қурилган?", ["uz"], False),
+        ("Qachon qurilgan?", ["uz"], False),
+        ("װען איז עס געבױט געװאָרן?", ["yi"], False),
+        ("አማርኛ", ["en"], True),
     ],
 )
 def test_letters_of_scripts_that_a_model_was_not_trained_on_are_foreign(

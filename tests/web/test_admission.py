@@ -253,6 +253,14 @@ def test_a_body_of_unknown_fields_is_explained_by_the_first_few(path: str) -> No
     assert len(refused.content) < 10_000
 
 
+def test_a_body_of_nothing_but_values_is_not_parsed() -> None:
+    app = create_app(FakeService())
+    body = {"questions": [[]] * 150_000}
+    (refused,) = asked(app, ("POST", "/v1/ask/batch", body))
+    assert (refused.status_code, refused.json()["type"]) == (422, "urn:qa:problem:invalid-request")
+    assert "about 149,999 values; at most 100,000" in refused.json()["detail"]
+
+
 def test_uploads_wait_in_a_line_of_their_own_while_others_are_answered(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

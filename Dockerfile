@@ -1,23 +1,32 @@
 ARG BASE=debian:bookworm-slim
 FROM ${BASE} AS build
+# The base by its digest: --build-arg BASE=debian:bookworm-slim@sha256:…
 
-# Name an index with PyTorch's CPU wheels here; without one pip installs the wheels for CUDA, which are far larger.
+# Name an index with PyTorch's CPU wheels here: deploy/requirements.txt has the hash of that wheel.
 ARG PIP_EXTRA_INDEX_URL=
+# "no" installs by constraints.txt alone, without hashes, such as for another processor or PyTorch's wheels for CUDA.
+ARG HASHES=yes
 RUN apt-get update -qq \
  && apt-get install -y -qq --no-install-recommends python3 python3-venv >/dev/null \
  && rm -rf /var/lib/apt/lists/*
 ENV PIP_CONSTRAINT=/app/constraints.txt PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /app
-COPY constraints.txt pyproject.toml README.md LICENSE ./
+COPY constraints.txt pyproject.toml README.md LICENSE deploy/requirements.txt ./
 # This layer depends on what is installed, not on the source: a change of code downloads nothing again.
 RUN mkdir qa && touch qa/__init__.py \
  && python3 -m venv .venv \
- && PIP_EXTRA_INDEX_URL=${PIP_EXTRA_INDEX_URL} .venv/bin/pip install --quiet '.[ocr]' \
- && .venv/bin/pip uninstall --quiet --yes qa
+ && export PIP_EXTRA_INDEX_URL=${PIP_EXTRA_INDEX_URL} \
+ && if [ "${HASHES}" = yes ]; then \
+      PIP_CONSTRAINT= .venv/bin/pip install --quiet --require-hashes --no-deps -r requirements.txt; \
+    else \
+      .venv/bin/pip install --quiet hatchling '.[ocr]' && .venv/bin/pip uninstall --quiet --yes qa; \
+    fi
 COPY qa qa
 # A service needs no headers, static libraries, tests or plugins for other processors. Its imports are compiled to bytecode now,
 # because the image is read-only later; torch and what comes with it are not, because only compiling another model needs them.
-RUN .venv/bin/pip install --quiet --no-deps . && rm -rf qa && cd .venv/lib/python3.11/site-packages \
+RUN .venv/bin/pip install --quiet --no-deps --no-build-isolation . && rm -rf qa \
+ && .venv/bin/pip uninstall --quiet --yes hatchling trove-classifiers \
+ && cd .venv/lib/python3.11/site-packages \
  && rm -rf pip setuptools torch/include torch/test torch/bin/test_* torch/bin/protoc* openvino/include openvino/libs/cache.json \
       openvino/libs/libopenvino_intel_gpu_plugin.so openvino/libs/libopenvino_intel_npu_plugin.so hf_xet hf_xet-*.dist-info \
  && find openvino/libs -name 'libopenvino_*_frontend.so*' -not -name '*_ir_*' -not -name '*_onnx_*' -not -name '*_pytorch_*' -delete \

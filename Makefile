@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: serve test check train format docs api-test bench-answers bench-quality bench-seeds bench-serving bench-speed constraints image-test clean
+.PHONY: serve test check train format docs api-test bench-answers bench-quality bench-seeds bench-serving bench-speed constraints image-test image-lock clean
 
 serve: $(INSTALLED)
 	@$(BIN)/qa index seeds --name seeds --if-missing
@@ -55,6 +55,10 @@ bench-speed: $(INSTALLED)-dev
 # Build the image, run it read-only and ask it: docs/deploying.md.
 image-test:
 	@deploy/image-test
+
+# Pin what the image installs, with hashes: on Linux, x86-64, with an index of PyTorch's CPU wheels.
+image-lock:
+	@$(PYTHON) deploy/lock.py
 
 # schemathesis over the whole API of a server with its model: docs/operating.md.
 api-test: $(INSTALLED)-dev

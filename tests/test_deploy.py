@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from typing import Any
 
 import pytest
@@ -39,6 +40,28 @@ def test_the_image_is_built_from_a_base_that_can_be_chosen_and_is_not_run_by_roo
     assert lines[:2] == ["ARG BASE=debian:bookworm-slim", "FROM ${BASE} AS build"]
     assert [line for line in lines if line.startswith("FROM")][-1] == "FROM ${BASE}"
     assert "USER 10001:10001" in lines
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_the_image_installs_what_is_pinned_and_checks_its_hashes() -> None:
+    assert "--require-hashes --no-deps -r requirements.txt" in DOCKERFILE
+    assert "BASE=debian:bookworm-slim@sha256:" in DOCKERFILE
+    lines = (REPOSITORY / "deploy" / "requirements.txt").read_text(encoding="utf-8").splitlines()[1:]
+    locked = [re.fullmatch(r"([a-z0-9-]+)==([\w.]+)(?:\+cpu)? --hash=sha256:[0-9a-f]{64}", line) for line in lines]
+    assert all(locked), [line for line, found in zip(lines, locked, strict=True) if not found]
+    versions = {found[1]: found[2] for found in locked if found}
+    pinned = dict(
+        line.split("==") for line in (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()[1:]
+    )
+    for name, version in pinned.items():
+        assert versions.get(_normal(name), version) == version, name
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = project["project"]["optional-dependencies"]
+    required = [*project["project"]["dependencies"], *extras["ocr"], *project["build-system"]["requires"]]
+    assert {_normal(re.split(r"[<>=\[;]", each)[0]) for each in required} <= set(versions)
 
 
 def test_every_probe_asks_an_address_that_there_is() -> None:

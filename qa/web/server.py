@@ -107,6 +107,8 @@ def _configure_logging(format: str) -> None:
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.captureWarnings(True)
+    # It warns of every request that is no HTTP, of which a client can send thousands a second.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
 
 
 def _say(line: str) -> None:

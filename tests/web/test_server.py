@@ -33,7 +33,7 @@ try:
     raise RuntimeError("broken\\x1b[2J")
 except RuntimeError:
     logging.getLogger("uvicorn.error").exception("with a traceback")
-logging.getLogger("uvicorn.error").info("not shown")
+logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
 """
 
 

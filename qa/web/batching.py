@@ -29,7 +29,8 @@ LARGEST = 16
 LARGEST_READ = 4
 # Seconds that a worker waits for more questions where several wait already. A single one is answered at once.
 GATHERING = 0.002
-# The share of a batch that the questions of batch requests get while single ones wait too: one in four.
+# The share that the questions of batch requests get while single ones wait too: one in four of a batch of both, and of
+# the batches, where some are read and the others are not.
 _BULK_SHARE = 4
 # Seconds after which a refused client may try again, at least and at most.
 _RETRY = (1, 30)
@@ -72,6 +73,7 @@ class Batcher:
         self._bulk: deque[_Waiting] = deque()
         self._lock = threading.Lock()
         self._working = 0
+        self._turn = 0
         self._seconds_each = 0.01
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="answer")
 
@@ -139,12 +141,16 @@ class Batcher:
                 _deliver(batch, [error] * len(batch))
 
     def _take(self) -> list[_Waiting]:
-        """Take a batch of the kind of the question that waits longest."""
+        """Take a batch of the kind of the single question that waits longest, or at times of a batch request's."""
         with self._lock:
-            heads = [queue[0] for queue in (self._single, self._bulk) if queue]
-        if not heads:
-            return []
-        reads = min(heads, key=lambda item: item.since).query.answer
+            if self._single and self._bulk:
+                self._turn = (self._turn + 1) % _BULK_SHARE
+                head = self._single[0] if self._turn else self._bulk[0]
+            elif self._single or self._bulk:
+                head = (self._single or self._bulk)[0]
+            else:
+                return []
+            reads = head.query.answer
         return self._take_kind(reads, self._largest[reads])
 
     def _take_kind(self, reads: bool, count: int) -> list[_Waiting]:

@@ -223,6 +223,44 @@ def test_a_long_batch_does_not_hold_up_a_single_question() -> None:
     assert answer.batches[1] == ["single", "0", "1", "2"]
 
 
+def test_a_long_batch_of_another_kind_does_not_hold_up_a_single_question_either() -> None:
+    """A batch that is only searched for, and single questions whose passages are read, are never answered together."""
+    answer = Answerer()
+    queue = batcher(answer)
+
+    async def test() -> None:
+        answer.go.clear()
+        running = asked(queue, "running")
+        await until(lambda: bool(answer.batches))
+        many = queue.submit([Query(str(n), answer=False) for n in range(40)], queue.held)
+        single = [asked(queue, f"s{n}")[0] for n in range(6)]
+        answer.go.set()
+        await asyncio.gather(*running, *many, *single)
+
+    run(test)
+    answered = [batch[0][0] == "s" for batch in answer.batches[1:]]
+    assert answered[:2] == [True, True]
+    assert len(answered) == 12
+
+
+def test_a_long_batch_of_another_kind_is_not_starved_by_single_questions() -> None:
+    answer = Answerer()
+    queue = batcher(answer)
+
+    async def test() -> None:
+        answer.go.clear()
+        running = asked(queue, "running")
+        await until(lambda: bool(answer.batches))
+        single = [asked(queue, f"s{n}")[0] for n in range(40)]
+        many = queue.submit([Query(str(n), answer=False) for n in range(8)], queue.held)
+        answer.go.set()
+        await asyncio.gather(*running, *many, *single)
+
+    run(test)
+    answered = [batch[0][0] == "s" for batch in answer.batches[1:]]
+    assert answered[:8] == [True, True, True, False, True, True, True, False]
+
+
 def test_single_questions_do_not_starve_a_batch() -> None:
     answer = Answerer()
     queue = batcher(answer)

@@ -93,8 +93,8 @@ class _Characters:
     """
 
     text: str
-    offsets: NDArray[np.int64]
-    places: NDArray[np.int64]
+    offsets: list[int]
+    places: list[int]
     boxes: NDArray[np.float64]
     chunks: Sequence[_Chunk]
 
@@ -104,7 +104,7 @@ class _Characters:
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """Characters, ``[start, end)``, that each stand right beside the one before.
+    """Characters, ``[start, end)``, that each stand right beside the one before; ``first`` is the first one's box.
 
     ``height`` is the top and bottom of every one of them; ``None`` if they differ. ``is_last`` says that a run ends
     here in any case, ``broken`` that it does with a hyphen which PDFium marks as the end of a line, and ``is_wide``
@@ -113,6 +113,7 @@ class _Chunk:
 
     start: int
     end: int
+    first: _Box
     box: _Box
     height: tuple[float, float] | None
     is_last: bool
@@ -233,7 +234,7 @@ def _read_characters(text_page: PdfTextPage, count: int, unseen: Sequence[Box]) 
     spaced = np.full(len(places) + int(is_apart.sum()), ord(" "), "<u4")
     spaced[offsets] = codes
     text = spaced.tobytes().decode("utf-32-le", "surrogatepass")
-    return _Characters(text, offsets, places, boxes, _chunks(boxes, lines, is_broken, is_apart))
+    return _Characters(text, offsets.tolist(), places.tolist(), boxes, _chunks(boxes, lines, is_broken, is_apart))
 
 
 def _chunks(
@@ -258,14 +259,23 @@ def _chunks(
         _Chunk(
             start,
             end,
+            (first[0], first[1], first[2], first[3]),
             (low[0], low[1], high[2], high[3]),
             (low[1], low[3]) if low[1] == high[1] and low[3] == high[3] else None,
             last,
             broken,
             wide,
         )
-        for start, end, low, high, last, broken, wide in zip(
-            starts.tolist(), ends, least, most, is_last, is_broken[lasts].tolist(), is_wide_after, strict=True
+        for start, end, first, low, high, last, broken, wide in zip(
+            starts.tolist(),
+            ends,
+            boxes[starts].tolist(),
+            least,
+            most,
+            is_last,
+            is_broken[lasts].tolist(),
+            is_wide_after,
+            strict=True,
         )
     ]
 
@@ -300,7 +310,7 @@ def _boxes(text_page: PdfTextPage, places: NDArray[np.int64]) -> NDArray[np.floa
 def _runs(text_page: PdfTextPage, characters: _Characters) -> Iterator[_Grown]:
     """Join the chunks of each line to runs; those of turned text are joined character by character."""
     angle_of = quick("FPDFText_GetCharAngle", ctypes.c_float, ctypes.c_void_p, ctypes.c_int)
-    page, places = address_of(text_page.raw), characters.places.tolist()
+    page, places = address_of(text_page.raw), characters.places
     chunks = characters.chunks
     at = 0
     while at < len(chunks):
@@ -309,7 +319,7 @@ def _runs(text_page: PdfTextPage, characters: _Characters) -> Iterator[_Grown]:
         at += 1
         if quarter in {0, _ASKEW}:
             box, joined = first.box, [first]
-            while not last.is_last and (quarter == _ASKEW or _is_next(box, characters.boxes[last.end])):
+            while not last.is_last and (quarter == _ASKEW or _is_next(box, chunks[at].first)):
                 last = chunks[at]
                 at += 1
                 box = _around(box, last.box)
@@ -374,12 +384,12 @@ def _turned_run(characters: _Characters, start: int, end: int, quarter: int) -> 
     return _Grown(text, quarter, box, height, False), stop
 
 
-def _is_next(run: _Box, box: Sequence[float]) -> bool:
+def _is_next(run: _Box, box: _Box) -> bool:
     """Return whether a character goes on with a run."""
     left, top, right, bottom = box
     # Scripts that run to the left come in reading order, each character before the one before it.
     widest = _WIDEST_GAP * (run[3] - run[1])
-    return bool(bottom > run[1] and top < run[3] and left - run[2] <= widest and run[0] - right <= widest)
+    return bottom > run[1] and top < run[3] and left - run[2] <= widest and run[0] - right <= widest
 
 
 def _around(a: _Box, b: _Box) -> _Box:
@@ -401,7 +411,7 @@ def _with_powers(
 ) -> str:
     """Return the text of a run with digits that are small and raised written as such: 10⁶ is not 106."""
     top, bottom = height
-    offsets = characters.offsets[start : start + len(tops)].tolist()
+    offsets = characters.offsets[start : start + len(tops)]
     texts = [characters.text[offsets[0]]]
     texts += [characters.text[before + 1 : at + 1] for before, at in pairwise(offsets)]
     for at, text in enumerate(texts[1:], 1):

@@ -279,7 +279,7 @@ class Hit:
 class Leg:
     """Whether a leg ("dense", "lexical") took part in a search.
 
-    ``reason`` says in words why it did not, or which words it searched for instead of those of the question.
+    ``reason`` says in words why it did not, or what it searched for instead: a long text's question, correct words.
     """
 
     name: str

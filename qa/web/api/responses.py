@@ -287,7 +287,7 @@ class LegBody(BaseModel):
     name: Literal["dense", "lexical"]
     used: bool
     reason: str = Field(
-        description="Why it took no part, or what it searched for instead: corrected words, a long text's question; or empty."
+        description="Why it took no part, or what else it searched for (corrected words, one question); else empty."
     )
 
 

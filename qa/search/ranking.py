@@ -31,6 +31,8 @@ _LEAST_SPREAD = 0.01
 DOCUMENT_WEIGHT = 0.25
 # Documents whose vectors are kept: 1.5 kB each with the default model.
 _KEPT = 16384
+# Windows of which a document's vector is the mean; of a longer one so many are taken, evenly.
+_MOST_MEANT = 4096
 
 
 def fuse(cosines: Vectors, bm25: Vectors, spread: float = _TUNED_SPREAD) -> Vectors:
@@ -186,7 +188,10 @@ class Ranker:
 
     def _sum_up(self, document: int) -> Vectors:
         """Compute the direction ``(d,)`` of a document: of the mean of its windows, which stands for the whole."""
-        mean: Vectors = self._index.vectors.rows(self._index.windows_in(document)).mean(axis=0)
+        windows = self._index.windows_in(document)
+        if len(windows) > _MOST_MEANT:
+            windows = windows[np.linspace(0, len(windows) - 1, _MOST_MEANT, dtype=np.int64)]
+        mean: Vectors = self._index.vectors.rows(windows).mean(axis=0)
         length = float(np.linalg.norm(mean))
         return mean / np.float32(length) if length > 0 else mean
 

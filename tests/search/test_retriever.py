@@ -169,7 +169,12 @@ def test_both_legs_raw_scores_come_with_every_hit_and_the_fused_one_ranks(servic
     assert reply.hits[-1].scores.lexical == 0.0
 
 
-def test_a_passage_in_a_document_about_other_things_ranks_lower(build: Build, folder: Path, settings: Settings) -> None:
+@pytest.mark.parametrize("most", [4096, 2])
+def test_a_passage_in_a_document_about_other_things_ranks_lower(
+    build: Build, folder: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """So too where only some windows of a long document stand for it."""
+    monkeypatch.setattr("qa.search.ranking._MOST_MEANT", most)
     (folder / "short.txt").write_text("Quinces ripen late in the year.\n", encoding="utf-8")
     aside = "Bread is baked from flour. Trains run on time. Coins are made of metal. Paper burns well.\n\n" * 24
     (folder / "mixture.txt").write_text(f"Quinces ripen late in the autumn.\n\n{aside}", encoding="utf-8")

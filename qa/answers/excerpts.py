@@ -14,8 +14,8 @@ CountTokens = Callable[[Sequence[str]], list[int]]
 
 # Tokens of one excerpt: about four sentences. Of 60, 100 and 150, 100 found most (benchmarks/README.md, Answers).
 SIZE = 100
-# A row's cells, as a line of text parts them.
-_CELL = regex.compile(r"[^\s|](?:[^|\t\n]*[^\s|])?")
+# What parts a row's cells.
+_EDGE = regex.compile(r"[|\t\n]")
 _VALUE = regex.compile(r"[\d\W]+")
 _LONGEST_NAME = 60
 _FINISHED = regex.compile(r"[.!?…。！？।]['\"”’»)\]]*$")
@@ -174,12 +174,18 @@ def _named_cells(line: str, names: str) -> Iterator[tuple[str, str, int]]:
         and not any(cell.startswith(f"{name}:") for name, (cell, _) in zip(columns, cells, strict=True))
     )
     for number, (cell, at) in enumerate(cells):
-        yield columns[number] if is_named else "", cell, at
+        if cell:
+            yield columns[number] if is_named else "", cell, at
 
 
 def _cells(line: str) -> list[tuple[str, int]]:
-    """Split a row into its cells, and where each begins."""
-    return [(match.group(), match.start()) for match in _CELL.finditer(line)]
+    """Split a row into its cells, blank ones too, and where each begins."""
+    cells, at = [], 0
+    for part in _EDGE.split(line):
+        ink = part.strip()
+        cells.append((ink, at + part.index(ink)))
+        at += len(part) + 1
+    return cells
 
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")

@@ -162,7 +162,9 @@ def index(
         bool | None, typer.Option("--ocr/--no-ocr", help="Recognise pages without text, and images of pages.")
     ] = None,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Read every file again, changed or not.")] = False,
-    if_missing: Annotated[bool, typer.Option("--if-missing", help="Do nothing if the index exists.")] = False,
+    if_missing: Annotated[
+        bool, typer.Option("--if-missing", help="Do nothing if the index exists and can be read.")
+    ] = False,
     gate: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Activate only if these questions are answered no worse."),
@@ -170,7 +172,7 @@ def index(
     margin: MarginFlag = DEFAULT_MARGIN,
 ) -> None:
     """Bring an index up to date with its documents. Only changed files are read, and only new text is encoded."""
-    from qa.errors import IndexNotFound
+    from qa.errors import IndexNotFound, SnapshotIncompatible
     from qa.index.snapshots import Snapshots
 
     settings = load_settings(
@@ -183,9 +185,12 @@ def index(
         ocr=ocr,
     )
     if if_missing:
+        snapshots = Snapshots(settings.indexes, settings.name)
         try:
-            current = Snapshots(settings.indexes, settings.name).current()
-        except IndexNotFound:
+            current = snapshots.current()
+            snapshots.manifest(current)
+        except (IndexNotFound, SnapshotIncompatible):
+            # What this version cannot read is as good as missing.
             pass
         else:
             typer.echo(safe_line(f"The index {settings.name} exists already (snapshot {current})."))

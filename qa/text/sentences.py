@@ -33,6 +33,12 @@ _CELLS = re.compile(r" \| (?![^(]{0,80}\))|^\s*\||\t\S|\S {3,}\S|\.{4,}|(?: \.){
 _KEY = re.compile(r"\s*+(?![a-z])\w[\w .()/'’&-]{0,40}?:(?:\s|$)")
 _STAMP = re.compile(r"\s*+[\[(<]?\d{1,4}[-/.:]\d{1,2}(?:[-/.:T]\d+)*")
 _ENDS_IN_NUMBER = re.compile(r"\d[\d.,]*\s?(?:[%€$£¥₹₩°]|[A-Z]{3}|[a-z]{1,2})?$")
+# Abbreviations that the segmenter does not know in English, and what may follow them within a sentence.
+_SHORTENED = re.compile(
+    r"(?<!\w)(?:acc|approx|art|avg|ca|cf|dept|est|excl|ext|figs?|incl|max|min|nos?|para|pp|resp|sec|tel|viz|vols?|vs)\.\s*$",
+    re.IGNORECASE,
+)
+_GOES_ON = re.compile(r"[\d(#$€£¥a-z]")
 _OPENING = "\"'“„«‘(*_"
 _OPEN = re.compile(r"[,\-–—/(\[{&+=\u00ad]$|\b(?:and|or|of|the|und|oder|der|die|das|et|ou|de)$")
 _WIDE = re.compile(
@@ -125,8 +131,15 @@ def _within(window: str, language: str) -> list[int]:
     """Find the sentence boundaries inside a window, without its ends."""
     safe = _UNSAFE.sub(" ", window)
     found = {sentence["start_index"] for sentence in get_sentence_boundaries(language, safe)}
+    if language == "en":
+        found = {at for at in found if not _is_after_abbreviation(window, at)}
     found.update(_line_ends(window))
     return sorted(found - {0, len(window)})
+
+
+def _is_after_abbreviation(window: str, at: int) -> bool:
+    """Tell whether a boundary only follows an abbreviation: "approx. 5 tonnes", "acc. to the plate"."""
+    return bool(_GOES_ON.match(window, at) and _SHORTENED.search(window, max(at - 12, 0), at))
 
 
 def _line_ends(window: str) -> Iterator[int]:

@@ -211,7 +211,7 @@ def _balanced(draft: Draft, rest: Sequence[Unit]) -> tuple[Draft, Draft]:
     return Draft(units[:middle], draft.repeated), Draft(units[middle:])
 
 
-SPLITTER_VERSION = "5"
+SPLITTER_VERSION = "6"
 
 CountTokens = Callable[[Sequence[str]], list[int]]
 

@@ -97,6 +97,13 @@ def test_a_row_is_read_by_itself_behind_the_names_of_its_columns() -> None:
     assert first.place(0, 4) is None
 
 
+@pytest.mark.parametrize("edge", [" | ", "\t"])
+def test_a_blank_cell_leaves_the_others_in_their_columns(edge: str) -> None:
+    names, row = edge.join(["Plan", "Per month", "Per year"]), edge.join(["Pro", "", "$250"])
+    (first, *_) = planned(f"{names}\n{row}", {"Pro": 5.0}, 100, names)
+    assert first.text == "Plan: Pro . Per year: $250 . "
+
+
 def test_a_row_of_values_names_no_column() -> None:
     excerpts = planned("Monday | 9:00-17:00\nTuesday | 10:00-18:00", {"Tuesday": 5.0}, 100, "Monday | 9:00-17:00")
     assert excerpts[0].text == "Tuesday . 10:00-18:00 . "

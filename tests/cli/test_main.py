@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -244,6 +245,10 @@ def test_indexing_and_asking_from_the_shell(tmp_path: Path) -> None:
     again = run("index", str(documents), "--name", "pets", "--if-missing", QA_INDEXES=str(tmp_path / "indexes"))
     assert "The index pets exists already" in again.stdout
     asked = run("ask", "What is on the mat?", "--name", "pets", QA_INDEXES=str(tmp_path / "indexes"))
+    (manifest,) = (tmp_path / "indexes" / "pets" / "snapshots").glob("*/manifest.json")
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 2}))
+    anew = run("index", str(documents), "--name", "pets", "--if-missing", QA_INDEXES=str(tmp_path / "indexes"))
+    assert "1 skipped; 2 documents, 2 passages" in anew.stderr
     assert asked.returncode == 0
     answer, place, *_ = asked.stdout.splitlines()
     assert "cat" in answer

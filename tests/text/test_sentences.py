@@ -75,6 +75,20 @@ def test_examples(text: str, expected: list[str]) -> None:
     assert _texts(text) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("It lifts approx. 5 tonnes, acc. to the plate. It is green.",
+         ["It lifts approx. 5 tonnes, acc. to the plate.", "It is green."]),
+        ("See fig. 3 and pp. 12 to 14. Call tel. 22 11.", ["See fig. 3 and pp. 12 to 14.", "Call tel. 22 11."]),
+        ("It costs the max. The min. is lower.", ["It costs the max.", "The min. is lower."]),
+        ("we met at noon. the shop was closed.", ["we met at noon.", "the shop was closed."]),
+    ],
+)  # fmt: skip
+def test_an_abbreviation_ends_no_english_sentence(text: str, expected: list[str]) -> None:
+    assert [text[span.start : span.end] for span in sentences(text, 0, None, "en")] == expected
+
+
 def test_sentences_end_by_the_rules_of_their_language() -> None:
     text = "Der Preis beträgt bzw. betrug 3 Euro, vgl. Abb. 2. Am 3. Oktober fährt nichts."
     found = [text[span.start : span.end] for span in sentences(text, language="de")]

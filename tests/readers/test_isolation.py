@@ -292,7 +292,9 @@ def test_modules_in_the_current_folder_are_not_run(
 
 
 _PARENT = """
-import sys
+import signal, sys
+# A shell that starts the tests in its background has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 from qa.readers.discovery import discover
 from qa.readers.isolation import IsolatedReader

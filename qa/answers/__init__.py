@@ -4,6 +4,7 @@ answerer     the passages found to an answer: what is read, what wins, and how i
 sentences    which sentences of the passages are worth reading
 excerpts     what the reader gets of them, within a budget of tokens
 spans        the span that wins of all that was read, and its form: phrase, sentences, list or row
+weekdays     the day that a question asks for, and the lines of a timetable that are of it
 notation     how values are written: units, currencies, numbers and dates
 values       values made whole where a reader cut them
 quantities   values compared by what they say

@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 import regex
 
 from qa.answers.calibration import Calibrations, Signals, measure_signals, regime_of
-from qa.answers.excerpts import Excerpt, ask_as_written, plan_excerpts
+from qa.answers.excerpts import Excerpt, plan_excerpts
 from qa.answers.quantities import contradicts, parse
 from qa.answers.sentences import DEPTH, Candidate, candidates, weigh_question
 from qa.answers.spans import Choice, Fitted, best_spans, fit, fit_sentence
+from qa.answers.weekdays import ask_as_written
 from qa.index.index import Index
 from qa.protocols import AnswerReader, Cite, Reading
 from qa.search.retriever import Found
@@ -131,7 +132,7 @@ class Answerer:
         if is_foreign(found.question, [hit.passage for hit in found.hits[:2]]):
             return _Plan(found, every, [], [])
         excerpts = plan_excerpts(
-            read, self._reader.count_tokens, self._read_tokens, self._names_above, self._leads_above
+            found.question, read, self._reader.count_tokens, self._read_tokens, self._names_above, self._leads_above
         )
         return _Plan(found, every, excerpts, [])
 

@@ -324,7 +324,7 @@ def describe_confidence(answer: Answer) -> list[str]:
     if answer.confidence is None:
         return [_sentence(f"how sure this is cannot be said: {answer.note}" if answer.note else "how sure is unknown")]
     clauses = [f"confidence {answer.confidence:.0%}", answer.basis]
-    if answer.promised_error is not None:
+    if answer.promised_error is not None and answer.outcome == "answered":
         most = f"{answer.promised_error:.0%}"
         clauses.append(f"all answers given at this setting, taken together, are wrong at most {most} of the time")
     return [_sentence(clause) for clause in (*clauses, answer.note) if clause]

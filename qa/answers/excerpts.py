@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import regex
 
 from qa.answers.sentences import Candidate
+from qa.answers.weekdays import asked_day, find_day, is_timetable_line
 from qa.types import Hit, Span
 
 CountTokens = Callable[[Sequence[str]], list[int]]
@@ -56,6 +57,7 @@ class Excerpt:
 
 
 def plan_excerpts(
+    question: str,
     candidates: Sequence[Candidate],
     count_tokens: CountTokens,
     budget: int,
@@ -72,7 +74,7 @@ def plan_excerpts(
     """
     rows = _by_passage(candidates)
     counts: dict[int, list[int]] = {}
-    covered: set[tuple[str, int]] = set()
+    covered = {_key(line) for row in rows.values() for line in _of_other_days(question, row)}
     excerpts: list[Excerpt] = []
     spent = 0
     for best in sorted(candidates, key=lambda each: -each.score):
@@ -95,6 +97,16 @@ def plan_excerpts(
         excerpts.append(excerpt)
         spent += excerpt.tokens
     return excerpts
+
+
+def _of_other_days(question: str, row: Sequence[Candidate]) -> list[Candidate]:
+    """Find the lines of a timetable that are not of the day asked for, where another one is."""
+    day = asked_day(question)
+    if day is None:
+        return []
+    lines = [each for each in row if is_timetable_line(each.text)]
+    others = [line for line in lines if find_day(line.text, day) is None]
+    return others if len(others) < len(lines) else []
 
 
 def _by_passage(candidates: Sequence[Candidate]) -> dict[int, list[Candidate]]:
@@ -186,31 +198,3 @@ def _cells(line: str) -> list[tuple[str, int]]:
         cells.append((ink, at + part.index(ink)))
         at += len(part) + 1
     return cells
-
-
-_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_DAY = r"(?<!\p{L})(?:(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|Mon|Tues?|Wed|Thu(?:rs?)?|Fri|Sat|Sun)(?!\p{L})\.?"
-_DAY_ASKED = regex.compile(rf"\b({'|'.join(_DAYS)})s?\b", regex.IGNORECASE)
-# Days of a timetable: what is open, or closed, stands in their line.
-_DAYS_GIVEN = regex.compile(rf"({_DAY})(?:\s?(?:[-–—]|to|until|through)\s?({_DAY}))?(?=[^\n]*(?:\d|(?i:closed)))")
-
-
-def ask_as_written(question: str, text: str) -> str:
-    """Name the weekdays of a question as a text does: "Saturday" is "Sat" there, or lies within "Mon-Sat".
-
-    The reader takes neither for the day that is asked for. What the text names in full is left as it is.
-    """
-    asked = _DAY_ASKED.search(question)
-    if asked is None or asked[1].casefold() in text.casefold():
-        return question
-    day = _DAYS.index(asked[1].casefold())
-    for match in _DAYS_GIVEN.finditer(text):
-        first = _number(match[1])
-        last = _number(match[2]) if match[2] else first
-        if (day - first) % 7 <= (last - first) % 7:
-            return f"{question[: asked.start()]}{match[0]}{question[asked.end() :]}"
-    return question
-
-
-def _number(day: str) -> int:
-    return next(number for number, name in enumerate(_DAYS) if name.startswith(day[:3].casefold()))

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import regex
 
+from qa.answers.weekdays import is_timetable_line
 from qa.index.index import Index
 from qa.index.store import window_key
 from qa.search.retriever import Found
@@ -146,12 +147,8 @@ _ROW = regex.compile(r"\S.*(?: \||\t)\s*\S")
 _STAMPED = regex.compile(r"\W?\d{4}-\d\d-\d\d[T ]\d\d:\d\d|\W?\d\d:\d\d:\d\d\s")
 _ITEM = regex.compile(r"[^\S\n]*(?:[•‣◦▪●∙·*+–-]|\(?\d{1,3}[.)]|\(?[a-z][.)])[^\S\n]+\S")
 _LABELLED = regex.compile(r"[*_#\s]*(?:Q|A|Question|Answer)\s?\d*\s?[:.)]", regex.IGNORECASE)
-# A line of opening hours: "Sat 11:00-15:00", "Mon to Fri 9 - 17", "Sunday: closed".
-_DAY = regex.compile(
-    r"[^\S\n]*(?:mon|tues?|wed|wednes|thu(?:rs?)?|fri|sat|satur|sun)(?:days?)?\b\.?"
-    r"(?:\s?(?:[-–—&/:,]|to|and)\s?\w+\b\.?)?:?\s?(?:\d{1,2}(?:[:.h]\d\d|\s?[ap]\.?m|\s?[-–—])|closed)",
-    regex.IGNORECASE,
-)
+# "Fee: 5 euros", "MAX_ATTEMPTS = 7".
+_KEYED = regex.compile(r"[^\S\n]*[\p{L}_][\p{L}\p{N}_ .'’&/()-]{0,40}(?::[^\S\n]+|[^\S\n]*=[^\S\n]*)[^\n]*[^\s.!?]\s*")
 _INDENTED = regex.compile(r"[^\S\n]{2,}\S")
 
 
@@ -169,7 +166,9 @@ def units(text: str, language: str = "") -> Iterator[tuple[Span, Kind]]:
 def _kind(line: str) -> Kind:
     if _ROW.match(line) or _STAMPED.match(line):
         return "row"
-    return "item" if _ITEM.match(line) or _DAY.match(line) or "\n  " in line else "sentence"
+    if is_timetable_line(line) or _KEYED.fullmatch(line):
+        return "item"
+    return "item" if _ITEM.match(line) or "\n  " in line else "sentence"
 
 
 def _lines(text: str, span: Span) -> Iterator[Span]:
@@ -185,7 +184,9 @@ def _lines(text: str, span: Span) -> Iterator[Span]:
 
 def _begins_unit(line: str, previous: str) -> bool:
     """Tell whether a line is a unit of its own beside the one before it."""
-    if any(pattern.match(line) for pattern in (_ROW, _STAMPED, _ITEM, _LABELLED, _DAY)):
+    if is_timetable_line(line) or any(pattern.match(line) for pattern in (_ROW, _STAMPED, _ITEM, _LABELLED)):
+        return True
+    if _KEYED.fullmatch(line) and _KEYED.fullmatch(previous):
         return True
     is_after_row = bool(_ROW.match(previous) or _STAMPED.match(previous))
     return is_after_row or (bool(_INDENTED.match(previous)) and not _INDENTED.match(line))

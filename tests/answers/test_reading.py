@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from qa.answers.excerpts import SIZE, Excerpt, ask_as_written, plan_excerpts
+from qa.answers.excerpts import SIZE, Excerpt, plan_excerpts
 from qa.answers.sentences import Candidate, units
 from qa.answers.spans import Choice, best_spans, fit
+from qa.answers.weekdays import ask_as_written
 from qa.protocols import Reading
 from qa.types import Hit, Passage, Scores, Span
 from tests.support.finder import Finder
@@ -38,10 +39,11 @@ def candidates(text: str, scores: dict[str, float], start: int = 100, rank: int 
 
 
 def planned(
-    text: str, scores: dict[str, float], budget: int, names: str = "", start: int = 100, leads: Sequence[str] = ()
+    text: str, scores: dict[str, float], budget: int, names: str = "", start: int = 100, **more: Any
 ) -> list[Excerpt]:
+    leads, question = more.get("leads", ()), more.get("question", "?")
     found = candidates(text, scores, start)
-    return plan_excerpts(found, Finder().count_tokens, budget, lambda row: names, lambda line: leads)
+    return plan_excerpts(question, found, Finder().count_tokens, budget, lambda row: names, lambda line: leads)
 
 
 def chosen(excerpts: list[Excerpt], wanted: str) -> list[Choice]:
@@ -144,6 +146,34 @@ def test_only_the_innermost_headings_stand_before_an_item() -> None:
 )
 def test_a_question_names_days_as_the_text_does(question: str, text: str, asked: str) -> None:
     assert ask_as_written(question, text) == asked
+
+
+HOURS = "Quayside\nMon 10:00-18:00\nTue-Wed 9:00-17:00\nThu 10:00-20:00\nSun closed"
+
+
+def test_of_opening_hours_only_the_lines_of_the_day_asked_for_are_read() -> None:
+    excerpts = planned(HOURS, {"Mon": 5.0}, 100, leads=["Hours"], question="When does it open on Thursday?")
+    assert {each.text for each in excerpts} == {"Hours. Quayside", "Hours. Thu 10:00-20:00"}
+    unlisted = planned(HOURS, {"Mon": 5.0}, 100, leads=["Hours"], question="When does it open on Friday?")
+    assert [each.text for each in unlisted] == [f"Hours. {HOURS}"]
+
+
+@pytest.mark.parametrize(
+    ("question", "wanted", "answer"),
+    [
+        ("When is it open?", "10:00-18:00", HOURS.removeprefix("Quayside\n")),
+        ("What are the opening hours?", "10:00-18:00", HOURS.removeprefix("Quayside\n")),
+        ("What are the opening hours on Thursday?", "10:00-20:00", "10:00-20:00"),
+    ],
+)
+def test_who_names_no_day_is_given_the_whole_timetable(question: str, wanted: str, answer: str) -> None:
+    assert fitted_to(question, HOURS, wanted)[1] == answer
+
+
+def test_no_span_runs_over_lines_that_give_names_and_values() -> None:
+    text = "MAX_ATTEMPTS = 7\nBACKOFF_SECONDS = 45\nRetry delay: 45 seconds\nSecurity hotline: 0800 555 0173"
+    assert {kind for _, kind in units(text)} == {"item"}
+    assert [kind for _, kind in units("Mind this: the door is closed at nine.")] == ["sentence"]
 
 
 def test_lines_of_opening_hours_are_items_of_their_own() -> None:

@@ -35,6 +35,7 @@ from qa.errors import QAError, QuestionFileError, SettingsError
 from qa.markup import by_ocr, safe_line, safe_lines
 
 if TYPE_CHECKING:
+    from qa.index.snapshots import Snapshots
     from qa.types import Answer, Citation, Hit
 
 snapshots_app = typer.Typer(
@@ -210,6 +211,24 @@ def index(
             typer.echo("Interrupted; nothing was published. Run it again to continue from what was encoded.", err=True)
         raise
     progress.summarise(result, settings.name)
+    if before is not None and before != result.manifest.id:
+        _warn_of_lost_documents(snapshots, before, result.manifest.documents)
+
+
+def _warn_of_lost_documents(snapshots: Snapshots, before: str, documents: int) -> None:
+    """Say that an index has fewer documents than before, as where one file was given instead of the folder."""
+    from qa.cli.progress import counted
+
+    try:
+        had = snapshots.manifest(before).documents
+    except QAError:
+        return
+    if documents < had:
+        typer.echo(
+            f"It had {counted(had, 'document')} before and has {documents:,} now: an index holds what is given, and no "
+            f"more. To go back: qa snapshots activate {before} --name {snapshots.name}",
+            err=True,
+        )
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -244,8 +245,15 @@ def test_indexing_and_asking_from_the_shell(tmp_path: Path) -> None:
     assert built.stderr.splitlines()[-1].endswith("of index pets is active.")
     again = run("index", str(documents), "--name", "pets", "--if-missing", QA_INDEXES=str(tmp_path / "indexes"))
     assert "The index pets exists already" in again.stdout
+    less = run("index", str(documents / "b.txt"), "--name", "sea", QA_INDEXES=str(tmp_path / "indexes"))
+    assert "before and has" not in less.stderr
+    less = run("index", str(documents / "b.txt"), "--name", "pets", QA_INDEXES=str(tmp_path / "indexes"))
+    assert "It had 2 documents before and has 1 now: an index holds what is given, and no more." in less.stderr
+    back = re.search(r"qa snapshots (activate \S+ --name pets)", less.stderr)
+    assert back is not None
+    assert run("snapshots", *back[1].split(), QA_INDEXES=str(tmp_path / "indexes")).returncode == 0
     asked = run("ask", "What is on the mat?", "--name", "pets", QA_INDEXES=str(tmp_path / "indexes"))
-    (manifest,) = (tmp_path / "indexes" / "pets" / "snapshots").glob("*/manifest.json")
+    manifest = tmp_path / "indexes" / "pets" / "snapshots" / back[1].split()[1] / "manifest.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 2}))
     anew = run("index", str(documents), "--name", "pets", "--if-missing", QA_INDEXES=str(tmp_path / "indexes"))
     assert "1 skipped; 2 documents, 2 passages" in anew.stderr

@@ -243,6 +243,9 @@ def _archive_kind(head: bytes, suffix: str, members: frozenset[str]) -> Kind:
         for folder, office in (("word/", "docx"), ("ppt/", "pptx"), ("xl/", "xlsx")):
             if any(member.lower().startswith(folder) for member in members):
                 return Kind(office) if suffix != "xlsb" else _skipped(f"a binary Excel workbook; {_SHEETS}")
+        if _READER.get(suffix) in {"docx", "pptx", "xlsx"}:
+            # Cut off before its text begins: its reader will say that it is damaged.
+            return Kind(_READER[suffix])
     if "content.xml" in members and suffix in {"odt", "ott"}:
         return Kind("odt")
     reader = _READER.get(suffix)

@@ -103,6 +103,13 @@ def test_words_that_look_like_magic_are_text(head: bytes) -> None:
     assert classify(head, "a.txt") == Kind("text")
 
 
+@pytest.mark.parametrize("length", [20, 100, 200, 290])
+def test_a_document_that_is_cut_off_is_one_still(tmp_path: Path, length: int) -> None:
+    whole = zipped({"[Content_Types].xml": "<Types/>", "_rels/.rels": "<Relationships/>", "docProps/app.xml": "<x/>"})
+    (tmp_path / "x").write_bytes((whole + zipped({"word/document.xml": "Words."}))[:length])
+    assert _detect(tmp_path / "x", "report.docx") == Kind("docx")
+
+
 def test_archives_are_told_apart(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(zipped({"a.txt": "Words.", "b.txt": "Words."}))

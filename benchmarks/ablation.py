@@ -154,6 +154,11 @@ def main() -> None:
             table.setdefault(label, {})[name] = mean_ndcg(scores, legs, questions)
         foreign = f"{sum(legs.foreign)} of {len(questions)} questions foreign"
         print(f"{name}: {len(legs.owners)} passages; {foreign}", flush=True)
+    print_table(table, names)
+
+
+def print_table(table: Mapping[str, Mapping[str, float]], names: Sequence[str]) -> None:
+    """Print nDCG@10 by way of scoring and set, its mean last, and the same as one JSON line."""
     print("\n| nDCG@10 | " + " | ".join(names) + " | mean |\n" + "|---" * (len(names) + 2) + "|")
     for label, row in table.items():
         print(

@@ -10,7 +10,6 @@ Prints a table, and one JSON line last.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from benchmarks.ablation import print_table
 from benchmarks.quality import choose_questions
 from benchmarks.question_sets import JudgedQuestion, Part, measure
 from qa.index.snapshots import Snapshots
@@ -190,12 +190,7 @@ def main() -> None:
         for label, scores in variants(collection):
             table.setdefault(label, {})[name] = mean_ndcg(scores, collection)
         print(f"{name}: {len(collection.owners)} passages, {len(collection.questions)} questions", flush=True)
-    print("\n| nDCG@10 | " + " | ".join(names) + " | mean |\n" + "|---" * (len(names) + 2) + "|")
-    for label, row in table.items():
-        print(
-            f"| {label} | " + " | ".join(f"{value:.3f}" for value in [*row.values(), np.mean([*row.values()])]) + " |"
-        )
-    print(json.dumps(table))
+    print_table(table, names)
 
 
 if __name__ == "__main__":

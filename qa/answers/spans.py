@@ -16,7 +16,7 @@ import regex
 from qa.answers.excerpts import Excerpt
 from qa.answers.sentences import Candidate
 from qa.answers.values import holds_number, whole
-from qa.answers.weekdays import asked_day, is_timetable_line
+from qa.answers.weekdays import asked_day, is_opening_hours, is_timetable_line
 from qa.protocols import Reading
 from qa.text.sentences import sentences
 from qa.types import AnswerForm, Span
@@ -182,11 +182,11 @@ def fit(question: str, choice: Choice, text_of: TextOf) -> Fitted:
     around = _holding(choice)
     sentence = Span(around[0].span.start, around[-1].span.end)
     is_how = bool(_ASKS_STEPS.match(question))
-    # Who asks for no day is given the whole timetable, and who asks for one only its line.
-    is_timetable, has_day = is_timetable_line(around[0].text), asked_day(question) is not None
-    if is_how or is_timetable or _LISTED.match(question):
-        found = None if is_timetable and has_day else _list_around(document, sentence, text_of)
-        if found is not None and (is_timetable or not is_how or _is_steps(document, found, text_of)):
+    # Who asks for no day is given all opening hours, and who asks for one only its line.
+    is_hours, has_day = is_opening_hours(around[0].text), asked_day(question) is not None
+    if is_how or is_hours or _LISTED.match(question):
+        found = None if is_hours and has_day else _list_around(document, sentence, text_of)
+        if found is not None and (is_hours or not is_how or _is_steps(document, found, text_of)):
             return Fitted(found, found, "list")
     is_unmeasured = bool(_MEASURED.match(question)) and not holds_number(choice.text)
     if _YES_NO.match(question) or _EXPLAINED.match(question) or is_unmeasured:

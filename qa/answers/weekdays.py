@@ -18,11 +18,22 @@ _LINE = regex.compile(
     r"(?:\s?(?:[-–—&/,]|to|and)\s?\w+\b\.?)?\s?[:|]?\s?(?:\d{1,2}(?:[:.h]\d\d|\s?[ap]\.?m|\s?[-–—])|closed)",
     regex.IGNORECASE,
 )
+# What a line of opening hours says beside days and times.
+_OF_HOURS = regex.compile(
+    rf"{_DAY}|\b(?:closed|open|noon|midnight|from|until|till|and|to|am|pm|hrs?|hours?|uhr|public|bank|holidays?)\b",
+    regex.IGNORECASE,
+)
+_WORD = regex.compile(r"\p{L}{3,}")
 
 
 def is_timetable_line(line: str) -> bool:
     """Tell whether a line says when something is open, or goes, on a day or from one to another."""
     return bool(_LINE.match(line))
+
+
+def is_opening_hours(line: str) -> bool:
+    """Tell whether a line of a timetable says only when something is open, and nothing of what there is then."""
+    return is_timetable_line(line) and not _WORD.search(_OF_HOURS.sub(" ", line))
 
 
 def asked_day(question: str) -> int | None:

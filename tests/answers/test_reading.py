@@ -170,6 +170,12 @@ def test_who_names_no_day_is_given_the_whole_timetable(question: str, wanted: st
     assert fitted_to(question, HOURS, wanted)[1] == answer
 
 
+def test_of_a_timetable_of_other_things_only_what_was_asked_for_is_given() -> None:
+    text = "Courses\nMon 18:00 Yoga in the hall\nTue 19:00 Pilates\nThu 18:30 Rowing on the lake"
+    form, answer, sentence = fitted_to("When is the yoga course?", text, "18:00")
+    assert (form, answer, sentence) == ("span", "18:00", "Mon 18:00 Yoga in the hall")
+
+
 def test_no_span_runs_over_lines_that_give_names_and_values() -> None:
     text = "MAX_ATTEMPTS = 7\nBACKOFF_SECONDS = 45\nRetry delay: 45 seconds\nSecurity hotline: 0800 555 0173"
     assert {kind for _, kind in units(text)} == {"item"}

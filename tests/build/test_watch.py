@@ -107,6 +107,7 @@ def test_when_the_folder_itself_is_gone_the_state_says_so(watched: Service, fold
     folder.rename(folder.with_name("moved"))
     said = ("what was indexed is not where it was; what is served was read before",)
     wait_for(lambda: watched.state().troubles == said)
+    assert watched.state().ready
     folder.with_name("moved").rename(folder)
     wait_for(lambda: not watched.state().troubles)
 

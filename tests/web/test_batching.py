@@ -75,6 +75,14 @@ def asked(queue: Queue, *questions: str) -> list[asyncio.Future[Answered]]:
     return queue.submit([Query(question) for question in questions], queue.held)
 
 
+async def begun(answer: Answerer, queue: Queue, question: str) -> list[asyncio.Future[Answered]]:
+    """Ask a question whose answering has begun and lasts until ``answer.go`` is set: what is asked now has to wait."""
+    answer.go.clear()
+    running = asked(queue, question)
+    await until(lambda: bool(answer.batches))
+    return running
+
+
 def said(outcome: Answered) -> str:
     assert isinstance(outcome, Reply)
     return outcome.question
@@ -85,9 +93,7 @@ def test_questions_that_wait_are_answered_together_in_their_order() -> None:
     queue = batcher(answer)
 
     async def test() -> None:
-        answer.go.clear()
-        first = asked(queue, "0")
-        await until(lambda: bool(answer.batches))
+        first = await begun(answer, queue, "0")
         others = [asked(queue, str(n))[0] for n in range(1, 7)]
         answer.go.set()
         outcomes = await asyncio.gather(*first, *others)
@@ -102,9 +108,7 @@ def test_questions_that_are_only_searched_for_do_not_wait_in_a_batch_that_is_rea
     queue = Queue(answer, largest_read=2)
 
     async def test() -> None:
-        answer.go.clear()
-        first = asked(queue, "0")
-        await until(lambda: bool(answer.batches))
+        first = await begun(answer, queue, "0")
         others = [queue.submit([Query(str(n), answer=n % 2 == 0)], queue.held)[0] for n in range(1, 9)]
         answer.go.set()
         outcomes = await asyncio.gather(*first, *others)
@@ -119,9 +123,7 @@ def test_each_question_of_a_batch_is_answered_by_what_was_served_when_it_came() 
     queue = batcher(answer)
 
     async def test() -> None:
-        answer.go.clear()
-        first = asked(queue, "0")
-        await until(lambda: bool(answer.batches))
+        first = await begun(answer, queue, "0")
         held = [queue.held, Held("t", 2, newer)]
         others = [queue.submit([Query(str(n))], held[n % 2])[0] for n in range(1, 5)]
         answer.go.set()
@@ -162,9 +164,7 @@ def test_past_what_may_wait_questions_are_refused_at_once() -> None:
     queue = batcher(answer, most_waiting=3)
 
     async def test() -> None:
-        answer.go.clear()
-        running = asked(queue, "running")
-        await until(lambda: bool(answer.batches))
+        running = await begun(answer, queue, "running")
         waiting = [asked(queue, str(n))[0] for n in range(3)]
         assert queue.is_full()
         with pytest.raises(Overloaded) as refused:
@@ -194,9 +194,7 @@ def test_who_hung_up_is_not_answered() -> None:
     queue = batcher(answer)
 
     async def test() -> None:
-        answer.go.clear()
-        running = asked(queue, "running")
-        await until(lambda: bool(answer.batches))
+        running = await begun(answer, queue, "running")
         gone, staying = asked(queue, "gone")[0], asked(queue, "staying")[0]
         gone.cancel()
         answer.go.set()
@@ -211,9 +209,7 @@ def test_a_long_batch_does_not_hold_up_a_single_question() -> None:
     queue = batcher(answer)
 
     async def test() -> None:
-        answer.go.clear()
-        running = asked(queue, "running")
-        await until(lambda: bool(answer.batches))
+        running = await begun(answer, queue, "running")
         many = asked(queue, *map(str, range(8)))
         single = asked(queue, "single")
         answer.go.set()
@@ -229,9 +225,7 @@ def test_a_long_batch_of_another_kind_does_not_hold_up_a_single_question_either(
     queue = batcher(answer)
 
     async def test() -> None:
-        answer.go.clear()
-        running = asked(queue, "running")
-        await until(lambda: bool(answer.batches))
+        running = await begun(answer, queue, "running")
         many = queue.submit([Query(str(n), answer=False) for n in range(40)], queue.held)
         single = [asked(queue, f"s{n}")[0] for n in range(6)]
         answer.go.set()
@@ -248,9 +242,7 @@ def test_a_long_batch_of_another_kind_is_not_starved_by_single_questions() -> No
     queue = batcher(answer)
 
     async def test() -> None:
-        answer.go.clear()
-        running = asked(queue, "running")
-        await until(lambda: bool(answer.batches))
+        running = await begun(answer, queue, "running")
         single = [asked(queue, f"s{n}")[0] for n in range(40)]
         many = queue.submit([Query(str(n), answer=False) for n in range(8)], queue.held)
         answer.go.set()
@@ -266,9 +258,7 @@ def test_single_questions_do_not_starve_a_batch() -> None:
     queue = batcher(answer)
 
     async def test() -> None:
-        answer.go.clear()
-        running = asked(queue, "running")
-        await until(lambda: bool(answer.batches))
+        running = await begun(answer, queue, "running")
         single = [asked(queue, f"s{n}")[0] for n in range(6)]
         many = asked(queue, "b0", "b1")
         answer.go.set()

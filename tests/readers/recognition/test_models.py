@@ -17,8 +17,8 @@ from qa.readers.recognition.layout import RecognisedPage, lay_out
 from qa.readers.recognition.recogniser import PageCache, recognition_version
 from qa.readers.registry import ReadingOptions
 from qa.types import Document, FileReport, Source
-from tests.conftest import REPOSITORY
 from tests.support.scans import encoded, scan
+from tests.support.texts import shared
 
 if TYPE_CHECKING:
     from qa.readers.recognition.recogniser import Recognise
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 pytest.importorskip("rapidocr", reason="qa[ocr] is not installed")
 pytestmark = pytest.mark.slow
 
-SCANS = REPOSITORY.parent / "shared" / "data" / "documents"
 LINES = (
     "Harbour Office",
     "The ferry to Skellig leaves at 10:45 every morning",
@@ -131,9 +130,7 @@ def test_scans_are_read_in_the_process_with_limits_which_goes_on(tmp_path: Path,
     ],
 )
 def test_real_scans_that_could_not_be_read_before(read: Read, name: str, words: str) -> None:
-    if not SCANS.is_dir():
-        pytest.skip("the real files in ../shared/data are not there")
-    document, report = read(SCANS / name)
+    document, report = read(shared(name))
     assert document is not None
     assert words in document.text
     assert report.status == "read"

@@ -145,7 +145,8 @@ def _window_cosines(index: Index, found: Found) -> list[float]:
 
 _ROW = regex.compile(r"\S.*(?: \||\t)\s*\S")
 _STAMPED = regex.compile(r"\W?\d{4}-\d\d-\d\d[T ]\d\d:\d\d|\W?\d\d:\d\d:\d\d\s")
-_ITEM = regex.compile(r"[^\S\n]*(?:[•‣◦▪●∙·*+–-]|\(?\d{1,3}[.)]|\(?[a-z][.)])[^\S\n]+\S")
+# The beginning of an item of a list.
+ITEM = regex.compile(r"[^\S\n]*(?:[•‣◦▪●∙·*+–-]|\(?\d{1,3}[.)]|\(?[a-z][.)])[^\S\n]+\S")
 _LABELLED = regex.compile(r"[*_#\s]*(?:Q|A|Question|Answer)\s?\d*\s?[:.)]", regex.IGNORECASE)
 # "Fee: 5 euros", "MAX_ATTEMPTS = 7".
 _KEYED = regex.compile(r"[^\S\n]*[\p{L}_][\p{L}\p{N}_ .'’&/()-]{0,40}(?::[^\S\n]+|[^\S\n]*=[^\S\n]*)[^\n]*[^\s.!?]\s*")
@@ -168,7 +169,7 @@ def _kind(line: str) -> Kind:
         return "row"
     if is_timetable_line(line) or _KEYED.fullmatch(line):
         return "item"
-    return "item" if _ITEM.match(line) or "\n  " in line else "sentence"
+    return "item" if ITEM.match(line) or "\n  " in line else "sentence"
 
 
 def _lines(text: str, span: Span) -> Iterator[Span]:
@@ -184,7 +185,7 @@ def _lines(text: str, span: Span) -> Iterator[Span]:
 
 def _begins_unit(line: str, previous: str) -> bool:
     """Tell whether a line is a unit of its own beside the one before it."""
-    if is_timetable_line(line) or any(pattern.match(line) for pattern in (_ROW, _STAMPED, _ITEM, _LABELLED)):
+    if is_timetable_line(line) or any(pattern.match(line) for pattern in (_ROW, _STAMPED, ITEM, _LABELLED)):
         return True
     if _KEYED.fullmatch(line) and _KEYED.fullmatch(previous):
         return True

@@ -14,7 +14,7 @@ import numpy as np
 import regex
 
 from qa.answers.excerpts import Excerpt
-from qa.answers.sentences import Candidate
+from qa.answers.sentences import ITEM, Candidate
 from qa.answers.values import holds_number, whole
 from qa.answers.weekdays import asked_day, is_opening_hours, is_timetable_line
 from qa.protocols import Reading
@@ -135,7 +135,6 @@ _LISTED = regex.compile(
     r"|(?:what|which)\s+(?:\w+\s+)?(?!is\b|was\b|does\b|has\b)\p{L}{3,}(?<!s)s\b)",
     regex.IGNORECASE,
 )
-_ITEM_LINE = regex.compile(r"[^\S\n]*(?:[•‣◦▪●∙·*+–-]|\(?\d{1,3}[.)]|\(?[a-z][.)])[^\S\n]+\S.*")
 # Answered by all steps of a list, where one says how.
 _ASKS_STEPS = regex.compile(
     r"\W*how\s+(?:to\b|(?:do|can|could|should|would|must|may)\s+(?:i|we|you|one|people|\w+s)\b)", regex.IGNORECASE
@@ -253,7 +252,7 @@ def _body(document: str, title: Span, text_of: TextOf) -> Span | None:
 def _is_steps(document: str, found: Span, text_of: TextOf) -> bool:
     """Tell whether a list says how something is done, step by step, and is no contract's clauses."""
     lines = text_of(document, found.start, found.end).splitlines()
-    items = [line for line in lines if _ITEM_LINE.match(line)]
+    items = [line for line in lines if ITEM.match(line)]
     if all(map(_CLAUSE.match, items)):
         return False
     if all(map(_NUMBERED.match, items)):
@@ -273,7 +272,7 @@ def _list_around(document: str, sentence: Span, text_of: TextOf) -> Span | None:
     at = next((n for n, (start, end) in enumerate(lines) if start <= sentence.start - before < end), None)
     if at is None:
         return None
-    is_item = [bool(_ITEM_LINE.match(text, start)) or is_timetable_line(text[start:end]) for start, end in lines]
+    is_item = [bool(ITEM.match(text, start)) or is_timetable_line(text[start:end]) for start, end in lines]
     if not is_item[at]:
         if at + 1 >= len(lines) or not is_item[at + 1] or not text[: lines[at][1]].endswith(":"):
             return None

@@ -177,9 +177,12 @@ _SECONDS_BETWEEN_LOOKS = 0.005
 _MILLISECONDS_BETWEEN_LOOKS = 20.0
 _PEAK = re.compile(rb"^VmPeak:\s+(\d+) kB$", re.MULTILINE)
 _MOST_BESIDE_TEXT = 256 * 1024 * 1024
-# A page is announced, and again when it is recognised; once the models are loaded; then comes the answer.
+# A request is taken; a page is announced, and again when it is recognised; once the models are loaded; then comes the
+# answer.
 _OF_PAGES = frozenset({"recognising", "recognised", "models"})
-_MOST_MESSAGES = 2 * MOST_PAGES + 2
+_MOST_MESSAGES = 2 * MOST_PAGES + 3
+# What the process says first to each request: from then on what becomes of it is the file's doing.
+BEGUN = "begun"
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +221,7 @@ class _FileLost(Exception):
 
 
 class _ProcessGone(Exception):
-    """An error: the process had ended before the file was given to it."""
+    """An error: the process ended before it took the file."""
 
 
 class IsolatedReader:
@@ -422,7 +425,8 @@ class _Process:
 
         Raises:
             _FileLost: it took too long or too much memory, or ended the process.
-            _ProcessGone: the process was not there to be asked.
+            _ProcessGone: the process ended before it took the request. That it could be written does not tell: the
+                pipe of a killed process is open until the last of its threads has ended.
             BadFrame: it did not answer as it should.
         """
         try:
@@ -430,10 +434,16 @@ class _Process:
         except BrokenPipeError as error:
             raise _ProcessGone from error
         deadline = monotonic() + self._limits.seconds
+        begun = False
         try:
             for _ in range(_MOST_MESSAGES):
                 self._wait(deadline)
                 values, text = receive(self._answers.fileno(), self._most, deadline)
+                if not begun:
+                    if BEGUN not in values:
+                        raise BadFrame("an answer to nothing")
+                    begun = True
+                    continue
                 if values.keys().isdisjoint(_OF_PAGES):
                     return values, text
                 hear(values)
@@ -446,6 +456,8 @@ class _Process:
         except TimeoutError:
             raise _FileLost(f"took longer than {self._limits.seconds:g} s to read") from None
         except EOFError:
+            if not begun:
+                raise _ProcessGone from None
             raise _FileLost(self._ending()) from None
 
     def _wait(self, deadline: float) -> None:

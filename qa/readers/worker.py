@@ -19,7 +19,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from qa.readers.isolation import ReadSource, decode_source, encode_answer, peak_bytes, receive, send
+from qa.readers.isolation import BEGUN, ReadSource, decode_source, encode_answer, peak_bytes, receive, send
 from qa.readers.recognition.recogniser import MODELS_BYTES, PageRecogniser, Recognise
 from qa.readers.registry import ReadingOptions
 from qa.types import Source
@@ -50,6 +50,7 @@ def main(lifeline: int) -> None:
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
             request, _ = receive(requests, _LARGEST_REQUEST)
+            send(answers, {BEGUN: True})
             source = decode_source(request)
             if recogniser is not None:
                 recogniser.begin(request["before"], request["because"])

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import array
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Iterator
@@ -231,6 +234,28 @@ def test_a_process_that_ended_between_two_files_costs_neither(tmp_path: Path, re
     os.kill(first, signal.SIGKILL)
     wait_for(lambda: not _lives(first))
     assert _reads(reader, tmp_path)
+
+
+def test_a_process_that_ended_before_it_took_a_file_costs_neither(tmp_path: Path, reader: IsolatedReader) -> None:
+    assert _reads(reader, tmp_path)
+    first = _worker(reader)
+    os.kill(first, signal.SIGSTOP)
+    outcomes: list[bool] = []
+    thread = threading.Thread(target=lambda: outcomes.append(_reads(reader, tmp_path)))
+    thread.start()
+    wait_for(lambda: _waiting_bytes(reader) > 0)
+    os.kill(first, signal.SIGKILL)
+    thread.join()
+    assert outcomes == [True]
+    assert _worker(reader) != first
+
+
+def _waiting_bytes(reader: IsolatedReader) -> int:
+    """Return how many bytes of requests the process has not taken yet."""
+    assert reader._process is not None
+    count = array.array("i", [0])
+    fcntl.ioctl(reader._process._requests.fileno(), termios.FIONREAD, count)
+    return count[0]
 
 
 def test_what_a_reader_started_is_killed_when_it_crashes(tmp_path: Path, reader: IsolatedReader) -> None:

@@ -1,6 +1,7 @@
-"""The service: one process that serves the current snapshot of one index.
+"""The service: one process that serves the current snapshots of one index, or of several.
 
 service       questions answered, documents shown and citations checked from the current snapshot
+collections   several services that share the models
 maintenance   what an operator may do meanwhile: switch snapshots, update the index
 examples      example questions that the index answers, for the ask page
 """

@@ -80,6 +80,7 @@ class Held:
     snapshot: str
     revision: int
     ask_many: AskMany
+    index: str = ""
 
 
 def _with_metadata(retriever: Retriever, reply: Reply) -> Reply:
@@ -95,6 +96,7 @@ class Service:
     The constructor loads nothing; :meth:`reload` makes the service ready.
 
     Args:
+        models: those of the process, where other services use them too.
         snapshot: serve this snapshot instead of the current one.
         is_calibrated: whether to read the calibration; without it, answers have no confidence. ``qa calibrate`` leaves
             it out, because the present one may be the file that cannot be read.
@@ -106,6 +108,7 @@ class Service:
         settings: Settings,
         make: EncoderFactory = make_encoder,
         *,
+        models: Models | None = None,
         snapshot: str | None = None,
         is_calibrated: bool = True,
         patience: float = 0.0,
@@ -113,7 +116,7 @@ class Service:
         self.limits = settings.limits
         self._settings = settings
         self._snapshots = Snapshots(settings.indexes, settings.name)
-        self._models = Models(settings, make)
+        self._models = models or Models(settings, make)
         self._pinned = snapshot
         self._is_calibrated = is_calibrated
         self._patience = patience
@@ -173,7 +176,7 @@ class Service:
     def _hold(self, retriever: Retriever, calibrations: Calibrations) -> None:
         self._revision += 1
         ask_many = partial(self._answer_all, retriever, calibrations)
-        self._held = Held(retriever.index.manifest.id, self._revision, ask_many)
+        self._held = Held(retriever.index.manifest.id, self._revision, ask_many, self._settings.name)
 
     def _load_models(self, encoder: Encoder) -> None:
         """Load encoder and reader side by side, so that questions can be asked sooner. Raises EncoderError."""

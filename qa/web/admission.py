@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 from qa.errors import Overloaded
@@ -42,7 +43,9 @@ class Lane:
             raise Overloaded("too much of this kind is being done for others; try again later", _RETRY)
         self._inside += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+            # With the request's own context, which a thread does not have by itself.
+            run = copy_context().run
+            return await asyncio.get_running_loop().run_in_executor(self._pool, run, work, *arguments)
         finally:
             self._inside -= 1
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -24,9 +24,10 @@ from qa.web.api import evaluations as evaluation_routes
 from qa.web.api import openapi, routes, snapshots
 from qa.web.asking import Asking, ReplyCache
 from qa.web.batching import Batcher
-from qa.web.deps import Options
-from qa.web.mcp import McpEndpoint, build_server
+from qa.web.deps import Offered, Options
+from qa.web.mcp import McpEndpoint, McpEndpoints, build_server
 from qa.web.middleware.access import Access, Identity
+from qa.web.middleware.collections import CollectionAccess, CollectionPaths
 from qa.web.middleware.headers import ResponseHeaders
 from qa.web.middleware.limits import BodyLimit, HeadAsGet, Hosts, ParameterLimit, Rates
 from qa.web.middleware.observing import Observing
@@ -49,31 +50,21 @@ def create_app(
     evaluations: EvaluationQueue | None = None,
     options: Options = _OPTIONS,
     maintenance: Maintenance | None = None,
+    others: Sequence[Offered] = (),
 ) -> FastAPI:
     """Build the web application over ``service``, which may still be loading.
 
     Args:
+        service: of the collection that is asked where none is named.
         evaluations: evaluations that run behind the server; without it there is no ``/v1/evaluations``.
         maintenance: what an operator may do; without it there is no ``/v1/snapshots`` and no ``/v1/index``.
+        others: the other collections; each offers the same as the first.
     """
     monitoring = Monitoring()
     batcher = Batcher(monitoring, most_waiting=options.max_waiting)
-    asking = Asking(service, monitoring, batcher, ReplyCache(options.cache_bytes, options.cache_seconds))
-    parts = deps.Dependencies(
-        service,
-        asking,
-        monitoring,
-        Refusals(batcher, monitoring),
-        Lane("whole", monitoring, running=2, waiting=64),
-        Lane("uploads", monitoring, running=1, waiting=4),
-        Budget(_MOST_PASSAGES, monitoring),
-        evaluations,
-        maintenance,
-        feedback=FeedbackFile(options.feedback) if options.feedback is not None else None,
-        originals=options.originals,
-        needs_key=bool(options.keys),
-    )
-    mcp = McpEndpoint(lambda: build_server(service, asking.ask, version_of_qa()))
+    collections = _make_parts((Offered(service, evaluations, maintenance), *others), monitoring, batcher, options)
+    parts = collections[0]
+    mcp = McpEndpoints({each.name: _make_tools(each) for each in collections})
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -94,15 +85,57 @@ def create_app(
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    deps.install(app, parts)
+    deps.install(app, collections)
     _add_routes(app, parts)
     # GET would open a stream that never ends; without sessions it has nothing to carry.
     app.router.routes.append(Route("/mcp", mcp, methods=["POST"], include_in_schema=False))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     openapi.install(app, service.limits, {key.scope for key in options.keys})
     handlers.install(app, render_problem)
-    _add_middleware(app, parts, options)
+    _add_middleware(app, collections, options)
     return app
+
+
+def _make_parts(
+    offered: Sequence[Offered], monitoring: Monitoring, batcher: Batcher, options: Options
+) -> list[deps.Dependencies]:
+    """Make the parts of each collection; queue, cache, lanes and budgets are those of all."""
+    cache = ReplyCache(options.cache_bytes, options.cache_seconds)
+    refusals = Refusals(batcher, monitoring)
+    whole, uploads = Lane("whole", monitoring, running=2, waiting=64), Lane("uploads", monitoring, running=1, waiting=4)
+    passages = Budget(_MOST_PASSAGES, monitoring)
+    found: list[deps.Dependencies] = []
+    for each in offered:
+        name = each.service.state().index
+        found.append(
+            deps.Dependencies(
+                name,
+                each.service,
+                Asking(each.service, monitoring, batcher, cache),
+                monitoring,
+                refusals,
+                whole,
+                uploads,
+                passages,
+                each.evaluations,
+                each.maintenance,
+                feedback=_feedback_file(options.feedback, name if found else ""),
+                originals=options.originals,
+                needs_key=bool(options.keys),
+            )
+        )
+    return found
+
+
+def _feedback_file(path: Path | None, name: str) -> FeedbackFile | None:
+    """Return the file of a collection's judgments, which for all but the default one has its ``name`` in its own."""
+    if path is None:
+        return None
+    return FeedbackFile(path.with_stem(f"{path.stem}-{name}") if name else path)
+
+
+def _make_tools(parts: deps.Dependencies) -> McpEndpoint:
+    return McpEndpoint(lambda: build_server(parts.service, parts.asking.ask, version_of_qa()))
 
 
 def _add_routes(app: FastAPI, parts: deps.Dependencies) -> None:
@@ -121,7 +154,8 @@ def _add_routes(app: FastAPI, parts: deps.Dependencies) -> None:
         app.include_router(document.originals_router)
 
 
-def _add_middleware(app: FastAPI, parts: deps.Dependencies, options: Options) -> None:
+def _add_middleware(app: FastAPI, collections: Sequence[deps.Dependencies], options: Options) -> None:
+    parts = collections[0]
     # The one added last is the outermost.
     app.add_middleware(
         BodyLimit,
@@ -138,9 +172,12 @@ def _add_middleware(app: FastAPI, parts: deps.Dependencies, options: Options) ->
     )
     app.add_middleware(ParameterLimit, most=_MOST_PARAMETERS)
     app.add_middleware(Shedding, refusals=parts.refusals)
+    names = [each.name for each in collections]
+    app.add_middleware(CollectionAccess, names=names, keys=options.keys, render=render_problem)
     app.add_middleware(Access, keys=options.keys, origins=options.origins, render=render_problem)
     app.add_middleware(Rates, rate=options.rate, local=options.local_rate, monitoring=parts.monitoring)
     app.add_middleware(Identity, keys=options.keys)
+    app.add_middleware(CollectionPaths)
     if options.origins:
         app.add_middleware(
             CORSMiddleware,

@@ -21,8 +21,14 @@ from qa.web.monitoring import Monitoring
 _ENTRY = 1000
 
 
+# A collection, its snapshot and what was asked.
+_CacheKey = tuple[str, str, Query]
+
+
 class ReplyCache:
-    """Replies by snapshot and query, bounded in bytes and age; the least recently used goes first. Thread-safe.
+    """Replies by collection, snapshot and query, bounded in bytes and age. Thread-safe.
+
+    The least recently used goes first.
 
     Args:
         most_bytes: bytes that all entries together may take; 0 keeps none.
@@ -34,7 +40,7 @@ class ReplyCache:
         self.most_bytes = most_bytes
         self._seconds = seconds
         self._clock = clock
-        self._entries: OrderedDict[tuple[str, Query], tuple[Reply, int, float]] = OrderedDict()
+        self._entries: OrderedDict[_CacheKey, tuple[Reply, int, float]] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
 
@@ -46,9 +52,9 @@ class ReplyCache:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def get(self, snapshot: str, query: Query) -> Reply | None:
+    def get(self, collection: str, snapshot: str, query: Query) -> Reply | None:
         """Return the reply that is kept, or ``None`` where there is none or it is too old."""
-        key = (snapshot, query)
+        key = (collection, snapshot, query)
         with self._lock:
             if (entry := self._entries.get(key)) is None:
                 return None
@@ -60,14 +66,14 @@ class ReplyCache:
             self._entries.move_to_end(key)
             return reply
 
-    def put(self, query: Query, reply: Reply) -> None:
+    def put(self, collection: str, query: Query, reply: Reply) -> None:
         """Keep a reply, under the snapshot that it names itself: the current one may be another by now."""
         if not self.most_bytes:
             return
         size = _ENTRY + measure_bytes(reply) + measure_bytes(query)
         if size > self.most_bytes:
             return
-        key = (reply.snapshot, query)
+        key = (collection, reply.snapshot, query)
         with self._lock:
             self._drop(key)
             self._entries[key] = (reply, size, self._clock() + self._seconds)
@@ -75,13 +81,13 @@ class ReplyCache:
             while self._bytes > self.most_bytes:
                 self._drop(next(iter(self._entries)))
 
-    def clear(self) -> None:
-        """Drop every reply."""
+    def clear(self, collection: str) -> None:
+        """Drop every reply of a collection."""
         with self._lock:
-            self._entries.clear()
-            self._bytes = 0
+            for key in [key for key in self._entries if key[0] == collection]:
+                self._drop(key)
 
-    def _drop(self, key: tuple[str, Query]) -> None:
+    def _drop(self, key: _CacheKey) -> None:
         if (entry := self._entries.pop(key, None)) is not None:
             self._bytes -= entry[1]
 
@@ -101,13 +107,17 @@ class HungUp(Exception):
 
 
 class Asking:
-    """Single questions and batches, answered for the event loop. ``request`` is watched for a client that hangs up."""
+    """Single questions and batches to one collection, answered for the event loop.
+
+    Queue and cache may be those of other collections too. ``request`` is watched for a client that hangs up.
+    """
 
     def __init__(self, service: Service, monitoring: Monitoring, batcher: Batcher, cache: ReplyCache) -> None:
         self.batcher = batcher
         self.cache = cache
         self._service = service
         self._monitoring = monitoring
+        self._name = service.state().index
         self._revision: int | None = None
         monitoring.observe(service.state, self._gauges)
 
@@ -161,9 +171,9 @@ class Asking:
 
     def _note(self, query: Query, outcome: Answered, keep: bool) -> Reply | QAError:
         if isinstance(outcome, Reply):
-            self._monitoring.reply(outcome)
+            self._monitoring.reply(self._name, outcome)
             if keep:
-                self.cache.put(query, outcome)
+                self.cache.put(self._name, query, outcome)
             return outcome
         if isinstance(outcome, QAError) and not isinstance(outcome, NotReady):
             return outcome
@@ -175,11 +185,11 @@ class Asking:
             return None
         if held.revision != self._revision:
             self._revision = held.revision
-            self.cache.clear()
-        reply = self.cache.get(held.snapshot, query)
-        self._monitoring.looked_up(hit=reply is not None)
+            self.cache.clear(self._name)
+        reply = self.cache.get(self._name, held.snapshot, query)
+        self._monitoring.looked_up(self._name, hit=reply is not None)
         if reply is not None:
-            self._monitoring.answer(reply)
+            self._monitoring.answer(self._name, reply)
         return reply
 
     def _gauges(self) -> dict[str, float]:

@@ -175,8 +175,12 @@ class Batcher:
 
 def _by_held(batch: list[_Waiting]) -> list[tuple[Held, list[_Waiting]]]:
     """Group a batch by what each question asks, in place; nearly always that is one group."""
-    batch.sort(key=lambda item: item.held.revision)
-    groups = groupby(batch, key=lambda item: (item.held.snapshot, item.held.revision))
+
+    def asked(item: _Waiting) -> tuple[str, str, int]:
+        return item.held.index, item.held.snapshot, item.held.revision
+
+    batch.sort(key=asked)
+    groups = groupby(batch, key=asked)
     return [(items[0].held, items) for items in (list(group) for _, group in groups)]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -109,13 +110,26 @@ def _parse_rate(setting: str, text: str) -> RateLimitItem | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Offered:
+    """A collection, and what the server offers of it beside questions and documents."""
+
+    service: Service
+    evaluations: EvaluationQueue | None = None
+    maintenance: Maintenance | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Dependencies:
-    """The parts of one application. ``None`` stands for a part that this server does not offer.
+    """The parts of one application, as a request to one collection sees them.
+
+    ``None`` stands for a part that this server does not offer. ``name`` is the collection's, and ``service``,
+    ``asking``, ``evaluations``, ``maintenance`` and ``feedback`` are its own; the others are shared by all collections.
 
     ``whole`` is the lane of what looks through a whole document or collection, ``uploads`` that of question files, and
     ``passages`` what batches may hold until they have been sent.
     """
 
+    name: str
     service: Service
     asking: Asking
     monitoring: Monitoring
@@ -130,20 +144,27 @@ class Dependencies:
     needs_key: bool = False
 
 
-def install(app: FastAPI, dependencies: Dependencies) -> None:
-    """Give ``app`` the parts that its routes work with."""
-    app.state.dependencies = dependencies
+def install(app: FastAPI, collections: Sequence[Dependencies]) -> None:
+    """Give ``app`` the parts that its routes work with: those of each collection, the default one first."""
+    app.state.dependencies = collections[0]
+    app.state.collections = {each.name: each for each in collections}
 
 
 async def dependencies(request: Request) -> Dependencies:
-    """Return the parts of the application that answers ``request``."""
-    return of_app(request.app)
+    """Return the parts that ``request`` works with: those of the collection that it is for."""
+    return of_request(request)
 
 
-def of_app(app: FastAPI) -> Dependencies:
-    """Return the parts that :func:`install` gave to ``app``."""
-    found: Dependencies = app.state.dependencies
-    return found
+def of_request(request: Request) -> Dependencies:
+    """Return the parts of the collection that ``request`` is for; :class:`CollectionAccess` has found out which."""
+    collections: Mapping[str, Dependencies] = request.app.state.collections
+    return collections[request.scope["state"]["collection"]]
+
+
+def visible(request: Request) -> list[Dependencies]:
+    """Return the parts of each collection that ``request`` may ask, the default one first."""
+    collections: Mapping[str, Dependencies] = request.app.state.collections
+    return [collections[name] for name in request.scope["state"]["collections"]]
 
 
 Deps = Annotated[Dependencies, Depends(dependencies)]

@@ -19,8 +19,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from qa.errors import QAError
 from qa.web.asking import HungUp
+from qa.web.middleware.collections import asked_path
 from qa.web.middleware.headers import request_id
-from qa.web.problems import Problem, ProblemError, Render, choose_problem, explain, internal, invalid, shown
+from qa.web.problems import Problem, ProblemError, Render, choose_problem, explain, internal, invalid, nothing_at, shown
 
 log = structlog.get_logger(__name__)
 
@@ -86,7 +87,7 @@ def _log(request: Request, error: Exception) -> None:
     log.error(
         "request failed",
         method=request.method,
-        path=shown(request.url.path),
+        path=shown(asked_path(request.scope)),
         request_id=request_id(request.scope),
         exc_info=error,
     )
@@ -116,7 +117,7 @@ def service_problem(request: Request, error: QAError) -> Problem:
 def _http_problem(request: Request, error: HTTPException) -> Problem:
     match error.status_code:
         case 404:
-            return Problem("not-found", 404, f"There is nothing at {shown(request.url.path)}.")
+            return nothing_at(asked_path(request.scope))
         case 405:
             return _method_not_allowed(request, error)
         case 400:
@@ -184,7 +185,7 @@ def _method_not_allowed(request: Request, error: HTTPException) -> Problem:
     if "GET" in allowed and "HEAD" not in allowed:
         allowed.insert(1, "HEAD")
     names = ", ".join(allowed)
-    detail = f"{shown(request.method)} is not allowed at {shown(request.url.path)}; use one of {names}."
+    detail = f"{shown(request.method)} is not allowed at {shown(asked_path(request.scope))}; use one of {names}."
     return Problem("method-not-allowed", 405, detail, headers={"Allow": names})
 
 

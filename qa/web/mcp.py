@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
@@ -266,3 +266,18 @@ class McpEndpoint:
         unchecked = TransportSecuritySettings(enable_dns_rebinding_protection=False)
         server.streamable_http_app(json_response=True, stateless_http=True, transport_security=unchecked)
         return server.session_manager
+
+
+class McpEndpoints:
+    """The ASGI application at ``/mcp``, which passes each request on to the endpoint of its collection."""
+
+    def __init__(self, endpoints: Mapping[str, McpEndpoint]) -> None:
+        self._endpoints = dict(endpoints)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._endpoints[scope["state"]["collection"]](scope, receive, send)
+
+    async def close(self) -> None:
+        """End the transports. No request may be running."""
+        for endpoint in self._endpoints.values():
+            await endpoint.close()

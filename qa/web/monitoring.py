@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from prometheus_client import (
@@ -25,7 +25,10 @@ _SIZES = (1, 2, 4, 8, 16, 32)
 
 
 class Monitoring:
-    """The metrics of one application, in a registry of their own. Thread-safe."""
+    """The metrics of one application, in a registry of their own. Thread-safe.
+
+    Where a metric has the label ``collection``, its values are names that the server was started with.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -43,12 +46,14 @@ class Monitoring:
             "qa_stage_seconds", "Where a question's time went.", ["stage"], buckets=_SECONDS, registry=at
         )
         self._batch = Histogram("qa_batch_questions", "Questions answered together.", buckets=_SIZES, registry=at)
-        self._answers = Counter("qa_answers", "Replies, by outcome.", ["outcome"], registry=at)
+        self._answers = Counter("qa_answers", "Replies, by outcome.", ["collection", "outcome"], registry=at)
         self._refused = Counter("qa_refused", "Requests refused unread.", ["reason"], registry=at)
         self._gone = Counter("qa_hung_up", "Clients that did not wait for their answer.", registry=at)
-        self._cache = Counter("qa_cache_lookups", "Questions looked up in the cache.", ["result"], registry=at)
-        for result in ("hit", "miss"):
-            self._cache.labels(result)
+        self._cache = Counter(
+            "qa_cache_lookups", "Questions looked up in the cache.", ["collection", "result"], registry=at
+        )
+        self._now = _Now()
+        at.register(self._now)
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one request and its time."""
@@ -61,15 +66,15 @@ class Monitoring:
         for seconds in waited:
             self._stage_seconds.labels("queue").observe(seconds)
 
-    def reply(self, reply: Reply) -> None:
+    def reply(self, collection: str, reply: Reply) -> None:
         """Count a reply that was computed, with the time of each stage."""
         for stage, milliseconds in reply.timings_ms.items():
             self._stage_seconds.labels(stage).observe(milliseconds / 1000)
-        self.answer(reply)
+        self.answer(collection, reply)
 
-    def answer(self, reply: Reply) -> None:
+    def answer(self, collection: str, reply: Reply) -> None:
         """Count a reply by its outcome, where it comes from the cache too."""
-        self._answers.labels("passages" if reply.answer is None else reply.answer.outcome).inc()
+        self._answers.labels(collection, "passages" if reply.answer is None else reply.answer.outcome).inc()
 
     def refused(self, reason: str) -> None:
         """Count a request that was refused before it was read."""
@@ -79,13 +84,15 @@ class Monitoring:
         """Count a client that did not wait for its answer."""
         self._gone.inc()
 
-    def looked_up(self, *, hit: bool) -> None:
+    def looked_up(self, collection: str, *, hit: bool) -> None:
         """Count a question that was looked up in the cache."""
-        self._cache.labels("hit" if hit else "miss").inc()
+        self._cache.labels(collection, "hit" if hit else "miss").inc()
 
     def observe(self, state: Callable[[], State], gauges: Callable[[], dict[str, float]]) -> None:
-        """Read ``state`` and ``gauges`` each time that the metrics are read."""
-        self.registry.register(_Now(state, gauges))
+        """Read a collection's ``state``, and the ``gauges`` of the server, each time that the metrics are read."""
+        for result in ("hit", "miss"):
+            self._cache.labels(state().index, result)
+        self._now.observe(state, gauges)
 
     def text(self) -> bytes:
         """Write all metrics in the text format of Prometheus."""
@@ -104,8 +111,12 @@ _GAUGES = {
 class _Now(Collector):
     """The gauges whose values are read at each scrape."""
 
-    def __init__(self, state: Callable[[], State], gauges: Callable[[], dict[str, float]]) -> None:
-        self._state = state
+    def __init__(self) -> None:
+        self._states: list[Callable[[], State]] = []
+        self._gauges: Callable[[], dict[str, float]] = dict
+
+    def observe(self, state: Callable[[], State], gauges: Callable[[], dict[str, float]]) -> None:
+        self._states.append(state)
         self._gauges = gauges
 
     def describe(self) -> Iterator[Metric]:
@@ -114,16 +125,32 @@ class _Now(Collector):
     def collect(self) -> Iterator[Metric]:
         for name, value in self._gauges().items():
             yield GaugeMetricFamily(name, _GAUGES[name], value=value)
-        state = self._state()
-        yield GaugeMetricFamily("qa_ready", "1 while questions can be asked.", value=float(state.ready))
-        yield GaugeMetricFamily("qa_documents", "Documents in the snapshot that is served.", value=state.documents)
-        yield GaugeMetricFamily("qa_passages", "Passages in it.", value=state.passages)
-        problem = float(state.ready and bool(state.problem))
-        yield GaugeMetricFamily("qa_snapshot_problem", "1 while a newer snapshot cannot be used.", value=problem)
-        troubles = len(state.troubles)
-        yield GaugeMetricFamily("qa_troubles", "Parts that cannot work: evaluating, following files.", value=troubles)
-        labels = {"index": state.index, "snapshot": state.snapshot or "", "status": state.status}
-        yield InfoMetricFamily("qa_snapshot", "What is served.", value=labels)
-        if state.created:
-            created = datetime.fromisoformat(state.created).timestamp()
-            yield GaugeMetricFamily("qa_snapshot_created_timestamp_seconds", "When it was built.", value=created)
+        states = [state() for state in self._states]
+        for name, (documentation, read) in _OF_COLLECTION.items():
+            family = GaugeMetricFamily(name, documentation, labels=["collection"])
+            for state in states:
+                if (now := read(state)) is not None:
+                    family.add_metric([state.index], now)
+            yield family
+        snapshots = InfoMetricFamily("qa_snapshot", "What is served.", labels=["collection"])
+        for state in states:
+            labels = {"snapshot": state.snapshot or "", "status": state.status}
+            snapshots.add_metric([state.index], labels)
+        yield snapshots
+
+
+def _created(state: State) -> float | None:
+    return datetime.fromisoformat(state.created).timestamp() if state.created else None
+
+
+_OF_COLLECTION: Mapping[str, tuple[str, Callable[[State], float | None]]] = {
+    "qa_ready": ("1 while questions can be asked.", lambda state: state.ready),
+    "qa_documents": ("Documents in the snapshot that is served.", lambda state: state.documents),
+    "qa_passages": ("Passages in it.", lambda state: state.passages),
+    "qa_snapshot_problem": (
+        "1 while a newer snapshot cannot be used.",
+        lambda state: state.ready and bool(state.problem),
+    ),
+    "qa_troubles": ("Parts that cannot work: evaluating, following files.", lambda state: len(state.troubles)),
+    "qa_snapshot_created_timestamp_seconds": ("When it was built.", _created),
+}

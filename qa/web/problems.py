@@ -160,6 +160,11 @@ def invalid(errors: tuple[FieldError, ...]) -> Problem:
     return Problem(code, 422, " ".join(error.message for error in errors), errors)
 
 
+def nothing_at(path: str) -> Problem:
+    """Build the problem of a path that leads nowhere, or nowhere for this client."""
+    return Problem("not-found", 404, f"There is nothing at {shown(path)}.")
+
+
 def not_ready(detail: str, state: str) -> Problem:
     """Build the problem of a service that cannot answer yet; ``state`` is its one word for what it is doing."""
     return Problem(

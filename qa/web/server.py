@@ -6,18 +6,18 @@ import logging
 import socket
 import sys
 import threading
+from collections.abc import Sequence
 from functools import partial
 
 import structlog
 import uvicorn
 
 from qa.evaluation.jobs.queue import EvaluationQueue
-from qa.service.maintenance import Maintenance
-from qa.service.service import Service
+from qa.service.collections import Collections, Served
 from qa.settings import Settings
 from qa.types import State
 from qa.web.app import create_app
-from qa.web.deps import Options
+from qa.web.deps import Offered, Options
 from qa.web.middleware.overload import BoundedProtocol
 
 # For requests that are running when the server is asked to stop.
@@ -25,13 +25,18 @@ _SECONDS_TO_FINISH = 10
 _SWITCH_SECONDS = 0.0005
 
 
-def run(settings: Settings, listening: socket.socket, watched: bool = False) -> None:
-    """Serve until a signal, and finish the running requests first. With ``watched``, the index follows its files."""
+def run(settings: Settings, listening: socket.socket, watched: bool = False, names: Sequence[str] = ()) -> None:
+    """Serve until a signal, and finish the running requests first.
+
+    Args:
+        watched: whether each index follows its files.
+        names: of the collections to serve, the default one first; the settings' alone where there are none.
+    """
     _configure_logging(settings.log_format)
     options = Options.from_settings(settings)
     # The default of 5 ms is how long the event loop, or the encoder between two batches, waits for a search to pause.
     sys.setswitchinterval(_SWITCH_SECONDS)
-    service = Service(settings)
+    collections = Collections(settings, names or (settings.name,))
     host, port = listening.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     _say(f"Listening on {address}; loading snapshot and model …")
@@ -44,24 +49,16 @@ def run(settings: Settings, listening: socket.socket, watched: bool = False) -> 
         _say(f"Ready: index {state.index}, snapshot {state.snapshot}, {state.passages} {noun}.\n{address}")
 
     stopped = threading.Event()
-    loading = threading.Thread(target=service.keep_current, args=(stopped, ready), daemon=True, name="keep-current")
-    loading.start()
+    loading = collections.keep_current(stopped, ready)
     if watched:
-        from qa.build.watch import watch
-
-        # A daemon: stopping does not wait for a build, which loses nothing by being cut short.
-        arguments = (settings, service.encoder, stopped, partial(service.note, "watch"))
-        threading.Thread(target=watch, args=arguments, daemon=True, name="watch").start()
-    evaluations = EvaluationQueue(
-        settings.indexes / settings.name,
-        service.state,
-        settings.model_dump(mode="json"),
-        seconds=settings.max_evaluation_seconds,
-        trouble=partial(service.note, "evaluations"),
-    )
-    threading.Thread(target=evaluations.run, daemon=True, name="evaluate").start()
+        for each in collections:
+            _watch(each, stopped)
+    queues = [_start_queue(each) for each in collections]
+    first, *others = [
+        Offered(each.service, queue, each.maintenance) for each, queue in zip(collections, queues, strict=True)
+    ]
     config = uvicorn.Config(
-        create_app(service, evaluations, options, Maintenance(settings, service)),
+        create_app(first.service, first.evaluations, options, first.maintenance, others),
         http=BoundedProtocol,
         # Trust X-Forwarded-For only from a proxy on this machine.
         forwarded_allow_ips="127.0.0.1",
@@ -77,8 +74,32 @@ def run(settings: Settings, listening: socket.socket, watched: bool = False) -> 
     finally:
         stopped.set()
         # The process would abort if the interpreter ended while a model is being loaded.
-        loading.join(_SECONDS_TO_FINISH)
-        evaluations.stop()
+        for thread in loading:
+            thread.join(_SECONDS_TO_FINISH)
+        for queue in queues:
+            queue.stop()
+
+
+def _watch(served: Served, stopped: threading.Event) -> None:
+    from qa.build.watch import watch
+
+    # A daemon: stopping does not wait for a build, which loses nothing by being cut short.
+    arguments = (served.settings, served.service.encoder, stopped, partial(served.service.note, "watch"))
+    threading.Thread(target=watch, args=arguments, daemon=True, name=f"watch-{served.name}").start()
+
+
+def _start_queue(served: Served) -> EvaluationQueue:
+    """Make the queue of a collection's evaluations, and begin to work on it."""
+    settings, service = served.settings, served.service
+    queue = EvaluationQueue(
+        settings.indexes / settings.name,
+        service.state,
+        settings.model_dump(mode="json"),
+        seconds=settings.max_evaluation_seconds,
+        trouble=partial(service.note, "evaluations"),
+    )
+    threading.Thread(target=queue.run, daemon=True, name=f"evaluate-{served.name}").start()
+    return queue
 
 
 def _configure_logging(format: str) -> None:

@@ -119,7 +119,7 @@ def test_what_was_served_is_served_on_while_the_current_one_is_damaged(
     assert client.get("/readyz").status_code == 200
     assert client.get("/v1/ask?q=apples").json()["snapshot"] == first
     assert any("activate another snapshot" in line for line in lines)
-    assert "qa_snapshot_problem 1.0" in client.get("/metrics").text
+    assert 'qa_snapshot_problem{collection="test"} 1.0' in client.get("/metrics").text
 
 
 def test_a_current_snapshot_that_is_removed_is_noticed_and_so_is_its_return(

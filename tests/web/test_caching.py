@@ -39,37 +39,47 @@ class Clock:
 
 def test_the_same_question_of_the_same_snapshot_is_found() -> None:
     cache = ReplyCache(10**6, 60)
-    cache.put(Query("q", top_k=3), reply())
-    assert cache.get("one", Query("q", top_k=3)) == reply()
-    assert cache.get("two", Query("q", top_k=3)) is None
+    cache.put("hr", Query("q", top_k=3), reply())
+    assert cache.get("hr", "one", Query("q", top_k=3)) == reply()
+    assert cache.get("hr", "two", Query("q", top_k=3)) is None
     for other in (Query("q"), Query("Q", top_k=3), Query("q", 3, ("a*",)), Query("q", 3, mode="dense")):
-        assert cache.get("one", other) is None
+        assert cache.get("hr", "one", other) is None
 
 
 def test_an_old_answer_is_given_no_more() -> None:
     clock = Clock()
     cache = ReplyCache(10**6, 60, clock)
-    cache.put(Query("q"), reply())
+    cache.put("hr", Query("q"), reply())
     clock.now = 59.9
-    assert cache.get("one", Query("q")) is not None
+    assert cache.get("hr", "one", Query("q")) is not None
     clock.now = 60.0
-    assert cache.get("one", Query("q")) is None
+    assert cache.get("hr", "one", Query("q")) is None
     assert (len(cache), cache.bytes) == (0, 0)
 
 
 def test_what_was_used_least_recently_goes_first() -> None:
     cache = ReplyCache(100_000, 60)
     for name in "ab":
-        cache.put(Query(name), reply(name, chars=5_000))
-    assert cache.get("one", Query("a")) is not None
-    cache.put(Query("c"), reply("c", chars=5_000))
-    assert cache.get("one", Query("b")) is None
-    assert cache.get("one", Query("a")) is not None
+        cache.put("hr", Query(name), reply(name, chars=5_000))
+    assert cache.get("hr", "one", Query("a")) is not None
+    cache.put("hr", Query("c"), reply("c", chars=5_000))
+    assert cache.get("hr", "one", Query("b")) is None
+    assert cache.get("hr", "one", Query("a")) is not None
+
+
+def test_collections_share_the_cache_and_nothing_in_it() -> None:
+    cache = ReplyCache(10**6, 60)
+    cache.put("hr", Query("q"), reply("of hr"))
+    assert cache.get("it", "one", Query("q")) is None
+    cache.put("it", Query("q"), reply("of it"))
+    cache.clear("hr")
+    assert cache.get("hr", "one", Query("q")) is None
+    assert cache.get("it", "one", Query("q")) == reply("of it")
 
 
 def test_one_that_fits_nowhere_is_not_kept() -> None:
     cache = ReplyCache(5_000, 60)
-    cache.put(Query("q"), reply(chars=10_000))
+    cache.put("hr", Query("q"), reply(chars=10_000))
     assert len(cache) == 0
 
 
@@ -79,11 +89,11 @@ def test_one_that_fits_nowhere_is_not_kept() -> None:
 def test_the_bound_holds_whatever_is_put(puts: list[tuple[str, str, int]]) -> None:
     cache = ReplyCache(60_000, 60)
     for question, snapshot, chars in puts:
-        cache.put(Query(question), reply(question, snapshot, chars))
+        cache.put("hr", Query(question), reply(question, snapshot, chars))
         assert cache.bytes <= 60_000
-        found = cache.get(snapshot, Query(question))
+        found = cache.get("hr", snapshot, Query(question))
         assert found is None or (found.snapshot, found.question) == (snapshot, question)
-    cache.clear()
+    cache.clear("hr")
     assert (len(cache), cache.bytes) == (0, 0)
 
 
@@ -92,7 +102,7 @@ def test_the_bytes_are_those_that_it_takes() -> None:
     gc.collect()
     tracemalloc.start()
     for n in range(300):
-        cache.put(Query(f"question {n}"), reply(f"question {n}", chars=500))
+        cache.put("hr", Query(f"question {n}"), reply(f"question {n}", chars=500))
     gc.collect()
     taken = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()

@@ -47,29 +47,33 @@ def test_requests_stages_batches_and_cache_are_counted(service: FakeService) -> 
     # The pattern, and not the ids that somebody tries.
     assert metrics['qa_requests_total{"method": "GET", "route": "/v1/documents/{id}", "status": "404"}'] == 2
     assert metrics['qa_request_seconds_count{"route": "/v1/ask"}'] == 3
-    assert metrics['qa_cache_lookups_total{"result": "hit"}'] == 2
-    assert metrics['qa_cache_lookups_total{"result": "miss"}'] == 1
+    assert metrics['qa_cache_lookups_total{"collection": "harbour", "result": "hit"}'] == 2
+    assert metrics['qa_cache_lookups_total{"collection": "harbour", "result": "miss"}'] == 1
     assert metrics["qa_cache_entries"] == 1
     assert 0 < metrics["qa_cache_bytes"] < metrics["qa_cache_limit_bytes"] == 10**6
     assert metrics["qa_batch_questions_count"] == metrics["qa_batch_questions_sum"] == 1
     assert metrics['qa_stage_seconds_sum{"stage": "encode"}'] == pytest.approx(0.00125)
     assert metrics['qa_stage_seconds_count{"stage": "queue"}'] == 1
-    assert metrics['qa_answers_total{"outcome": "passages"}'] == 3
+    assert metrics['qa_answers_total{"collection": "harbour", "outcome": "passages"}'] == 3
     assert (metrics["qa_queue_questions"], metrics["qa_queue_limit"]) == (0, 128)
 
 
 def test_what_is_served(service: FakeService) -> None:
     client = observed(service)
-    metrics = scraped(client)
-    assert metrics[f'qa_snapshot_info{{"index": "harbour", "snapshot": "{SNAPSHOT}", "status": "ready"}}'] == 1
-    assert (metrics["qa_ready"], metrics["qa_documents"], metrics["qa_passages"]) == (1, 2, 6)
-    assert metrics["qa_snapshot_created_timestamp_seconds"] == 1775044800
+
+    def gauge(name: str) -> float:
+        return scraped(client)[f'{name}{{"collection": "harbour"}}']
+
+    labels = f'{{"collection": "harbour", "snapshot": "{SNAPSHOT}", "status": "ready"}}'
+    assert scraped(client)[f"qa_snapshot_info{labels}"] == 1
+    assert (gauge("qa_ready"), gauge("qa_documents"), gauge("qa_passages")) == (1, 2, 6)
+    assert gauge("qa_snapshot_created_timestamp_seconds") == 1775044800
     service.current = LOADING
-    assert scraped(client)["qa_ready"] == 0
+    assert gauge("qa_ready") == 0
     service.current = replace(READY, problem="damaged")
-    assert scraped(client)["qa_snapshot_problem"] == 1
+    assert gauge("qa_snapshot_problem") == 1
     service.current = replace(READY, troubles=("evaluations cannot run",))
-    assert scraped(client)["qa_troubles"] == 1
+    assert gauge("qa_troubles") == 1
 
 
 def test_failures_and_strange_methods_are_counted(service: FakeService) -> None:

@@ -19,8 +19,9 @@ from qa.evaluation.jobs.queue import EvaluationQueue
 from qa.search.query import top_k_fault
 from qa.types import Mode
 from qa.web.api.openapi import problems
-from qa.web.deps import Deps, EvaluationsDep, of_app
+from qa.web.deps import Deps, EvaluationsDep, of_request
 from qa.web.middleware.access import may_operate
+from qa.web.middleware.collections import in_collection
 from qa.web.problems import Problem, ProblemError
 
 PATH = "/v1/evaluations"
@@ -147,7 +148,7 @@ class EvaluationResponse(BaseModel):
             snapshot=job.snapshot,
             questions=job.questions,
             asked=job.asked,
-            report=f"/v1/evaluations/{job.id}/report" if job.status == "done" else None,
+            report=in_collection(f"{PATH}/{job.id}/report") if job.status == "done" else None,
             detail=job.detail,
             faults=[FaultBody.model_validate(fault, from_attributes=True) for fault in job.faults],
             measures=numbers.get("measures"),
@@ -198,7 +199,7 @@ async def submit(
         return evaluations.submit(parameters.name, data, format, parameters.options(), parameters.keep_going)
 
     job = await deps.uploads.run(queue)
-    response.headers["Location"] = f"{PATH}/{job.id}"
+    response.headers["Location"] = in_collection(f"{PATH}/{job.id}")
     return EvaluationResponse.from_job(job, None)
 
 
@@ -258,7 +259,7 @@ def stream_page(file: IO[bytes]) -> StreamingResponse:
 
 def may_run(request: Request) -> bool:
     """Return whether a page may start evaluations: it can send no key, so it must need none, and be on this machine."""
-    return not of_app(request.app).needs_key and may_operate(request.scope, Headers(scope=request.scope))
+    return not of_request(request).needs_key and may_operate(request.scope, Headers(scope=request.scope))
 
 
 def refuse_elsewhere(request: Request, detail: str) -> None:

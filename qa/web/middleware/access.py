@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from qa.errors import SettingsError
-from qa.web.problems import Problem, Render, shown
+from qa.web.problems import Problem, Render, nothing_at
 
 KeyScope = Literal["ask", "admin"]
 
@@ -156,7 +156,7 @@ class Access:
         method, path = scope["method"], scope["path"]
         if "\n" in path:
             # A route's pattern ends before a line end: "/v1/index\n" would be "/v1/index" to it, and not to the scopes.
-            return Problem("not-found", 404, f"There is nothing at {shown(path)}.")
+            return nothing_at(path)
         needed = required_scope(method, path)
         changes = method not in ("GET", "HEAD", "OPTIONS")
         costs = changes or (needed is not None and method != "OPTIONS" and not _is_link(headers))

@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from qa.errors import Overloaded
 from qa.web.batching import Batcher
+from qa.web.middleware.collections import split_path
 from qa.web.middleware.headers import CACHE_CONTROL, HEADERS, given_or_new_id
 from qa.web.monitoring import Monitoring
 from qa.web.problems import MEDIA_TYPE, overloaded
@@ -37,6 +38,7 @@ class Refusals:
 
     def find(self, path: str, headers: RawHeaders) -> tuple[RawHeaders, bytes] | None:
         """Return headers and body of the response, 503; ``None`` where the request may go on."""
+        _, path = split_path(path)
         if path not in (_ASK, _BATCH) or not self._batcher.is_full(bulk=path == _BATCH):
             return None
         self._monitoring.refused("overloaded")

@@ -18,7 +18,7 @@ from qa.search.query import faults
 from qa.service.service import Service
 from qa.types import Query, Reply, State
 from qa.web.api.requests import AskParameters
-from qa.web.deps import Deps, of_app
+from qa.web.deps import Deps, of_request
 from qa.web.pages.rendering import FOLDER, asking_address, read_query, render, without
 from qa.web.problems import RETRY_SECONDS, FieldError, Problem, ProblemError, invalid
 
@@ -71,7 +71,7 @@ async def favicon() -> Response:
 
 
 def _answered(request: Request, state: State, query: Query, reply: Reply) -> Response:
-    judges = of_app(request.app).feedback is not None
+    judges = of_request(request).feedback is not None
     said = read_thanks(request, query) if judges else ""
     response = render(request, "ask.html", state, query=query, reply=reply, judges=judges, noted=said)
     if said:

@@ -18,6 +18,7 @@ from qa.markup import Mark, Piece, pieces
 from qa.types import Document, Hit, Page, Query, Span
 from qa.web.api.responses import whole_metadata
 from qa.web.deps import Dependencies, Deps, ServiceDep
+from qa.web.middleware.collections import in_collection
 from qa.web.pages.rendering import facts, page_address, read_query, reading_address, render
 
 # Characters that a page shows at most: a book of many megabytes would stop a browser.
@@ -171,7 +172,7 @@ def original(id: str, service: ServiceDep) -> Response:
 
 def original_address(document: str) -> str:
     """Return the address of a document's original file."""
-    return f"{ORIGINALS_PATH}/{quote(document, errors='replace')}"
+    return in_collection(f"{ORIGINALS_PATH}/{quote(document, errors='replace')}")
 
 
 def _attachment(name: str) -> str:

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from qa.service.service import Service
 from qa.types import Collection, FileReport, FileStatus
 from qa.web.deps import Deps
+from qa.web.middleware.collections import in_collection
 from qa.web.pages.rendering import facts, page_address, render
 from qa.web.problems import FieldError, ProblemError, invalid
 
@@ -87,7 +88,7 @@ class View:
             parts["order"] = "desc" if self.descending else "asc"
         if self.page > 1:
             parts["page"] = str(self.page)
-        return f"{PATH}?{urlencode(parts)}" if parts else PATH
+        return in_collection(f"{PATH}?{urlencode(parts)}" if parts else PATH)
 
     def sorted_by(self, column: Column) -> View:
         """Return the view after a click on the column's head; a second click reverses the order."""

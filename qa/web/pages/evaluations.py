@@ -24,6 +24,7 @@ from qa.web.api.evaluations import (
     stream_page,
 )
 from qa.web.deps import Dependencies, Deps, EvaluationsDep
+from qa.web.middleware.collections import in_collection
 from qa.web.pages.rendering import MODES, render
 from qa.web.problems import Problem, ProblemError
 
@@ -101,9 +102,9 @@ def confirm(id: str, request: Request, deps: Deps, evaluations: EvaluationsDep) 
 def cancel(id: str, evaluations: EvaluationsDep, asked: Annotated[Literal["cancel", "remove"], Form()]) -> Response:
     """Stop an evaluation, or remove one that is over; ask again where it has ended since the question."""
     if evaluations.get(id).is_over != (asked == "remove"):
-        return RedirectResponse(f"{PATH}/{id}/cancel", 303)
+        return RedirectResponse(in_collection(f"{PATH}/{id}/cancel"), 303)
     evaluations.cancel(id)
-    return RedirectResponse(PATH, 303)
+    return RedirectResponse(in_collection(PATH), 303)
 
 
 def _page(
@@ -167,7 +168,7 @@ def _submit(evaluations: EvaluationQueue, name: str, data: bytes, options: Mappi
         raise QuestionFileError([Fault(shown, None, "", f"the name must end in one of {known}, which says its format")])
     check_file(shown, data, format)
     job = evaluations.submit(shown, data, format, options, False)
-    return RedirectResponse(f"{PATH}/{job.id}", 303)
+    return RedirectResponse(in_collection(f"{PATH}/{job.id}"), 303)
 
 
 def _comparison_page(request: Request, deps: Dependencies, evaluations: EvaluationQueue, a: str, b: str) -> Response:

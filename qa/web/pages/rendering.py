@@ -21,7 +21,8 @@ from qa.readers.metadata import DATES
 from qa.search.query import faults
 from qa.types import Answer, Hit, Limits, Query, State
 from qa.web.api.requests import AskParameters
-from qa.web.deps import of_app
+from qa.web.deps import Dependencies, of_request
+from qa.web.middleware.collections import in_collection
 from qa.web.problems import FieldError, Problem, explain, nearest
 
 FOLDER = Path(__file__).parent
@@ -86,7 +87,7 @@ def asking_address(query: Query, question: str | None = None) -> str:
     """Return the address of the page that answers ``query``, or another ``question`` in the same way."""
     text = query.question if question is None else question
     parts = [*([("q", text)] if text else []), *chosen(query)]
-    return f"/?{urlencode(parts, errors='replace')}" if parts else "/"
+    return in_collection(f"/?{urlencode(parts, errors='replace')}" if parts else "/")
 
 
 # What is shown of metadata, in words; values of one name are shown up to a few.
@@ -112,19 +113,19 @@ def facts(metadata: Iterable[tuple[str, str]]) -> list[str]:
 
 def json_address(document: str) -> str:
     """Return the address of a document as JSON."""
-    return "/v1/documents/" + quote(document, errors="replace")
+    return in_collection("/v1/documents/" + quote(document, errors="replace"))
 
 
 def page_address(document: str) -> str:
     """Return the address of the page with a document's text."""
-    return f"/documents/{quote(document, errors='replace')}"
+    return in_collection(f"/documents/{quote(document, errors='replace')}")
 
 
 def reading_address(document: str, start: int, end: int, query: Query | None = None) -> str:
     """Return the address of the page that shows a span in its document; its fragment scrolls to the span."""
     asked = [("q", query.question), *chosen(query)] if query is not None and query.question else []
     parts = urlencode([("start", str(start)), ("end", str(end)), *asked], errors="replace")
-    return f"/documents/{quote(document, errors='replace')}?{parts}#span"
+    return in_collection(f"/documents/{quote(document, errors='replace')}?{parts}#span")
 
 
 def render(
@@ -136,8 +137,7 @@ def render(
     **values: object,
 ) -> Response:
     """Render a template as the response of ``request``. Every page shows ``state``, where it is known."""
-    evaluates = of_app(request.app).evaluations is not None
-    html = _templates.get_template(template).render(state=state, evaluates=evaluates, **values)
+    html = _templates.get_template(template).render(state=state, evaluates=_evaluates(request), **values)
     # File names and documents are not always valid Unicode.
     return Response(html.encode(errors="replace"), status, headers, HTML)
 
@@ -154,9 +154,15 @@ def render_problem(request: Request, problem: Problem) -> Response:
 def _state_if_any(request: Request) -> State | None:
     # The service may be what failed, and the page that says so must not fail too.
     try:
-        return of_app(request.app).service.state()
+        return of_request(request).service.state()
     except Exception:
         return None
+
+
+def _evaluates(request: Request) -> bool:
+    # Not by the collection: a page may say that there is none of that name.
+    first: Dependencies = request.app.state.dependencies
+    return first.evaluations is not None
 
 
 def _marked(hit: Hit, answer: Answer | None) -> Sequence[Piece]:
@@ -225,7 +231,13 @@ def _environment() -> jinja2.Environment:
         in_sentence=_in_sentence,
         chosen=chosen,
     )
-    environment.globals.update(asking_address=asking_address, reading_address=reading_address, modes=MODES, usual=USUAL)
+    environment.globals.update(
+        asking_address=asking_address,
+        reading_address=reading_address,
+        in_collection=in_collection,
+        modes=MODES,
+        usual=USUAL,
+    )
     return environment
 
 

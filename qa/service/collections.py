@@ -1,0 +1,70 @@
+"""The collections of one server: a service over each index, and one set of models for all of them.
+
+Each has its own snapshots, calibration and readiness. One that cannot be served keeps none of the others from it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from qa.models.loading import EncoderFactory, Models, make_encoder
+from qa.service.maintenance import Maintenance
+from qa.service.service import Service
+from qa.settings import Settings
+from qa.types import State
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A collection that is served: its settings, which name its index, and what may be done with it."""
+
+    settings: Settings
+    service: Service
+    maintenance: Maintenance
+
+    @property
+    def name(self) -> str:
+        """The name of the collection, which is that of its index."""
+        return self.settings.name
+
+
+class Collections:
+    """The collections of one server in the order of their names as given; the first is the default one.
+
+    Raises:
+        SettingsError: a name is no plain name.
+    """
+
+    def __init__(self, settings: Settings, names: Sequence[str], make: EncoderFactory = make_encoder) -> None:
+        models = Models(settings, make)
+        self._served = [_serve(settings.model_copy(update={"name": name}), models) for name in dict.fromkeys(names)]
+
+    def __iter__(self) -> Iterator[Served]:
+        return iter(self._served)
+
+    def __len__(self) -> int:
+        return len(self._served)
+
+    @property
+    def default(self) -> Served:
+        """The collection that is asked where none is named."""
+        return self._served[0]
+
+    def keep_current(self, stopped: threading.Event, on_ready: Callable[[State], None]) -> list[threading.Thread]:
+        """Load each collection, and each snapshot of it that becomes current, in a thread of its own for each."""
+        threads = [
+            threading.Thread(
+                target=one.service.keep_current, args=(stopped, on_ready), daemon=True, name=f"keep-{one.name}"
+            )
+            for one in self
+        ]
+        for thread in threads:
+            thread.start()
+        return threads
+
+
+def _serve(settings: Settings, models: Models) -> Served:
+    service = Service(settings, models=models)
+    return Served(settings, service, Maintenance(settings, service))

@@ -1,0 +1,106 @@
+"""Two collections behind one application: what each address, and each page, is of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from qa.web.app import create_app
+from qa.web.deps import Offered, Options
+from tests.support.fake_evaluations import NDJSON, QUESTION, FakeEvaluations
+from tests.support.fake_service import LOADING, READY, FakeMaintenance, FakeService
+
+
+class Two:
+    """The collections ``harbour``, which is the default one, and ``market``."""
+
+    def __init__(self, folder: Path, options: Options) -> None:
+        self.harbour, self.market = FakeService(), FakeService()
+        self.market.current = replace(READY, index="market", documents=7)
+        self.evaluations = FakeEvaluations(folder)
+        others = [Offered(self.market, FakeEvaluations(folder), FakeMaintenance())]
+        app = create_app(self.harbour, self.evaluations, options, FakeMaintenance(), others)
+        self.client = TestClient(app, client=("127.0.0.1", 50000), base_url="http://localhost")
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[Two]:
+    two = Two(tmp_path, Options(cache_bytes=10**6, originals=True, feedback=tmp_path / "feedback.jsonl"))
+    with two.client:
+        yield two
+
+
+def test_each_address_asks_its_own_collection(two: Two) -> None:
+    for path in ("/v1/ask", "/v1/collections/harbour/ask", "/v1/collections/market/ask", "/collections/market/"):
+        assert two.client.get(path, params={"q": f"ferry {path}"}).status_code == 200
+    assert [query.question for query in two.harbour.asked] == ["ferry /v1/ask", "ferry /v1/collections/harbour/ask"]
+    assert [query.question for query in two.market.asked] == [
+        "ferry /v1/collections/market/ask",
+        "ferry /collections/market/",
+    ]
+
+
+def test_what_one_collection_answered_is_not_given_for_another(two: Two) -> None:
+    for path in ("/v1/ask", "/v1/collections/market/ask", "/v1/ask", "/v1/collections/market/ask"):
+        two.client.get(path, params={"q": "ferry"})
+    assert (len(two.harbour.asked), len(two.market.asked)) == (1, 1)
+
+
+def test_one_that_is_not_ready_keeps_the_others_from_nothing(two: Two) -> None:
+    two.market.current = replace(LOADING, index="market")
+    refused = two.client.post("/v1/collections/market/ask", json={"question": "ferry"})
+    assert (refused.status_code, refused.json()["type"]) == (503, "urn:qa:problem:not-ready")
+    assert two.client.post("/v1/ask", json={"question": "ferry"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/collections/nowhere/ask?q=ferry",
+        "/v1/collections/market/collections/harbour/ask?q=ferry",
+        "/v1/collections/market/nothing",
+        "/v1/collections//ask?q=ferry",
+        "/collections/nowhere/",
+        "/collections/market/v1/ask?q=ferry",
+        "/collections/market/healthz",
+        "/collections/market/collections/harbour/",
+    ],
+)
+def test_other_addresses_lead_nowhere(two: Two, path: str) -> None:
+    response = two.client.get(path)
+    assert response.status_code == 404
+    assert response.json()["detail"] == f"There is nothing at {path.partition('?')[0]}."
+
+
+def test_an_evaluation_is_of_its_collection(two: Two) -> None:
+    path = "/v1/collections/market/evaluations"
+    sent = two.client.post(f"{path}?top_k=5", content=QUESTION, headers=NDJSON)
+    assert sent.status_code == 202, sent.json()
+    assert sent.headers["location"] == f"{path}/{sent.json()['id']}"
+    assert two.client.get(sent.headers["location"]).status_code == 200
+    assert two.client.get(f"/v1/evaluations/{sent.json()['id']}").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/?q=ferry", "/documents", "/documents?sort=status", "/evaluate"])
+def test_links_of_a_page_stay_in_its_collection(two: Two, path: str) -> None:
+    page = two.client.get(f"/collections/market{path}").text
+    assert 'href="/collections/market/documents' in page
+    assert 'href="/documents' not in page
+    assert 'action="/"' not in page
+    assert "7 documents" in page
+    assert 'href="/collections/' not in two.client.get(path).text
+
+
+def test_judgments_are_kept_by_collection(two: Two, tmp_path: Path) -> None:
+    page = two.client.get("/collections/market/?q=ferry").text
+    assert 'action="/collections/market/feedback"' in page
+
+
+def test_a_full_queue_refuses_a_named_collection_too(two: Two) -> None:
+    metrics = two.client.get("/metrics").text
+    assert 'qa_documents{collection="harbour"} 2.0' in metrics
+    assert 'qa_documents{collection="market"} 7.0' in metrics

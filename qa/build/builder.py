@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _BATCH = 512
 # Rows that wait in memory before FAISS takes them, which copies its arrays.
 _COMMIT_EVERY = 8192
-# Documents that one file may have attached to it.
+# Documents that may be attached to one file and to what is attached to it. What a file itself has, its reader bounds.
 _MOST_ATTACHED = 10_000
 
 
@@ -271,7 +271,7 @@ class Builder:
     def _attached_contents(self, source: Source, document: Document | None) -> Iterator[_Content | FileReport]:
         """Read what is attached to a file, and what is attached to that, in order."""
         pending = _attached_to(source, document)[::-1]
-        for _ in range(_MOST_ATTACHED):
+        for _ in range(max(_MOST_ATTACHED, len(pending))):
             if not pending:
                 return
             attached = pending.pop()
@@ -281,13 +281,11 @@ class Builder:
             yield self._read_content(document, report) if last_good is None else self._kept(*last_good)
             pending += _attached_to(attached, document)[::-1]
         if pending:
-            reason = (
-                f"{source.id} has more than {_MOST_ATTACHED:,} attachments; this one and those after it are not read"
-            )
+            reason = f"{source.id} has more attachments than are read; this one and those after it are left out"
             yield FileReport(pending[-1].id, "skipped", reason, container=source.id)
 
     def _read_content(self, document: Document | None, report: FileReport) -> _Content | FileReport:
-        if document is None:
+        if document is None or report.status == "skipped":
             return report
         document = replace(document, language=detect_language(document.text) or document.language)
         return _Content(document, self._split(document), report)

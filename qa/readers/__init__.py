@@ -21,6 +21,7 @@ sheets          CSV, TSV, old Excel workbooks, OpenDocument spreadsheets; the ta
 odt             OpenDocument text
 epub            books
 mail            mails and mailboxes, and what is attached to them
+corpus          a corpus in BEIR's format, a document a line
 records         JSON and JSON Lines as records; Jupyter notebooks
 xml_records     XML and feeds as records
 code            source code and settings, with the names of what they define as headings
@@ -32,6 +33,7 @@ What readers share:
 plain_headings  headings of a plain text, as its layout shows them
 decoding        bytes to text: byte order mark, UTF-8, declared and detected encodings
 archive         ZIP containers, within limits that no bomb passes, and the parts of an Office file within
+attachments     names of what is within a file: attached to mails, lines of a corpus
 composition     blocks and headings to one text with exact spans
 metadata        what files say of themselves: authors, dates, senders, sheets
 tables          rows of cells to lines of text, merged cells included; charts and SmartArt as tables and lists

@@ -20,11 +20,15 @@ _DEEPEST_LEVEL = 10
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file within another, to be a document of its own: its name, its bytes, and what the other says of it."""
+    """A file within another, to be a document of its own: its name, its bytes, and what the other says of it.
+
+    ``reader`` is the name of what reads it; where it is empty, its content and its name decide.
+    """
 
     name: str
     data: bytes
     metadata: Metadata = ()
+    reader: str = ""
 
 
 @dataclass(frozen=True, slots=True)

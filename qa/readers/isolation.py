@@ -268,7 +268,7 @@ class IsolatedReader:
     def read(self, source: Source) -> tuple[Document | None, FileReport]:
         """Read one file. Any fault of it, or of its reader, is in the report and nowhere else.
 
-        The document is ``None`` where the file was skipped or failed.
+        The document is ``None`` where the file failed, or was skipped and has no attachments.
 
         Raises:
             ReadingUnavailable: the process cannot be started, which no file is to blame for.

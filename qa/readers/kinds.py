@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from qa.errors import UnreadableDocument
+from qa.readers.corpus import is_corpus
 
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x89PNG\r\n\x1a\n", "a PNG image"),
@@ -158,6 +159,9 @@ _OPEN_DOCUMENT = {
 
 # What a question file says of a question.
 _JUDGMENTS = frozenset("answers answer answerable documents document quote quotes evidence judgments gold".split())
+_LINES_OF_JSON = frozenset({"jsonl", "ndjson"})
+# Of a file that may hold queries: lines looked at, and characters of the longest.
+_LOOKED_AT, _LONGEST_QUERY = 50, 1_000
 _BETWEEN_NAMES = re.compile("[,;\t]")
 _QRELS = re.compile(rb"query-id[\t,]corpus-id[\t,]score", re.IGNORECASE)
 # Settings and lists of packages, which programs write for programs.
@@ -294,6 +298,8 @@ def _text_kind(head: bytes, suffix: str, name: str) -> Kind:
     reader = _READER.get(suffix) if suffix else "text"
     if reader is None:
         return _skipped(f"no reader for .{suffix} files")
+    if suffix in _LINES_OF_JSON and is_corpus(_first_line(head)):
+        return Kind("corpus")
     # A text under the name of another format is read; what else it may be, that format's reader complains of.
     return Kind("text" if reader in _BINARY and not CONTROL.search(head) else reader)
 
@@ -306,18 +312,22 @@ def _unwanted_text(head: bytes, suffix: str, name: str) -> str:
         return "data, not a document"
     if _READER.get(suffix) == "javascript" and max(map(len, head.split(b"\n"))) > _LONGEST_WRITTEN_LINE:
         return "packed code, not a document"
-    return "a question file, not a document" if _is_question_file(head, suffix) else ""
+    return "a question file, not a document" if _is_question_file(head, suffix, name) else ""
 
 
-def _is_question_file(head: bytes, suffix: str) -> bool:
+def _first_line(head: bytes) -> bytes:
+    return head.removeprefix(_MARKS[0]).partition(b"\n")[0]
+
+
+def _is_question_file(head: bytes, suffix: str, name: str) -> bool:
     """Return whether a file holds questions about the documents, or judgments (BEIR's qrels), rather than documents."""
-    line = head.removeprefix(_MARKS[0]).partition(b"\n")[0]
+    line = _first_line(head)
     if suffix in {"tsv", "csv", "txt"}:
         names = {name.strip(' \t\r"').lower() for name in _BETWEEN_NAMES.split(line.decode("utf-8", "replace"))}
         # Questions with one answer each are what people write for people.
         is_judged = suffix != "txt" and "question" in names and not names.isdisjoint(_JUDGMENTS - {"answer"})
         return is_judged or bool(_QRELS.match(line))
-    if suffix not in {"jsonl", "ndjson"}:
+    if suffix not in _LINES_OF_JSON:
         return False
     try:
         record = json.loads(line)
@@ -325,7 +335,27 @@ def _is_question_file(head: bytes, suffix: str) -> bool:
         return False
     if not isinstance(record, dict):
         return False
-    is_judged = "question" in record and not record.keys().isdisjoint(_JUDGMENTS)
+    return ("question" in record and not record.keys().isdisjoint(_JUDGMENTS)) or _are_queries(head, name)
+
+
+def _are_queries(head: bytes, name: str) -> bool:
+    """Return whether lines are BEIR's queries: an id and a short text, which ask, or which the file's name calls so."""
+    lines = head.removeprefix(_MARKS[0]).split(b"\n")
+    records = []
+    try:
+        # The last may be cut off.
+        records = [json.loads(line) for line in lines[: -1 if len(lines) > 1 else None][:_LOOKED_AT] if line.strip()]
+    except (ValueError, RecursionError):
+        return False
+    if not records or not all(map(_is_query, records)):
+        return False
+    # One that asks and has an answer is what people write for people.
+    asking = sum("answer" not in record and record["text"].rstrip().endswith("?") for record in records)
+    return 2 * asking > len(records) or name.startswith("queries.")
+
+
+def _is_query(record: object) -> bool:
+    if not isinstance(record, dict) or "_id" not in record or "title" in record:
+        return False
     text = record.get("text")
-    is_query = record.keys() <= {"_id", "text", "metadata"} and isinstance(text, str) and text.rstrip().endswith("?")
-    return is_judged or (is_query and "_id" in record)
+    return isinstance(text, str) and len(text) <= _LONGEST_QUERY

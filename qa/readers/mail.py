@@ -14,10 +14,9 @@ from email.message import Message
 from email.policy import compat32
 from email.utils import getaddresses
 from mimetypes import guess_extension
-from pathlib import PurePosixPath
 
 from qa.errors import UnreadableDocument
-from qa.files import printable
+from qa.readers.attachments import AttachmentNames
 from qa.readers.composition import Attachment, Composition, Content, one_line
 from qa.readers.decoding import charset, decode
 from qa.readers.html.page import decode_page, write_page
@@ -29,9 +28,7 @@ _LONGEST_HEADER = 1_000
 _MOST_PARTS = 1_000
 _MOST_RECIPIENTS = 20
 _MOST_ATTACHMENTS = 10_000
-_LONGEST_NAME = 120
 _BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
-_SEPARATORS = re.compile(r"[/\\]+")
 _SIGNATURES = frozenset({"application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature"})
 
 
@@ -105,13 +102,13 @@ class _Attachments:
     def __init__(self) -> None:
         self.found: list[Attachment] = []
         self.folder = ""
-        self._names: set[str] = set()
+        self._names = AttachmentNames()
         self._beyond = 0
         self._empty = 0
 
     def add(self, name: str, data: bytes | None, media_type: str, metadata: Metadata) -> str:
         """Add a file, and return its name, without folder; ``data`` is ``None`` where it cannot be taken out."""
-        name = self._distinct(_clean(name, media_type))
+        name = self._names.choose(name, f"attachment{guess_extension(media_type) or ''}", self.folder)
         if len(self.found) >= _MOST_ATTACHMENTS:
             self._beyond += 1
         elif data is None:
@@ -129,24 +126,6 @@ class _Attachments:
         if self._beyond:
             problems.append(f"{self._beyond:,} attachments beyond the first {_MOST_ATTACHMENTS:,} are not read")
         return problems
-
-    def _distinct(self, name: str) -> str:
-        """Return the name with a number in it if another file has it: "plan (2).pdf"."""
-        path, tried, number = PurePosixPath(name), name, 1
-        while self.folder + tried in self._names:
-            number += 1
-            tried = f"{path.stem} ({number}){path.suffix}"
-        self._names.add(self.folder + tried)
-        return tried
-
-
-def _clean(name: str, media_type: str) -> str:
-    """Return a name that is one part of a document's id: on one line, without slashes, not too long, never empty."""
-    name = printable(_SEPARATORS.sub("_", one_line(name))).strip(". ")
-    if not name:
-        return f"attachment{guess_extension(media_type) or ''}"
-    suffix = PurePosixPath(name).suffix[:20]
-    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - len(suffix)] + suffix
 
 
 def _find_messages(data: bytes) -> list[tuple[int, int]]:
@@ -204,7 +183,7 @@ def _take_out(part: Message) -> tuple[str, bytes | None]:
         if part.is_multipart():
             inner = part.get_payload(0)
             assert isinstance(inner, Message)
-            return name or f"{_header(inner, 'Subject')[:_LONGEST_NAME] or 'message'}.eml", inner.as_bytes()
+            return name or f"{_header(inner, 'Subject') or 'message'}.eml", inner.as_bytes()
         data = part.get_payload(decode=True)
     except (LookupError, ValueError, TypeError, AssertionError):  # of headers and encodings that are none
         return name, None

@@ -31,7 +31,7 @@ class RecordsReader:
     """
 
     name = "records"
-    version = "2"
+    version = "3"
     media_type = "application/json"
 
     def read(self, data: bytes) -> Content:
@@ -46,7 +46,7 @@ class RecordsReader:
         except ValueError as error:
             for line in decoded.text.split("\n"):
                 try:
-                    _write_record(json.loads(line), composition)
+                    write_record(json.loads(line), composition)
                 except (ValueError, RecursionError):
                     damaged += bool(line.strip())
             if not composition.length:
@@ -59,10 +59,10 @@ def write_records(value: object, composition: Composition, path: str = "", depth
     """Write a list of records, or the lists in an object and in the objects within it, each under its path."""
     if isinstance(value, list):
         for record in value:
-            _write_record(record, composition)
+            write_record(record, composition)
     elif isinstance(value, dict):
         inner = {key for key, other in value.items() if _holds_records(other, depth)}
-        _write_record({key: other for key, other in value.items() if key not in inner}, composition, path)
+        write_record({key: other for key, other in value.items() if key not in inner}, composition, path)
         for key in (key for key in value if key in inner):
             name = _join(path, key)
             if isinstance(value[key], list):
@@ -83,7 +83,8 @@ def _join(path: str, key: str) -> str:
     return f"{path}.{key}" if path and key else path or key
 
 
-def _write_record(record: object, composition: Composition, path: str = "") -> None:
+def write_record(record: object, composition: Composition, path: str = "") -> None:
+    """Write a record, whose own place is ``path``, as a line or as a section with its text."""
     if not isinstance(record, dict):
         composition.line(_scalar(record) if not isinstance(record, list) else _listed(record), "records")
         return

@@ -15,6 +15,7 @@ from qa.errors import UnreadableDocument
 from qa.files import open_regular
 from qa.readers.code import LANGUAGES, CodeReader
 from qa.readers.composition import Attachment, Content, choose_title
+from qa.readers.corpus import CorpusDocumentReader, CorpusReader
 from qa.readers.docx.document import DocxReader
 from qa.readers.epub import EpubReader
 from qa.readers.html.page import HtmlReader
@@ -89,6 +90,8 @@ def _readers(options: ReadingOptions, recogniser: Recogniser) -> tuple[Reader, .
         OutlookReader(),
         NotebookReader(),
         RecordsReader(),
+        CorpusReader(),
+        CorpusDocumentReader(),
         SubtitlesReader(),
         MarkedTextReader("rst", "text/x-rst"),
         MarkedTextReader("asciidoc", "text/asciidoc"),
@@ -212,7 +215,9 @@ def _read(source: Source, options: ReadingOptions, recogniser: Recogniser | None
         if not source.id.endswith(f"/{attachment.name}"):
             raise UnreadableDocument(_MOVED)
         data, metadata = attachment.data, attachment.metadata
-        kind = _detect(io.BytesIO(data), attachment.name, options, recogniser)
+        kind = Kind(attachment.reader or None)
+        if not attachment.reader:
+            kind = _detect(io.BytesIO(data), attachment.name, options, recogniser)
     else:
         _opened.clear()
         # Opened once, so that what is read is what was looked at.
@@ -240,7 +245,8 @@ def read_source(
 ) -> tuple[Document | None, FileReport]:
     """Read one file. Any fault of it, or of its reader, is in the report and nowhere else.
 
-    The document is ``None`` where the file was skipped or failed. The report's ``passages`` are left to the caller.
+    The document is ``None`` where the file failed, or was skipped and has no attachments. The report's ``passages`` are
+    left to the caller.
 
     Args:
         options: what of the file is read.
@@ -262,7 +268,8 @@ def read_source(
         status, reason = "failed", f"{type(error).__name__}: {error}".partition("\n")[0]
     else:
         status, reason = _outcome(document, kind.reason)
-    document = document if status in {"read", "partial"} else None
+    # A document without text goes on where it has attachments: they are what is read.
+    document = document if status in {"read", "partial"} or (document and document.attachments) else None
     return document, replace(_report(source, document, started), status=status, reason=reason, size=size)
 
 
@@ -271,7 +278,9 @@ def _outcome(document: Document | None, unread: str) -> tuple[FileStatus, str]:
     if document is None:
         return "skipped", unread
     if not document.text or document.text.isspace():
-        return "skipped", "; ".join(("no text", *document.problems))
+        held = len(document.attachments)
+        what = "it holds a document" if held == 1 else f"it holds {held:,} documents" if held else "no text"
+        return "skipped", "; ".join((what, *document.problems))
     if document.problems:
         return "partial", "; ".join(document.problems)
     return "read", ""

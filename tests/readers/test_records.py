@@ -33,9 +33,9 @@ def _text(folder: Path, name: str, data: bytes | str) -> str:
         ("a.json", '[{"a": [{"b": 1}, {"b": 2}]}]', "a.b: 1 | a.b: 2"),
         ("a.json", '"words"', "words"),
         (
-            "corpus.jsonl",
-            '{"_id": "7", "title": "Tides", "text": "The tide at the outer mole is read at noon by the keeper."}',
-            "Tides\n\nThe tide at the outer mole is read at noon by the keeper.\n\n_id: 7",
+            "articles.json",
+            '{"no": "7", "title": "Tides", "text": "The tide at the outer mole is read at noon by the keeper."}',
+            "Tides\n\nThe tide at the outer mole is read at noon by the keeper.\n\nno: 7",
         ),
     ],
 )
@@ -135,6 +135,11 @@ def test_what_is_no_json_is_refused(tmp_path: Path, data: str) -> None:
     [
         ("questions.jsonl", '{"question": "Why?", "document": "a.txt", "quote": "so"}'),
         ("queries.jsonl", '{"_id": "1", "text": "When is it open?"}'),
+        (
+            "topics.jsonl",
+            '{"_id": "1", "text": "When is it open?", "paraphrase_of": "Opening hours?"}\n{"_id": "2", "te',
+        ),
+        ("queries.jsonl", '{"_id": "1", "text": "Tides are read at noon.", "label": "SUPPORTED"}\n'),
         ("qrels.tsv", "query-id\tcorpus-id\tscore\n1\t2\t1\n"),
     ],
 )
@@ -142,6 +147,18 @@ def test_a_question_file_is_no_document(tmp_path: Path, name: str, data: str) ->
     document, report = _read(tmp_path, name, data)
     assert document is None
     assert (report.status, report.reason) == ("skipped", "a question file, not a document")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        '{"_id": "1", "text": "When is it open?", "answer": "At nine."}\n',
+        '{"_id": "1", "text": "It is open at nine."}\n',
+        '{"_id": "1", "text": "When is it open?"}\n{\n',
+    ],
+)
+def test_records_that_only_look_like_queries_are_read(tmp_path: Path, data: str) -> None:
+    assert _read(tmp_path, "faq.jsonl", data)[0] is not None
 
 
 def test_a_notebook_is_prose_code_and_results(tmp_path: Path) -> None:

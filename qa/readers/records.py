@@ -40,19 +40,24 @@ class RecordsReader:
         composition = Composition()
         damaged = 0
         try:
-            write_records(json.loads(decoded.text), composition)
+            write_records(_parse(decoded.text), composition)
         except RecursionError as error:
             raise UnreadableDocument("it is nested too deep") from error
         except ValueError as error:
             for line in decoded.text.split("\n"):
                 try:
-                    write_record(json.loads(line), composition)
+                    write_record(_parse(line), composition)
                 except (ValueError, RecursionError):
                     damaged += bool(line.strip())
             if not composition.length:
                 raise UnreadableDocument("it is neither JSON nor JSON Lines; correct it") from error
         problems = [f"{damaged} lines are no JSON"] if damaged else []
         return composition.content([], [*decoded.problems, *problems], titled_by_heading=False)
+
+
+def _parse(text: str) -> object:
+    """Parse JSON; its numbers stay as they are written: "312.00" is an amount. Raises ValueError, RecursionError."""
+    return json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
 
 
 def write_records(value: object, composition: Composition, path: str = "", depth: int = 0) -> None:

@@ -32,6 +32,8 @@ def _text(folder: Path, name: str, data: bytes | str) -> str:
         ("a.json", '{"port": "Hull", "berths": [{"no": 1}, {"no": 2}]}', "port: Hull\n\nberths\n\nno: 1\nno: 2"),
         ("a.json", '[{"a": [{"b": 1}, {"b": 2}]}]', "a.b: 1 | a.b: 2"),
         ("a.json", '"words"', "words"),
+        ("a.jsonl", '{"a": 312.00, "b": 1E5, "c": -0, "d": [1.50, 2]}\n', "a: 312.00 | b: 1E5 | c: -0 | d: 1.50, 2"),
+        ("a.json", f'{{"a": {"7" * 5_000}}}', f"a: {'7' * 5_000}"),
         (
             "articles.json",
             '{"no": "7", "title": "Tides", "text": "The tide at the outer mole is read at noon by the keeper."}',

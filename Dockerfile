@@ -19,7 +19,7 @@ RUN mkdir qa && touch qa/__init__.py \
  && if [ "${HASHES}" = yes ]; then \
       PIP_CONSTRAINT= .venv/bin/pip install --quiet --require-hashes --no-deps -r requirements.txt; \
     else \
-      .venv/bin/pip install --quiet hatchling '.[ocr]' && .venv/bin/pip uninstall --quiet --yes qa; \
+      .venv/bin/pip install --quiet hatchling '.[build,ocr]' && .venv/bin/pip uninstall --quiet --yes qa; \
     fi
 COPY qa qa
 # A service needs no headers, static libraries, tests or plugins for other processors. Its imports are compiled to bytecode now,

@@ -82,7 +82,7 @@ $(VENV)/bin/python:
 # PIP_CONSTRAINT, not -c: it also holds for the environment in which pip builds this package.
 $(INSTALLED): $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "Installing the pinned dependencies (about 1.7 GB; a minute or more, once) …"
-	@PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check -e '.[ocr]'
+	@PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check -e '.[build,ocr]'
 	@touch $@
 
 $(INSTALLED)-dev: $(INSTALLED)

@@ -27,7 +27,7 @@ def settings_page() -> str:
         "|---|---|---|",
     ]
     for name, field in Settings.model_fields.items():
-        default = "" if field.default is PydanticUndefined else f"`{field.default}`"
+        default = "see there" if field.default is PydanticUndefined else f"`{field.default}`"
         bounds = [f"{_sign(bound)} {_value(bound)}" for bound in field.metadata if _sign(bound)]
         meaning = (field.description or "") + (f" ({', '.join(bounds)})" if bounds else "")
         lines.append(f"| `QA_{name.upper()}` | {default} | {meaning} |")
@@ -51,7 +51,7 @@ def commands_page() -> str:
     ]
     lines += ["2 wrong usage, 130 interrupted, 143 ended by SIGTERM. `qa gate` has its own, see there.", ""]
     command = typer.main.get_command(app)
-    with typer.Context(command, info_name="qa", terminal_width=80) as context:
+    with typer.Context(command, info_name="qa", terminal_width=80, **command.context_settings) as context:
         lines += _help(command, context)
     return "\n".join(lines) + "\n"
 

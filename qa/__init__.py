@@ -4,6 +4,7 @@ Nothing is imported here: import the module that you need. In the order of the s
 
 types        the frozen values that every part is written in: documents, passages, queries, answers, filters
 errors       every error that a user can cause, in one tree
+extras       the optional parts of the package: what is installed, and what to type for the rest
 protocols    what encoders, re-rankers, answer readers and vector indexes can do
 settings     the QA_* variables, typed; the only reader of the environment
 files        files written atomically, their checksums, and their names as text that can be shown

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -120,6 +121,14 @@ def _transport_options(api_key: str | None, timeout: float) -> dict[str, Any]:
     return {"headers": headers, "timeout": timeout}
 
 
+@contextmanager
+def _checking(base_url: str) -> Iterator[None]:
+    try:
+        yield
+    except httpx2.InvalidURL as error:
+        raise ServerUnreachable(f"{base_url!r} is no address of a service ({error})") from error
+
+
 def _unreachable(base_url: str, error: Exception) -> ServerUnreachable:
     return ServerUnreachable(f"cannot ask {base_url}: {str(error) or type(error).__name__}")
 
@@ -150,6 +159,9 @@ class Client:
         patience: seconds that a call may wait in all for a service that is busy or starting.
         transport: for tests.
 
+    Raises:
+        ServerUnreachable: the address is none.
+
     Every method raises:
         RequestRefused: with the service's problem.
         ServerUnreachable: no service answered in time.
@@ -166,7 +178,8 @@ class Client:
     ) -> None:
         self._base_url, self._patience = base_url, patience
         options = _transport_options(api_key, timeout)
-        self._http = httpx2.Client(base_url=base_url, transport=transport, **options)
+        with _checking(base_url):
+            self._http = httpx2.Client(base_url=base_url, transport=transport, **options)
 
     def __enter__(self) -> Self:
         return self
@@ -235,7 +248,8 @@ class AsyncClient:
     ) -> None:
         self._base_url, self._patience = base_url, patience
         options = _transport_options(api_key, timeout)
-        self._http = httpx2.AsyncClient(base_url=base_url, transport=transport, **options)
+        with _checking(base_url):
+            self._http = httpx2.AsyncClient(base_url=base_url, transport=transport, **options)
 
     async def __aenter__(self) -> Self:
         return self

@@ -4,6 +4,7 @@
 
     QAError
     ├── SettingsError            an unknown or wrong QA_* variable or flag
+    ├── ExtraMissing             an optional part of the package that is not installed
     ├── SourceError              the documents to index
     │   ├── SourceNotFound       a path that is not there
     │   ├── NothingToIndex       no file could be read
@@ -57,6 +58,13 @@ class QAError(Exception):
 
 class SettingsError(QAError):
     pass
+
+
+class ExtraMissing(QAError, ImportError):
+    """``what`` needs the extra of the package; an ``ImportError``, too, because modules raise it when imported."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs qa[{extra}]: pip install 'qa[{extra}]'")
 
 
 class SourceError(QAError):

@@ -1,4 +1,7 @@
-"""Text of documents and clients made safe to show: on a terminal, in a message, and in a page with its marks."""
+"""Text of documents and clients made safe to show: on a terminal, in a message, and in a page with its marks.
+
+What a terminal and a page say in the same words is here, too.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 from markupsafe import Markup, escape
+
+from qa.types import AnswerOutcome
 
 ELLIPSIS = "…"
 
@@ -66,6 +72,36 @@ def pages_by_ocr(pages: Sequence[tuple[int, float]]) -> str:
 def _percent(share: float) -> int:
     """Round down, so that nothing is said to be quite sure."""
     return min(int(100 * share), 99)
+
+
+class Sureness(Protocol):
+    """How sure an answer or a guess is, as :class:`qa.types.Answer` and its shape over HTTP have it."""
+
+    @property
+    def outcome(self) -> AnswerOutcome: ...
+    @property
+    def confidence(self) -> float | None: ...
+    @property
+    def basis(self) -> str: ...
+    @property
+    def promised_error(self) -> float | None: ...
+    @property
+    def note(self) -> str: ...
+
+
+def describe_confidence(answer: Sureness) -> list[str]:
+    """Say in sentences how sure an answer or a guess is, what that figure is of, and what is promised."""
+    if answer.confidence is None:
+        return [_sentence(f"how sure this is cannot be said: {answer.note}" if answer.note else "how sure is unknown")]
+    clauses = [f"confidence {answer.confidence:.0%}", answer.basis]
+    if answer.promised_error is not None and answer.outcome == "answered":
+        most = f"{answer.promised_error:.0%}"
+        clauses.append(f"all answers given at this setting, taken together, are wrong at most {most} of the time")
+    return [_sentence(clause) for clause in (*clauses, answer.note) if clause]
+
+
+def _sentence(clause: str) -> str:
+    return f"{clause[0].upper()}{clause[1:]}."
 
 
 def visible(text: object) -> Markup:

@@ -22,12 +22,34 @@ _PREFIX = "QA_"
 _OF_THE_TESTS = {"QA_REQUIRE_BROWSER"}
 
 
+def default_indexes() -> Path:
+    """Return ``indexes`` of the working folder where it exists, or else the user's own folder of indexes.
+
+    That one is ``qa/indexes`` in the folder for the user's data of the XDG Base Directory Specification.
+    """
+    here = Path("indexes")
+    if here.is_dir():
+        return here
+    named = Path(os.environ.get("XDG_DATA_HOME", ""))
+    try:
+        # The specification has what is not absolute be ignored.
+        data = named if named.is_absolute() else Path.home() / ".local" / "share"
+    except RuntimeError:
+        # A user without a home.
+        return here
+    return data / "qa" / "indexes"
+
+
 class Settings(BaseSettings):
     """All settings. Each has a default; a flag of the command line wins over the environment."""
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid")
 
-    indexes: Path = Field(default=Path("indexes"), description="The folder that holds all indexes.")
+    indexes: Path = Field(
+        default_factory=default_indexes,
+        description="The folder that holds all indexes: `indexes` in the working folder where there is one, or else "
+        "`$XDG_DATA_HOME/qa/indexes`, which is `~/.local/share/qa/indexes` by default.",
+    )
     access: Access = Field(
         default="owner",
         description="Which of this machine's users may read what is written, such as indexes and evaluations: owner, "
@@ -65,6 +87,12 @@ class Settings(BaseSettings):
         description="The tokens of the passages found that are read for one answer. More tokens find a few more "
         "answers and take proportionally longer (docs/answers.md).",
     )
+    url: str = Field(
+        default="",
+        description="The address of a service, such as https://qa.example.org, that `qa ask` asks instead of an index "
+        "of this machine.",
+    )
+    key: SecretStr = Field(default=SecretStr(""), description="The key that `qa ask` sends to that service.")
     host: str = Field(default="127.0.0.1", description="The address that the service listens on.")
     port: int = Field(
         default=8000, ge=0, le=65535, description="The port that the service listens on; 0 takes a free one."

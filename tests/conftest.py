@@ -45,10 +45,12 @@ _OF_THE_CALLER = re.compile(
 
 # Of the session: what modules share is made before the first fixture of a function.
 @pytest.fixture(scope="session", autouse=True)
-def clean_environment() -> Iterator[None]:
+def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         for name in filter(_OF_THE_CALLER.fullmatch, list(os.environ)):
             patched.delenv(name)
+        # Where a working folder has no indexes, the user's own are looked for.
+        patched.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
         yield
 
 

@@ -1,6 +1,7 @@
 import pytest
 
-from qa.markup import plain, safe_line, safe_lines, visible
+from qa.markup import describe_confidence, plain, safe_line, safe_lines, visible
+from qa.types import Answer, AnswerOutcome
 
 
 @pytest.mark.parametrize(
@@ -33,3 +34,12 @@ def test_a_page_shows_what_reorders_text_by_its_name_and_a_title_leaves_it_out()
         '&lt;<bdi class="control" data-name="RLO">\u202e</bdi><bdi class="control" data-name="U+0000"></bdi>\n'
     )
     assert plain("a\u202e\x00b") == "ab"
+
+
+@pytest.mark.parametrize(("outcome", "is_promised"), [("answered", True), ("unsure", False), ("not_found", False)])
+def test_what_is_promised_of_answers_is_not_said_of_guesses(outcome: AnswerOutcome, is_promised: bool) -> None:
+    said = describe_confidence(Answer(outcome, 0.31, promised_error=0.25))
+    assert said[0] == "Confidence 31%."
+    assert (
+        "All answers given at this setting, taken together, are wrong at most 25% of the time." in said
+    ) is is_promised

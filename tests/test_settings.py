@@ -12,12 +12,27 @@ from qa.settings import load_settings
 
 def test_defaults_need_no_environment() -> None:
     settings = load_settings()
-    assert (settings.indexes, settings.name, settings.host, settings.port) == (
-        Path("indexes"),
-        "seeds",
-        "127.0.0.1",
-        8000,
-    )
+    assert (settings.name, settings.host, settings.port) == ("seeds", "127.0.0.1", 8000)
+
+
+def test_indexes_are_found_from_anywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    assert load_settings().indexes == tmp_path / "data" / "qa" / "indexes"
+    # A folder of the working folder wins, and a variable over both.
+    (tmp_path / "indexes").mkdir()
+    assert load_settings().indexes == Path("indexes")
+    monkeypatch.setenv("QA_INDEXES", str(tmp_path / "elsewhere"))
+    assert load_settings().indexes == tmp_path / "elsewhere"
+
+
+def test_without_a_data_folder_the_indexes_are_in_the_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    # What is not absolute counts as not set, by the specification.
+    for data in ("", "relative"):
+        monkeypatch.setenv("XDG_DATA_HOME", data)
+        assert load_settings().indexes == tmp_path / "home" / ".local" / "share" / "qa" / "indexes"
 
 
 def test_the_environment_sets_and_a_flag_wins(monkeypatch: pytest.MonkeyPatch) -> None:

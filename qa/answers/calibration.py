@@ -19,7 +19,7 @@ from qa.answers.spans import Choice
 from qa.errors import CalibrationError
 from qa.files import sum_of_values, write_atomically
 from qa.statistics.risk import Bin, Promise
-from qa.types import Answer, AnswerOutcome, Leg, Query
+from qa.types import AnswerOutcome, Leg, Query
 
 # Named in calibrations: one that was fitted to signals of another version fits no more.
 SIGNALS_VERSION = "3"
@@ -317,18 +317,3 @@ def load_calibrations(folder: Path | None, key: str) -> Calibrations:
     known = [Calibration.read(folder / CALIBRATION_FILE)] if folder and (folder / CALIBRATION_FILE).exists() else []
     shipped = [Calibration.read(SHIPPED)] if SHIPPED.exists() else []
     return Calibrations([*known, *shipped], key)
-
-
-def describe_confidence(answer: Answer) -> list[str]:
-    """Say in sentences how sure an answer or a guess is, what that figure is of, and what is promised."""
-    if answer.confidence is None:
-        return [_sentence(f"how sure this is cannot be said: {answer.note}" if answer.note else "how sure is unknown")]
-    clauses = [f"confidence {answer.confidence:.0%}", answer.basis]
-    if answer.promised_error is not None and answer.outcome == "answered":
-        most = f"{answer.promised_error:.0%}"
-        clauses.append(f"all answers given at this setting, taken together, are wrong at most {most} of the time")
-    return [_sentence(clause) for clause in (*clauses, answer.note) if clause]
-
-
-def _sentence(clause: str) -> str:
-    return f"{clause[0].upper()}{clause[1:]}."

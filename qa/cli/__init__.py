@@ -3,6 +3,7 @@
 main       index, ask, serve, keys, mcp and snapshots; the port that is opened first
 evaluate   evaluate, compare, gate and calibrate
 models     models list and models convert: the encoders that packages carry
+replies    a reply as text: answer, source, confidence, passages
 flags      the flags that several commands have
 progress   what a terminal shows of indexing and of evaluating
 """

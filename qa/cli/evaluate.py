@@ -21,6 +21,7 @@ from qa.cli.flags import (
     load_settings,
 )
 from qa.errors import QAError
+from qa.extras import require
 from qa.markup import safe_line
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def evaluate(
 
     After an interruption the same command continues where it was.
     """
+    require("serve", "qa evaluate")
     from rich.console import Console
 
     from qa.cli.progress import EvaluationProgress, counted, show_summary
@@ -114,6 +116,7 @@ def compare(
     ] = None,
 ) -> None:
     """Say for each measure whether a run is better, worse, not found to differ, or has too few questions to tell."""
+    require("serve", "qa compare")
     from rich.console import Console
 
     from qa.cli.progress import show_comparison
@@ -139,6 +142,7 @@ def gate(
 
     Exit codes: 0 passed, 1 worse, 2 the questions cannot tell, 3 the runs cannot be compared.
     """
+    require("serve", "qa gate")
     from qa.cli.progress import counted
     from qa.evaluation.comparison import check_gate
     from qa.evaluation.runs import load_run
@@ -187,6 +191,7 @@ def calibrate(
     Half of the questions are fitted to; the other half measures and certifies. The result lies beside the index, in
     calibration.json, and a running server takes it within seconds.
     """
+    require("serve", "qa calibrate")
     from qa.evaluation.calibrate import calibrate_index
     from qa.questions.formats import load_questions
 

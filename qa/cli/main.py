@@ -10,7 +10,6 @@ import errno
 import io
 import socket
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -32,11 +31,14 @@ from qa.cli.flags import (
 )
 from qa.cli.models import models_app
 from qa.errors import QAError, QuestionFileError, SettingsError
-from qa.markup import by_ocr, safe_line, safe_lines
+from qa.extras import require
+from qa.markup import safe_line, safe_lines
+from qa.types import Query
 
 if TYPE_CHECKING:
     from qa.index.snapshots import Snapshots
-    from qa.types import Answer, Citation, Hit
+    from qa.settings import Settings
+    from qa.web.api.responses import AskResponse
 
 snapshots_app = typer.Typer(
     help="List an index's snapshots and switch between them.", no_args_is_help=True, rich_markup_mode=None
@@ -46,10 +48,14 @@ snapshots_app = typer.Typer(
 @snapshots_app.command("list")
 def list_snapshots(name: NameFlag = None, indexes: IndexesFlag = None) -> None:
     """List the snapshots, newest first; * marks the active one."""
+    require("serve", "qa snapshots list")
     from qa.index.snapshots import Snapshots
 
     settings = load_settings(name=name, indexes=indexes)
-    for info in Snapshots(settings.indexes, settings.name).listing():
+    found = Snapshots(settings.indexes, settings.name).listing()
+    # Not among the lines of snapshots, which programs read.
+    typer.echo(safe_line(f"Index {settings.name} in {settings.indexes.absolute()}:"), err=True)
+    for info in found:
         if info.manifest is None:
             typer.echo(f"{'*' if info.active else ' '} {info.id}  {safe_line(info.problem)}")
             continue
@@ -69,6 +75,7 @@ OptionalSnapshotId = Annotated[
 @snapshots_app.command()
 def activate(id: SnapshotId, name: NameFlag = None, indexes: IndexesFlag = None) -> None:
     """Check a snapshot and make it the active one."""
+    require("serve", "qa snapshots activate")
     from qa.index.snapshots import Snapshots
 
     settings = load_settings(name=name, indexes=indexes)
@@ -82,6 +89,7 @@ def activate(id: SnapshotId, name: NameFlag = None, indexes: IndexesFlag = None)
 @snapshots_app.command()
 def verify(id: OptionalSnapshotId = None, name: NameFlag = None, indexes: IndexesFlag = None) -> None:
     """Check every checksum, span and vector of a snapshot."""
+    require("serve", "qa snapshots verify")
     from qa.index.snapshots import Snapshots
 
     settings = load_settings(name=name, indexes=indexes)
@@ -96,6 +104,7 @@ def prune(
     indexes: IndexesFlag = None,
 ) -> None:
     """Remove old snapshots, and the embeddings that no other snapshot uses. The active one always stays."""
+    require("serve", "qa snapshots prune")
     from qa.build.update import prune as prune_index
 
     settings = load_settings(name=name, indexes=indexes, keep_snapshots=keep_snapshots)
@@ -115,7 +124,7 @@ app = typer.Typer(
     name="qa",
     help="Ask questions of a folder of documents. Settings are QA_* environment variables; flags win over them.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -173,6 +182,7 @@ def index(
     margin: MarginFlag = DEFAULT_MARGIN,
 ) -> None:
     """Bring an index up to date with its documents. Only changed files are read, and only new text is encoded."""
+    require("serve", "qa index")
     from qa.errors import IndexNotFound, SnapshotIncompatible
     from qa.index.snapshots import Snapshots
 
@@ -237,6 +247,9 @@ def ask(
     name: NameFlag = None,
     indexes: IndexesFlag = None,
     model: ModelFlag = None,
+    url: Annotated[
+        str | None, typer.Option(help="Ask the service at this address; QA_KEY is the key that is sent to it.")
+    ] = None,
     top_k: Annotated[int, typer.Option(help="How many passages to show.")] = 5,
     documents: Annotated[
         list[str] | None,
@@ -252,12 +265,7 @@ def ask(
     json: Annotated[bool, typer.Option("--json", help="Print the JSON that POST /v1/ask returns.")] = False,
 ) -> None:
     """Ask one question, and show the answer, its source and the passages that match best."""
-    settings = load_settings(name=name, indexes=indexes, model=model)
-    from qa.search.query import check
-    from qa.service.service import Service
-    from qa.types import Query
-
-    service = Service(settings)
+    settings = load_settings(name=name, indexes=indexes, model=model, url=url)
     query = Query(
         question,
         top_k,
@@ -268,68 +276,50 @@ def ask(
         not no_answer,
         max_error,
     )
+    if settings.url:
+        given = {"name": name, "indexes": indexes, "model": model}
+        if wrong := [f"--{flag}" for flag, value in given.items() if value is not None]:
+            raise SettingsError(
+                f"{wrong[0]} is of an index of this machine, and {settings.url} is asked; leave out one"
+            )
+        reply = _ask_service(settings, query)
+    else:
+        reply = _ask_here(settings, query)
+    from qa.cli.replies import show_reply
+
+    if json:
+        typer.echo(reply.model_dump_json(indent=2, ensure_ascii=True))
+    else:
+        show_reply(reply)
+
+
+def _ask_here(settings: Settings, query: Query) -> AskResponse:
+    require("serve", "qa ask without --url")
+    from qa.search.query import check
+    from qa.service.service import Service
+    from qa.web.api.responses import AskResponse
+
+    service = Service(settings)
     check(query, service.limits)
     service.reload()
-    reply = service.ask(query)
-    if json:
-        from qa.web.api.responses import AskResponse
-
-        typer.echo(AskResponse.from_reply(reply).model_dump_json(indent=2, ensure_ascii=True))
-        return
-    for leg in reply.legs:
-        if not leg.used:
-            way = "words" if leg.name == "lexical" else "meaning"
-            typer.echo(safe_line(f"Not searched by {way}: {leg.reason}."), err=True)
-        elif leg.reason:
-            typer.echo(safe_line(f"{leg.reason[0].upper()}{leg.reason[1:]}."), err=True)
-    if reply.answer is not None:
-        for number, line in enumerate(describe_answer(reply.answer)):
-            typer.secho(safe_lines(line), bold=number == 0)
-        typer.echo("")
-    for hit in reply.hits:
-        _show_hit(hit)
+    return AskResponse.from_reply(service.ask(query))
 
 
-def _show_hit(hit: Hit) -> None:
-    passage = hit.passage
-    place = [passage.document if hit.title == passage.document else f"{hit.title} ({passage.document})"]
-    place += [passage.section] if passage.section else []
-    place += [f"page {passage.page}{by_ocr(passage.recognised)}"] if passage.page else []
-    typer.secho(f"{hit.rank}. {safe_line(' · '.join(place))}", bold=True)
-    scores = [
-        ("cosine", hit.scores.dense),
-        ("BM25", hit.scores.lexical),
-        ("cross-encoder", hit.scores.rerank),
-        ("reader", hit.scores.relevance),
-    ]
-    shown = " · ".join(f"{name} {score:.3f}" for name, score in scores if score is not None)
-    typer.echo(f"   {shown} · characters {passage.start} to {passage.end}")
-    typer.echo(safe_lines(passage.text) + "\n")
+def _ask_service(settings: Settings, query: Query) -> AskResponse:
+    from qa.client import AskOptions, Client
 
-
-def describe_answer(answer: Answer) -> Iterator[str]:
-    """Describe in lines an answer, a guess, or that nothing was found."""
-    from qa.answers.calibration import describe_confidence
-
-    if answer.outcome == "not_found" or answer.citation is None:
-        yield "No answer found: none of the passages that were read is about this."
-        if answer.unread_files:
-            files = "one file" if answer.unread_files == 1 else f"{answer.unread_files:,} files"
-            yield f"  {files} could not be read, or only in part, and may hold the answer; qa index says which."
-        return
-    yield "Not sure; the best guess: " * (answer.outcome == "unsure") + " ".join((answer.text or "").split())
-    yield f"  {_describe_place(answer.citation)}"
-    for line in describe_confidence(answer):
-        yield f"  {line}"
-    for other in answer.alternatives:
-        yield f"  Other values found: {' '.join(other.text.split())} ({_describe_place(other.citation)})"
-
-
-def _describe_place(citation: Citation) -> str:
-    place = [citation.document, f"characters {citation.start} to {citation.end}", citation.status]
-    place += [f"page {citation.page}{by_ocr(citation.recognised)}"] if citation.page else []
-    place += [citation.section] if citation.section else []
-    return " · ".join(place)
+    options = AskOptions(
+        top_k=query.top_k,
+        mode=query.mode,
+        rerank=query.rerank,
+        documents=query.documents,
+        sections=query.sections,
+        answer=query.answer,
+    )
+    if query.max_error is not None:
+        options["max_error"] = query.max_error
+    with Client(settings.url, api_key=settings.key.get_secret_value() or None) as client:
+        return client.ask(query.question, **options)
 
 
 @app.command()
@@ -347,6 +337,7 @@ def serve(
     ] = None,
 ) -> None:
     """Serve an index over HTTP, with a page for people at /. The server takes a new snapshot within seconds."""
+    require("serve", "qa serve")
     settings = load_settings(name=name, indexes=indexes, model=model, host=host, port=port, behind_proxy=behind_proxy)
     from qa.index.snapshots import Snapshots
 
@@ -369,6 +360,7 @@ def keys(
     admin: Annotated[bool, typer.Option("--admin", help="Allow operating the server, and not only asking.")] = False,
 ) -> None:
     """Make a key for a client. The key is shown once; its hash goes into QA_API_KEYS."""
+    require("serve", "qa keys")
     from qa.web.middleware.access import new_key
 
     secret, entry = new_key(key_name, "admin" if admin else "ask")
@@ -379,6 +371,7 @@ def keys(
 @app.command()
 def mcp(name: NameFlag = None, indexes: IndexesFlag = None, model: ModelFlag = None) -> None:
     """Offer an index to a language model's client over standard input and output (Model Context Protocol)."""
+    require("serve", "qa mcp")
     settings = load_settings(name=name, indexes=indexes, model=model)
     from qa.index.snapshots import Snapshots
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qa.cli.flags import IndexesFlag, load_settings
+from qa.extras import require
 from qa.markup import safe_line
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def list_models(indexes: IndexesFlag = None) -> None:
 
     * marks the one that is used by default. How they were measured: benchmarks/README.md.
     """
+    require("serve", "qa models list")
     from qa.models.catalogue import OFFERED, read_figures
     from qa.models.compiled import MODELS_FOLDER
 
@@ -72,6 +74,7 @@ def convert(
 
     The packages' files are checked against known sums. They are not needed afterwards.
     """
+    require("serve", "qa models convert")
     from qa.models.compiled import MODELS_FOLDER
     from qa.models.conversion import convert as convert_model
 

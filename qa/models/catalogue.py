@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from qa.errors import ModelNotFound
-from qa.settings import DEFAULT_MODEL, Settings
+from qa.settings import DEFAULT_MODEL, default_indexes
 
 # Ready: it can be used. Convertible: its packages are installed, and `qa models convert` makes it of them.
 State = Literal["ready", "convertible", "absent"]
@@ -152,7 +152,7 @@ def what_to_type(offered: OfferedModel, models: Path) -> list[str]:
     commands = [offered.install_command] if state == "absent" else []
     if state != "ready" and not offered.is_default:
         folder = models.parent
-        is_usual = folder == Settings.model_fields["indexes"].default
+        is_usual = folder == default_indexes()
         where = "" if is_usual else f" --indexes {shlex.quote(str(folder))}"
         commands.append(f"qa models convert {offered.word}{where}")
     return commands

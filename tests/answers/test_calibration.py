@@ -24,7 +24,6 @@ from qa.answers.calibration import (
     FittedOn,
     Signals,
     Verdict,
-    describe_confidence,
     models_key,
     regime_of,
 )
@@ -34,7 +33,7 @@ from qa.models.files import locate
 from qa.service.service import Service
 from qa.settings import DEFAULT_MODEL, Settings
 from qa.statistics.risk import clopper_pearson, learn_threshold, least_error
-from qa.types import Answer, AnswerOutcome, Leg, Query
+from qa.types import Leg, Query
 from tests.conftest import Build, hashing_encoder, shared_reader
 
 ENCODER = {"weights": "w", "tokenizer": "t", "precision": "bf16", "runtime": "openvino"}
@@ -366,12 +365,3 @@ def test_questions_that_all_have_an_answer_leave_refusals_as_they_were() -> None
     for before, after in zip(base.promises, adapted.promises, strict=True):
         refused = [base.confidence(signals) < before.threshold for signals in sure]
         assert [adapted.confidence(signals) < after.threshold for signals in sure] == refused
-
-
-@pytest.mark.parametrize(("outcome", "is_promised"), [("answered", True), ("unsure", False), ("not_found", False)])
-def test_what_is_promised_of_answers_is_not_said_of_guesses(outcome: AnswerOutcome, is_promised: bool) -> None:
-    said = describe_confidence(Answer(outcome, 0.31, promised_error=0.25))
-    assert said[0] == "Confidence 31%."
-    assert (
-        "All answers given at this setting, taken together, are wrong at most 25% of the time." in said
-    ) is is_promised

@@ -13,10 +13,13 @@ from pathlib import Path
 import pytest
 
 from qa.cli.flags import load_settings
-from qa.cli.main import describe_answer
+from qa.cli.replies import describe_answer
 from qa.settings import Settings
 from qa.types import Alternative, Answer, Citation, Span
+from qa.web.api.responses import AnswerBody
 from tests.conftest import Build
+from tests.support.fake_service import FERRY, FakeService
+from tests.support.served import serving
 
 pytestmark = pytest.mark.slow
 
@@ -216,7 +219,7 @@ NOON = Answer("answered", 0.91, "at  noon", CITED, Span(0, 21), basis="of 50 que
     ids=lambda value: value.outcome if isinstance(value, Answer) else "",
 )
 def test_an_answer_a_guess_and_nothing_found_are_told_apart(answer: Answer, lines: list[str]) -> None:
-    assert list(describe_answer(answer)) == lines
+    assert list(describe_answer(AnswerBody.from_answer(answer))) == lines
 
 
 @pytest.mark.model
@@ -287,3 +290,67 @@ def test_the_version_is_shown() -> None:
     assert ended.returncode == 0
     assert ended.stdout.startswith("qa")
     assert len(ended.stdout.splitlines()) == 1
+
+
+def test_it_runs_as_a_module_too() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "qa", "--version"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (0, run("--version").stdout)
+
+
+@pytest.mark.parametrize("command", [[], ["ask"], ["snapshots", "list"]], ids=" ".join)
+def test_help_has_a_short_flag(command: list[str]) -> None:
+    ended = run(*command, "-h")
+    assert (ended.returncode, ended.stdout) == (0, run(*command, "--help").stdout)
+
+
+def test_a_shell_completes_commands() -> None:
+    completed = run(_QA_COMPLETE="complete_bash", COMP_WORDS="qa sn", COMP_CWORD="1")
+    assert completed.stdout.split() == ["snapshots"]
+
+
+def test_listing_says_where_the_index_lies(indexes: str, tmp_path: Path) -> None:
+    listed = run("snapshots", "list", "--name", "test", QA_INDEXES=indexes)
+    assert listed.stderr == f"Index test in {indexes}:\n"
+    none = subprocess.run(
+        [QA, "snapshots", "list"],
+        env={**os.environ, "XDG_DATA_HOME": str(tmp_path / "data")},
+        cwd=tmp_path / "documents",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert f"no index named 'seeds' in {tmp_path / 'data' / 'qa' / 'indexes'} (there is none yet)" in none.stderr
+
+
+@pytest.mark.server
+def test_a_service_is_asked_by_its_address() -> None:
+    with serving(FakeService()) as address:
+        asked = run("ask", "When does the ferry leave?", "--url", address, "--top-k", "1")
+        as_json = run("ask", "When does the ferry leave?", "--json", "--no-answer", QA_URL=address)
+        refused = run("ask", " ", "--url", address)
+    assert asked.returncode == 0, asked.stderr
+    assert f"1. {FERRY.title} ({FERRY.id})" in asked.stdout
+    assert "The ferry leaves at noon" in asked.stdout
+    reply = json.loads(as_json.stdout)
+    assert (reply["passages"][0]["document"]["id"], reply["answer"]) == (FERRY.id, None)
+    assert (refused.returncode, refused.stderr) == (
+        1,
+        "qa: error: the question is blank; write what you want to know.\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--url", "http://[::1"], "'http://[::1' is no address of a service"),
+        (["--url", "ftp://example"], "cannot ask ftp://example"),
+        (["--url", "http://127.0.0.1", "--model", "accurate"], "--model is of an index of this machine"),
+    ],
+)
+def test_an_address_that_cannot_be_asked_is_named(arguments: list[str], message: str) -> None:
+    ended = run("ask", "When?", *arguments)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"qa: error: {message}")

@@ -14,9 +14,8 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
-from qa.answers.calibration import describe_confidence
 from qa.index.store import text_sha256
-from qa.markup import Mark, Piece, by_ocr, pages_by_ocr, pieces, plain, visible
+from qa.markup import Mark, Piece, by_ocr, describe_confidence, pages_by_ocr, pieces, plain, visible
 from qa.readers.metadata import DATES
 from qa.search.query import faults
 from qa.types import Answer, Hit, Limits, Query, State

@@ -1,0 +1,89 @@
+"""What an install has without extras, and what it says of the rest; the packages that it lacks are hidden."""
+
+from __future__ import annotations
+
+import json
+import typing
+from importlib.metadata import packages_distributions
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from qa.extras import _MODULES, Extra
+from tests.support import installed
+from tests.support.fake_service import FakeService
+from tests.support.served import serving
+
+pytestmark = pytest.mark.slow
+
+COMMAND = "from qa.cli.main import main\nmain()\n"
+# Every command with something for each of its arguments, one after the other, and how each ends.
+EACH_COMMAND = """
+import contextlib, io, json
+import typer.main
+from qa.cli.main import app, main
+
+def commands(command, words):
+    subs = getattr(command, "commands", {})
+    if not subs:
+        required = [each for each in command.params if each.required]
+        flags = [[each.opts[0]] if each.param_type_name == "option" else [] for each in required]
+        yield words, [word for flag in flags for word in [*flag, "pyproject.toml"]]
+    for name, sub in subs.items():
+        yield from commands(sub, [*words, name])
+
+ends = {}
+for words, given in commands(typer.main.get_command(app), []):
+    for flags in (["-h"], given):
+        sys.argv, stdout, stderr = ["qa", *words, *flags], io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+            try:
+                code = main()
+            except SystemExit as error:
+                code = error.code
+            except BaseException as error:
+                code = repr(error)
+        ends[" ".join([*words, *flags[:1]]) if flags == ["-h"] else " ".join(words)] = [code, stderr.getvalue()]
+print(json.dumps(ends))
+"""
+
+
+def test_each_command_names_the_extra_that_it_lacks() -> None:
+    ended = installed.run((), EACH_COMMAND)
+    assert ended.returncode == 0, ended.stderr
+    ends: dict[str, list[object]] = json.loads(ended.stdout)
+    helps = {name: end for name, end in ends.items() if name.endswith("-h")}
+    assert {code for code, *_ in helps.values()} == {0}
+    for name, end in ends.items():
+        if name not in helps:
+            of_a_service = " without --url" if name == "ask" else ""
+            needs = f"qa: error: qa {name}{of_a_service} needs qa[serve]: pip install 'qa[serve]'\n"
+            assert end == [1, needs], name
+    assert len(ends) - len(helps) == len(helps) >= 15
+
+
+@pytest.mark.server
+def test_a_service_is_asked_without_any_extra() -> None:
+    with serving(FakeService()) as address:
+        asked = installed.run((), COMMAND, "ask", "When does the ferry leave?", "--url", address)
+        by_hand = installed.run(
+            (),
+            "from qa.client import Client\n"
+            f"with Client({address!r}) as client: print(client.ask('When does the ferry leave?').passages[0].text)\n"
+            "print(sorted(set(sys.modules) & {'numpy', 'torch', 'openvino', 'faiss', 'fastapi', 'starlette'}))\n",
+        )
+    assert asked.returncode == 0, asked.stderr
+    assert "The ferry leaves at noon" in asked.stdout
+    assert "The ferry leaves at noon" in by_hand.stdout
+    assert by_hand.stdout.endswith("[]\n")
+
+
+@pytest.mark.parametrize("extra", typing.get_args(Extra))
+def test_what_stands_for_an_extra_comes_with_it_alone(extra: Extra) -> None:
+    own = {canonicalize_name(Requirement(each).name) for each in installed.required(extra)}
+    base = installed.distributions()
+    for module in _MODULES[extra]:
+        names = {canonicalize_name(name) for name in packages_distributions()[module]}
+        assert names & own
+        assert not names & base

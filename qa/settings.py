@@ -145,9 +145,9 @@ class Settings(BaseSettings):
     )
     api_keys: SecretStr = Field(
         default=SecretStr(""),
-        description="Keys that clients must send, each as NAME:SCOPE:SHA256, with the scope ask or admin; `qa keys` "
-        "makes one. Without keys, only this machine may change the index; without keys of the scope ask,"
-        " anyone may ask.",
+        description="Keys that clients must send, each as NAME:SCOPE:SHA256, with the scope ask or admin, and with "
+        ":COLLECTION+COLLECTION behind it where it is for some collections alone; `qa keys` makes one. Without keys, "
+        "only this machine may change the index; without keys of the scope ask, anyone may ask.",
     )
     allowed_hosts: str = Field(
         default="",

@@ -440,7 +440,7 @@ class State:
     the snapshot was built, in ISO 8601. ``revision`` rises whenever the same question may get another answer: with the
     snapshot, and with the calibration. ``problem`` is one word for why a newer snapshot or calibration is not served,
     empty where there is none. ``troubles`` say in clauses what another part of the server cannot do; ``detail`` holds
-    them too.
+    them too. ``calibration`` says whose questions confidence was fitted to, and is empty where it was to none.
     """
 
     ready: bool
@@ -454,3 +454,4 @@ class State:
     revision: int = 0
     problem: str = ""
     troubles: tuple[str, ...] = ()
+    calibration: str = ""

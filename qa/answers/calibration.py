@@ -249,6 +249,8 @@ class Calibrations:
     Args:
         known: such as that of a collection before the one that ships.
         key: :func:`models_key` of the models in use.
+
+    ``collection`` says whose questions the first of them was fitted to; empty where none fits.
     """
 
     def __init__(self, known: Sequence[Calibration], key: str) -> None:
@@ -260,6 +262,8 @@ class Calibrations:
             for model in each.models
             if model.measured.n >= LEAST_MEASURED
         }
+
+        self.collection = fitting[0].collection if fitting else ""
 
     def model(self, regime: str) -> Model | None:
         return self._models.get(regime)

@@ -324,7 +324,14 @@ def _ask_service(settings: Settings, query: Query) -> AskResponse:
 
 @app.command()
 def serve(
-    name: NameFlag = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--name",
+            help="The index to serve; repeatable, the first is the default one. Without, what QA_NAME says.",
+        ),
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Serve every index in the folder of indexes.")] = False,
     indexes: IndexesFlag = None,
     model: ModelFlag = None,
     host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
@@ -336,34 +343,49 @@ def serve(
         bool | None, typer.Option("--behind-proxy", help="Do not start without keys: a proxy stands in front.")
     ] = None,
 ) -> None:
-    """Serve an index over HTTP, with a page for people at /. The server takes a new snapshot within seconds."""
+    """Serve an index over HTTP, or several, with a page for people at /. New snapshots are served within seconds."""
     require("serve", "qa serve")
-    settings = load_settings(name=name, indexes=indexes, model=model, host=host, port=port, behind_proxy=behind_proxy)
-    from qa.index.snapshots import Snapshots
+    first = names[0] if names else None
+    settings = load_settings(name=first, indexes=indexes, model=model, host=host, port=port, behind_proxy=behind_proxy)
+    from qa.errors import IndexNotFound
+    from qa.index.snapshots import Snapshots, names_to_serve
 
-    snapshots = Snapshots(settings.indexes, settings.name)
-    snapshots.current()
     if watch:
         from qa.build.watch import require_watchable
 
-        require_watchable(settings)
+    served = names_to_serve(settings.indexes, settings.name, names or (), every=all_)
+    for each in served:
+        try:
+            Snapshots(settings.indexes, each).current()
+            if watch:
+                require_watchable(settings.model_copy(update={"name": each}))
+        except QAError as error:
+            # One of several must not keep the others from being served: /readyz and its pages say what it lacks. One
+            # that is not there at all was misspelt.
+            if len(served) == 1 or isinstance(error, IndexNotFound):
+                raise
+            typer.echo(f"{each}: {safe_line(str(error))}", err=True)
     # The port opens before FastAPI, and long before torch, is imported.
     socket = listen(settings.host, settings.port)
     from qa.web.server import run
 
-    run(settings, socket, watch)
+    run(settings.model_copy(update={"name": served[0]}), socket, watch, served)
 
 
 @app.command()
 def keys(
     key_name: Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is; the log shows this name.")],
     admin: Annotated[bool, typer.Option("--admin", help="Allow operating the server, and not only asking.")] = False,
+    collections: Annotated[
+        list[str] | None,
+        typer.Option("--collection", help="The key is for this collection alone; repeatable. Without, for all."),
+    ] = None,
 ) -> None:
     """Make a key for a client. The key is shown once; its hash goes into QA_API_KEYS."""
     require("serve", "qa keys")
     from qa.web.middleware.access import new_key
 
-    secret, entry = new_key(key_name, "admin" if admin else "ask")
+    secret, entry = new_key(key_name, "admin" if admin else "ask", collections or ())
     typer.echo(f"key:    {secret}\nentry:  {entry}")
     typer.echo("Give the key to the client, and add the entry to QA_API_KEYS.", err=True)
 

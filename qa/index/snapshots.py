@@ -10,7 +10,7 @@ import json
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -50,6 +50,23 @@ class SnapshotInfo:
     problem: str = ""
 
 
+def index_names(root: Path) -> list[str]:
+    """List the indexes below ``root``, in order of their names."""
+    return sorted(path.parent.name for path in root.glob("*/CURRENT") if _NAME.fullmatch(path.parent.name))
+
+
+def names_to_serve(root: Path, default: str, names: Sequence[str], *, every: bool) -> list[str]:
+    """Choose the indexes below ``root`` that a server serves, the one first that it asks where none is named.
+
+    These are ``names``, or else ``default``; with ``every``, all others too, and ``default`` only if it is there.
+    """
+    chosen = list(names) or [default]
+    if every:
+        existing = index_names(root)
+        chosen = [*(name for name in chosen if names or name in existing), *existing] or chosen
+    return list(dict.fromkeys(chosen))
+
+
 class Snapshots:
     """The folder ``root/name``. Reading needs no lock.
 
@@ -82,7 +99,7 @@ class Snapshots:
         try:
             id = self._pointer.read_text(encoding="utf-8", errors="replace").strip()
         except FileNotFoundError:
-            names = sorted(path.parent.name for path in self._root.glob("*/CURRENT"))
+            names = index_names(self._root)
             have = f"there are {', '.join(names)}" if names else "there is none yet"
             raise IndexNotFound(
                 f"no index named {self.name!r} in {self._root} ({have}); "

@@ -244,6 +244,7 @@ class Service:
             revision=self._revision,
             problem=problem[0] if problem else "",
             troubles=troubles,
+            calibration=self._calibrations.collection,
         )
 
     def ask(self, query: Query) -> Reply:

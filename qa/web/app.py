@@ -20,8 +20,8 @@ from qa.text.globs import MOST_CHARACTERS
 from qa.types import Limits
 from qa.web import deps, handlers
 from qa.web.admission import Budget, Lane
+from qa.web.api import collections, openapi, routes, snapshots
 from qa.web.api import evaluations as evaluation_routes
-from qa.web.api import openapi, routes, snapshots
 from qa.web.asking import Asking, ReplyCache
 from qa.web.batching import Batcher
 from qa.web.deps import Offered, Options
@@ -62,9 +62,9 @@ def create_app(
     """
     monitoring = Monitoring()
     batcher = Batcher(monitoring, most_waiting=options.max_waiting)
-    collections = _make_parts((Offered(service, evaluations, maintenance), *others), monitoring, batcher, options)
-    parts = collections[0]
-    mcp = McpEndpoints({each.name: _make_tools(each) for each in collections})
+    every = _make_parts((Offered(service, evaluations, maintenance), *others), monitoring, batcher, options)
+    parts = every[0]
+    mcp = McpEndpoints({each.name: _make_tools(each) for each in every})
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -85,14 +85,15 @@ def create_app(
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    deps.install(app, collections)
+    deps.install(app, every)
     _add_routes(app, parts)
     # GET would open a stream that never ends; without sessions it has nothing to carry.
     app.router.routes.append(Route("/mcp", mcp, methods=["POST"], include_in_schema=False))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    openapi.install(app, service.limits, {key.scope for key in options.keys})
+    scopes = {key.scope for key in options.keys}
+    openapi.install(app, service.limits, scopes, has_several=len(every) > 1)
     handlers.install(app, render_problem)
-    _add_middleware(app, collections, options)
+    _add_middleware(app, every, options)
     return app
 
 
@@ -140,6 +141,7 @@ def _make_tools(parts: deps.Dependencies) -> McpEndpoint:
 
 def _add_routes(app: FastAPI, parts: deps.Dependencies) -> None:
     app.include_router(routes.router)
+    app.include_router(collections.router)
     if parts.evaluations is not None:
         app.include_router(evaluation_routes.router)
         app.include_router(evaluation_pages.router)
@@ -154,8 +156,8 @@ def _add_routes(app: FastAPI, parts: deps.Dependencies) -> None:
         app.include_router(document.originals_router)
 
 
-def _add_middleware(app: FastAPI, collections: Sequence[deps.Dependencies], options: Options) -> None:
-    parts = collections[0]
+def _add_middleware(app: FastAPI, every: Sequence[deps.Dependencies], options: Options) -> None:
+    parts = every[0]
     # The one added last is the outermost.
     app.add_middleware(
         BodyLimit,
@@ -172,7 +174,7 @@ def _add_middleware(app: FastAPI, collections: Sequence[deps.Dependencies], opti
     )
     app.add_middleware(ParameterLimit, most=_MOST_PARAMETERS)
     app.add_middleware(Shedding, refusals=parts.refusals)
-    names = [each.name for each in collections]
+    names = [each.name for each in every]
     app.add_middleware(CollectionAccess, names=names, keys=options.keys, render=render_problem)
     app.add_middleware(Access, keys=options.keys, origins=options.origins, render=render_problem)
     app.add_middleware(Rates, rate=options.rate, local=options.local_rate, monitoring=parts.monitoring)

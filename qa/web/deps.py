@@ -150,6 +150,12 @@ def install(app: FastAPI, collections: Sequence[Dependencies]) -> None:
     app.state.collections = {each.name: each for each in collections}
 
 
+def collections_of(app: FastAPI) -> Mapping[str, Dependencies]:
+    """Return the parts of each collection by its name, the default one first."""
+    found: Mapping[str, Dependencies] = app.state.collections
+    return found
+
+
 async def dependencies(request: Request) -> Dependencies:
     """Return the parts that ``request`` works with: those of the collection that it is for."""
     return of_request(request)
@@ -157,13 +163,12 @@ async def dependencies(request: Request) -> Dependencies:
 
 def of_request(request: Request) -> Dependencies:
     """Return the parts of the collection that ``request`` is for; :class:`CollectionAccess` has found out which."""
-    collections: Mapping[str, Dependencies] = request.app.state.collections
-    return collections[request.scope["state"]["collection"]]
+    return collections_of(request.app)[request.scope["state"]["collection"]]
 
 
 def visible(request: Request) -> list[Dependencies]:
     """Return the parts of each collection that ``request`` may ask, the default one first."""
-    collections: Mapping[str, Dependencies] = request.app.state.collections
+    collections = collections_of(request.app)
     return [collections[name] for name in request.scope["state"]["collections"]]
 
 

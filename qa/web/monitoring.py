@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from prometheus_client import (
@@ -94,9 +94,24 @@ class Monitoring:
             self._cache.labels(state().index, result)
         self._now.observe(state, gauges)
 
-    def text(self) -> bytes:
-        """Write all metrics in the text format of Prometheus."""
-        return generate_latest(self.registry)
+    def text(self, collections: Collection[str]) -> bytes:
+        """Write the metrics in the text format of Prometheus, without those of other collections."""
+        return generate_latest(_Visible(self.registry, collections))
+
+
+class _Visible:
+    """A registry without the samples of collections that are not named in ``collections``."""
+
+    def __init__(self, registry: CollectorRegistry, collections: Collection[str]) -> None:
+        self._registry = registry
+        self._collections = collections
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._registry.collect():
+            shown = [s for s in metric.samples if s.labels.get("collection") in (None, *self._collections)]
+            if shown or not metric.samples:
+                metric.samples = shown
+                yield metric
 
 
 _GAUGES = {

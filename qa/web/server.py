@@ -18,6 +18,7 @@ from qa.settings import Settings
 from qa.types import State
 from qa.web.app import create_app
 from qa.web.deps import Offered, Options
+from qa.web.middleware.access import require_served
 from qa.web.middleware.overload import BoundedProtocol
 
 # For requests that are running when the server is asked to stop.
@@ -37,6 +38,7 @@ def run(settings: Settings, listening: socket.socket, watched: bool = False, nam
     # The default of 5 ms is how long the event loop, or the encoder between two batches, waits for a search to pause.
     sys.setswitchinterval(_SWITCH_SECONDS)
     collections = Collections(settings, names or (settings.name,))
+    require_served(options.keys, [each.name for each in collections])
     host, port = listening.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     _say(f"Listening on {address}; loading snapshot and model …")

@@ -100,7 +100,26 @@ def test_judgments_are_kept_by_collection(two: Two, tmp_path: Path) -> None:
     assert 'action="/collections/market/feedback"' in page
 
 
-def test_a_full_queue_refuses_a_named_collection_too(two: Two) -> None:
+def test_metrics_name_the_collection(two: Two) -> None:
     metrics = two.client.get("/metrics").text
     assert 'qa_documents{collection="harbour"} 2.0' in metrics
     assert 'qa_documents{collection="market"} 7.0' in metrics
+
+
+def test_the_api_description_has_every_operation_for_a_named_collection(two: Two) -> None:
+    paths = two.client.get("/openapi.json").json()["paths"]
+    of_all = {path for path in paths if path.startswith("/v1/") and not path.startswith("/v1/collections")}
+    assert {f"/v1/collections/{{collection}}{path[3:]}" for path in of_all} <= paths.keys()
+    operations = [operation for path in paths.values() for operation in path.values()]
+    known = {operation["operationId"]: operation for operation in operations}
+    assert len(known) == len(operations)
+    for operation in operations:
+        for response in operation["responses"].values():
+            for link in response.get("links", {}).values():
+                names = {parameter["name"] for parameter in known[link["operationId"]].get("parameters", [])}
+                assert set(link.get("parameters", {})) <= names
+    asked = known["askOfCollection"]["responses"]["200"]["links"]["GetDocument"]
+    assert (asked["operationId"], asked["parameters"]["collection"]) == (
+        "getDocumentOfCollection",
+        "$request.path.collection",
+    )

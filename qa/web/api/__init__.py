@@ -1,8 +1,9 @@
 """The JSON API, and the OpenAPI document that describes it.
 
-routes       questions, documents, citations, health and metrics
+routes       questions, documents, citations, metrics, and that the process is up
 requests     the bodies and parameters of requests
 responses    the bodies of responses
+collections  the collections, and whether all of them are ready
 evaluations  question files in; progress, measures and reports out
 snapshots    snapshots listed and activated, the index updated
 openapi      the OpenAPI document

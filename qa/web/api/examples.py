@@ -150,6 +150,19 @@ VERIFIED: dict[str, JsonValue] = {
     "detail": "the source is byte for byte what was indexed, and the span holds this text",
 }
 
+COLLECTION: dict[str, JsonValue] = {
+    "name": "seeds",
+    "default": True,
+    "ready": True,
+    "status": "ready",
+    "detail": "Serving.",
+    "snapshot": _SNAPSHOT,
+    "documents": 1,
+    "passages": 2,
+    "created": "2026-04-01T12:00:00+00:00",
+    "calibration": "other collections",
+}
+
 READY: dict[str, JsonValue] = {
     "status": "ready",
     "detail": "Serving.",
@@ -158,6 +171,7 @@ READY: dict[str, JsonValue] = {
     "documents": 1,
     "passages": 2,
     "created": "2026-04-01T12:00:00+00:00",
+    "collections": {"seeds": "ready"},
 }
 
 SNAPSHOTS: dict[str, JsonValue] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
+from copy import deepcopy
 from http import HTTPStatus
 from typing import Any
 
@@ -11,6 +12,7 @@ from fastapi import FastAPI
 from qa.types import Limits
 from qa.web.api.requests import AskRequest, BatchRequest, describe
 from qa.web.middleware.access import KeyScope, required_scope
+from qa.web.middleware.collections import in_collection
 from qa.web.problems import MEDIA_TYPE
 
 DESCRIPTION = """\
@@ -66,6 +68,12 @@ _LINKS: Mapping[tuple[str, str, str], dict[str, Any]] = {
         "GetReport": {"operationId": "getEvaluationReport", "parameters": _ID},
         "CancelEvaluation": {"operationId": "cancelEvaluation", "parameters": _ID},
     },
+    ("/v1/collections", "get", "200"): {
+        "GetCollection": {
+            "operationId": "getCollection",
+            "parameters": {"collection": "$response.body#/collections/0/name"},
+        }
+    },
     ("/v1/snapshots", "get", "200"): {
         "ActivateSnapshot": {
             "operationId": "activateSnapshot",
@@ -97,8 +105,13 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return documented
 
 
-def complete(document: dict[str, Any], limits: Limits, scopes: Set[KeyScope]) -> dict[str, Any]:
-    """Add to the OpenAPI document the limits of this service, and the scopes that it has keys for."""
+def complete(
+    document: dict[str, Any], limits: Limits, scopes: Set[KeyScope], *, has_several: bool = False
+) -> dict[str, Any]:
+    """Add to the OpenAPI document the limits of this service, and the scopes that it has keys for.
+
+    Where the service ``has_several`` collections, each path below ``/v1`` is there for a named one too.
+    """
     schemas = document["components"]["schemas"]
     # Their routes read the bodies themselves, so that the framework knows nothing of them.
     schemas |= {shape.__name__: describe(shape) for shape in (AskRequest, BatchRequest)}
@@ -125,16 +138,46 @@ def complete(document: dict[str, Any], limits: Limits, scopes: Set[KeyScope]) ->
                 # The empty requirement says that a request without a key is answered too.
                 needs_key = "ask" in scopes if scope == "ask" else bool(scopes)
                 operation["security"] = [{"key": [scope]}, *([] if needs_key else [{}])]
+    if has_several:
+        document["paths"] |= {
+            in_collection(path, "{collection}"): {method: _of_collection(each) for method, each in operations.items()}
+            for path, operations in document["paths"].items()
+            if path.startswith("/v1/") and not path.startswith("/v1/collections")
+        }
     return document
 
 
-def install(app: FastAPI, limits: Limits, scopes: Set[KeyScope]) -> None:
+_COLLECTION = {
+    "name": "collection",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string"},
+    "description": "As `GET /v1/collections` names it.",
+}
+
+
+def _of_collection(operation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an operation as that of a named collection, to which its links stay too."""
+    copy = deepcopy(dict(operation))
+    copy["operationId"] += "OfCollection"
+    copy["parameters"] = [_COLLECTION, *copy.get("parameters", [])]
+    # Another collection has nothing at this address, and one that is not there neither.
+    copy["responses"].setdefault("404", problems(404)[404])
+    for response in copy["responses"].values():
+        for link in response.get("links", {}).values():
+            if link["operationId"] != "ready":
+                link["operationId"] += "OfCollection"
+                link["parameters"] = {"collection": "$request.path.collection", **link.get("parameters", {})}
+    return copy
+
+
+def install(app: FastAPI, limits: Limits, scopes: Set[KeyScope], *, has_several: bool) -> None:
     """Let ``app`` serve the completed document."""
     derive = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = complete(derive(), limits, scopes)
+            app.openapi_schema = complete(derive(), limits, scopes, has_several=has_several)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]

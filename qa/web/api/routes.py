@@ -24,7 +24,7 @@ from qa.web.admission import Budget
 from qa.web.api import requests, responses
 from qa.web.api.openapi import problems
 from qa.web.asking import Asking
-from qa.web.deps import AskingDep, Deps, ServiceDep
+from qa.web.deps import AskingDep, Deps, ServiceDep, visible
 from qa.web.handlers import service_problem
 from qa.web.monitoring import MEDIA_TYPE
 from qa.web.problems import (
@@ -36,7 +36,6 @@ from qa.web.problems import (
     few,
     invalid,
     missing,
-    not_ready,
     shown,
 )
 
@@ -245,26 +244,10 @@ async def health() -> responses.HealthResponse:
     return responses.HealthResponse()
 
 
-@router.get(
-    "/readyz",
-    operation_id="ready",
-    tags=["operation"],
-    summary="Whether questions can be asked",
-    responses=problems(503),
-)
-async def ready(service: ServiceDep) -> responses.ReadyResponse:
-    """Return 200 when a snapshot and its models are loaded, else a problem whose `state` and `detail` say why not."""
-    # A coroutine: in the thread pool it would wait behind questions, and a busy server would look like a dead one.
-    state = service.state()
-    if not state.ready:
-        raise ProblemError(not_ready(state.detail, state.status))
-    return responses.ReadyResponse.from_state(state)
-
-
 @router.get("/metrics", include_in_schema=False)
-def metrics(deps: Deps) -> Response:
-    """Return the metrics in the text format of Prometheus."""
-    return Response(deps.monitoring.text(), media_type=MEDIA_TYPE)
+def metrics(deps: Deps, request: Request) -> Response:
+    """Return the metrics in the text format of Prometheus, of collections that the request may not ask none."""
+    return Response(deps.monitoring.text([each.name for each in visible(request)]), media_type=MEDIA_TYPE)
 
 
 async def _ask(asking: Asking, request: Request, query: Query) -> Response:

@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Literal
@@ -26,24 +27,37 @@ from qa.web.problems import Problem, Render, nothing_at
 
 KeyScope = Literal["ask", "admin"]
 
-_ENTRY = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,64}):(?P<scope>ask|admin):(?P<sha256>[0-9a-f]{64})")
+_ENTRY = re.compile(
+    r"(?P<name>[A-Za-z0-9._-]{1,64}):(?P<scope>ask|admin):(?P<sha256>[0-9a-f]{64})"
+    r"(?::(?P<collections>[A-Za-z0-9._-]+(?:\+[A-Za-z0-9._-]+)*))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An API key. ``name`` stands in logs; the scope ``admin`` includes ``ask``."""
+    """An API key. ``name`` stands in logs; the scope ``admin`` includes ``ask``.
+
+    ``collections`` are those that it is for; without any, it is for all.
+    """
 
     name: str
     scope: KeyScope
     sha256: str
+    collections: tuple[str, ...] = ()
 
     def allows(self, scope: KeyScope) -> bool:
         """Return whether this key may do what needs ``scope``."""
         return self.scope in ("admin", scope)
 
+    def is_for(self, collection: str) -> bool:
+        """Return whether this key may do in ``collection`` what its scope allows."""
+        return not self.collections or collection in self.collections
+
 
 def parse_keys(text: str) -> tuple[Key, ...]:
-    """Parse ``QA_API_KEYS``: entries ``NAME:SCOPE:SHA256`` with commas or spaces between.
+    """Parse ``QA_API_KEYS``: entries ``NAME:SCOPE:SHA256`` or ``NAME:SCOPE:SHA256:COLLECTION+COLLECTION``.
+
+    Between two entries are commas or spaces.
 
     Raises:
         SettingsError: an entry is wrong; it is named by its place, because it may hold a key in clear text.
@@ -52,23 +66,43 @@ def parse_keys(text: str) -> tuple[Key, ...]:
     for place, entry in enumerate(re.split(r"[,\s]+", text.strip()) if text.strip() else [], start=1):
         if not (match := _ENTRY.fullmatch(entry)):
             raise SettingsError(
-                f"entry {place} of QA_API_KEYS is not NAME:SCOPE:SHA256, scope ask or admin; make one with: qa keys"
+                f"entry {place} of QA_API_KEYS is not NAME:SCOPE:SHA256, with :COLLECTION+COLLECTION behind it where "
+                "the key is not for all; the scope is ask or admin; make one with: qa keys"
             )
-        keys.append(Key(match["name"], match["scope"], match["sha256"]))  # type: ignore[arg-type]
+        collections = tuple((match["collections"] or "").split("+")) if match["collections"] else ()
+        keys.append(Key(match["name"], match["scope"], match["sha256"], collections))  # type: ignore[arg-type]
     return tuple(keys)
 
 
-def new_key(name: str, scope: KeyScope) -> tuple[str, str]:
-    """Make a new key, and its entry of ``QA_API_KEYS``.
+def require_served(keys: Sequence[Key], names: Sequence[str]) -> None:
+    """Raise SettingsError where a key is for a collection that is not served: its name is wrong, or was forgotten."""
+    for key in keys:
+        if unknown := [name for name in key.collections if name not in names]:
+            raise SettingsError(
+                f"the key {key.name} of QA_API_KEYS is for {unknown[0]!r}, which is not served ({', '.join(names)} "
+                f"{'is' if len(names) == 1 else 'are'}); correct the name, or serve it with --name {unknown[0]}"
+            )
+
+
+def asking_needs_key(keys: Sequence[Key]) -> bool:
+    """Return whether asking needs a key: where any has the scope ``ask``."""
+    return any(key.scope == "ask" for key in keys)
+
+
+def new_key(name: str, scope: KeyScope, collections: Sequence[str] = ()) -> tuple[str, str]:
+    """Make a new key for ``collections``, or for all of them, and its entry of ``QA_API_KEYS``.
 
     Raises:
-        SettingsError: the name has characters that an entry cannot hold.
+        SettingsError: a name has characters that an entry cannot hold.
     """
     secret = f"qa-{scope}-{secrets.token_urlsafe(32)}"
     entry = f"{name}:{scope}:{hashlib.sha256(secret.encode()).hexdigest()}"
     if not _ENTRY.fullmatch(entry):
         raise SettingsError(f"{name!r} cannot be the name of a key: use letters, digits, '.', '_' and '-'")
-    return secret, entry
+    whole = f"{entry}:{'+'.join(collections)}" if collections else entry
+    if not _ENTRY.fullmatch(whole):
+        raise SettingsError(f"{'+'.join(collections)!r} names no collection: use letters, digits, '.', '_' and '-'")
+    return secret, whole
 
 
 def find_key(keys: tuple[Key, ...], secret: str) -> Key | None:
@@ -143,7 +177,7 @@ class Access:
         self.render = render
         self.keys = keys
         self.origins = origins
-        self._asking_needs_key = any(key.scope == "ask" for key in keys)
+        self._asking_needs_key = asking_needs_key(keys)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (problem := self._refusal(scope)) is not None:

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from qa.web.middleware.access import Key
+from qa.web.middleware.access import Key, asking_needs_key, required_scope
 from qa.web.problems import Render, nothing_at
 
 # The collection that the address of the request names, so that the addresses in its response name it too.
@@ -84,18 +84,26 @@ class CollectionAccess:
         self.app = app
         self.names = tuple(names)
         self.render = render
-        self._keys = keys
+        self._hides = asking_needs_key(keys) and any(key.collections for key in keys)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        allowed = self.names
+        allowed = self._allowed(scope["state"]["key"])
         named = scope["state"]["named"]
-        if named is not None and named not in allowed:
+        collection = next(iter(allowed), "") if named is None else named
+        is_open = named is None and required_scope(scope["method"], scope["path"]) is None
+        if collection not in allowed and not is_open:
             problem = nothing_at(asked_path(scope))
             await self.render(Request(scope), problem)(scope, receive, send)
             return
         _NAMED.set(named)
-        scope["state"].update(collection=named or allowed[0], collections=allowed)
+        scope["state"].update(collection=collection, collections=allowed)
         await self.app(scope, receive, send)
+
+    def _allowed(self, key: Key | None) -> tuple[str, ...]:
+        if key is not None:
+            return tuple(name for name in self.names if key.is_for(name))
+        # Addresses that need no key, such as /readyz, must not say either what only some keys may know of.
+        return () if self._hides else self.names

@@ -154,7 +154,7 @@ def _state_if_any(request: Request) -> State | None:
     # The service may be what failed, and the page that says so must not fail too.
     try:
         return of_request(request).service.state()
-    except Exception:
+    except Exception:  # of a request without its key no collection is known either
         return None
 
 

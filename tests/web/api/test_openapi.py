@@ -25,7 +25,9 @@ OPERATIONS = {
     "getDocument": {"200", "404", "422", "503", "default"},
     "verifyCitation": {"200", "404", "422", "503", "default"},
     "health": {"200", "default"},
-    "ready": {"200", "503", "default"},
+    "ready": {"200", "422", "503", "default"},
+    "listCollections": {"200", "default"},
+    "getCollection": {"200", "404", "default"},
 }
 
 
@@ -91,6 +93,7 @@ def test_the_limits_of_this_service_are_shown(document: dict[str, Any]) -> None:
         (document_schemas.DocumentsResponse, examples.DOCUMENTS),
         (document_schemas.DocumentResponse, examples.DOCUMENT),
         (schemas.ReadyResponse, examples.READY),
+        (schemas.CollectionBody, examples.COLLECTION),
     ],
 )
 def test_examples_are_of_their_schema(model: type[BaseModel], example: dict[str, Any]) -> None:
@@ -114,7 +117,7 @@ def test_links_lead_to_operations_and_their_parameters() -> None:
         for response in operation["responses"].values()
         for link in response.get("links", {}).values()
     ]
-    assert len(links) == 13
+    assert len(links) == 14
     for link in links:
         names = {parameter["name"] for parameter in known[link["operationId"]].get("parameters", [])}
         assert set(link.get("parameters", {})) <= names

@@ -49,6 +49,7 @@ RIGHT: dict[tuple[str, str], dict[str, Any]] = {
     ("post", "/v1/ask/batch"): {"json": {"questions": [ASKED]}},
     ("get", "/v1/documents"): {},
     ("post", "/v1/evaluations"): {"content": QUESTION, "headers": NDJSON},
+    ("get", "/v1/collections"): {},
     ("get", "/v1/snapshots"): {},
     ("post", "/v1/snapshots/{id}/activate"): {},
     ("post", "/v1/index"): {},

@@ -60,7 +60,7 @@ class OutlookReader:
     """A reader of Outlook's ``.msg``, read as other mails are; a message within it is only named."""
 
     name = "outlook"
-    version = "2"
+    version = "3"
     media_type = "application/vnd.ms-outlook"
 
     def read(self, data: bytes) -> Content:
@@ -70,7 +70,7 @@ class OutlookReader:
         try:
             message = OutlookMessage.load(io.BytesIO(data))
             headers = {
-                "From": message.sender or "",
+                "From": _decode_words(message.sender or ""),
                 "To": ", ".join(filter(None, (recipient.email_address for recipient in message.recipients))),
                 "Date": message.sent_date.isoformat(" ") if message.sent_date else "",
             }

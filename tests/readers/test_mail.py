@@ -89,7 +89,7 @@ def test_a_message_of_outlook_reads_as_other_mails() -> None:
     path = shared("microsoft+markitdown", "packages", "markitdown", "tests", "test_files", "test_outlook_msg.msg")
     document, _ = read_source(Source("a.msg", path, path.stat().st_size))
     assert document is not None
-    assert document.text.startswith("Test Email Message\n\nFrom: ")
+    assert document.text.startswith("Test Email Message\n\nFrom: M. C. Kurtuluş <muratcan.kurtulus@gmail.com>\n")
     assert "This is the body of the test email message" in document.text
 
 

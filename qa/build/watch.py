@@ -65,6 +65,7 @@ def watch(
     encoder: Callable[[], Encoder],
     stopped: threading.Event,
     trouble: Callable[[str], None] = lambda clause: None,
+    turn: threading.Lock | None = None,
 ) -> None:
     """Update the index now and after every change of its files, until ``stopped``. Runs in a thread of its own.
 
@@ -75,11 +76,13 @@ def watch(
     Args:
         trouble: is given why the index does not follow its folder, in a clause for clients, and an empty text when it
             does again.
+        turn: held during each update; those who share it update one after the other.
     """
     pruning = _Pruning()
+    turn = turn or threading.Lock()
     while not stopped.is_set():
         try:
-            _watch(settings, encoder, stopped, pruning, trouble)
+            _watch(settings, encoder, stopped, pruning, trouble, turn)
         except Exception as error:  # a path that is gone, or a limit of the system: it may be mended
             trouble(public_reason(error))
             log.error("not watching; trying again", reason=str(error))
@@ -103,6 +106,7 @@ def _watch(
     stopped: threading.Event,
     pruning: _Pruning,
     trouble: Callable[[str], None],
+    turn: threading.Lock,
 ) -> None:
     """Watch until ``stopped``, or other paths were indexed, or a path is another folder than it was: the system watches
     folders, not their names.
@@ -131,7 +135,9 @@ def _watch(
         if watched_paths(snapshots) != paths:
             return
         if due <= time.monotonic():
-            due = math.inf if _update(settings, encoder, pruning, trouble) else time.monotonic() + _AGAIN
+            with turn:
+                is_done = _update(settings, encoder, pruning, trouble)
+            due = math.inf if is_done else time.monotonic() + _AGAIN
         if _identities(paths) != identities:
             return
 

@@ -33,13 +33,21 @@ class Served:
 class Collections:
     """The collections of one server in the order of their names as given; the first is the default one.
 
+    Whoever updates an index of them holds ``turn``.
+
     Raises:
         SettingsError: a name is no plain name.
     """
 
     def __init__(self, settings: Settings, names: Sequence[str], make: EncoderFactory = make_encoder) -> None:
         models = Models(settings, make)
-        self._served = [_serve(settings.model_copy(update={"name": name}), models) for name in dict.fromkeys(names)]
+        # One index is updated at a time: a build takes all of a machine, and memory of its own.
+        self.turn = threading.Lock()
+        self._served = []
+        for name in dict.fromkeys(names):
+            own = settings.model_copy(update={"name": name})
+            service = Service(own, models=models)
+            self._served.append(Served(own, service, Maintenance(own, service, self.turn)))
 
     def __iter__(self) -> Iterator[Served]:
         return iter(self._served)
@@ -63,8 +71,3 @@ class Collections:
         for thread in threads:
             thread.start()
         return threads
-
-
-def _serve(settings: Settings, models: Models) -> Served:
-    service = Service(settings, models=models)
-    return Served(settings, service, Maintenance(settings, service))

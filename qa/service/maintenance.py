@@ -33,12 +33,17 @@ class Indexing:
 
 
 class Maintenance:
-    """What an operator may do to a running service. Thread-safe; every method may block on the disk."""
+    """What an operator may do to a running service. Thread-safe; every method may block on the disk.
 
-    def __init__(self, settings: Settings, service: Service) -> None:
+    Args:
+        turn: held during an update; those who share it update one after the other.
+    """
+
+    def __init__(self, settings: Settings, service: Service, turn: threading.Lock | None = None) -> None:
         self._settings = settings
         self._service = service
         self._snapshots = Snapshots(settings.indexes, settings.name)
+        self._turn = turn or threading.Lock()
         self._lock = threading.Lock()
         self._indexing = Indexing()
 
@@ -92,7 +97,8 @@ class Maintenance:
         from qa.build.update import SilentListener, follow
 
         try:
-            done = follow(self._settings, SilentListener(), self._service.encoder())
+            with self._turn:
+                done = follow(self._settings, SilentListener(), self._service.encoder())
             changed = done.counts.changed
             detail = f"newly encoded: {done.counts.encoded:,}" if changed else "nothing has changed"
             result = Indexing("done" if changed else "unchanged", detail, done.manifest.id, seconds=done.seconds)

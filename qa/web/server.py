@@ -54,8 +54,9 @@ def run(settings: Settings, listening: socket.socket, watched: bool = False, nam
     loading = collections.keep_current(stopped, ready)
     if watched:
         for each in collections:
-            _watch(each, stopped)
-    queues = [_start_queue(each) for each in collections]
+            _watch(each, stopped, collections.turn)
+    turn = threading.Lock()
+    queues = [_start_queue(each, turn) for each in collections]
     first, *others = [
         Offered(each.service, queue, each.maintenance) for each, queue in zip(collections, queues, strict=True)
     ]
@@ -82,16 +83,16 @@ def run(settings: Settings, listening: socket.socket, watched: bool = False, nam
             queue.stop()
 
 
-def _watch(served: Served, stopped: threading.Event) -> None:
+def _watch(served: Served, stopped: threading.Event, turn: threading.Lock) -> None:
     from qa.build.watch import watch
 
     # A daemon: stopping does not wait for a build, which loses nothing by being cut short.
-    arguments = (served.settings, served.service.encoder, stopped, partial(served.service.note, "watch"))
+    arguments = (served.settings, served.service.encoder, stopped, partial(served.service.note, "watch"), turn)
     threading.Thread(target=watch, args=arguments, daemon=True, name=f"watch-{served.name}").start()
 
 
-def _start_queue(served: Served) -> EvaluationQueue:
-    """Make the queue of a collection's evaluations, and begin to work on it."""
+def _start_queue(served: Served, turn: threading.Lock) -> EvaluationQueue:
+    """Make the queue of a collection's evaluations, of which one runs at a turn, and begin to work on it."""
     settings, service = served.settings, served.service
     queue = EvaluationQueue(
         settings.indexes / settings.name,
@@ -99,6 +100,7 @@ def _start_queue(served: Served) -> EvaluationQueue:
         settings.model_dump(mode="json"),
         seconds=settings.max_evaluation_seconds,
         trouble=partial(service.note, "evaluations"),
+        turn=turn,
     )
     threading.Thread(target=queue.run, daemon=True, name=f"evaluate-{served.name}").start()
     return queue

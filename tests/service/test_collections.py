@@ -96,6 +96,15 @@ def test_a_new_snapshot_of_one_is_served_and_the_others_stay(indexes: Settings, 
     assert it.state() == before["it"]
 
 
+def test_one_index_is_updated_at_a_time(indexes: Settings) -> None:
+    collections = loaded(Collections(indexes, ("hr", "it"), hashing_encoder))
+    operators = [each.maintenance for each in collections]
+    with collections.turn:
+        assert [operator.index().status for operator in operators] == ["running", "running"]
+        assert [operator.indexing().status for operator in operators] == ["running", "running"]
+    wait_for(lambda: all(operator.indexing().status == "unchanged" for operator in operators))
+
+
 @pytest.mark.parametrize(
     ("default", "names", "every", "served"),
     [

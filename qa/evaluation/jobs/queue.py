@@ -52,6 +52,7 @@ class EvaluationQueue:
         seconds: the limit for finding the judgments, for measuring, and for a comparison.
         module: the module that works on a job.
         trouble: is given why evaluations cannot run, in a clause for clients, and an empty text when they can again.
+        turn: held while one runs; queues of one server share it, so that one of them all runs at a time.
     """
 
     def __init__(  # noqa: PLR0913 - what a server decides about it
@@ -65,6 +66,7 @@ class EvaluationQueue:
         seconds: float = 3600.0,
         module: str = worker.MODULE,
         trouble: Callable[[str], None] = lambda clause: None,
+        turn: threading.Lock | None = None,
     ) -> None:
         self._jobs = Jobs(folder / "evaluations")
         self._state = state
@@ -75,6 +77,7 @@ class EvaluationQueue:
         self._woken = threading.Event()
         self._arriving = 0
         self._trouble = trouble
+        self._turn = turn or threading.Lock()
 
     def submit(self, name: str, data: bytes, format: str, options: Mapping[str, Any], keep_going: bool) -> Job:
         """Queue an evaluation of the snapshot that is served now. It stays with that one if another becomes current.
@@ -218,6 +221,8 @@ class EvaluationQueue:
         if not self._state().ready:
             # The server is starting: its own model comes first.
             return _LOOK_EVERY
+        if not self._turn.acquire(blocking=False):
+            return _LOOK_EVERY
         try:
             with self._jobs.lock().acquire(timeout=0):
                 # Another server may have done it by now.
@@ -226,6 +231,8 @@ class EvaluationQueue:
                 self._jobs.tidy(self._most_kept)
         except Timeout:
             return _LOOK_EVERY
+        finally:
+            self._turn.release()
         return 0
 
     def _waiting(self) -> list[Job]:

@@ -42,8 +42,10 @@ class Gated(Gate):
         super().__init__(indexes)
         self._service = service
         self.current: State | None = None
+        self.looks = 0
 
     def state(self) -> State:
+        self.looks += 1
         return self.current or self._service.state()
 
 
@@ -60,7 +62,11 @@ def start(gated: Gated, settings: Settings) -> Iterator[Start]:
     """Make a queue and let it run, as a server's start does."""
     running: list[tuple[EvaluationQueue, threading.Thread]] = []
 
-    def begin(seconds: float = 300.0, trouble: Callable[[str], None] = lambda clause: None) -> EvaluationQueue:
+    def begin(
+        seconds: float = 300.0,
+        trouble: Callable[[str], None] = lambda clause: None,
+        turn: threading.Lock | None = None,
+    ) -> EvaluationQueue:
         queue = EvaluationQueue(
             settings.indexes / settings.name,
             gated.state,
@@ -70,6 +76,7 @@ def start(gated: Gated, settings: Settings) -> Iterator[Start]:
             seconds=seconds,
             module=MODULE,
             trouble=trouble,
+            turn=turn,
         )
         thread = threading.Thread(target=queue.run)
         thread.start()
@@ -280,6 +287,18 @@ def test_two_servers_of_one_index_run_one_evaluation_at_a_time_and_each_once(sta
         assert until(other, job, lambda found: found.is_over).status == "done"
         assert report_of(other, job) == report_of(one, job)
     assert gated.asked == 9
+
+
+def test_a_queue_whose_turn_another_has_waits_for_it(start: Start, gated: Gated) -> None:
+    turn = threading.Lock()
+    with turn:
+        queue = start(turn=turn)
+        job = submit(queue)
+        before = gated.looks
+        wait_for(lambda: gated.looks > before + 2)
+        assert queue.get(job.id).status == "queued"
+    gated.release(100)
+    until(queue, job, lambda job: job.status == "done")
 
 
 def test_what_another_server_runs_can_be_cancelled(start: Start, gated: Gated, settings: Settings) -> None:

@@ -17,8 +17,9 @@ recognition/    the text of images of pages, by OCR
 docx/           Word documents
 pptx            slides
 xlsx            spreadsheets
-sheets          CSV, TSV, old Excel workbooks, OpenDocument spreadsheets; the tables of a sheet and their columns
+sheets          CSV, TSV, old Excel workbooks; the tables of a sheet and their columns
 odt             OpenDocument text
+ods             OpenDocument spreadsheets
 epub            books
 mail            mails and mailboxes, and what is attached to them
 corpus          a corpus in BEIR's format, a document a line

@@ -102,7 +102,8 @@ _BY_SUFFIX = {
     "xlsx": ("xlsx", "xlsm", "xltx"),
     "odt": ("odt", "ott"),
     "epub": ("epub",),
-    "spreadsheet": ("xls", "xlt", "ods", "ots"),
+    "spreadsheet": ("xls", "xlt"),
+    "ods": ("ods", "ots"),
     "rtf": ("rtf",),
     "mail": ("eml", "mbox"),
     "outlook": ("msg",),
@@ -125,7 +126,7 @@ _BY_SUFFIX = {
     "yaml": ("yaml", "yml"),
 }
 _READER = {suffix: reader for reader, suffixes in _BY_SUFFIX.items() for suffix in suffixes}
-_BINARY = frozenset({"pdf", "docx", "pptx", "xlsx", "odt", "epub", "spreadsheet", "outlook"})
+_BINARY = frozenset({"pdf", "docx", "pptx", "xlsx", "odt", "ods", "epub", "spreadsheet", "outlook"})
 
 # Text that only machines read would crowd out what people write; and environments hold passwords.
 _DATA = frozenset("css scss less asm env lock plist parquet svg map".split())
@@ -152,8 +153,8 @@ _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 _OPEN_DOCUMENT = {
     "text": Kind("odt"),
     "text-template": Kind("odt"),
-    "spreadsheet": Kind("spreadsheet"),
-    "spreadsheet-template": Kind("spreadsheet"),
+    "spreadsheet": Kind("ods"),
+    "spreadsheet-template": Kind("ods"),
     "presentation": _skipped(f"an OpenDocument presentation; {_SLIDES}"),
 }
 

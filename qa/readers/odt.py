@@ -41,19 +41,23 @@ class OdtReader:
         composition = Composition()
         writer = _Writer(composition)
         content = archive.xml(_CONTENT)
-        writer.unseen = _unseen_styles(content)
+        writer.unseen = unseen_styles(content)
         body = next((element for element in content if local(element) == "body"), ())
         writer.write(body)
         writer.write_notes()
-        titles: list[str] = []
-        metadata: Metadata = ()
-        if _META in archive:
-            meta = archive.xml(_META)
-            titles = [element.text or "" for element in meta.iter() if local(element) == "title"]
-            # Its date is that of the last change, and its creator who made that.
-            metadata = describe((_MEANT.get(local(element), local(element)), element.text) for element in meta.iter())
+        titles, metadata = read_metadata(archive)
         problems = ["parts of it are nested too deep and left out"] if writer.is_cut else []
         return composition.content([*titles, writer.title], problems, metadata=metadata)
+
+
+def read_metadata(archive: Archive) -> tuple[list[str], Metadata]:
+    """Return the titles of an OpenDocument file, and what else it says of itself. Raises UnreadableDocument."""
+    if _META not in archive:
+        return [], ()
+    meta = archive.xml(_META)
+    titles = [element.text or "" for element in meta.iter() if local(element) == "title"]
+    # Its date is that of the last change, and its creator who made that.
+    return titles, describe((_MEANT.get(local(element), local(element)), element.text) for element in meta.iter())
 
 
 class _Writer:
@@ -72,7 +76,7 @@ class _Writer:
         for element in container:
             name = local(element)
             if name == "h":
-                self._composition.heading(self._text(element), _number(element, "outline-level", 1))
+                self._composition.heading(self._text(element), number_of(element, "outline-level", 1))
             elif name == "p":
                 self._write_paragraph(element, level, depth)
             elif name == "list":
@@ -132,37 +136,48 @@ class _Writer:
     def _cells(self, row: list[Any]) -> Iterator[Cell]:
         for cell in row:
             texts = [self._text(paragraph).strip() for paragraph in _outermost(cell, {"p", "h"}, with_boxes=True)]
-            spanned = _number(cell, "number-columns-spanned", 1), _number(cell, "number-rows-spanned", 1)
-            repeated = min(_number(cell, "number-columns-repeated", 1), _MOST_REPEATED)
+            spanned = number_of(cell, "number-columns-spanned", 1), number_of(cell, "number-rows-spanned", 1)
+            repeated = min(number_of(cell, "number-columns-repeated", 1), _MOST_REPEATED)
             yield from [Cell("; ".join(filter(None, texts)), *spanned)] * repeated
 
     def _text(self, element: Any) -> str:
-        parts: list[str] = []
-        pending: list[Any] = [element]
-        while pending:
-            node = pending.pop()
-            if isinstance(node, str):
-                parts.append(node)
-                continue
-            name = local(node)
-            if node is not element:
-                pending.append(node.tail or "")
-            if name in {"span", "p", "h"} and attribute(node, "style-name") in self.unseen:
-                continue
-            if name == "note":
-                self._notes.extend(child for child in node if local(child) == "note-body")
-                parts.append(f"[{len(self._notes)}]")
-            elif name == "s":
-                parts.append(" " * min(_number(node, "c", 1), _MOST_SPACES))
-            elif name in {"tab", "line-break"}:
-                parts.append("\t" if name == "tab" else "\n")
-            elif name and name not in _PASSED_OVER and name not in {"frame", "custom-shape"}:
-                pending.extend(reversed(node))
-                pending.append(node.text or "")
-        return "".join(parts)
+        return text_of(element, self.unseen, self._notes)
 
 
-def _unseen_styles(content: Any) -> frozenset[str]:
+def text_of(element: Any, unseen: frozenset[str], notes: list[Any] | None = None) -> str:
+    """Return the text of a paragraph.
+
+    Args:
+        unseen: the names of the styles whose text is left out.
+        notes: takes the bodies of notes, which are referred to by their number in it; without it they are left out.
+    """
+    parts: list[str] = []
+    pending: list[Any] = [element]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, str):
+            parts.append(node)
+            continue
+        name = local(node)
+        if node is not element:
+            pending.append(node.tail or "")
+        if name in {"span", "p", "h"} and attribute(node, "style-name") in unseen:
+            continue
+        if name == "note":
+            if notes is not None:
+                notes.extend(child for child in node if local(child) == "note-body")
+                parts.append(f"[{len(notes)}]")
+        elif name == "s":
+            parts.append(" " * min(number_of(node, "c", 1), _MOST_SPACES))
+        elif name in {"tab", "line-break"}:
+            parts.append("\t" if name == "tab" else "\n")
+        elif name and name not in _PASSED_OVER and name not in {"frame", "custom-shape"}:
+            pending.extend(reversed(node))
+            pending.append(node.text or "")
+    return "".join(parts)
+
+
+def unseen_styles(content: Any) -> frozenset[str]:
     """Return the names of the styles of a document whose text is struck out or hidden."""
     names = set()
     for style in content.iter():
@@ -197,6 +212,7 @@ def _outermost(container: Any, names: Collection[str], *, with_boxes: bool = Fal
     return found
 
 
-def _number(element: Any, name: str, default: int) -> int:
+def number_of(element: Any, name: str, default: int) -> int:
+    """Return an attribute that is a whole number of at most seven digits; ``default`` where it is none."""
     value = attribute(element, name)
     return int(value) if value.isascii() and value.isdigit() and len(value) < 8 else default

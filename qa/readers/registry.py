@@ -24,6 +24,7 @@ from qa.readers.kinds import IMAGES, Kind, detect_kind
 from qa.readers.mail import MailReader, OutlookReader
 from qa.readers.markdown import MarkdownReader
 from qa.readers.metadata import Metadata, add_to_whole
+from qa.readers.ods import OdsReader
 from qa.readers.odt import OdtReader
 from qa.readers.pdf.document import PdfReader
 from qa.readers.pptx import PptxReader
@@ -82,6 +83,7 @@ def _readers(options: ReadingOptions, recogniser: Recogniser) -> tuple[Reader, .
         PptxReader(),
         XlsxReader(hidden=options.hidden),
         OdtReader(),
+        OdsReader(hidden=options.hidden),
         EpubReader(),
         DelimitedReader(),
         SpreadsheetReader(hidden=options.hidden),

@@ -1,4 +1,4 @@
-"""Sheets of cells: CSV and TSV, old Excel workbooks (.xls) and OpenDocument spreadsheets (.ods, read by calamine).
+"""Sheets of cells: CSV and TSV, and old Excel workbooks (.xls, read by calamine).
 
 Among the rows of a sheet it is found where each table begins and ends, and which row names its columns.
 """
@@ -131,7 +131,7 @@ _Value = int | float | str | bool | datetime.time | datetime.date | datetime.dat
 
 
 class SpreadsheetReader:
-    """A reader of ``.xls`` and ``.ods``: the values of cells, whose formats calamine does not give.
+    """A reader of ``.xls``: the values of cells, whose formats calamine does not give.
 
     Hidden rows and columns are read, for it does not give these either.
 

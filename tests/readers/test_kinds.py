@@ -115,7 +115,7 @@ def test_archives_are_told_apart(tmp_path: Path) -> None:
     path.write_bytes(zipped({"a.txt": "Words.", "b.txt": "Words."}))
     assert _detect(path, "x.docx") == Kind(None, "a ZIP archive; unpack it")
     path.write_bytes(zipped({"mimetype": "application/vnd.oasis.opendocument.spreadsheet", "content.xml": ""}))
-    assert _detect(path, "x") == Kind("spreadsheet")
+    assert _detect(path, "x") == Kind("ods")
 
 
 def test_a_protected_file_is_said_to_be(tmp_path: Path) -> None:

@@ -130,7 +130,8 @@ def pdf() -> bytes:
     return body + b"xref\n0 6\n0000000000 65535 f \n" + table + trailer
 
 
-def ods(*, hidden: bool = False) -> bytes:
+def ods(*, hidden: bool = False, table: str = "") -> bytes:
+    """Return a spreadsheet of the sentences; ``table`` is XML that stands in place of its columns and rows."""
     names = "text table office style".split()
     spaces = " ".join(f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in names)
     rows = "".join(
@@ -146,7 +147,7 @@ def ods(*, hidden: bool = False) -> bytes:
         '<style:style style:name="ta1" style:family="table">'
         f'<style:table-properties table:display="{"false" if hidden else "true"}"/></style:style>'
         "</office:automatic-styles><office:body><office:spreadsheet>"
-        f'<table:table table:name="River" table:style-name="ta1">{rows}</table:table></office:spreadsheet>'
+        f'<table:table table:name="River" table:style-name="ta1">{table or rows}</table:table></office:spreadsheet>'
         "</office:body></office:document-content>"
     )
     kind = "application/vnd.oasis.opendocument.spreadsheet"

@@ -1,4 +1,7 @@
-"""The protocols behind which parts are exchanged: encoders, re-rankers, readers and vector indexes."""
+"""The protocols behind which parts are exchanged: encoders, re-rankers, readers and vector indexes.
+
+A search of an index is limited by closed nodes, ``Eq``, ``In``, ``Range``, ``And`` and ``Rows``.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from qa.types import Eq, In, Range
+
 if TYPE_CHECKING:
-    from qa.types import Citation, Ids, Vectors
+    from qa.types import Citation, Ids, Mask, Vectors
 
 
 class Cite(Protocol):
@@ -153,38 +158,25 @@ class AnswerReader(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Eq:
-    """Filter: rows whose ``column`` equals ``value``."""
-
-    column: str
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class In:
-    """Filter: rows whose ``column`` is one of ``values``."""
-
-    column: str
-    values: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """Filter: rows with ``low <= column <= high``, compared as strings by code point; ``None`` leaves an end open."""
-
-    column: str
-    low: str | None = None
-    high: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class And:
     """Filter: rows that pass every one of ``filters``; all rows where there are none."""
 
     filters: tuple[Filter, ...]
 
 
-Filter = Eq | In | Range | And
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Filter: the rows of one index whose ``mask (n,)`` is true, in the order of ``ids (n,)``, which are all of them.
+
+    It is what a question's filter comes to in one snapshot. Rows of a vector index are in the order of its ``ids()``,
+    and those of a lexical index in that of their keys.
+    """
+
+    ids: Ids
+    mask: Mask
+
+
+Filter = Eq | In | Range | And | Rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     Vectors = NDArray[np.float32]
     Ids = NDArray[np.int64]
+    Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +215,37 @@ class DocumentSummary:
     metadata: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Eq:
+    """Filter: rows whose ``column`` equals ``value``."""
+
+    column: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class In:
+    """Filter: rows whose ``column`` is one of ``values``."""
+
+    column: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Filter: rows with ``low <= column <= high``; ``None`` leaves an end open.
+
+    An index compares strings by code point, and a question's filter compares dates.
+    """
+
+    column: str
+    low: str | None = None
+    high: str | None = None
+
+
+# What a question's filter is made of; all of its conditions must hold.
+Condition = Eq | In | Range
+
 Mode = Literal["hybrid", "dense", "lexical"]
 
 
@@ -224,6 +256,7 @@ class Query:
     ``documents`` are globs over document ids, ``sections`` over headings; none means all. ``mode`` says which legs
     search, and ``rerank`` whether the cross-encoder re-orders what they found. ``answer`` is false where passages
     alone are wanted. ``max_error`` is how often answers may be wrong; without it the service's setting holds.
+    ``filter`` are conditions on what documents say of themselves, which all must hold (:mod:`qa.index.fields`).
     """
 
     question: str
@@ -234,6 +267,7 @@ class Query:
     rerank: bool = False
     answer: bool = True
     max_error: float | None = None
+    filter: tuple[Condition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from qa.index.lexical import LexicalIndex
 from qa.index.manifest import Manifest, file_sums
 from qa.index.store import DOCUMENTS_FILE, Store, text_sha256
 from qa.index.vectors import open_vectors
-from qa.protocols import Filter, In, VectorIndex
-from qa.types import Passage
+from qa.protocols import Filter, VectorIndex
+from qa.types import In, Passage
 
 if TYPE_CHECKING:
     from qa.types import Ids

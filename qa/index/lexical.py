@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qa.errors import LexicalIndexError, SnapshotCorrupt, StorageError
-from qa.protocols import And, Eq, Filter, In, Range
+from qa.protocols import And, Filter, Rows
 from qa.text.words import TERMS_VERSION, distinct, passage_terms, words
+from qa.types import Eq, In, Range
 
 if TYPE_CHECKING:
     from qa.types import Ids, Vectors
@@ -123,17 +124,24 @@ class LexicalIndex:
         """
         if (query := self._scoring(terms)) is None:
             return np.empty(0, np.int64), np.empty(0, np.float32)
-        if filter is not None:
-            query = self._within(query, self._filtering(filter))
+        rows, others = _parted(filter)
         fetch = k + _TIE_MARGIN
+        if others is not None:
+            query = self._within(query, self._filtering(others))
+        elif rows is not None:
+            # To look up the keys of many rows takes longer than to throw away the hits that do not pass.
+            fetch = math.ceil(1.2 * fetch * len(rows.mask) / max(int(np.count_nonzero(rows.mask)), 1))
         while True:
             hits = self._searcher.search(query, limit=fetch, count=False).hits
             scores = _rounded(hits)
+            keys = self._keys(hits)
+            passes = np.ones(len(keys), np.bool_) if rows is None else rows.mask[np.searchsorted(rows.ids, keys)]
             # tantivy leaves open which of equal scores it keeps: fetch until the tie at rank k is whole.
-            if len(hits) < fetch or scores[-1] < scores[k - 1]:
-                keys = self._keys(hits)
-                order = np.lexsort((keys, -scores))[:k]
-                return keys[order], scores[order]
+            best = scores[passes]
+            if len(hits) < fetch or (len(best) >= k and scores[-1] < best[k - 1]):
+                keys = keys[passes]
+                order = np.lexsort((keys, -best))[:k]
+                return keys[order], best[order]
             fetch *= 4
 
     def scores(self, terms: Sequence[tuple[str, ...]], keys: Sequence[int]) -> dict[int, float]:
@@ -172,6 +180,13 @@ class LexicalIndex:
             case And(filters):
                 parts = [(library.Occur.Must, self._filtering(part)) for part in filters]
                 return library.Query.boolean_query(parts) if parts else library.Query.all_query()
+            case Rows(ids, mask):
+                keys = ids[mask].tolist()
+                return (
+                    library.Query.term_set_query(self._index.schema, "key", keys)
+                    if keys
+                    else library.Query.empty_query()
+                )
             case Eq(column, value):
                 return self._one_of(column, [value])
             case In(column, values):
@@ -186,6 +201,16 @@ class LexicalIndex:
         if not values:
             return library.Query.empty_query()
         return library.Query.term_set_query(self._index.schema, column, [sound(value) for value in values])
+
+
+def _parted(filter: Filter | None) -> tuple[Rows | None, Filter | None]:
+    """Take the rows out of a filter that has them, alone or beside others; return them and the rest."""
+    match filter:
+        case Rows():
+            return filter, None
+        case And(filters) if rows := next((part for part in filters if isinstance(part, Rows)), None):
+            return rows, And(tuple(part for part in filters if part is not rows))
+    return None, filter
 
 
 def _rounded(hits: Sequence[tuple[float, Any]]) -> Vectors:

@@ -265,6 +265,23 @@ class Store:
         rows = self._all(f"{_SUMMARIES} WHERE id IN ({','.join('?' * len(ids))}) ORDER BY id", ids)
         return [_summary(row) for row in rows]
 
+    def filed(self) -> list[tuple[int, str, str, str, str, str]]:
+        """Return number, id, title, reader, language and container of all documents, by number."""
+        return self._all("SELECT number, id, title, reader, language, container FROM documents ORDER BY number")
+
+    def properties(self) -> Iterator[tuple[int, int, int, int, str, str]]:
+        """Stream all metadata: document, span, the characters of the document, name and value."""
+        yield from self._connection.execute(
+            "SELECT document, start, end, characters, name, value FROM metadata "
+            "JOIN documents ON documents.number = metadata.document"
+        )
+
+    def passage_places(self) -> tuple[Ids, Ids, Ids]:
+        """Return the keys ``(n,)`` of all passages, ascending, and of each its document's number and its start."""
+        rows = self._connection.execute("SELECT id, document, start FROM passages ORDER BY id")
+        flat = np.fromiter((number for row in rows for number in row), np.int64, 3 * self.passages)
+        return flat[::3].copy(), flat[1::3].copy(), flat[2::3].copy()
+
     @cached_property
     def files(self) -> int:
         """How many files the ingestion report is on."""

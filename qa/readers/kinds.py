@@ -127,6 +127,8 @@ _BY_SUFFIX = {
 }
 _READER = {suffix: reader for reader, suffixes in _BY_SUFFIX.items() for suffix in suffixes}
 _BINARY = frozenset({"pdf", "docx", "pptx", "xlsx", "odt", "ods", "epub", "spreadsheet", "outlook"})
+# Endings of one format that are called by the other.
+_ALIKE = {"htm": "html", "xhtml": "html", "text": "txt", "markdown": "md", "yml": "yaml", "tab": "tsv"}
 
 # Text that only machines read would crowd out what people write; and environments hold passwords.
 _DATA = frozenset("css scss less asm env lock plist parquet svg map".split())
@@ -223,6 +225,13 @@ def parse_suffix(name: str) -> str:
     """Return the suffix in lower case without its dot; "v1.2" and "Dr. Who" have none."""
     found = _SUFFIX.fullmatch(PurePosixPath(name).suffix.lower())
     return found[1] if found else ""
+
+
+def name_type(name: str, reader: str) -> str:
+    """Return the usual suffix of what a document is: of its own name, or of what its ``reader`` takes else."""
+    suffix = parse_suffix(name)
+    found = suffix if _READER.get(suffix) == reader else _BY_SUFFIX.get(reader, (reader,))[0]
+    return _ALIKE.get(found, found)
 
 
 def _members(file: BinaryIO) -> list[str]:

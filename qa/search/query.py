@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from qa.errors import QueryError
 from qa.index.index import Index
+from qa.search.filters import filter_excess
 from qa.text.globs import find_excess
 from qa.text.sentences import sentences
 from qa.text.words import words
@@ -28,6 +29,8 @@ def faults(query: Query, limits: Limits) -> list[QueryError]:
     if fault := top_k_fault(query.top_k, limits):
         found.append(fault)
     if fault := max_error_fault(query.max_error):
+        found.append(fault)
+    if fault := filter_excess(query.filter):
         found.append(fault)
     for field, globs in (("documents", query.documents), ("sections", query.sections)):
         if excess := find_excess(globs):

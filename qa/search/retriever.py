@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qa.errors import QueryError, QuestionTooLong
+from qa.index.fields import Fields
 from qa.index.index import DOCUMENT_COLUMN, Index, below
 from qa.index.store import Store
-from qa.protocols import And, Encoder, Filter, In, Reranker
+from qa.protocols import And, Encoder, Filter, Reranker
+from qa.search.filters import filter_faults
 from qa.search.query import check, find_question
 from qa.search.ranking import Nearest, Ranked, Ranker, search_depth
 from qa.text.globs import Names
 from qa.text.words import passage_terms
-from qa.types import Hit, Leg, Limits, Passage, Query, Reply
+from qa.types import Condition, Hit, In, Leg, Limits, Passage, Query, Reply
 
 if TYPE_CHECKING:
     from qa.types import Vectors
@@ -100,6 +102,17 @@ def _likeness(one: frozenset[str], other: frozenset[str]) -> float:
     return len(one & other) / len(one | other) if one or other else 1.0
 
 
+_NOTHING_PASSES = "no passage passes the filter"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Limited:
+    """What a search is limited to: the rows of either index that pass; ``None`` limits nothing."""
+
+    dense: Filter | None
+    lexical: Filter | None
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """A reply without its answer, and what an answer is chosen by.
@@ -145,6 +158,18 @@ class Retriever:
     def _titles(self) -> Names:
         return Names(list({title for path in self.index.store.paths for title in path}))
 
+    @cached_property
+    def fields(self) -> Fields:
+        """What the documents can be filtered by; read at the first use, about a second for 100,000 passages."""
+        index = self.index
+        return Fields(index.manifest.id, index.store, index.vectors.ids(), index.windows, index.passages)
+
+    def check_filter(self, conditions: Sequence[Condition]) -> None:
+        """Raise QueryError for the first fault of a filter in this snapshot; its ``faults`` has all of them."""
+        if conditions and (found := filter_faults(conditions, self.fields.kinds)):
+            found[0].faults = tuple(found)
+            raise found[0]
+
     def documents_matching(self, globs: Sequence[str]) -> list[str]:
         """Return the ids of the documents that any glob matches, in ascending order."""
         return [self._names.names[at] for at in self._names.find(globs)]
@@ -161,7 +186,7 @@ class Retriever:
         queries, ``search`` begins with what is done for all of them, and ``total`` with their arrival.
         """
         arrived = time.perf_counter()
-        matching: dict[tuple[tuple[str, ...], tuple[str, ...]], Filter | None] = {}
+        matching: dict[object, Limited] = {}
         filters = [self._checked(query, matching) for query in queries]
         sound = {at: filter for at, filter in enumerate(filters) if not isinstance(filter, QueryError)}
         to_encode = [at for at in sound if queries[at].mode != "lexical"]
@@ -181,7 +206,7 @@ class Retriever:
         ]
 
     def _nearest(
-        self, queries: Sequence[Query], filters: Mapping[int, Filter | None], vectors: Mapping[int, Vectors]
+        self, queries: Sequence[Query], filters: Mapping[int, Limited], vectors: Mapping[int, Vectors]
     ) -> dict[int, Nearest]:
         """Search by meaning, by the place of a query; those of one depth and one filter are searched together."""
         together: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
@@ -189,14 +214,12 @@ class Retriever:
             together[search_depth(queries[at]), id(filters[at])].append(at)
         nearest: dict[int, Nearest] = {}
         for (depth, _), places in together.items():
-            found = self._ranker.nearest(np.array([vectors[at] for at in places]), depth, filters[places[0]])
+            found = self._ranker.nearest(np.array([vectors[at] for at in places]), depth, filters[places[0]].dense)
             nearest |= zip(places, found, strict=True)
         return nearest
 
-    def _checked(
-        self, query: Query, matching: dict[tuple[tuple[str, ...], tuple[str, ...]], Filter | None]
-    ) -> Filter | QueryError | None:
-        """Return the query's filter, or what is wrong with the query; ``matching`` keeps what globs came to."""
+    def _checked(self, query: Query, matching: dict[object, Limited]) -> Limited | QueryError:
+        """Return what limits the query, or what is wrong with it; ``matching`` keeps what was found for another."""
         try:
             check(query, self._limits)
             if query.rerank and self._reranker is None:
@@ -205,13 +228,15 @@ class Retriever:
                 (tokens,) = self._encoder.count_question_tokens([find_question(query.question)])
                 if tokens > self._encoder.window:
                     raise QuestionTooLong(tokens, self._encoder.window)
-            globs = (query.documents, query.sections)
-            if globs not in matching:
-                parts = [part for part in (self._documents(query.documents), self._sections(query.sections)) if part]
-                matching[globs] = parts[0] if len(parts) == 1 else And(tuple(parts)) if parts else None
+            self.check_filter(query.filter)
+            limits = (query.documents, query.sections, query.filter)
+            if limits not in matching:
+                globs = self._documents(query.documents), self._sections(query.sections)
+                dense, lexical = self.fields.limits(query.filter) if query.filter else (None, ())
+                matching[limits] = Limited(_all_of(dense, *globs), _all_of(*lexical, *globs))
         except QueryError as error:
             return error
-        return matching[globs]
+        return matching[limits]
 
     def _documents(self, globs: tuple[str, ...]) -> Filter | None:
         if not globs:
@@ -234,11 +259,14 @@ class Retriever:
         return below(matching)
 
     def _search(
-        self, query: Query, nearest: Nearest | None, filter: Filter | None, before: Mapping[str, float], depth: int
+        self, query: Query, nearest: Nearest | None, filter: Limited, before: Mapping[str, float], depth: int
     ) -> Found:
         started = time.perf_counter()
         question = find_question(query.question)
-        ranked = self._ranker.rank(replace(query, question=question), nearest, filter)
+        ranked = self._ranker.rank(replace(query, question=question), nearest, filter.lexical)
+        if query.filter and not len(ranked.keys):
+            legs = tuple(replace(leg, used=False, reason=_NOTHING_PASSES) for leg in ranked.legs)
+            ranked = replace(ranked, dense=None, lexical=None, legs=legs)
         searched = time.perf_counter()
         if query.rerank and self._reranker is not None:
             ranked = self._reranked(self._reranker, question, ranked)
@@ -281,6 +309,12 @@ class Retriever:
             scores=ranked.scores[order],
             logits=logits[by_logit],
         )
+
+
+def _all_of(*parts: Filter | None) -> Filter | None:
+    """Return the filter for what passes all of these."""
+    given = tuple(part for part in parts if part is not None)
+    return And(given) if len(given) > 1 else given[0] if given else None
 
 
 def _say_question(legs: Sequence[Leg], question: str) -> tuple[Leg, ...]:

@@ -32,9 +32,11 @@ from qa.errors import (
     SnapshotNotFound,
     StorageError,
 )
+from qa.index.fields import MOST_FACET_VALUES, Facets
 from qa.index.snapshots import Snapshots
 from qa.models.loading import EncoderFactory, Models, make_encoder
 from qa.protocols import Encoder
+from qa.search.filters import filter_excess
 from qa.search.retriever import Retriever
 from qa.service.examples import Examples, example_questions
 from qa.settings import Settings
@@ -44,6 +46,7 @@ from qa.types import (
     CitationClaim,
     CitationStatus,
     Collection,
+    Condition,
     Query,
     Reply,
     SnapshotDocument,
@@ -349,25 +352,47 @@ class Service:
         """
         return self.listing(0, -1)
 
-    def listing(self, offset: int, limit: int, globs: Sequence[str] = ()) -> Collection:
+    def listing(
+        self, offset: int, limit: int, globs: Sequence[str] = (), filter: tuple[Condition, ...] = ()
+    ) -> Collection:
         """List ``limit`` documents from ``offset`` on, and report on as many files; a negative limit is none.
 
-        With ``globs`` only documents whose id matches one of them are listed, and no files are reported on.
+        With ``globs`` only documents whose id matches one of them are listed, and with ``filter`` those that pass it;
+        no files are reported on then.
 
         Raises:
-            QueryError: the globs are too many or too long.
+            QueryError: the globs or the filter are too many or too long, or the filter is wrong.
             NotReady: nothing is served.
         """
         retriever = self._ready()
         store, snapshot = retriever.index.store, retriever.index.manifest.id
-        if not globs:
+        if not globs and not filter:
             parts = tuple(store.summaries(offset, limit)), tuple(store.report(offset, limit))
             return Collection(snapshot, *parts, total=store.documents, files=store.files)
         if excess := find_excess(globs):
             raise QueryError("pattern", f"pattern: {excess}")
-        ids = retriever.documents_matching(globs)
+        if fault := filter_excess(filter):
+            raise fault
+        retriever.check_filter(filter)
+        ids = retriever.documents_matching(globs or ("*",))
+        if filter:
+            passing = set(retriever.fields.documents(filter))
+            ids = [id for id in ids if id in passing]
         found = store.summaries_of(ids[offset : offset + limit] if limit >= 0 else ids[offset:])
         return Collection(snapshot, tuple(found), (), total=len(ids))
+
+    def facets(self, filter: tuple[Condition, ...] = (), most: int = MOST_FACET_VALUES) -> Facets:
+        """Count the documents by field and value, ``most`` values of each field, beside what a filter lets pass.
+
+        Raises:
+            QueryError: the filter is wrong.
+            NotReady: nothing is served.
+        """
+        retriever = self._ready()
+        if fault := filter_excess(filter):
+            raise fault
+        retriever.check_filter(filter)
+        return retriever.fields.facets(filter, most)
 
     def document(self, id: str) -> SnapshotDocument:
         """Return one document with its canonical text.

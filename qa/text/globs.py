@@ -50,7 +50,7 @@ class Names:
     def _places(self) -> dict[str, list[int]]:
         places: dict[str, list[int]] = {}
         for at, name in enumerate(self.names):
-            places.setdefault(_fold(name), []).append(at)
+            places.setdefault(fold(name), []).append(at)
         return places
 
     @cached_property
@@ -68,7 +68,7 @@ class Names:
         """
         found: set[int] = set()
         wild = []
-        for glob in dict.fromkeys(map(_fold, globs)):
+        for glob in dict.fromkeys(map(fold, globs)):
             if not glob.strip("*") and glob:
                 return list(range(len(self.names)))
             named = self._places.get(glob, [])
@@ -177,6 +177,7 @@ def _tokens(glob: str) -> Iterator[str]:
         at = end
 
 
-def _fold(name: str) -> str:
+def fold(name: str) -> str:
+    """Return what equal names have in common: neither case nor Unicode form counts."""
     # NFC again: to fold the case of a letter may take it apart.
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from qa.errors import LexicalIndexError, SnapshotCorrupt, StorageError
 from qa.index.lexical import LexicalIndex, LexicalRow, LexicalWriter
-from qa.protocols import And, Eq, Filter, In, Range
+from qa.protocols import And, Filter
 from qa.text.words import passage_terms
+from qa.types import Eq, In, Range
 
 COLUMNS = ("document", "path")
 TEXTS = [

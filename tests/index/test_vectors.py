@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from qa.errors import StorageError, VectorIndexError
 from qa.index.vectors import COLUMNS_FILE, FaissFlat
-from qa.protocols import And, Eq, Filter, In, Range, VectorIndex, VectorRows
+from qa.protocols import And, Filter, VectorIndex, VectorRows
+from qa.types import Eq, In, Range
 
 DIMENSION = 8
 

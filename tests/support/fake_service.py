@@ -13,7 +13,9 @@ from io import BufferedReader, BytesIO
 
 from qa.answers.citations import Original
 from qa.errors import DocumentNotFound, NotReady, OriginalUnavailable, QAError, QueryError
+from qa.index.fields import KINDS, Facet, Facets, FacetValue
 from qa.index.snapshots import SnapshotInfo
+from qa.search.filters import filter_excess, filter_faults
 from qa.search.query import check
 from qa.service.maintenance import Indexing, Maintenance
 from qa.service.service import Held, Service
@@ -25,8 +27,10 @@ from qa.types import (
     CitationClaim,
     CitationStatus,
     Collection,
+    Condition,
     Document,
     DocumentSummary,
+    Eq,
     FileReport,
     Hit,
     Limits,
@@ -161,13 +165,27 @@ class FakeService(Service):
         read = tuple(FileReport(d.id, "read", size=len(d.text.encode())) for d in DOCUMENTS.values())
         return Collection(SNAPSHOT, summaries, (*read, FileReport("scan.pdf", "failed", "no text in it")))
 
-    def listing(self, offset: int, limit: int, globs: Sequence[str] = ()) -> Collection:
+    def listing(
+        self, offset: int, limit: int, globs: Sequence[str] = (), filter: tuple[Condition, ...] = ()
+    ) -> Collection:
         whole = self.collection()
-        documents, report = whole.documents, () if globs else whole.report
+        _check_filter(filter)
+        documents, report = whole.documents, () if globs or filter else whole.report
+        if filter:
+            documents = tuple(each for each in documents if _passes(each.id, filter))
         if globs:
             documents = tuple(each for each in documents if any(fnmatchcase(each.id, glob) for glob in globs))
         end = None if limit < 0 else offset + limit
         return Collection(whole.snapshot, documents[offset:end], report[offset:end], len(documents), len(report))
+
+    def facets(self, filter: tuple[Condition, ...] = (), most: int = 20) -> Facets:
+        self._require_ready()
+        _check_filter(filter)
+        folders = Facet("folder", "folder", 1, 1, (FacetValue("notes", 1),))
+        types = Facet("type", "value", 2, 2, (FacetValue("txt", 1), FacetValue("md <b>", 1))[:most])
+        dates = Facet("date", "date", 1, 1, (FacetValue("2024", 1),))
+        documents = sum(_passes(id, filter) for id in DOCUMENTS)
+        return Facets(SNAPSHOT, documents, (folders, types, dates))
 
     def document(self, id: str) -> SnapshotDocument:
         self._require_ready()
@@ -220,6 +238,7 @@ class FakeService(Service):
     def _ask(self, query: Query) -> Reply | QAError:
         try:
             check(query, self.limits)
+            _check_filter(query.filter)
         except QueryError as error:
             return error
         self.asked.append(query)
@@ -228,7 +247,7 @@ class FakeService(Service):
         if "impossible" in query.question:
             return QueryError("question", "the question is impossible; ask another")
         words = set(re.findall(r"\w+", query.question.lower()))
-        found = [] if self.empty else [(_likeness(words, passage), passage) for passage in _passages(query.documents)]
+        found = [] if self.empty else [(_likeness(words, passage), passage) for passage in _passages(query)]
         found.sort(key=lambda pair: (-pair[0], pair[1].id))
         hits = (
             Hit(rank, passage, DOCUMENTS[passage.document].title, Scores(dense=likeness))
@@ -237,8 +256,23 @@ class FakeService(Service):
         return Reply(query.question, tuple(hits), SNAPSHOT, {"encode": 1.25, "search": 0.5, "total": 1.75}, self.answer)
 
 
-def _passages(globs: Sequence[str]) -> Iterator[Passage]:
+def _check_filter(filter: tuple[Condition, ...]) -> None:
+    if fault := filter_excess(filter):
+        raise fault
+    if found := filter_faults(filter, KINDS):
+        raise found[0]
+
+
+def _passes(id: str, filter: tuple[Condition, ...]) -> bool:
+    """Tell whether a document is in the folder, if one is named; other conditions pass everything."""
+    return all(id.startswith(f"{each.value}/") for each in filter if isinstance(each, Eq) and each.column == "folder")
+
+
+def _passages(query: Query) -> Iterator[Passage]:
+    globs = query.documents
     for document in DOCUMENTS.values():
+        if not _passes(document.id, query.filter):
+            continue
         if globs and not any(fnmatchcase(document.id, glob) for glob in globs):
             continue
         for match in re.finditer(r".+(\n.+)*", document.text):

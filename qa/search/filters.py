@@ -89,8 +89,9 @@ def filter_excess(conditions: Sequence[Condition]) -> QueryError | None:
         if counted > most:
             return QueryError("filter", f"filter has {counted:,} {noun}; at most {most:,} are allowed")
     for condition in conditions:
-        if not values_of(condition):
-            return QueryError("filter", f"filter: {_shown(condition.column)} has no value; give one, or leave it out")
+        wrong = "no value" if not (named := values_of(condition)) else "an empty value" if not all(named) else ""
+        if wrong:
+            return QueryError("filter", f"filter: {_shown(condition.column)} has {wrong}; give one, or leave it out")
     return None
 
 

@@ -215,6 +215,8 @@ class Service:
         def load() -> None:
             if self.reload():
                 on_ready(self.state())
+                # Now, so that the first page with the numbers of documents does not wait for them.
+                self.facets()
 
         poll_current(self._snapshots, load, self._failed, stopped)
 

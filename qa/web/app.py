@@ -14,13 +14,14 @@ from starlette.staticfiles import StaticFiles
 
 from qa.evaluation.jobs.queue import EvaluationQueue
 from qa.questions.feedback import FeedbackFile
+from qa.search import filters
 from qa.service.maintenance import Maintenance
 from qa.service.service import Service
 from qa.text.globs import MOST_CHARACTERS
 from qa.types import Limits
 from qa.web import deps, handlers
 from qa.web.admission import Budget, Lane
-from qa.web.api import collections, openapi, routes, snapshots
+from qa.web.api import collections, facets, openapi, routes, snapshots
 from qa.web.api import evaluations as evaluation_routes
 from qa.web.asking import Asking, ReplyCache
 from qa.web.batching import Batcher
@@ -140,6 +141,7 @@ def _make_tools(parts: deps.Dependencies) -> McpEndpoint:
 
 
 def _add_routes(app: FastAPI, parts: deps.Dependencies) -> None:
+    app.include_router(facets.router)
     app.include_router(routes.router)
     app.include_router(collections.router)
     if parts.evaluations is not None:
@@ -202,8 +204,8 @@ def _add_middleware(app: FastAPI, every: Sequence[deps.Dependencies], options: O
 
 
 def _largest_question(limits: Limits) -> int:
-    """Return the bytes of one question with as many globs as there may be, of documents and of sections."""
-    return 6 * (limits.question_chars + 2 * MOST_CHARACTERS) + 4096
+    """Return the bytes of one question with as many globs and conditions as there may be."""
+    return 6 * (limits.question_chars + 2 * MOST_CHARACTERS + filters.MOST_CHARACTERS) + 8192
 
 
 def _largest_body(limits: Limits) -> int:

@@ -324,6 +324,9 @@ _KINDS: Mapping[str, tuple[str, str]] = {
     "int_from_float": _NUMBER,
     "greater_than_equal": ("invalid-request", "{name} must be at least {ge:,}."),
     "less_than_equal": ("invalid-request", "{name} must be at most {le:,}."),
+    "filter": ("invalid-request", "{reason}."),
+    "union_tag_invalid": ("invalid-request", "{name} has an unknown op; it can be {expected_tags}."),
+    "union_tag_not_found": ("missing-field", "{name} has no op, which says what it is: eq, in, range or and."),
     "no_sha256": ("invalid-request", "{name} must be a SHA-256: 64 hexadecimal digits."),
     "list_type": ("wrong-type", "{name} must be a list."),
     "too_long": ("invalid-request", "{name} may hold at most {max_length:,} patterns."),
@@ -331,8 +334,17 @@ _KINDS: Mapping[str, tuple[str, str]] = {
 _OTHER = ("invalid-request", "{name} is not valid.")
 
 
+# The fields of a filter's nodes, and the kinds of nodes, which pydantic puts into its places.
+_FILTER_FIELDS = ("op", "field", "value", "values", "low", "high", "filters")
+_OPS = ("eq", "in", "range", "and")
+
+
 def _explain(error: Any, fields: Sequence[str]) -> FieldError:
-    name = _name(error["loc"])
+    location = error["loc"]
+    if location[:1] == ("filter",):
+        location = [part for part in location if part not in _OPS]
+        fields = _FILTER_FIELDS
+    name = _name(location)
     code, sentence = _KINDS.get(error["type"], _OTHER)
     if code == "mode-unknown" and name != "mode":
         code = "invalid-request"

@@ -3,6 +3,8 @@
 routes       questions, documents, citations, metrics, and that the process is up
 requests     the bodies and parameters of requests
 responses    the bodies of responses
+filters      the filters of requests, as nodes and as text
+facets       what documents can be filtered by, with counts
 collections  the collections, and whether all of them are ready
 evaluations  question files in; progress, measures and reports out
 snapshots    snapshots listed and activated, the index updated

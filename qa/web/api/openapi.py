@@ -114,7 +114,7 @@ def complete(
     """
     schemas = document["components"]["schemas"]
     # Their routes read the bodies themselves, so that the framework knows nothing of them.
-    schemas |= {shape.__name__: describe(shape) for shape in (AskRequest, BatchRequest)}
+    schemas |= describe(AskRequest) | describe(BatchRequest)
     schemas["BatchRequest"]["properties"]["questions"]["items"]["anyOf"][1] = {
         "$ref": "#/components/schemas/AskRequest"
     }

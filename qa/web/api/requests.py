@@ -9,8 +9,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
-from qa.types import CitationClaim, Mode, Query
+from qa.search.filters import parse_filter
+from qa.types import CitationClaim, Condition, Mode, Query
 from qa.web.api import examples
+from qa.web.api.filters import FilterNode, FilterTexts
 from qa.web.handlers import parse_json
 from qa.web.problems import Problem, ProblemError, explain, few, invalid
 
@@ -80,10 +82,11 @@ class AskRequest(BaseModel):
     max_error: MaxError = None
     documents: Globs = []
     sections: Sections = []
+    filter: FilterNode | None = None
 
     def query(self) -> Query:
         """Build the query."""
-        return _build_query(self, self.question)
+        return _build_query(self, self.question, self.filter.conditions() if self.filter is not None else ())
 
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -121,13 +124,14 @@ class AskParameters(BaseModel):
     max_error: MaxError = None
     documents: Globs = []
     sections: Sections = []
+    filter: FilterTexts = []
 
     def query(self) -> Query:
         """Build the query."""
-        return _build_query(self, self.q)
+        return _build_query(self, self.q, parse_filter(self.filter))
 
 
-def _build_query(asked: AskRequest | AskParameters, question: str) -> Query:
+def _build_query(asked: AskRequest | AskParameters, question: str, filter: tuple[Condition, ...]) -> Query:
     return Query(
         question,
         asked.top_k,
@@ -137,6 +141,7 @@ def _build_query(asked: AskRequest | AskParameters, question: str) -> Query:
         asked.rerank,
         asked.answer,
         asked.max_error,
+        filter,
     )
 
 
@@ -177,6 +182,7 @@ class ListParameters(BaseModel):
 
     offset: int = Field(default=0, ge=0, le=10**9, description="How many to leave out from the beginning.")
     limit: int = Field(default=MOST_LISTED, ge=1, le=MOST_LISTED, description="How many to list at most.")
+    filter: FilterTexts = []
 
 
 class BatchRequest(BaseModel):
@@ -197,5 +203,7 @@ def body_of(shape: type[BaseModel]) -> dict[str, Any]:
 
 
 def describe(shape: type[BaseModel]) -> dict[str, Any]:
-    """Return the JSON schema of a shape, as a component of the OpenAPI document."""
-    return shape.model_json_schema()
+    """Return the JSON schemas of a shape and of those that it holds, as components of the OpenAPI document, by name."""
+    schema = shape.model_json_schema(ref_template="#/components/schemas/{model}")
+    held: dict[str, Any] = schema.pop("$defs", {})
+    return {**held, shape.__name__: schema}

@@ -490,7 +490,7 @@ class DocumentsResponse(BaseModel):
     snapshot: str
     documents: list[SummaryBody] = Field(description="In order of their ids.")
     report: list[ReportBody] = Field(description="In the order in which the files were found.")
-    total: int = Field(description="How many documents there are.")
+    total: int = Field(description="How many documents there are, or pass the filter.")
     files: int = Field(description="How many files the whole report is on.")
     next: int | None = Field(description="The `offset` of the next part; null where neither list goes on.")
 

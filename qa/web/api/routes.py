@@ -19,6 +19,7 @@ from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 from qa.errors import DocumentNotFound, QAError
+from qa.search.filters import parse_filter
 from qa.types import Query, Reply
 from qa.web.admission import Budget
 from qa.web.api import requests, responses
@@ -84,7 +85,7 @@ async def ask(asking: AskingDep, request: Request) -> Response:
 async def ask_by_address(
     parameters: Annotated[requests.AskParameters, FromQuery()], asking: AskingDep, request: Request
 ) -> Response:
-    """Do the same as `POST /v1/ask`, for a browser or a link. `documents` may be repeated."""
+    """Do the same as `POST /v1/ask`, for a browser or a link. `documents`, `sections` and `filter` may be repeated."""
     return await _ask(asking, request, parameters.query())
 
 
@@ -160,11 +161,12 @@ async def list_documents(
 ) -> Response:
     """List the indexed documents, and for every file whether it was read, partly read, skipped or failed, and why.
 
-    Both lists are given in parts: `next` is the `offset` of the next part.
+    Both lists are given in parts: `next` is the `offset` of the next part. With a `filter`, only documents that pass it
+    are listed, and no files.
     """
 
     def build() -> bytes:
-        found = service.listing(parameters.offset, parameters.limit)
+        found = service.listing(parameters.offset, parameters.limit, filter=parse_filter(parameters.filter))
         return responses.DocumentsResponse.from_collection(found, parameters.offset).model_dump_json().encode()
 
     return Response(await deps.whole.run(build), media_type="application/json")

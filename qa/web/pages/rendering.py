@@ -17,6 +17,7 @@ from starlette.responses import Response
 from qa.index.store import text_sha256
 from qa.markup import Mark, Piece, by_ocr, describe_confidence, pages_by_ocr, pieces, plain, visible
 from qa.readers.metadata import DATES
+from qa.search.filters import write_filter
 from qa.search.query import faults
 from qa.types import Answer, Hit, Limits, Query, State
 from qa.web.api.requests import AskParameters
@@ -41,7 +42,7 @@ def read_query(parameters: QueryParams, limits: Limits) -> tuple[Query, tuple[Fi
     that page does not repeat the mistake.
     """
     given = {
-        name: parameters.getlist(name) if name in ("documents", "sections") else value
+        name: parameters.getlist(name) if name in ("documents", "sections", "filter") else value
         for name, value in {"q": "", **parameters}.items()
         if nearest(name, _NAMES)
     }
@@ -69,6 +70,7 @@ def without(query: Query, wrong: Iterable[str]) -> Query:
 def chosen(query: Query) -> list[tuple[str, str]]:
     """List the parameters of a query that differ from the defaults, without the question."""
     found = [("documents", glob) for glob in query.documents] + [("sections", glob) for glob in query.sections]
+    found += [("filter", text) for text in write_filter(query.filter)]
     if query.top_k != USUAL.top_k:
         found.append(("top_k", str(query.top_k)))
     if query.mode != USUAL.mode:

@@ -32,7 +32,7 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
     max_leaves=8,
 )
-fields = st.sampled_from(["question", "top_k", "mode", "documents", "questions", "rerank"])
+fields = st.sampled_from(["question", "top_k", "mode", "documents", "questions", "rerank", "filter"])
 requests = st.dictionaries(fields, values | st.lists(texts, max_size=3), max_size=5)
 bodies = (
     values | requests | st.builds(lambda items: {"questions": items}, st.lists(values | requests, max_size=5))

@@ -22,6 +22,7 @@ OPERATIONS = {
     "askByAddress": {"200", "422", "503", "default"},
     "askMany": {"200", "400", "413", "415", "422", "503", "default"},
     "listDocuments": {"200", "422", "503", "default"},
+    "listFacets": {"200", "422", "503", "default"},
     "getDocument": {"200", "404", "422", "503", "default"},
     "verifyCitation": {"200", "404", "422", "503", "default"},
     "health": {"200", "default"},
@@ -78,7 +79,8 @@ def test_the_limits_of_this_service_are_shown(document: dict[str, Any]) -> None:
     assert (top_k["minimum"], top_k["maximum"], top_k["default"]) == (1, 10, 5)
     assert schemas["BatchRequest"]["properties"]["questions"]["maxItems"] == 4
     parameters = {p["name"]: p for p in document["paths"]["/v1/ask"]["get"]["parameters"]}
-    assert list(parameters) == ["q", "top_k", "mode", "rerank", "answer", "max_error", "documents", "sections"]
+    asking = ["q", "top_k", "mode", "rerank", "answer", "max_error", "documents", "sections", "filter"]
+    assert list(parameters) == asking
     assert parameters["top_k"]["schema"]["maximum"] == 10
 
 

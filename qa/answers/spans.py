@@ -129,10 +129,12 @@ _EXPLAINED = regex.compile(
 )
 # Answered by a measure; where the span holds none, its sentence says more: "the oldest of the canal".
 _MEASURED = regex.compile(r"\W*how\s+(?:old|far|tall|high|deep|wide|heavy|fast|large|big)\b", regex.IGNORECASE)
-# "What does it say", "what is the fee", but "what are the steps", "which documents", "list the members".
+# "What does it say", "what is the fee", "which news agency", "what virus", but "what are the steps", "which documents",
+# "list the members".
 _LISTED = regex.compile(
     r"\W*(?:(?:please\s+)?(?:list|name|give\s+me)\b|what\s+(?:are|were)\b"
-    r"|(?:what|which)\s+(?:\w+\s+)?(?!is\b|was\b|does\b|has\b)\p{L}{3,}(?<!s)s\b)",
+    r"|(?:what|which)\s+(?:\w+\s+)?(?!(?:is|was|does|has|news|gas|atlas|canvas|series|species|means)\b)"
+    r"\p{L}{3,}(?<![sui])s\b)",
     regex.IGNORECASE,
 )
 # Answered by all steps of a list, where one says how.

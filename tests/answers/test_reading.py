@@ -311,6 +311,20 @@ def test_how_something_is_done_is_all_steps(question: str) -> None:
     assert fitted_to(question, STEPS, "front door")[:2] == ("list", CALLED_STEPS)
 
 
+@pytest.mark.parametrize(
+    ("question", "form"),
+    [
+        ("Which news agency did the porter speak to?", "span"),
+        ("What virus was found?", "span"),
+        ("What basis is there for it?", "span"),
+        ("Which tools are in the case?", "list"),
+        ("What spare parts come with it?", "list"),
+    ],
+)
+def test_a_list_is_given_to_who_asks_for_several_things(question: str, form: str) -> None:
+    assert fitted_to(question, "In the case, as Reuters was told, are:\n\n- a saw\n- a file", "Reuters")[0] == form
+
+
 def test_steps_may_be_bulleted_under_what_leads_to_them() -> None:
     text = "Replacing the toner\n\n- Open the front door\n- Pull the drawer out"
     assert fitted_to("How do I replace the toner?", text, "front door")[1] == text[text.index("- Open") :]

@@ -1,8 +1,6 @@
 """Reading in another process, so that a file which crashes its reader, hangs it or takes all memory is lost alone.
 
-The two processes exchange frames. A frame is two lengths in bytes (64 bits each, big-endian), as much JSON, and as much
-text, which would be slow to write and read as JSON. Both are UTF-8 that may hold lone surrogates, so that any ``str``
-comes back as it was.
+The two processes exchange frames (``qa.readers.frames``).
 """
 
 from __future__ import annotations
@@ -11,11 +9,9 @@ import contextlib
 import json
 import math
 import os
-import re
 import select
 import signal
 import stat
-import struct
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -28,11 +24,12 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from qa.errors import ReadingUnavailable
+from qa.readers.confinement import import_path, peak_bytes
+from qa.readers.frames import BadFrame, receive, send
 from qa.readers.recognition.recogniser import MISSING, MODELS_BYTES, MOST_PAGES, OFF, PageCache
 from qa.readers.registry import ReadingOptions, read_source
 from qa.types import Document, FileReport, Page, Property, Section, Source, Span
 
-_LENGTHS = struct.Struct("!QQ")
 _SPANS: Mapping[str, type[Section | Page | Span | Property]] = {
     "sections": Section,
     "pages": Page,
@@ -40,62 +37,6 @@ _SPANS: Mapping[str, type[Section | Page | Span | Property]] = {
     "metadata": Property,
 }
 _ROWS = {cls: attrgetter(*(field.name for field in fields(cls))) for cls in _SPANS.values()}
-
-
-class BadFrame(ValueError):
-    """An error: bytes that are not a frame, or a frame that does not hold what it should."""
-
-
-def send(descriptor: int, values: Mapping[str, object], text: str = "") -> None:
-    """Write a frame into a pipe. Raises BrokenPipeError if the other end is closed."""
-    head = json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
-    body = text.encode("utf-8", "surrogatepass")
-    for part in (_LENGTHS.pack(len(head), len(body)) + head, body):
-        rest = memoryview(part)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-
-
-def receive(descriptor: int, most: int, deadline: float | None = None) -> tuple[dict[str, Any], str]:
-    """Read a frame, and return its JSON object and its text.
-
-    Args:
-        most: bytes of JSON and of text that are accepted, each.
-        deadline: when to give up, on the clock of ``time.monotonic``; ``None`` waits for ever.
-
-    Raises:
-        EOFError: the other end was closed.
-        TimeoutError: the frame was not whole at the deadline.
-        BadFrame: it is too long, or not what a frame holds.
-    """
-    lengths = _LENGTHS.unpack(_exactly(descriptor, _LENGTHS.size, deadline))
-    if max(lengths) > most:
-        raise BadFrame(f"a frame of {max(lengths):,} bytes")
-    head, body = (_exactly(descriptor, length, deadline) for length in lengths)
-    try:
-        values = json.loads(head.decode("utf-8", "surrogatepass"))
-        text = body.decode("utf-8", "surrogatepass")
-    except (ValueError, RecursionError) as error:
-        raise BadFrame(str(error)) from error
-    if not isinstance(values, dict):
-        raise BadFrame("no object")
-    return values, text
-
-
-def _exactly(descriptor: int, length: int, deadline: float | None) -> bytearray:
-    """Read ``length`` bytes into one buffer, because an answer may be hundreds of megabytes."""
-    buffer = bytearray(length)
-    rest = memoryview(buffer)
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    while rest:
-        if deadline is not None and not poll.poll(max(0.0, deadline - monotonic()) * 1000):
-            raise TimeoutError
-        count = os.readv(descriptor, [rest])
-        if not count:
-            raise EOFError
-        rest = rest[count:]
-    return buffer
 
 
 def encode_source(source: Source) -> dict[str, object]:
@@ -175,7 +116,6 @@ _SECONDS_TO_END = 5.0
 _SECONDS_BETWEEN_LOOKS = 0.005
 # Between two looks at the memory of a process that reads.
 _MILLISECONDS_BETWEEN_LOOKS = 20.0
-_PEAK = re.compile(rb"^VmPeak:\s+(\d+) kB$", re.MULTILINE)
 _MOST_BESIDE_TEXT = 256 * 1024 * 1024
 # A request is taken; a page is announced, and again when it is recognised; once the models are loaded; then comes the
 # answer.
@@ -361,15 +301,6 @@ def _too_large(limits: ReadingLimits) -> _FileLost:
     return _FileLost(f"needed more than {limits.memory_bytes / 1e9:.1f} GB of memory to read")
 
 
-def peak_bytes(process: int | str) -> int:
-    """Return the most bytes of address space that a process (a number or ``self``) has had; 0 if that is not known."""
-    try:
-        found = _PEAK.search(Path(f"/proc/{process}/status").read_bytes())
-    except OSError:
-        return 0
-    return int(found[1]) * 1024 if found else 0
-
-
 class _Process:
     """A running worker. Raises ReadingUnavailable if it cannot be started."""
 
@@ -382,7 +313,7 @@ class _Process:
         lifeline, self._lifeline = os.pipe()
         try:
             self._popen = subprocess.Popen(
-                [sys.executable, *_FLAGS, _BOOTSTRAP, json.dumps(_import_path()), str(lifeline)],
+                [sys.executable, *_FLAGS, _BOOTSTRAP, json.dumps(import_path()), str(lifeline)],
                 pass_fds=[lifeline],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -516,11 +447,3 @@ class _Process:
 def _opened(pipe: IO[bytes] | None) -> IO[bytes]:
     assert pipe is not None
     return pipe
-
-
-def _import_path() -> list[str]:
-    """Return where this process finds its modules, for another that is to find the same ones."""
-    path = [str(Path(entry).absolute()) for entry in sys.path if isinstance(entry, str)]
-    # An editable installation may find the package by other means than the path.
-    package = str(Path(__file__).parents[2])
-    return path if package in path else [*path, package]

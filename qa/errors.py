@@ -28,6 +28,7 @@
     ├── LexicalIndexError        a filter that a lexical index cannot apply
     ├── DocumentNotFound         no indexed document of that id
     ├── OriginalUnavailable      the file that a document was read from has changed or gone
+    ├── PictureUnavailable       a page that has no picture, or cannot be drawn
     ├── CalibrationError         a calibration that cannot be read, or too few questions for one
     ├── QueryError               one question; names its field
     │   └── QuestionTooLong      more tokens than the encoder's window
@@ -156,6 +157,10 @@ class DocumentNotFound(QAError):
 
 
 class OriginalUnavailable(QAError):
+    pass
+
+
+class PictureUnavailable(QAError):
     pass
 
 

@@ -183,6 +183,11 @@ class Settings(BaseSettings):
     originals: bool = Field(
         default=False, description="Let people download the files that were indexed, as long as they have not changed."
     )
+    pictures: bool = Field(
+        default=True,
+        description="Show pages of PDF files and images as pictures beside their text, as long as the file has not "
+        "changed. At most 200 MB of them are kept below the folder of all indexes.",
+    )
     log_format: Literal["text", "json"] = Field(
         default="text", description="The format of the log: text for people, or JSON."
     )

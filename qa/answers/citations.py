@@ -86,6 +86,12 @@ class Original:
     _opened: ExitStack
     name: str = ""
 
+    @contextmanager
+    def descriptor(self) -> Iterator[int]:
+        """Give the descriptor of the open file, and close it after the block. Its bytes may have changed meanwhile."""
+        with self._opened:
+            yield self._file.fileno()
+
     def blocks(self) -> Iterator[bytes]:
         """Yield all bytes and check their sum again: the last block is held back until they are known to be right.
 

@@ -7,6 +7,9 @@ kinds           what a file is: by its content first, by its name second
 registry        the reader of each kind, and reading one file safely
 isolation       reading in another process, with limits of time and memory
 worker          the process that reads, started by isolation
+frames          what such a process and the one that started it exchange
+confinement     the bounds that such a process sets itself
+pictures/       a page drawn, with the place of each character of its text
 
 Formats:
 

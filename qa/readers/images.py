@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _MOST_PIXELS = 150_000_000
 _MOST_PAGES = 1_000
 _LEAST_SIDE = 8
-_SCALE = PIXELS_TO_AN_INCH / 72
+SCALE = PIXELS_TO_AN_INCH / 72
 # What Pillow raises for damaged files.
 _DAMAGE = (
     OSError,
@@ -124,13 +124,13 @@ class ImageReader:
                 return ReadPage([], confidence=0.0)
             if not self._recogniser.wants(number, pages):
                 return ReadPage([])
-            image = _pixels(file)
+            image = read_pixels(file)
         except _DAMAGE:
             return ReadPage(None)
-        return of_recognised(self._recogniser.recognise(image, _SCALE))
+        return of_recognised(self._recogniser.recognise(image, SCALE))
 
 
-def _pixels(picture: Picture) -> Image:
+def read_pixels(picture: Picture) -> Image:
     """Return ``(height, width, 3)`` pixels, blue first, upright as the camera says, and no more than are recognised."""
     import numpy as np
     from PIL import Image, ImageOps

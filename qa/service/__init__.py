@@ -3,5 +3,6 @@
 service       questions answered, documents shown and citations checked from the current snapshot
 collections   several services that share the models
 maintenance   what an operator may do meanwhile: switch snapshots, update the index
+pictures      pages as pictures, drawn once, and spans marked on them
 examples      example questions that the index answers, for the ask page
 """

@@ -16,12 +16,13 @@ from qa.evaluation.jobs.queue import EvaluationQueue
 from qa.questions.feedback import FeedbackFile
 from qa.search import filters
 from qa.service.maintenance import Maintenance
+from qa.service.pictures import Pictures
 from qa.service.service import Service
 from qa.text.globs import MOST_CHARACTERS
 from qa.types import Limits
 from qa.web import deps, handlers
 from qa.web.admission import Budget, Lane
-from qa.web.api import collections, facets, openapi, routes, snapshots
+from qa.web.api import collections, facets, openapi, pictures, routes, snapshots
 from qa.web.api import evaluations as evaluation_routes
 from qa.web.asking import Asking, ReplyCache
 from qa.web.batching import Batcher
@@ -74,6 +75,7 @@ def create_app(
         batcher.close()
         parts.whole.close()
         parts.uploads.close()
+        parts.drawing.close()
 
     app = FastAPI(
         title="qa",
@@ -105,7 +107,8 @@ def _make_parts(
     cache = ReplyCache(options.cache_bytes, options.cache_seconds)
     refusals = Refusals(batcher, monitoring)
     whole, uploads = Lane("whole", monitoring, running=2, waiting=64), Lane("uploads", monitoring, running=1, waiting=4)
-    passages = Budget(_MOST_PASSAGES, monitoring)
+    drawing, passages = Lane("drawing", monitoring, running=2, waiting=32), Budget(_MOST_PASSAGES, monitoring)
+    pictures = Pictures(options.pictures) if options.pictures is not None else None
     found: list[deps.Dependencies] = []
     for each in offered:
         name = each.service.state().index
@@ -118,11 +121,13 @@ def _make_parts(
                 refusals,
                 whole,
                 uploads,
+                drawing,
                 passages,
                 each.evaluations,
                 each.maintenance,
                 feedback=_feedback_file(options.feedback, name if found else ""),
                 originals=options.originals,
+                pictures=pictures,
                 needs_key=bool(options.keys),
             )
         )
@@ -149,6 +154,8 @@ def _add_routes(app: FastAPI, parts: deps.Dependencies) -> None:
         app.include_router(evaluation_pages.router)
     if parts.maintenance is not None:
         app.include_router(snapshots.router)
+    if parts.pictures is not None:
+        app.include_router(pictures.router)
     app.include_router(ask.router)
     app.include_router(documents.router)
     app.include_router(document.router)

@@ -19,6 +19,7 @@ from qa.errors import SettingsError
 from qa.evaluation.jobs.queue import EvaluationQueue
 from qa.questions.feedback import FeedbackFile
 from qa.service.maintenance import Maintenance
+from qa.service.pictures import Pictures
 from qa.service.service import Service
 from qa.settings import Settings
 from qa.web.admission import Budget, Lane
@@ -32,7 +33,10 @@ from qa.web.monitoring import Monitoring
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options of one application. ``max_body_bytes`` is by default what the service's limits can fill."""
+    """The options of one application. ``max_body_bytes`` is by default what the service's limits can fill.
+
+    ``pictures`` is the folder of all indexes, below which pictures of pages are kept.
+    """
 
     max_body_bytes: int | None = None
     max_upload_bytes: int = 20_000_000
@@ -47,6 +51,7 @@ class Options:
     body_seconds: float = 30.0
     feedback: Path | None = None
     originals: bool = False
+    pictures: Path | None = None
     log_requests: bool = False
     log_questions: bool = False
     tracer: Tracer | None = None
@@ -63,6 +68,7 @@ class Options:
             local_rate=_parse_rate("QA_LOCAL_RATE_LIMIT", settings.local_rate_limit),
             feedback=_check_feedback(settings.feedback),
             originals=settings.originals,
+            pictures=settings.indexes if settings.pictures else None,
             log_requests=settings.log_requests,
             log_questions=settings.log_questions,
             tracer=make_exporting_tracer() if settings.tracing else None,
@@ -125,8 +131,8 @@ class Dependencies:
     ``None`` stands for a part that this server does not offer. ``name`` is the collection's, and ``service``,
     ``asking``, ``evaluations``, ``maintenance`` and ``feedback`` are its own; the others are shared by all collections.
 
-    ``whole`` is the lane of what looks through a whole document or collection, ``uploads`` that of question files, and
-    ``passages`` what batches may hold until they have been sent.
+    ``whole`` is the lane of what looks through a whole document or collection, ``uploads`` that of question files,
+    ``drawing`` that of pictures, and ``passages`` what batches may hold until they have been sent.
     """
 
     name: str
@@ -136,11 +142,13 @@ class Dependencies:
     refusals: Refusals
     whole: Lane
     uploads: Lane
+    drawing: Lane
     passages: Budget
     evaluations: EvaluationQueue | None = None
     maintenance: Maintenance | None = None
     feedback: FeedbackFile | None = None
     originals: bool = False
+    pictures: Pictures | None = None
     needs_key: bool = False
 
 

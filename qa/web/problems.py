@@ -21,6 +21,7 @@ from qa.errors import (
     NotReady,
     OriginalUnavailable,
     Overloaded,
+    PictureUnavailable,
     QAError,
     QueryError,
     QuestionFileError,
@@ -68,6 +69,7 @@ TITLES: Mapping[str, str] = {
     "not-ready": "The service is not ready",
     "original-unavailable": "The original file has changed or is gone",
     "overloaded": "The service is overloaded",
+    "picture-unavailable": "There is no picture of this page",
     "question-empty": "The question is empty",
     "question-file-wrong": "The question file is wrong",
     "question-too-long": "The question is too long",
@@ -215,7 +217,7 @@ def choose_problem(error: QAError, request_id: str, question: str = "question") 
             return _unavailable_problem(error)
         case EvaluationError():
             return _evaluation_problem(error, request_id)
-        case DocumentNotFound() | OriginalUnavailable():
+        case DocumentNotFound() | OriginalUnavailable() | PictureUnavailable():
             return _document_problem(error)
         case SnapshotError() | UpdateRunning():
             return _snapshot_problem(error, request_id)
@@ -223,9 +225,11 @@ def choose_problem(error: QAError, request_id: str, question: str = "question") 
             return internal(request_id)
 
 
-def _document_problem(error: DocumentNotFound | OriginalUnavailable) -> Problem:
+def _document_problem(error: DocumentNotFound | OriginalUnavailable | PictureUnavailable) -> Problem:
     if isinstance(error, DocumentNotFound):
         return Problem("document-not-found", 404, str(error))
+    if isinstance(error, PictureUnavailable):
+        return Problem("picture-unavailable", 404, f"{error}.")
     return Problem("original-unavailable", 409, f"{error}.")
 
 

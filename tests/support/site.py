@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,14 +12,16 @@ from urllib.parse import quote
 
 import pytest
 
-from qa.errors import Fault
+from qa.answers.citations import Original
+from qa.errors import Fault, OriginalUnavailable
 from qa.evaluation.jobs.jobs import Compared, Job
 from qa.index.store import text_sha256
-from qa.types import Answer, Collection, DocumentSummary, FileReport
+from qa.types import Answer, Collection, Document, DocumentSummary, FileReport, Page, SnapshotDocument
 from qa.web.app import create_app
 from qa.web.deps import Options
 from tests.support.fake_evaluations import DONE, ID, FakeEvaluations
 from tests.support.fake_service import ADDRESS, ANSWER, FILES, LOADING, NOON, REFUSED, SNAPSHOT, FakeService
+from tests.support.pdfs import lines, pdf
 from tests.support.uvicorn_server import serving
 
 QUESTION = "When does the ferry leave?"
@@ -30,12 +34,37 @@ WIDTHS = (320, 768, 1440)
 MANY = tuple(FileReport(f"folder/with/a/long/name/{n:03}.txt", "read", characters=n) for n in range(150))
 
 
+_PDF = pdf(lines("A ticket costs three crowns.", "Children under six travel free."), lines("Bring a coat."))
+_TEXT = "A ticket costs three crowns. Children under six travel free.\n\nBring a coat."
+TICKETS = Document(
+    "tickets.pdf",
+    "Tickets",
+    _TEXT,
+    hashlib.sha256(_PDF).hexdigest(),
+    "application/pdf",
+    "pdf/7",
+    pages=(Page(1, 0, 60), Page(2, 62, len(_TEXT))),
+)
+ON_PAPER = "/documents/tickets.pdf?start=15&end=27"
+
+
 class SiteService(FakeService):
-    """A service with the files of a large collection, which a test may replace."""
+    """A service with the files of a large collection, which a test may replace, and a PDF, in ``tickets``."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.tickets: Path | None = None
         self.files: tuple[FileReport, ...] = FILES + MANY
+
+    def document(self, id: str) -> SnapshotDocument:
+        return SnapshotDocument(SNAPSHOT, TICKETS) if id == TICKETS.id else super().document(id)
+
+    def original(self, id: str) -> Original:
+        if self.source == "missing" or self.tickets is None:
+            raise OriginalUnavailable("the file that this was read from is not where it was indexed")
+        with ExitStack() as opened:
+            file = opened.enter_context(self.tickets.open("rb"))
+            return Original(file, len(_PDF), TICKETS.source_sha256, opened.pop_all(), id)
 
     def collection(self) -> Collection:
         own = super().collection()
@@ -49,13 +78,16 @@ class Site:
 
     def __init__(self, folder: Path) -> None:
         self.service = SiteService()
+        self.service.tickets = folder / "tickets.pdf"
+        self.service.tickets.write_bytes(_PDF)
         self.evaluations = FakeEvaluations(folder)
         self.feedback = folder / "feedback.jsonl"
-        self.app = create_app(self.service, self.evaluations, Options(feedback=self.feedback, originals=True))
+        options = Options(feedback=self.feedback, originals=True, pictures=folder)
+        self.app = create_app(self.service, self.evaluations, options)
         self.address = ""
 
     def reset(self) -> None:
-        vars(self.service).update(vars(SiteService()))
+        vars(self.service).update({**vars(SiteService()), "tickets": self.service.tickets})
         self.evaluations.job = None
         self.evaluations.compared = Compared("computing")
         self.feedback.unlink(missing_ok=True)
@@ -147,6 +179,9 @@ PAGES = {
     "documents-failed": Shown("/documents?status=failed"),
     "documents-none": Shown("/documents?status=partial", _without_files),
     "reading": Shown(IN_PLACE),
+    "on-paper": Shown(ON_PAPER),
+    "on-paper-large": Shown(f"{ON_PAPER}&large=true"),
+    "on-paper-gone": Shown(ON_PAPER, lambda site: setattr(site.service, "source", "missing")),
     "evaluate": Shown("/evaluate"),
     "evaluate-past": Shown("/evaluate", lambda site: site.job("done", questions=5, asked=5)),
     "evaluation-queued": Shown(f"/evaluate/{ID}", lambda site: site.job("queued")),

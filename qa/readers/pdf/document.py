@@ -170,22 +170,29 @@ def open_forms(document: PdfDocument) -> None:
 
 def read_annotations(document: PdfDocument, page: PdfPage) -> list[str]:
     """Return a line for each field, text box and comment of a page, in order (ISO 32000-1, 12.5 and 12.7)."""
+    return [line for line, _ in placed_annotations(document, page)]
+
+
+def placed_annotations(document: PdfDocument, page: PdfPage) -> list[tuple[str, tuple[float, float, float, float]]]:
+    """Return the lines of :func:`read_annotations`, each with where it stands: (left, bottom, right, top) in points."""
     import pypdfium2.raw as pdfium
 
-    lines: list[str] = []
+    lines: list[tuple[str, tuple[float, float, float, float]]] = []
     seen: set[str] = set()
     for index in range(min(pdfium.FPDFPage_GetAnnotCount(page), _MOST)):
         annotation = pdfium.FPDFPage_GetAnnot(page, index)
         if not annotation:
             continue
+        box = pdfium.FS_RECTF()
         try:
             line = _line(document, annotation)
+            pdfium.FPDFAnnot_GetRect(annotation, box)
         finally:
             pdfium.FPDFPage_CloseAnnot(annotation)
         # One field may be on a page many times.
         if line and line not in seen:
             seen.add(line)
-            lines.append(line)
+            lines.append((line, (box.left, box.bottom, box.right, box.top)))
     return lines
 
 
@@ -246,6 +253,8 @@ def _string(read: Callable[..., int]) -> str:
     return one_line(bytes(buffer).decode("utf-16-le", "replace").partition("\0")[0][:_LONGEST])
 
 
+# Of one page.
+MOST_CHARACTERS = 200_000
 _BETWEEN_PAGES = "\n\n"
 # Pages of which OCR is less sure than this are named in the report.
 _SURE = 0.8
@@ -305,7 +314,7 @@ class PdfReader:
     media_type = "application/pdf"
 
     def __init__(
-        self, recogniser: Recogniser | None = None, most_pages: int = 10_000, most_characters: int = 200_000
+        self, recogniser: Recogniser | None = None, most_pages: int = 10_000, most_characters: int = MOST_CHARACTERS
     ) -> None:
         self._recogniser = recogniser or NoRecogniser()
         self._most_pages = most_pages
@@ -313,7 +322,7 @@ class PdfReader:
 
     def read(self, data: bytes) -> Content:
         """Read a whole file. Raises UnreadableDocument."""
-        with _PDFIUM, _opened(data) as document:
+        with _PDFIUM, open_pdf(data) as document:
             open_forms(document)
             declared = len(document)
             pages = self._pages(document, declared, switched_off_layers(data))
@@ -358,7 +367,7 @@ class PdfReader:
             written = read_annotations(document, page)
             cut = text_page.count_chars() > self._most_characters
             if not upright and not turned and self._recogniser.wants(index + 1, pages):
-                return of_recognised(self._recogniser.recognise(*_drawn(page)), written)
+                return of_recognised(self._recogniser.recognise(*draw_sheet(page)), written)
         except PdfiumError:
             return ReadPage(None)
         finally:
@@ -375,14 +384,14 @@ class PdfReader:
             yield f"of {name_pages(cut)} only the first {self._most_characters:,} characters were read"
 
 
-def _drawn(page: PdfPage) -> tuple[Image, float]:
+def draw_sheet(page: PdfPage) -> tuple[Image, float]:
     """Draw a page without what is written on it, which is read as text, and return the pixels to a point of it too."""
     scale = min(PIXELS_TO_AN_INCH / 72, MOST_PIXELS_A_SIDE / max(*page.get_size(), 1.0))
     bitmap = page.render(scale=scale, may_draw_forms=False, draw_annots=False, force_bitmap_format=_BGR)
     return bitmap.to_numpy(), scale
 
 
-def _opened(data: bytes) -> PdfDocument:
+def open_pdf(data: bytes) -> PdfDocument:
     """Open a PDF. Raises UnreadableDocument."""
     import pypdfium2.raw as pdfium
     from pypdfium2 import PdfDocument, PdfiumError

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise, repeat
 from math import pi
 from typing import TYPE_CHECKING
@@ -70,7 +70,8 @@ class Run:
     """A piece of one line of text, in points from the page's top left corner as it is read: ``bottom`` > ``top``.
 
     ``size`` is the height of its type. ``broken`` says that it ends with a hyphen at which its word may be cut; the
-    hyphen is in the text. ``parts`` are there where it has wide spaces.
+    hyphen is in the text. ``parts`` are there where it has wide spaces. ``places`` says between which of PDFium's
+    characters of the page it stands, ``[first, last)``; what was recognised has none.
     """
 
     text: str
@@ -81,6 +82,7 @@ class Run:
     size: float
     broken: bool = False
     parts: tuple[Part, ...] = ()
+    places: tuple[int, int] = field(default=(0, 0), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,9 @@ class _Characters:
 
     def said(self, start: int, end: int) -> str:
         return self.text[self.offsets[start] : self.offsets[end - 1] + 1]
+
+    def range(self, start: int, end: int) -> tuple[int, int]:
+        return self.places[start], self.places[end - 1] + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +136,7 @@ class _Grown:
     height: tuple[float, float]
     broken: bool
     parts: tuple[Part, ...] = ()
+    places: tuple[int, int] = (0, 0)
 
     def placed(self, turn: Callable[[_Box], _Box]) -> Run:
         text = self.text
@@ -142,7 +148,7 @@ class _Grown:
         parts = tuple(
             Part(cleaned(part.text).strip(), *turn((part.left, 0, part.right, 0))[::2]) for part in self.parts
         )
-        return Run(text, *turn((left, top, right, bottom)), max(bottom - top, 1.0), self.broken, parts)
+        return Run(text, *turn((left, top, right, bottom)), max(bottom - top, 1.0), self.broken, parts, self.places)
 
 
 def read_runs(
@@ -339,14 +345,14 @@ def _runs(text_page: PdfTextPage, characters: _Characters) -> Iterator[_Grown]:
 
 def _grown_of(characters: _Characters, chunks: Sequence[_Chunk], box: _Box, quarter: int) -> _Grown:
     start, end, broken = chunks[0].start, chunks[-1].end, chunks[-1].broken
-    text = characters.said(start, end)
+    text, places = characters.said(start, end), characters.range(start, end)
     if len(chunks) == 1 and chunks[0].height:
-        return _Grown(text, quarter, box, chunks[0].height, broken)
+        return _Grown(text, quarter, box, chunks[0].height, broken, places=places)
     tops, bottoms = characters.boxes[start:end, 1].tolist(), characters.boxes[start:end, 3].tolist()
     height = _low_median(tops), _low_median(bottoms)
     if _is_raised(bottoms, height):
         text = _with_powers(characters, start, tops, bottoms, height)
-    return _Grown(text, quarter, box, height, broken, tuple(_parts(characters, chunks)))
+    return _Grown(text, quarter, box, height, broken, tuple(_parts(characters, chunks)), places)
 
 
 def _parts(characters: _Characters, chunks: Sequence[_Chunk]) -> Iterator[Part]:
@@ -381,7 +387,7 @@ def _turned_run(characters: _Characters, start: int, end: int, quarter: int) -> 
     text = characters.said(start, stop)
     if _is_raised(bottoms, height):
         text = _with_powers(characters, start, tops, bottoms, height)
-    return _Grown(text, quarter, box, height, False), stop
+    return _Grown(text, quarter, box, height, False, places=characters.range(start, stop)), stop
 
 
 def _is_next(run: _Box, box: _Box) -> bool:
@@ -448,3 +454,15 @@ def cleaned(text: str) -> str:
 def is_broken(run: Run) -> bool:
     """Return whether a run ends with a hyphen that may be there for the end of the line only."""
     return run.broken or (run.text[-1:] in _HYPHENS and run.text[-2:-1].isalnum())
+
+
+def read_characters(text_page: PdfTextPage, limit: int) -> tuple[list[str], NDArray[np.float64]]:
+    """Return each of the first ``limit`` characters of a page as :func:`read_runs` writes it, and where it stands.
+
+    White space, and what has no code, is an empty text. The boxes are (left, bottom, right, top) in the page's own
+    points: ``(n, 4)``.
+    """
+    codes = _codes(text_page, min(text_page.count_chars(), limit))
+    texts = ["-" if code in _BROKEN else chr(code) if code < _CODES else "" for code in codes.tolist()]
+    boxes = _boxes(text_page, np.arange(len(texts))) * [1.0, -1.0, 1.0, -1.0]
+    return ["".join(cleaned(text).split()) for text in texts], boxes[:, [0, 3, 2, 1]]

@@ -40,10 +40,28 @@ class RecognisedLine:
 
 @dataclass(frozen=True, slots=True)
 class RecognisedImage:
-    """The lines of an image in no order, and ``(height, width)`` of the image when it is turned upright."""
+    """The lines of an image in no order, and ``(height, width)`` of the image when it is turned upright.
+
+    ``quarters`` says by how many quarters it was turned for that, counterclockwise.
+    """
 
     lines: tuple[RecognisedLine, ...]
     shape: tuple[int, int]
+    quarters: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """How a recognised page lies on its image.
+
+    The image is turned by ``quarters``, counterclockwise, and then has ``width`` and ``height`` in points; about its
+    middle, the page's lines are turned clockwise by ``angle``, in radians.
+    """
+
+    quarters: int
+    angle: float
+    width: float
+    height: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +70,14 @@ class RecognisedPage:
 
     ``upright`` and ``turned`` are its runs in points from the page's top left corner, those that run along the page
     and those that run up or down it; ``height`` of the page likewise. ``confidence`` is the mean of its characters', 0
-    to 1, and 0 where the page has no text.
+    to 1, and 0 where the page has no text. ``placement`` is ``None`` where it was recognised by an earlier version.
     """
 
     upright: tuple[Run, ...]
     turned: tuple[Run, ...]
     height: float
     confidence: float
+    placement: Placement | None = None
 
     @property
     def lines(self) -> list[Line]:
@@ -85,7 +104,9 @@ def lay_out(image: RecognisedImage, scale: float) -> RecognisedPage:
     upright = [_run(line, angle, image.shape, scale) for line in lines if not _runs_up(line)]
     turned = [_run(line, 0.0, image.shape, scale) for line in lines if _runs_up(line)]
     runs = tuple(run for row in _rows(_of_one_type(upright)) for run in _spaced(row))
-    return RecognisedPage(runs, tuple(sorted(turned, key=lambda run: (run.left, run.top))), height, confidence)
+    placement = Placement(image.quarters, angle, image.shape[1] / scale, height)
+    in_order = tuple(sorted(turned, key=lambda run: (run.left, run.top)))
+    return RecognisedPage(runs, in_order, height, confidence, placement)
 
 
 def _sides(line: RecognisedLine) -> tuple[float, float]:

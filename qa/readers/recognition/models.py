@@ -92,11 +92,12 @@ class Models:
         Args:
             image: ``(height, width, 3)``, blue first. It may be turned by a quarter or be upside down.
         """
-        boxes = self._find(image)
+        boxes, quarters = self._find(image), 0
         if _are_turned(boxes):
-            image = np.ascontiguousarray(np.rot90(image))
+            image, quarters = np.ascontiguousarray(np.rot90(image)), 1
             boxes = self._find(image)
         if self._is_upside_down(image, boxes):
+            quarters += 2
             image = np.ascontiguousarray(image[::-1, ::-1])
             boxes = _half_turned(boxes, image.shape[:2])
         lines = []
@@ -105,7 +106,7 @@ class Models:
             if text.strip():
                 first, second, third, fourth = ((float(x), float(y)) for x, y in box)
                 lines.append(RecognisedLine(text.strip(), confidence, (first, second, third, fourth)))
-        return RecognisedImage(tuple(lines), (image.shape[0], image.shape[1]))
+        return RecognisedImage(tuple(lines), (image.shape[0], image.shape[1]), quarters)
 
     def _find(self, image: Image) -> NDArray[np.float32]:
         """Return the boxes ``(n, 4, 2)`` of the lines of text."""

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import astuple
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,7 +21,7 @@ from qa.errors import StorageError
 from qa.files import write_atomically
 from qa.readers.composition import shorten
 from qa.readers.pdf.glyphs import Run
-from qa.readers.recognition.layout import RecognisedImage, RecognisedPage, lay_out
+from qa.readers.recognition.layout import Placement, RecognisedImage, RecognisedPage, lay_out
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,6 +101,7 @@ class PageRecogniser:
         cache: the folder of what was recognised before; ``None`` keeps nothing.
         announce: takes a message, as JSON values, before and after each page is recognised (:class:`PageCache`).
         load: gives the models.
+        places: whether it has to be known how a page lies on its image: one of which it is not is recognised again.
     """
 
     def __init__(
@@ -108,11 +110,14 @@ class PageRecogniser:
         cache: Path | None,
         announce: Callable[[Mapping[str, object]], None],
         load: Callable[[], Recognise],
+        *,
+        places: bool = False,
     ) -> None:
         self._version = version
         self._cache = cache
         self._announce = announce
         self._load = load
+        self._places = places
         self._models: Recognise | None = None
         self.begin()
 
@@ -139,7 +144,7 @@ class PageRecogniser:
             return RecognisedPage((), (), image.shape[0] / scale, 0.0)
         key = self._key(image, scale)
         known = _read_entry(self._cache, key) if self._cache else None
-        if known is None:
+        if known is None or (self._places and known.placement is None):
             try:
                 self._models = self._models or self._load()
                 known = lay_out(self._models(image), scale)
@@ -186,6 +191,7 @@ def _encode(page: RecognisedPage) -> dict[str, object]:
         "turned": [_row(run) for run in page.turned],
         "height": page.height,
         "confidence": page.confidence,
+        "placement": page.placement and astuple(page.placement),
     }
 
 
@@ -193,7 +199,10 @@ def _read_entry(folder: Path, key: str) -> RecognisedPage | None:
     try:
         values = json.loads(_path(folder, key).read_bytes())
         upright, turned = (tuple(_run(row) for row in values[name]) for name in ("upright", "turned"))
-        return RecognisedPage(upright, turned, float(values["height"]), float(values["confidence"]))
+        height, confidence = float(values["height"]), float(values["confidence"])
+        quarters, *others = values.get("placement") or (None,)
+        placement = None if quarters is None else Placement(int(quarters), *map(float, others))
+        return RecognisedPage(upright, turned, height, confidence, placement)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

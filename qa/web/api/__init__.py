@@ -7,6 +7,7 @@ filters      the filters of requests, as nodes and as text
 facets       what documents can be filtered by, with counts
 collections  the collections, and whether all of them are ready
 evaluations  question files in; progress, measures and reports out
+pictures     pages as pictures, and where spans stand on them
 snapshots    snapshots listed and activated, the index updated
 openapi      the OpenAPI document
 examples     the examples in the OpenAPI document

@@ -133,6 +133,17 @@ DOCUMENT: dict[str, JsonValue] = {
     "problems": [],
 }
 
+MARKS: dict[str, JsonValue] = {
+    "page": 3,
+    "pages": 12,
+    "picture": f"/v1/pictures/timetables/ferry.pdf?page=3&width=800&sha256={_SHA256}",
+    "width": 800,
+    "height": 1131,
+    "rectangles": [{"left": 12.5, "top": 40.2, "width": 31.0, "height": 1.6}],
+    "note": "",
+    "continues": False,
+}
+
 VERIFIED: dict[str, JsonValue] = {
     "snapshot": _SNAPSHOT,
     "citation": {

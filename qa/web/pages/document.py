@@ -1,4 +1,5 @@
-"""The page of one document: its canonical text with a span marked in its place, and the original file to download."""
+"""The page of one document: its canonical text with a span marked in its place, the picture of the page that it stands
+on beside it, and the original file to download."""
 
 from __future__ import annotations
 
@@ -10,12 +11,15 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from fastapi import Query as FromQuery
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from qa.errors import NotReady, Overloaded, QueryError
+from qa.errors import NotReady, OriginalUnavailable, Overloaded, PictureUnavailable, QueryError
 from qa.markup import Mark, Piece, pieces
+from qa.service.pictures import Marks, PagePicture, has_pictures, mark, page_at
 from qa.types import Document, Hit, Page, Query, Span
+from qa.web.api.pictures import Width, draw_page, picture_address
 from qa.web.api.responses import whole_metadata
 from qa.web.deps import Dependencies, Deps, ServiceDep
 from qa.web.middleware.collections import in_collection
@@ -48,35 +52,71 @@ class Neighbour:
     address: str
 
 
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A page of the document as a picture. Where ``shown`` is ``None``, ``note`` says why in a sentence.
+
+    ``sources`` are the addresses of the picture, by its width. ``before`` and ``after`` lead to the pages beside it,
+    and ``other`` to it alone in large, or back from there.
+    """
+
+    number: int
+    shown: PagePicture | None
+    marks: Marks
+    note: str
+    sources: dict[Width, str]
+    is_large: bool
+    other: str
+    before: str | None
+    after: str | None
+
+
+class Place(BaseModel):
+    """What of a document is asked for: a span, and a page as a picture, which ``large`` shows alone."""
+
+    start: int = Field(0, ge=0)
+    end: int = Field(0, ge=0)
+    page: int = Field(0, ge=0)
+    large: bool = False
+
+    @property
+    def span(self) -> Span:
+        return Span(self.start, self.end)
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What is shown beside a text: the passages before and after in the ranking, and a page as a picture."""
+
+    before: Neighbour | None = None
+    after: Neighbour | None = None
+    sheet: Sheet | None = None
+
+
 @router.get("/documents/{id:path}")
-async def read(
-    request: Request,
-    deps: Deps,
-    id: str,
-    start: Annotated[int, FromQuery(ge=0)] = 0,
-    end: Annotated[int, FromQuery(ge=0)] = 0,
-) -> Response:
+async def read(request: Request, deps: Deps, id: str, place: Annotated[Place, FromQuery()]) -> Response:
     """Show the text around ``[start, end)``, or from ``start`` on where that span is empty or outside of the text.
 
-    The other parameters are those of the ask page; they lead back to it, and to the passages before and after.
+    Beside it is the picture of a ``page``, by default of the one that the span starts on. The other parameters are
+    those of the ask page; they lead back to it, and to the passages before and after.
     """
     query, errors = read_query(request.query_params, deps.service.limits)
-    await run_in_threadpool(deps.service.stream, id)  # Before a question is asked for a document that there is not.
-    near = (None, None) if errors else await _find_neighbours(request, deps, id, start, query)
-    return await deps.whole.run(_page, request, deps, id, Span(start, end), query, near)
+    # Before a question is asked for a document that there is not.
+    head = (await run_in_threadpool(deps.service.stream, id)).head
+    before, after = (None, None) if errors else await _find_neighbours(request, deps, id, place.start, query)
+    is_shown = bool(place.page) or place.start < place.end
+    is_drawn = is_shown and deps.pictures is not None and has_pictures(head.media_type)
+    sheet = await _find_sheet(deps, id, place, query) if is_drawn else None
+    return await deps.whole.run(_page, request, deps, id, place, query, Beside(before, after, sheet))
 
 
-def _page(
-    request: Request,
-    deps: Dependencies,
-    id: str,
-    asked: Span,
-    query: Query,
-    near: tuple[Neighbour | None, Neighbour | None],
-) -> Response:
+def _page(request: Request, deps: Dependencies, id: str, place: Place, query: Query, beside: Beside) -> Response:
     document = deps.service.document(id).document
-    length = len(document.text)
+    length, asked = len(document.text), place.span
+    if asked.start >= asked.end and 0 < place.page <= len(document.pages):
+        asked = Span(document.pages[place.page - 1].start, 0)
     has_original = deps.originals and deps.service.source_status(id) == "verified"
+    is_drawn = deps.pictures is not None and document.pages and has_pictures(document.media_type)
     shown = window(document, min(asked.start, max(length - 1, 0)))
     return render(
         request,
@@ -88,13 +128,57 @@ def _page(
         above=_further(id, max(shown.start - 3 * WINDOW // 4, 0), query) if shown.start else None,
         below=_further(id, shown.end, query) if shown.end < length else None,
         part=shown,
-        before=near[0],
-        after=near[1],
+        sheet=beside.sheet,
+        first_page=_page_address(id, 1, query) if is_drawn else None,
+        before=beside.before,
+        after=beside.after,
         original=original_address(id) if has_original else None,
         facts=facts(whole_metadata(document.metadata, length)),
         attachments=[(other, page_address(other)) for other in document.attachments[:_SHOWN_ATTACHMENTS]],
         container=page_address(document.container),
     )
+
+
+async def _find_sheet(deps: Dependencies, id: str, place: Place, query: Query) -> Sheet:
+    """Draw a page of a document, or say why it is not drawn."""
+
+    def draw() -> Sheet:
+        document = deps.service.document(id).document
+        span = place.span if place.start < place.end <= len(document.text) else None
+        number = place.page or (page_at(document, place.start).number if document.pages else 1)
+        width, large = (Width.LARGE, True) if place.large else (Width.SCREEN, False)
+        try:
+            shown = draw_page(deps, document, number, width)
+        except (PictureUnavailable, OriginalUnavailable) as error:
+            return _no_sheet(number, f"There is no picture of page {number:,}: {error}.")
+        marks = mark(document, shown, span) if span is not None else Marks(())
+        return Sheet(
+            number,
+            shown,
+            marks,
+            marks.note,
+            {each: picture_address(document, number, each) for each in Width},
+            large,
+            _page_address(id, number, query, span, large=not large),
+            _page_address(id, number - 1, query, span, large=large) if number > 1 else None,
+            _page_address(id, number + 1, query, span, large=large) if number < len(document.pages) else None,
+        )
+
+    try:
+        return await deps.drawing.run(draw)
+    except Overloaded:
+        return _no_sheet(place.page, "Too many pictures are being drawn for others now; load this page again.")
+
+
+def _no_sheet(number: int, note: str) -> Sheet:
+    return Sheet(number, None, Marks(()), note, {}, is_large=False, other="", before=None, after=None)
+
+
+def _page_address(id: str, page: int, query: Query, span: Span | None = None, *, large: bool = False) -> str:
+    """Return the address at which a page of a document is shown as a picture."""
+    place = span or Span(0, 0)
+    path, _, asked = reading_address(id, place.start, place.end, query).removesuffix("#span").partition("?")
+    return f"{path}?page={page}{'&large=true' if large else ''}&{asked}#sheet"
 
 
 def _further(id: str, start: int, query: Query) -> str:

@@ -64,7 +64,7 @@ def complete_app() -> Any:
     known = {"service", "evaluations", "options", "maintenance", "others"}
     assert set(inspect.signature(create_app).parameters) == known
     folder = Path(_FOLDER.name)
-    options = Options(feedback=folder / "feedback.jsonl", originals=True)
+    options = Options(feedback=folder / "feedback.jsonl", originals=True, pictures=folder)
     return create_app(FakeService(), FakeEvaluations(folder), options, FakeMaintenance())
 
 

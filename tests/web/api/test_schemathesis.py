@@ -80,7 +80,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     app = create_app(
         service,
         Finished(Path(tmp_path_factory.mktemp("evaluations"))),
-        Options(max_upload_bytes=100_000),
+        Options(max_upload_bytes=100_000, pictures=Path(tmp_path_factory.mktemp("indexes"))),
         FakeMaintenance(),
     )
     with serving(app) as (host, port):

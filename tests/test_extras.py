@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import typing
 from importlib.metadata import packages_distributions
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -77,6 +78,41 @@ def test_a_service_is_asked_without_any_extra() -> None:
     assert "The ferry leaves at noon" in asked.stdout
     assert "The ferry leaves at noon" in by_hand.stdout
     assert by_hand.stdout.endswith("[]\n")
+
+
+@pytest.mark.model
+def test_documents_are_indexed_and_asked_without_torch(tmp_path: Path) -> None:
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents" / "ferry.txt").write_text("The ferry to Ona leaves at noon.\n", encoding="utf-8")
+    indexes = {"QA_INDEXES": str(tmp_path / "indexes")}
+    built = installed.run(("serve",), COMMAND, "index", str(tmp_path / "documents"), **indexes)
+    assert built.returncode == 0, built.stderr
+    asked = installed.run(("serve",), COMMAND, "ask", "When does the ferry to Ona leave?", **indexes)
+    assert asked.returncode == 0, asked.stderr
+    assert asked.stdout.splitlines()[0].endswith("noon")
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        (
+            {"QA_MODEL": "no-folder"},
+            "there is no folder 'no-folder', and fetching a model from a hub needs qa[build]: pip install 'qa[build]'",
+        ),
+        (
+            {"QA_PRECISION": "int8"},
+            "the model all-MiniLM-L6-v2 was not compiled (the precision int8 needs the package nncf; install "
+            "qa[int8]), and running it as it is needs qa[build]: pip install 'qa[build]'",
+        ),
+    ],
+    ids=["another model", "integers"],
+)
+def test_what_needs_torch_is_said(environment: dict[str, str], message: str, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Ships sail on the sea.\n", encoding="utf-8")
+    indexes = {"QA_INDEXES": str(tmp_path / "indexes")}
+    ended = installed.run(("serve",), COMMAND, "index", str(tmp_path / "a.txt"), **indexes, **environment)
+    assert ended.returncode == 1
+    assert ended.stderr.endswith(f"qa: error: {message}\n")
 
 
 @pytest.mark.parametrize("extra", typing.get_args(Extra))

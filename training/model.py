@@ -13,7 +13,8 @@ from safetensors import safe_open
 from torch import nn
 from transformers import BertConfig, BertModel
 
-from qa.models.answer_reader import METADATA, count_layers, dequantise
+from qa.models.answer_reader import METADATA
+from qa.models.bert import count_layers, dequantise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

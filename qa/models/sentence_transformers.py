@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from qa.errors import ModelNotFound, QuestionTooLong
+from qa.extras import require
 from qa.models.files import EncoderFiles, OnDisk
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ def load_model(kind: Literal["SentenceTransformer", "CrossEncoder"], folder: Pat
 
     Raises:
         ModelNotFound: it cannot be loaded.
+        ExtraMissing: ``qa[build]`` is not installed.
     """
+    require("build", f"running the model {folder.name} as it is")
     import sentence_transformers
     import torch
     from transformers.utils import logging

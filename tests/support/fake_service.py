@@ -100,6 +100,15 @@ FERRY = Document(
 LIBRARY = Document("مكتبة.txt", "المكتبة", ARABIC, _sha256(ARABIC), "text/plain", "text/1")
 DOCUMENTS = {document.id: document for document in (FERRY, LIBRARY)}
 
+# Fields to filter by, for tests that set them.
+FACETS = (
+    Facet("folder", "folder", 1, 1, (FacetValue("notes", 1),)),
+    Facet("type", "value", 2, 2, (FacetValue("txt", 1), FacetValue("md <b>", 1))),
+    Facet("date", "date", 1, 1, (FacetValue("2024", 1),)),
+    Facet("author", "value", 20, 20, tuple(FacetValue(f"Person {number}", 1) for number in range(20))),
+    Facet("title", "value", 2, 2, (FacetValue("Ferry", 1), FacetValue("المكتبة", 1))),
+)
+
 # A mailbox and what is attached to it, for tests that add them.
 MAILBOX = Document(
     id="box.mbox",
@@ -134,6 +143,7 @@ class FakeService(Service):
         self.source: CitationStatus = "verified"
         self.answer: Answer | None = None
         self.asked: list[Query] = []
+        self.fields: tuple[Facet, ...] = ()
 
     def ask(self, query: Query) -> Reply:
         (reply,) = self.ask_many([query])
@@ -179,13 +189,11 @@ class FakeService(Service):
         return Collection(whole.snapshot, documents[offset:end], report[offset:end], len(documents), len(report))
 
     def facets(self, filter: tuple[Condition, ...] = (), most: int = 20) -> Facets:
-        self._require_ready()
+        if not self.current.ready:
+            raise NotReady(self.current.detail, self.current.status)
         _check_filter(filter)
-        folders = Facet("folder", "folder", 1, 1, (FacetValue("notes", 1),))
-        types = Facet("type", "value", 2, 2, (FacetValue("txt", 1), FacetValue("md <b>", 1))[:most])
-        dates = Facet("date", "date", 1, 1, (FacetValue("2024", 1),))
         documents = sum(_passes(id, filter) for id in DOCUMENTS)
-        return Facets(SNAPSHOT, documents, (folders, types, dates))
+        return Facets(SNAPSHOT, documents, tuple(replace(each, values=each.values[:most]) for each in self.fields))
 
     def document(self, id: str) -> SnapshotDocument:
         self._require_ready()

@@ -20,13 +20,14 @@ from qa.types import Answer, Collection, Document, DocumentSummary, FileReport, 
 from qa.web.app import create_app
 from qa.web.deps import Options
 from tests.support.fake_evaluations import DONE, ID, FakeEvaluations
-from tests.support.fake_service import ADDRESS, ANSWER, FILES, LOADING, NOON, REFUSED, SNAPSHOT, FakeService
+from tests.support.fake_service import ADDRESS, ANSWER, FACETS, FILES, LOADING, NOON, REFUSED, SNAPSHOT, FakeService
 from tests.support.pdfs import lines, pdf
 from tests.support.uvicorn_server import serving
 
 QUESTION = "When does the ferry leave?"
 ASKED = f"/?q={quote(QUESTION)}"
 OTHERWISE = f"{ASKED}&mode=lexical&rerank=true&top_k=4&documents=notes/*&documents=*{'long' * 20}*&sections=Cross*"
+FILTERED = f"{ASKED}&filter=folder=notes&filter=author=Person+1&filter=title={'long' * 20}&filter=date>=2024"
 IN_PLACE = f"{ADDRESS}?start={NOON}&end={NOON + 4}&q={quote(QUESTION)}#span"
 OPTIONS = {"mode": "dense", "top_k": 20, "rerank": False}
 COMPARED = f"/evaluate/compare?a={ID}&b={ID}"
@@ -132,6 +133,10 @@ def _without_passages(site: Site) -> None:
     site.service.empty = True
 
 
+def _with_fields(site: Site) -> None:
+    site.service.fields = FACETS
+
+
 def _without_files(site: Site) -> None:
     site.service.files = ()
 
@@ -170,6 +175,9 @@ PAGES = {
     "right-to-left": Shown(f"/?q={quote('تفتح المكتبة')}"),
     "thanked": Shown(ASKED, lambda site: site.answer(), cookie="qa-noted=yes-" + text_sha256(QUESTION)[:16]),
     "asked-otherwise": Shown(OTHERWISE, lambda site: site.answer()),
+    "filtering": Shown("/", _with_fields),
+    "filtered": Shown(FILTERED, _with_fields),
+    "nothing-passes": Shown(f"{ASKED}&filter=folder=nowhere", _with_fields),
     "asked-wrongly": Shown(f"{ASKED}&top_k=0&mode=lexical", status=422),
     "blank": Shown("/?q=%20", status=422),
     "too-long": Shown(f"/?q={'x' * 201}", status=422),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 import structlog
@@ -19,6 +19,7 @@ from qa.service.service import Service
 from qa.types import Query, Reply, State
 from qa.web.api.requests import AskParameters
 from qa.web.deps import Deps, of_request
+from qa.web.pages.filters import make_form, read_form
 from qa.web.pages.rendering import FOLDER, asking_address, read_query, render, without
 from qa.web.problems import RETRY_SECONDS, FieldError, Problem, ProblemError, invalid
 
@@ -43,7 +44,10 @@ async def ask_page(request: Request, deps: Deps) -> Response:
     if not state.ready:
         return _not_ready(request, state, query)
     if errors:
-        return _refused(request, state, query, errors)
+        return await run_in_threadpool(_refused, request, service, query, errors)
+    if read_form(request.query_params) is not None:
+        # The one address of this question and its filter, which can be shared.
+        return RedirectResponse(asking_address(query), 303)
     if "q" not in request.query_params:
         return await run_in_threadpool(_empty, request, service, query)
     return await _ask(request, deps, query)
@@ -55,13 +59,14 @@ async def _ask(request: Request, deps: Deps, query: Query) -> Response:
         reply = await deps.asking.ask(query, request)
     except QueryError as error:
         errors = tuple(FieldError.from_fault(fault) for fault in error.faults)
-        return _refused(request, service.state(), without(query, [fault.field for fault in error.faults]), errors)
+        usable = without(query, [fault.field for fault in error.faults])
+        return await run_in_threadpool(_refused, request, service, usable, errors)
     except Overloaded as error:
-        return _busy(request, service.state(), query, error)
+        return await run_in_threadpool(_busy, request, service, query, error)
     except NotReady:
         return _not_ready(request, service.state(), query)
     # The state is read again, because the snapshot may have been switched, and the page names the one that answered.
-    return await run_in_threadpool(_answered, request, service.state(), query, reply)
+    return await run_in_threadpool(_answered, request, service, query, reply)
 
 
 @router.get("/favicon.ico")
@@ -70,10 +75,10 @@ async def favicon() -> Response:
     return FileResponse(FOLDER.parent / "static" / "icon.svg", media_type="image/svg+xml")
 
 
-def _answered(request: Request, state: State, query: Query, reply: Reply) -> Response:
+def _answered(request: Request, service: Service, query: Query, reply: Reply) -> Response:
     judges = of_request(request).feedback is not None
     said = read_thanks(request, query) if judges else ""
-    response = render(request, "ask.html", state, query=query, reply=reply, judges=judges, noted=said)
+    response = _render(request, service, query, reply=reply, judges=judges, noted=said)
     if said:
         response.delete_cookie(COOKIE)
     return response
@@ -81,14 +86,27 @@ def _answered(request: Request, state: State, query: Query, reply: Reply) -> Res
 
 def _empty(request: Request, service: Service, query: Query) -> Response:
     """Render the page without a question. Raises NotReady."""
-    return render(request, "ask.html", service.state(), query=query, focus=True, examples=service.examples())
+    return _render(request, service, query, focus=True, examples=service.examples())
 
 
-def _refused(request: Request, state: State, query: Query, errors: Sequence[FieldError]) -> Response:
+def _render(
+    request: Request,
+    service: Service,
+    query: Query,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    **values: object,
+) -> Response:
+    """Render the page with its form. It blocks, as the documents are counted for it; a thread must call it."""
+    form = make_form(service, query)
+    return render(request, "ask.html", service.state(), status, headers, query=query, form=form, **values)
+
+
+def _refused(request: Request, service: Service, query: Query, errors: Sequence[FieldError]) -> Response:
     """Render the question in its field again, with what is wrong with it or with its parameters."""
     message = " ".join(_name_parameter(error) for error in errors)
     wrong = any(error.field in ("q", "question") for error in errors)
-    return render(request, "ask.html", state, 422, query=query, error=message, focus=True, wrong=wrong)
+    return _render(request, service, query, 422, error=message, focus=True, wrong=wrong)
 
 
 def _name_parameter(error: FieldError) -> str:
@@ -96,10 +114,10 @@ def _name_parameter(error: FieldError) -> str:
     return f"The parameter {error.message}" if error.message.startswith(f"{error.field} ") else error.message
 
 
-def _busy(request: Request, state: State, query: Query, error: Overloaded) -> Response:
+def _busy(request: Request, service: Service, query: Query, error: Overloaded) -> Response:
     """Render the question in its field again, because too many are waiting now."""
     headers = {"Retry-After": str(error.retry_after)}
-    return render(request, "ask.html", state, 503, headers, query=query, error=str(error), focus=True)
+    return _render(request, service, query, 503, headers, error=str(error), focus=True)
 
 
 def _not_ready(request: Request, state: State, query: Query) -> Response:

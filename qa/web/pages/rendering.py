@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import jinja2
@@ -23,6 +24,7 @@ from qa.types import Answer, Hit, Limits, Query, State
 from qa.web.api.requests import AskParameters
 from qa.web.deps import Dependencies, of_request
 from qa.web.middleware.collections import in_collection
+from qa.web.pages.filters import chips, read_form
 from qa.web.problems import FieldError, Problem, explain, nearest
 
 FOLDER = Path(__file__).parent
@@ -41,11 +43,13 @@ def read_query(parameters: QueryParams, limits: Limits) -> tuple[Query, tuple[Fi
     and other pages have their own. The query has the default where a parameter is wrong, so that the next question from
     that page does not repeat the mistake.
     """
-    given = {
+    given: dict[str, Any] = {
         name: parameters.getlist(name) if name in ("documents", "sections", "filter") else value
         for name, value in {"q": "", **parameters}.items()
         if nearest(name, _NAMES)
     }
+    if own := read_form(parameters):
+        given["filter"] = [*given.get("filter", ()), *own]
     errors: tuple[FieldError, ...] = ()
     try:
         query = AskParameters.model_validate(given).query()
@@ -231,6 +235,7 @@ def _environment() -> jinja2.Environment:
         marked=_marked,
         in_sentence=_in_sentence,
         chosen=chosen,
+        chips=chips,
     )
     environment.globals.update(
         asking_address=asking_address,

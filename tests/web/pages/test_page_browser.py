@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.support.browsing import Visit, Visiting
-from tests.support.fake_service import LOADING, READY, SCRIPT
+from tests.support.fake_service import FACETS, LOADING, READY, SCRIPT
 from tests.support.site import ASKED, QUESTION, WIDTHS, Site
 
 pytestmark = pytest.mark.browser
@@ -227,3 +227,27 @@ def test_each_passage_runs_in_its_own_direction(visiting: Visiting, site: Site) 
     assert page.get_by_label("Your question").evaluate(direction) == "rtl"
     assert page.locator("blockquote").first.evaluate(direction) == "rtl"
     assert page.locator("blockquote").last.evaluate(direction) == "ltr"
+
+
+def test_filters_are_chosen_and_taken_back_by_keyboard(visiting: Visiting, site: Site, script: Options) -> None:
+    site.service.fields = FACETS
+    page = visiting(site.address, viewport={"width": 320, "height": 800}, **script).page
+    page.goto("/")
+    page.get_by_label("Your question").fill(QUESTION)
+    press_tab_to(page, page.get_by_text("Filter the documents"))
+    page.keyboard.press("Enter")
+    press_tab_to(page, page.get_by_role("checkbox", name="notes"))
+    page.keyboard.press("Space")
+    press_tab_to(page, page.get_by_label("Another of 20"))
+    page.keyboard.type("Person 17")
+    press_tab_to(page, page.get_by_role("button", name="Ask with these filters"))
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/?q=*filter=folder*filter=author*")
+    expect(page.get_by_role("article")).not_to_have_count(0)
+    assert "named" not in page.url
+    chips = page.get_by_role("list", name="Filters").get_by_role("link")
+    expect(chips).to_have_text([re.compile("Folder: notes"), re.compile("Author: Person 17")])
+    press_tab_to(page, chips.first)
+    page.keyboard.press("Enter")
+    expect(chips).to_have_text([re.compile("Author: Person 17")])
+    assert "folder" not in page.url

@@ -40,6 +40,12 @@
     │   ├── EvaluationNotFound   no evaluation of that id, or it has no report yet
     │   └── QueueFull            too many evaluations are waiting already
     ├── UpdateRunning            the index is being brought up to date already
+    ├── UpkeepError              documents that are uploaded, replaced or deleted
+    │   ├── UploadRefused        a file whose name, size or content is not accepted
+    │   ├── CollectionFull       the collection holds as many files or bytes as it may
+    │   ├── DocumentExists       there is a document of that name, and it was not to be replaced
+    │   ├── DocumentReplaced     the document is not the one that was to be replaced or deleted
+    │   └── CollectionFixed      the collection is made of folders that are not changed from outside
     ├── Overloaded               more questions wait than can be answered soon
     ├── ClientError              asking a service over HTTP
     │   ├── RequestRefused       the service answered with a problem
@@ -238,6 +244,30 @@ class QueueFull(EvaluationError):
 
 
 class UpdateRunning(QAError):
+    pass
+
+
+class UpkeepError(QAError):
+    pass
+
+
+class UploadRefused(UpkeepError):
+    pass
+
+
+class CollectionFull(UpkeepError):
+    pass
+
+
+class DocumentExists(UpkeepError):
+    pass
+
+
+class DocumentReplaced(UpkeepError):
+    pass
+
+
+class CollectionFixed(UpkeepError):
     pass
 
 

@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from qa.errors import SettingsError
 from qa.files import Access
-from qa.types import Limits
+from qa.types import Limits, UploadLimits
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 # Bounds of what may be asked over HTTP: characters in a question, questions in a batch.
@@ -130,6 +130,15 @@ class Settings(BaseSettings):
         ge=64,
         description="The most memory, in MB, that reading one file may take. The models of OCR come on top.",
     )
+    max_documents: int = Field(
+        default=20_000, ge=1, description="The most files that may be uploaded into one collection."
+    )
+    max_documents_mb: int = Field(
+        default=20_000, ge=1, description="The most that the uploaded files of one collection may take, in MB."
+    )
+    max_upload_mb: int = Field(
+        default=1_000, ge=1, description="The most that one upload may hold, of however many files, in MB."
+    )
     threads: int = Field(
         default=0,
         ge=0,
@@ -219,6 +228,12 @@ class Settings(BaseSettings):
     def limits(self) -> Limits:
         """What may be asked at most."""
         return Limits(MAX_QUESTION_CHARS, self.max_top_k, MAX_BATCH)
+
+    @property
+    def upload_limits(self) -> UploadLimits:
+        """What may be uploaded at most."""
+        mb = 10**6
+        return UploadLimits(self.max_file_mb * mb, self.max_documents, self.max_documents_mb * mb)
 
 
 def load_settings(**flags: Any) -> Settings:

@@ -280,6 +280,15 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """Bounds of the documents that a collection keeps itself: bytes of a file, files, and bytes of all of them."""
+
+    file_bytes: int
+    most_files: int
+    most_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Scores:
     """Each leg's raw score: cosine, BM25, cross-encoder logit, and the answer reader's logit that the passage holds the
     answer. ``None`` where a leg did not take part, or nothing of the passage was read.

@@ -5,4 +5,6 @@ builder     files in, a snapshot's folder out: read, split, encode, write
 reuse       what a build takes over from the active snapshot
 embeddings  vectors of texts: from the cache, or encoded while the next are read
 watch       `qa serve --watch`: the index follows its folder
+uploads     the documents that a collection keeps itself: names checked, files landed whole, removed
+screening   whether an uploaded file can be read, before it becomes a document
 """

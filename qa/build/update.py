@@ -15,7 +15,8 @@ from typing import Protocol
 from qa.build.builder import BuildCounts, Builder, BuildListener, require_sources
 from qa.build.embeddings import CACHE_FILE, EmbeddingCache, cache_keys
 from qa.build.reuse import Previous
-from qa.errors import SnapshotError, SnapshotIncompatible, StorageError
+from qa.build.uploads import DOCUMENTS, is_made_of
+from qa.errors import CollectionFixed, IndexNotFound, NothingToIndex, SnapshotError, SnapshotIncompatible, StorageError
 from qa.files import printable
 from qa.index.index import Index
 from qa.index.manifest import Manifest
@@ -141,6 +142,43 @@ def follow(settings: Settings, listener: UpdateListener, encoder: Encoder) -> Up
     return Update(manifest, counts, time.perf_counter() - started)
 
 
+def update_own(settings: Settings, listener: UpdateListener, encoder: Encoder) -> Update | None:
+    """Do what :func:`update` does with the documents that the collection keeps itself, as they are now.
+
+    They are read and split as those of the active snapshot were, or as the settings say where there is none.
+
+    Returns:
+        ``None`` where nothing that can be read is left: then no snapshot is active any more.
+
+    Raises:
+        CollectionFixed: the active snapshot was made of other folders.
+        SnapshotError: the active snapshot was made with another model, or cannot be read.
+        SourceError, EncoderError, WriterBusy, StorageError: as :func:`update`.
+    """
+    started = time.perf_counter()
+    snapshots = Snapshots(settings.indexes, settings.name)
+    folder = (snapshots.folder / DOCUMENTS).absolute()
+    with snapshots.writing() as writer:
+        try:
+            active = snapshots.manifest()
+        except IndexNotFound:
+            parameters = SplitterParameters(settings.passage_tokens, settings.overlap_tokens)
+            options = ReadingOptions(settings.hidden, recognition_version(settings.ocr))
+        else:
+            if not is_made_of(folder, active.sources):
+                raise CollectionFixed("the index was made of other folders than its own")
+            parameters, options = _parameters_of(active, encoder), _options_of(active)
+        try:
+            found = _found(settings, [folder])
+            sources = (printable(str(folder)),)
+            inputs = _Inputs(settings, listener, sources, found, encoder, parameters, options)
+            manifest, counts = _update(snapshots, writer, inputs)
+        except NothingToIndex:
+            writer.deactivate()
+            return None
+    return Update(manifest, counts, time.perf_counter() - started)
+
+
 @dataclass(frozen=True, slots=True)
 class _Inputs:
     """What an update is made of; ``sources`` are the paths in which ``found`` was found."""
@@ -170,7 +208,7 @@ def _update(
         staged = stack.enter_context(writer.staging())
         if read is None:
             recognition = Recognition(PageCache(inputs.settings.indexes / RECOGNISED), listener.recognising)
-            reader = IsolatedReader(_limits(inputs.settings), options=inputs.options, recognition=recognition)
+            reader = IsolatedReader(limits_of(inputs.settings), options=inputs.options, recognition=recognition)
             read = stack.enter_context(reader).read
 
         def load() -> None:
@@ -213,12 +251,16 @@ def _forget(cache: EmbeddingCache, kind: type[BaseException] | None, *_: object)
 
 def _found(settings: Settings, paths: Sequence[Path]) -> list[Source | FileReport]:
     """Find the files to read. Raises SourceError where a path is wrong, or there is no file to read."""
-    found = _without_indexes(list(discover(paths)), settings.indexes)
+    # What an index keeps itself lies in its folder, and makes up that index alone.
+    own = (settings.indexes / settings.name / DOCUMENTS).resolve()
+    is_own = len(paths) == 1 and paths[0].resolve() == own
+    found = list(discover(paths)) if is_own else _without_indexes(list(discover(paths)), settings.indexes)
     require_sources(found)
     return found
 
 
-def _limits(settings: Settings) -> ReadingLimits:
+def limits_of(settings: Settings) -> ReadingLimits:
+    """Return what reading one file may cost."""
     return ReadingLimits(
         max_bytes=settings.max_file_mb * 10**6,
         seconds=settings.max_file_seconds,

@@ -78,7 +78,7 @@ def watch(
             does again.
         turn: held during each update; those who share it update one after the other.
     """
-    pruning = _Pruning()
+    pruning = Pruning()
     turn = turn or threading.Lock()
     while not stopped.is_set():
         try:
@@ -104,7 +104,7 @@ def _watch(
     settings: Settings,
     encoder: Callable[[], Encoder],
     stopped: threading.Event,
-    pruning: _Pruning,
+    pruning: Pruning,
     trouble: Callable[[str], None],
     turn: threading.Lock,
 ) -> None:
@@ -153,7 +153,7 @@ def _belongs_to(indexes: Path, path: Path) -> bool:
     return path.is_relative_to(indexes.absolute()) or path.resolve().is_relative_to(indexes.resolve())
 
 
-class _Pruning:
+class Pruning:
     """Pruning of old snapshots after every update, and the embeddings that only they used now and then.
 
     To find those, every passage that stays is read: it is given a small share of the time.
@@ -174,7 +174,7 @@ class _Pruning:
 
 
 def _update(
-    settings: Settings, encoder: Callable[[], Encoder], pruning: _Pruning, trouble: Callable[[str], None]
+    settings: Settings, encoder: Callable[[], Encoder], pruning: Pruning, trouble: Callable[[str], None]
 ) -> bool:
     """Update the index; returns false where that is to be tried again."""
     try:
@@ -195,7 +195,7 @@ def _update(
     return True
 
 
-def _prune(settings: Settings, pruning: _Pruning) -> None:
+def _prune(settings: Settings, pruning: Pruning) -> None:
     """Remove old snapshots; where that fails, the update has not failed, and the next one tries again."""
     try:
         pruning.run(settings)

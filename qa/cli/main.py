@@ -339,6 +339,9 @@ def serve(
         int | None, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes a free one.")
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Index again whenever a file of the folder changes.")] = False,
+    create: Annotated[
+        bool, typer.Option("--create", help="Begin with an empty collection, for documents that are uploaded.")
+    ] = False,
     behind_proxy: Annotated[
         bool | None, typer.Option("--behind-proxy", help="Do not start without keys: a proxy stands in front.")
     ] = None,
@@ -355,14 +358,18 @@ def serve(
 
     served = names_to_serve(settings.indexes, settings.name, names or (), every=all_)
     for each in served:
+        own = settings.model_copy(update={"name": each})
         try:
-            Snapshots(settings.indexes, each).current()
-            if watch:
-                require_watchable(settings.model_copy(update={"name": each}))
+            if not _keeps_documents(own, create=create):
+                Snapshots(settings.indexes, each).current()
+                if watch:
+                    require_watchable(own)
         except QAError as error:
             # One of several must not keep the others from being served: /readyz and its pages say what it lacks. One
             # that is not there at all was misspelt.
-            if len(served) == 1 or isinstance(error, IndexNotFound):
+            if isinstance(error, IndexNotFound):
+                raise IndexNotFound(f"{error}, or begin with an empty one: qa serve --create --name {each}") from None
+            if len(served) == 1:
                 raise
             typer.echo(f"{each}: {safe_line(str(error))}", err=True)
     # The port opens before FastAPI, and long before torch, is imported.
@@ -370,6 +377,32 @@ def serve(
     from qa.web.server import run
 
     run(settings.model_copy(update={"name": served[0]}), socket, watch, served)
+
+
+def _keeps_documents(settings: Settings, *, create: bool) -> bool:
+    """Return whether a collection keeps documents that are uploaded; with ``create``, one without an index begins to.
+
+    Raises:
+        SettingsError: with ``create``, it was made of other folders.
+    """
+    from qa.build.uploads import DocumentFolder, is_made_of
+    from qa.errors import IndexNotFound
+    from qa.index.snapshots import Snapshots
+
+    snapshots = Snapshots(settings.indexes, settings.name)
+    folder = DocumentFolder(snapshots.folder, settings.upload_limits)
+    try:
+        sources = snapshots.manifest().sources
+        is_own = folder.exists and is_made_of(folder.path, sources)
+        if create and not is_own:
+            raise SettingsError(
+                f"the index {settings.name!r} was made of other folders; serve it without --create, or another --name"
+            )
+    except IndexNotFound:
+        is_own = create or folder.exists
+    if create:
+        folder.create()
+    return is_own
 
 
 @app.command()

@@ -51,8 +51,9 @@ class SnapshotInfo:
 
 
 def index_names(root: Path) -> list[str]:
-    """List the indexes below ``root``, in order of their names."""
-    return sorted(path.parent.name for path in root.glob("*/CURRENT") if _NAME.fullmatch(path.parent.name))
+    """List the indexes below ``root``, in order of their names, also those that keep documents and have none yet."""
+    found = {path.parent.name for pattern in ("*/CURRENT", "*/documents") for path in root.glob(pattern)}
+    return sorted(name for name in found if _NAME.fullmatch(name))
 
 
 def names_to_serve(root: Path, default: str, names: Sequence[str], *, every: bool) -> list[str]:
@@ -293,6 +294,11 @@ class SnapshotWriter:
         index.close()
         self._point_to(id)
         return index.manifest
+
+    def deactivate(self) -> None:
+        """Leave no snapshot active: nothing is left to be indexed. Raises OSError."""
+        self._pointer.unlink(missing_ok=True)
+        sync(self._pointer.parent)
 
     def prune(self, keep: int) -> list[str]:
         """Remove all but the ``keep`` newest snapshots (at least one) and the active one; returns the ids removed."""

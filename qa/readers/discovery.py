@@ -245,14 +245,14 @@ def _walk_below(root: Path, prefix: str, folders: _Folders) -> Iterator[Source |
 
 
 # Folders that programs fill with the code of others, which would crowd out a project's own.
-_INSTALLED = frozenset({"node_modules", "bower_components", "site-packages", "__pycache__"})
+INSTALLED = frozenset({"node_modules", "bower_components", "site-packages", "__pycache__"})
 
 
 def _unwanted(path: Path, id: str, is_folder: bool, rules: IgnoreRules | None) -> str:
     """Return why a file or folder is left out for its name, or nothing."""
     if path.name.startswith("."):
         return "hidden"
-    if is_folder and path.name in _INSTALLED:
+    if is_folder and path.name in INSTALLED:
         return "installed packages, not documents"
     if rules is not None and rules.ignore(id, is_folder):
         return f"ignored by {IGNORE_FILE}"

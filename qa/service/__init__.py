@@ -4,5 +4,7 @@ service       questions answered, documents shown and citations checked from the
 collections   several services that share the models
 maintenance   what an operator may do meanwhile: switch snapshots, update the index
 pictures      pages as pictures, drawn once, and spans marked on them
+indexing      the update of an index behind the service, with its progress
+upkeep        documents uploaded, replaced and deleted
 examples      example questions that the index answers, for the ask page
 """

@@ -20,6 +20,7 @@ from qa.answers.answerer import Answerer, Guess
 from qa.answers.calibration import CALIBRATION_FILE, Calibrations, load_calibrations, models_key
 from qa.answers.citations import Citer, Citers, Original
 from qa.answers.sentences import DEPTH
+from qa.build.uploads import DOCUMENTS
 from qa.errors import (
     CalibrationError,
     EncoderError,
@@ -61,6 +62,8 @@ _POLL_EVERY = 1.0
 _RETRY_EVERY = 10.0
 # Seconds between two looks of a caller that waits for the first snapshot.
 _WAIT_STEP = 0.05
+# The state of a collection that keeps its own documents and has none.
+_EMPTY = ("empty", "the collection is empty; upload documents, and it answers from them")
 # What the operator can do, by the state that /readyz names; docs/operating.md says more.
 _TO_DO = {
     "refused": "set QA_MODEL and QA_PRECISION to those of the snapshot, or build the index again",
@@ -188,6 +191,14 @@ class Service:
             encoder.load()
             loading.result()
 
+    def prepare(self) -> None:
+        """Load the models before there is anything to serve, so that the first documents need not wait for them.
+
+        Raises:
+            EncoderError: a model cannot be used.
+        """
+        self._load_models(self.encoder())
+
     def _read_calibrations(self, encoder: Encoder) -> Calibrations:
         if not self._is_calibrated:
             return Calibrations((), "")
@@ -220,7 +231,17 @@ class Service:
 
         poll_current(self._snapshots, load, self._failed, stopped)
 
+    def clear(self) -> None:
+        """Serve nothing any more: the collection keeps its own documents, and none of them is indexed."""
+        if self._retriever is not None or (self._problem or ("",))[0] != "empty":
+            log.info("the collection is empty", index=self._settings.name)
+        self._problem = _EMPTY
+        self._retriever = self._held = None
+
     def _failed(self, error: Exception) -> None:
+        if isinstance(error, IndexNotFound) and (self._snapshots.folder / DOCUMENTS).is_dir():
+            self.clear()
+            return
         if str(error) != self._logged:
             self._logged = str(error)
             log_failure(self._settings.name, error)
@@ -279,9 +300,9 @@ class Service:
             NotReady: nothing is served.
         """
         self._ready()
-        # Set before the retriever is, and never unset while questions are asked.
-        assert self._held is not None
-        return self._held
+        if (held := self._held) is None:  # the collection has just become empty
+            raise NotReady(_EMPTY[1], _EMPTY[0])
+        return held
 
     def _answer_all(
         self, retriever: Retriever, calibrations: Calibrations, queries: Sequence[Query]

@@ -6,8 +6,9 @@ The bounds are of one server. Together they keep it under a gigabyte, whatever c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from contextvars import copy_context
 from typing import TypeVar
 
@@ -76,3 +77,12 @@ class Budget:
     def give(self, amount: int) -> None:
         """Give back what was taken."""
         self.held -= amount
+
+    @contextmanager
+    def taken(self, amount: int) -> Iterator[None]:
+        """Hold an amount for the time of a block. Raises Overloaded."""
+        self.take(amount)
+        try:
+            yield
+        finally:
+            self.give(amount)

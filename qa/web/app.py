@@ -22,7 +22,7 @@ from qa.text.globs import MOST_CHARACTERS
 from qa.types import Limits
 from qa.web import deps, handlers
 from qa.web.admission import Budget, Lane
-from qa.web.api import collections, facets, openapi, pictures, routes, snapshots
+from qa.web.api import collections, facets, openapi, pictures, routes, snapshots, uploads
 from qa.web.api import evaluations as evaluation_routes
 from qa.web.asking import Asking, ReplyCache
 from qa.web.batching import Batcher
@@ -35,7 +35,7 @@ from qa.web.middleware.limits import BodyLimit, HeadAsGet, Hosts, ParameterLimit
 from qa.web.middleware.observing import Observing
 from qa.web.middleware.overload import Refusals, Shedding
 from qa.web.monitoring import Monitoring
-from qa.web.pages import ask, document, documents
+from qa.web.pages import ask, document, documents, upkeep
 from qa.web.pages import evaluations as evaluation_pages
 from qa.web.pages.rendering import render_problem
 
@@ -44,6 +44,8 @@ STATIC = Path(__file__).parent / "static"
 _MOST_BODY_BYTES = 64_000_000
 _MOST_PASSAGES = 50_000
 _MOST_PARAMETERS = 500
+# Uploads of documents that arrive at once; each is written to the disk as it comes.
+_MOST_RECEIVED = 4
 _OPTIONS = Options()
 
 
@@ -76,6 +78,7 @@ def create_app(
         parts.whole.close()
         parts.uploads.close()
         parts.drawing.close()
+        parts.upkeep.close()
 
     app = FastAPI(
         title="qa",
@@ -106,8 +109,15 @@ def _make_parts(
     """Make the parts of each collection; queue, cache, lanes and budgets are those of all."""
     cache = ReplyCache(options.cache_bytes, options.cache_seconds)
     refusals = Refusals(batcher, monitoring)
-    whole, uploads = Lane("whole", monitoring, running=2, waiting=64), Lane("uploads", monitoring, running=1, waiting=4)
-    drawing, passages = Lane("drawing", monitoring, running=2, waiting=32), Budget(_MOST_PASSAGES, monitoring)
+    whole, questions = (
+        Lane("whole", monitoring, running=2, waiting=64),
+        Lane("uploads", monitoring, running=1, waiting=4),
+    )
+    drawing, changes = (
+        Lane("drawing", monitoring, running=2, waiting=32),
+        Lane("upkeep", monitoring, running=1, waiting=8),
+    )
+    passages, receiving = Budget(_MOST_PASSAGES, monitoring), Budget(_MOST_RECEIVED, monitoring)
     pictures = Pictures(options.pictures) if options.pictures is not None else None
     found: list[deps.Dependencies] = []
     for each in offered:
@@ -120,9 +130,11 @@ def _make_parts(
                 monitoring,
                 refusals,
                 whole,
-                uploads,
+                questions,
                 drawing,
                 passages,
+                changes,
+                receiving,
                 each.evaluations,
                 each.maintenance,
                 feedback=_feedback_file(options.feedback, name if found else ""),
@@ -154,6 +166,8 @@ def _add_routes(app: FastAPI, parts: deps.Dependencies) -> None:
         app.include_router(evaluation_pages.router)
     if parts.maintenance is not None:
         app.include_router(snapshots.router)
+        app.include_router(uploads.router)
+        app.include_router(upkeep.router)
     if parts.pictures is not None:
         app.include_router(pictures.router)
     app.include_router(ask.router)
@@ -179,6 +193,10 @@ def _add_middleware(app: FastAPI, every: Sequence[deps.Dependencies], options: O
             evaluation_routes.PATH: options.max_upload_bytes,
             evaluation_pages.PATH: options.max_upload_bytes + 4096,
         },
+        to_disk={
+            uploads.PATH: options.max_documents_bytes,
+            **dict.fromkeys((upkeep.UPLOAD_PATH, upkeep.REPLACE_PATH), options.max_documents_bytes),
+        },
         seconds=options.body_seconds,
     )
     app.add_middleware(ParameterLimit, most=_MOST_PARAMETERS)
@@ -193,8 +211,8 @@ def _add_middleware(app: FastAPI, every: Sequence[deps.Dependencies], options: O
         app.add_middleware(
             CORSMiddleware,
             allow_origins=options.origins,
-            allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "If-Match", "X-API-Key", "X-Request-ID"],
             expose_headers=["Location", "Retry-After", "X-Request-ID"],
         )
     app.add_middleware(Hosts, names=options.allowed_hosts)

@@ -21,6 +21,7 @@ from qa.questions.feedback import FeedbackFile
 from qa.service.maintenance import Maintenance
 from qa.service.pictures import Pictures
 from qa.service.service import Service
+from qa.service.upkeep import Upkeep
 from qa.settings import Settings
 from qa.web.admission import Budget, Lane
 from qa.web.asking import Asking
@@ -35,11 +36,13 @@ from qa.web.monitoring import Monitoring
 class Options:
     """The options of one application. ``max_body_bytes`` is by default what the service's limits can fill.
 
+    ``max_upload_bytes`` are those of a question file, ``max_documents_bytes`` of one upload of documents.
     ``pictures`` is the folder of all indexes, below which pictures of pages are kept.
     """
 
     max_body_bytes: int | None = None
     max_upload_bytes: int = 20_000_000
+    max_documents_bytes: int = 1_000_000_000
     max_waiting: int = 128
     cache_bytes: int = 0
     cache_seconds: float = 60.0
@@ -60,6 +63,7 @@ class Options:
     def from_settings(cls, settings: Settings) -> Options:
         """Read the options from the settings. Raises SettingsError."""
         return cls(
+            max_documents_bytes=settings.max_upload_mb * 10**6,
             cache_bytes=settings.cache_mb * 10**6,
             keys=_parse_keys(settings),
             allowed_hosts=(*own_names(settings.host), *_parse_list(settings.allowed_hosts.lower())),
@@ -132,7 +136,8 @@ class Dependencies:
     ``asking``, ``evaluations``, ``maintenance`` and ``feedback`` are its own; the others are shared by all collections.
 
     ``whole`` is the lane of what looks through a whole document or collection, ``uploads`` that of question files,
-    ``drawing`` that of pictures, and ``passages`` what batches may hold until they have been sent.
+    ``drawing`` that of pictures, ``upkeep`` that of changes of documents; ``passages`` is what batches may hold until
+    they have been sent, and ``receiving`` how many uploads may arrive at once.
     """
 
     name: str
@@ -144,6 +149,8 @@ class Dependencies:
     uploads: Lane
     drawing: Lane
     passages: Budget
+    upkeep: Lane
+    receiving: Budget
     evaluations: EvaluationQueue | None = None
     maintenance: Maintenance | None = None
     feedback: FeedbackFile | None = None
@@ -202,7 +209,13 @@ async def _maintenance(deps: Deps) -> Maintenance:
     return deps.maintenance
 
 
+async def _upkeep(deps: Deps) -> Upkeep:
+    assert deps.maintenance is not None
+    return deps.maintenance.upkeep
+
+
 ServiceDep = Annotated[Service, Depends(_service)]
 AskingDep = Annotated[Asking, Depends(_asking)]
 EvaluationsDep = Annotated[EvaluationQueue, Depends(_evaluations)]
 MaintenanceDep = Annotated[Maintenance, Depends(_maintenance)]
+UpkeepDep = Annotated[Upkeep, Depends(_upkeep)]

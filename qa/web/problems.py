@@ -13,7 +13,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from qa.errors import (
+    CollectionFixed,
+    CollectionFull,
+    DocumentExists,
     DocumentNotFound,
+    DocumentReplaced,
     EvaluationError,
     EvaluationNotFound,
     Fault,
@@ -31,6 +35,7 @@ from qa.errors import (
     SnapshotNotFound,
     StorageError,
     UpdateRunning,
+    UpkeepError,
     WriterBusy,
 )
 from qa.markup import safe_line
@@ -51,9 +56,13 @@ TITLES: Mapping[str, str] = {
     "batch-too-large": "The batch holds too many questions",
     "body-too-large": "The request body is too large",
     "body-unreadable": "The request body cannot be read",
+    "collection-fixed": "This collection is not changed from outside",
+    "collection-full": "The collection is full",
     "cross-site": "Pages of other sites may not do this",
     "document-changed": "The document has changed",
+    "document-exists": "There is a document of this name",
     "document-not-found": "No such document",
+    "document-replaced": "The document is another one by now",
     "evaluation-not-found": "No such evaluation",
     "forbidden": "This is not allowed",
     "host-not-allowed": "This server has another name",
@@ -61,6 +70,7 @@ TITLES: Mapping[str, str] = {
     "index-busy": "The index is being written",
     "internal-error": "The server failed",
     "invalid-request": "The request is not valid",
+    "malformed-form": "The form cannot be read",
     "malformed-json": "The request body is not JSON",
     "method-not-allowed": "This method is not allowed here",
     "missing-field": "A field is missing",
@@ -79,10 +89,12 @@ TITLES: Mapping[str, str] = {
     "snapshot-not-found": "No such snapshot",
     "snapshot-unusable": "The snapshot cannot be used",
     "storage-unavailable": "The server cannot write",
+    "too-many-files": "The form holds too many files",
     "top-k-out-of-range": "The number of passages is out of range",
     "unauthorized": "A key is needed",
     "unknown-field": "Unknown field",
     "unsupported-media-type": "The request body has the wrong type",
+    "upload-refused": "The file was not accepted",
     "wrong-type": "A field has the wrong type",
 }
 
@@ -217,7 +229,7 @@ def choose_problem(error: QAError, request_id: str, question: str = "question") 
             return _unavailable_problem(error)
         case EvaluationError():
             return _evaluation_problem(error, request_id)
-        case DocumentNotFound() | OriginalUnavailable() | PictureUnavailable():
+        case DocumentNotFound() | OriginalUnavailable() | PictureUnavailable() | UpkeepError():
             return _document_problem(error)
         case SnapshotError() | UpdateRunning():
             return _snapshot_problem(error, request_id)
@@ -225,12 +237,31 @@ def choose_problem(error: QAError, request_id: str, question: str = "question") 
             return internal(request_id)
 
 
-def _document_problem(error: DocumentNotFound | OriginalUnavailable | PictureUnavailable) -> Problem:
+def _document_problem(
+    error: DocumentNotFound | OriginalUnavailable | PictureUnavailable | UpkeepError,
+) -> Problem:
+    if isinstance(error, UpkeepError):
+        return _upkeep_problem(error)
     if isinstance(error, DocumentNotFound):
         return Problem("document-not-found", 404, str(error))
     if isinstance(error, PictureUnavailable):
         return Problem("picture-unavailable", 404, f"{error}.")
     return Problem("original-unavailable", 409, f"{error}.")
+
+
+def _upkeep_problem(error: UpkeepError) -> Problem:
+    detail = f"{str(error)[:1].upper()}{str(error)[1:]}."
+    match error:
+        case CollectionFull():
+            return Problem("collection-full", 409, detail)
+        case DocumentExists():
+            return Problem("document-exists", 409, detail)
+        case DocumentReplaced():
+            return Problem("document-replaced", 412, detail)
+        case CollectionFixed():
+            return Problem("collection-fixed", 409, detail)
+        case _:
+            return Problem("upload-refused", 422, detail)
 
 
 def _snapshot_problem(error: SnapshotError | UpdateRunning, request_id: str) -> Problem:

@@ -12,8 +12,10 @@ from functools import partial
 import structlog
 import uvicorn
 
+from qa.errors import QAError
 from qa.evaluation.jobs.queue import EvaluationQueue
 from qa.service.collections import Collections, Served
+from qa.service.service import Service
 from qa.settings import Settings
 from qa.types import State
 from qa.web.app import create_app
@@ -52,8 +54,10 @@ def run(settings: Settings, listening: socket.socket, watched: bool = False, nam
 
     stopped = threading.Event()
     loading = collections.keep_current(stopped, ready)
-    if watched:
-        for each in collections:
+    for each in collections:
+        if not each.maintenance.upkeep.why_fixed():
+            _catch_up(each)
+        elif watched:
             _watch(each, stopped, collections.turn)
     turn = threading.Lock()
     queues = [_start_queue(each, turn) for each in collections]
@@ -81,6 +85,25 @@ def run(settings: Settings, listening: socket.socket, watched: bool = False, nam
             thread.join(_SECONDS_TO_FINISH)
         for queue in queues:
             queue.stop()
+
+
+def _catch_up(served: Served) -> None:
+    """Index what was uploaded and not indexed before the server was last ended, and say where nothing was."""
+    try:
+        state = served.maintenance.upkeep.catch_up()
+    except QAError as error:  # such as a disk that is only read here
+        _note(f"{served.name}: documents are not uploaded here: {error}")
+        return
+    if state is None:
+        _say(f"The collection {served.name} is empty; upload documents.")
+        threading.Thread(target=_prepare, args=(served.service,), daemon=True, name=f"prepare-{served.name}").start()
+
+
+def _prepare(service: Service) -> None:
+    try:
+        service.prepare()
+    except QAError as error:  # the first upload says it again, in the state of the index
+        _note(str(error))
 
 
 def _watch(served: Served, stopped: threading.Event, turn: threading.Lock) -> None:

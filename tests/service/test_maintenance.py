@@ -10,7 +10,8 @@ import pytest
 
 from qa.errors import SnapshotCorrupt, SnapshotError, SnapshotNotFound, WriterBusy
 from qa.index.snapshots import Snapshots
-from qa.service.maintenance import Indexing, Maintenance
+from qa.service.indexing import Indexing
+from qa.service.maintenance import Maintenance
 from qa.service.service import Service
 from qa.settings import Settings
 from qa.types import Query
@@ -91,7 +92,7 @@ class Immediate:
 def test_what_is_begun_is_said_to_run_however_soon_it_is_over(
     operator: Maintenance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qa.service.maintenance.threading", SimpleNamespace(Thread=Immediate))
+    monkeypatch.setattr("qa.service.indexing.threading", SimpleNamespace(Thread=Immediate))
     assert operator.index().status == "running"
     assert operator.indexing().status == "unchanged"
 

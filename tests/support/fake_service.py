@@ -5,20 +5,25 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from io import BufferedReader, BytesIO
+from pathlib import Path
 
 from qa.answers.citations import Original
+from qa.build.uploads import DocumentFolder
 from qa.errors import DocumentNotFound, NotReady, OriginalUnavailable, QAError, QueryError
 from qa.index.fields import KINDS, Facet, Facets, FacetValue
 from qa.index.snapshots import SnapshotInfo
 from qa.search.filters import filter_excess, filter_faults
 from qa.search.query import check
-from qa.service.maintenance import Indexing, Maintenance
+from qa.service.indexing import FileChange, Indexing, IndexingJob
+from qa.service.maintenance import Maintenance
 from qa.service.service import Held, Service
+from qa.service.upkeep import Upkeep
+from qa.settings import Settings
 from qa.types import (
     Alternative,
     Answer,
@@ -315,12 +320,38 @@ class SlowService(FakeService):
         return super().ask_many(queries)
 
 
-class FakeMaintenance(Maintenance):
-    """Snapshots and an index that nothing is done to; a test sets what its calls end in."""
+class FakeJob(IndexingJob):
+    """An update of the index that has come as far as a test sets, and takes note of changes."""
 
     def __init__(self) -> None:
+        self.now = Indexing()
+
+    def note(self, changes: Iterable[FileChange]) -> Indexing:
+        self.now = replace(self.now, changes=(*self.now.changes, *changes))
+        return self.now
+
+    def state(self) -> Indexing:
+        return self.now
+
+    def start(self) -> Indexing:
+        return Indexing("running")
+
+
+class FakeMaintenance(Maintenance):
+    """Snapshots and an index that nothing is done to; a test sets what its calls end in.
+
+    Args:
+        folder: where documents are kept that can be changed; without it they cannot.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
         self.activated: list[str] = []
         self.failure: Exception | None = None
+        self.job = FakeJob()
+        settings = Settings(indexes=folder or Path("nowhere"), name="test")
+        if folder is not None:
+            DocumentFolder(settings.indexes / settings.name, settings.upload_limits).create()
+        self.upkeep = Upkeep(settings, self.job)
 
     def snapshots(self) -> list[SnapshotInfo]:
         return [SnapshotInfo(SNAPSHOT, True, 1000, None, "/srv/indexes/x/manifest.json is no manifest")]
@@ -334,10 +365,10 @@ class FakeMaintenance(Maintenance):
     def index(self) -> Indexing:
         if self.failure is not None:
             raise self.failure
-        return Indexing("running")
+        return self.job.start()
 
     def indexing(self) -> Indexing:
-        return Indexing()
+        return self.job.state()
 
 
 # An answer from the first document.

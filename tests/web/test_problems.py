@@ -170,8 +170,8 @@ def test_nothing_there(client: TestClient, path: str) -> None:
     [
         ("DELETE", "/v1/ask", "GET, HEAD, POST"),
         ("GET", "/v1/ask/batch", "POST"),
-        ("POST", "/v1/documents", "GET, HEAD"),
-        ("PUT", "/v1/documents/a.txt", "GET, HEAD"),
+        ("OPTIONS", "/v1/documents", "GET, HEAD"),
+        ("OPTIONS", "/v1/documents/a.txt", "GET, HEAD"),
         ("POST", "/", "GET, HEAD"),
         ("POST", "/static/style.css", "GET, HEAD"),
         ("OPTIONS", "/healthz", "GET, HEAD"),

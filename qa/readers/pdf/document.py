@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from qa.readers.recognition.recogniser import Image
 
+# How the reason begins why a scan was not read.
+NO_PAGE_HAS_TEXT = "no page has text"
 _DESCRIBING = ("Author", "Keywords", "CreationDate", "ModDate")
 _MOST_ENTRIES = 5_000
 _SEARCHED = 20_000
@@ -436,7 +438,7 @@ def _refusal(pages: Sequence[ReadPage], recogniser: Recogniser) -> str:
         return "it has no pages; get an intact copy"
     if all(page.lines is None for page in pages):
         return "none of its pages could be read; get an intact copy"
-    return f"no page has text; it may be scanned: {recogniser.advice}"
+    return f"{NO_PAGE_HAS_TEXT}; it may be scanned: {recogniser.advice}"
 
 
 def unrecognised(pages: Sequence[ReadPage], recogniser: Recogniser) -> Iterator[str]:

@@ -9,6 +9,7 @@ collections  the collections, and whether all of them are ready
 evaluations  question files in; progress, measures and reports out
 pictures     pages as pictures, and where spans stand on them
 snapshots    snapshots listed and activated, the index updated
+uploads      documents uploaded, replaced and deleted
 openapi      the OpenAPI document
 examples     the examples in the OpenAPI document
 """

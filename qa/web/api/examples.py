@@ -205,4 +205,32 @@ INDEXING: dict[str, JsonValue] = {
     "snapshot": "20260401T120000.000Z-5a7b4a42",
     "started": "2026-04-01T11:59:58+00:00",
     "seconds": 1.9,
+    "files": 0,
+    "done": 0,
+    "share": 0.0,
+    "changes": [{"id": "reports/2023.pdf", "kind": "added", "status": "indexed", "reason": ""}],
+}
+
+UPLOAD: dict[str, JsonValue] = {
+    "files": [
+        {
+            "id": "reports/2023.pdf",
+            "status": "added",
+            "reason": "",
+            "bytes": 48211,
+            "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        },
+        {"id": "setup.exe", "status": "refused", "reason": "it is a Windows program", "bytes": 9120, "sha256": ""},
+    ],
+    "indexing": {
+        "status": "running",
+        "detail": "the files are being read",
+        "snapshot": None,
+        "started": "2026-04-01T11:59:58+00:00",
+        "seconds": None,
+        "files": 41,
+        "done": 3,
+        "share": 0.07,
+        "changes": [{"id": "reports/2023.pdf", "kind": "added", "status": "waiting", "reason": ""}],
+    },
 }

@@ -30,12 +30,13 @@ TAGS = [
 ]
 
 _REASONS = {
-    400: "The body is not JSON.",
+    400: "The body is not of its type: no JSON, or no form.",
     401: "A key is needed, or the one that was sent is not known.",
     403: "The key, or the machine that the request comes from, does not allow this.",
     404: "Nothing has this id.",
     408: "The body took too long to arrive.",
-    409: "The index is being written, or the snapshot cannot be used.",
+    409: "The index is being written, the snapshot cannot be used, or the documents cannot be changed so.",
+    412: "The document is another one than the one that `If-Match` names.",
     413: "The body is too large.",
     415: "The body has the wrong media type.",
     429: "Too many requests, or too many evaluations are waiting; try again later.",

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from qa.errors import SnapshotCorrupt
 from qa.index.snapshots import SnapshotInfo
-from qa.service.maintenance import Indexing
+from qa.service.indexing import Indexing
 from qa.web.api import examples, responses
 from qa.web.api.openapi import problems
 from qa.web.deps import MaintenanceDep
@@ -59,6 +59,18 @@ class SnapshotsResponse(BaseModel):
     snapshots: list[SnapshotBody]
 
 
+class ChangeBody(BaseModel):
+    """A document that was uploaded, replaced or deleted, and what has become of that."""
+
+    id: str
+    kind: str = Field(description="`added`, `replaced`, `removed`, `unchanged` or `refused`.")
+    status: str = Field(
+        description="`waiting`, `reading`, then what the new snapshot says of it: `indexed`, `partial`, `skipped`, "
+        "`failed`, `removed`; or `unchanged` or `refused`."
+    )
+    reason: str
+
+
 class IndexResponse(BaseModel):
     """The last update of the index that was requested over HTTP since the server started."""
 
@@ -69,10 +81,33 @@ class IndexResponse(BaseModel):
     snapshot: str | None = Field(description="The snapshot that the update made active.")
     started: str | None = Field(description="In ISO 8601.")
     seconds: float | None
+    files: int = Field(description="How many files there are, while it runs.")
+    done: int = Field(description="How many of them have been gone through.")
+    share: float = Field(description="The share of their bytes that has been gone through.")
+    changes: list[ChangeBody] = Field(description="The documents that were changed from outside: at most 1,000.")
 
     @classmethod
     def from_indexing(cls, indexing: Indexing) -> IndexResponse:
-        return cls.model_validate(indexing, from_attributes=True)
+        changes = [
+            ChangeBody(id=as_text(change.id), kind=change.kind, status=change.status, reason=as_text(change.reason))
+            for change in indexing.changes
+        ]
+        return cls(
+            status=indexing.status,
+            detail=indexing.detail,
+            snapshot=indexing.snapshot,
+            started=indexing.started,
+            seconds=indexing.seconds,
+            files=indexing.files,
+            done=indexing.done,
+            share=indexing.share,
+            changes=changes,
+        )
+
+
+def as_text(name: str) -> str:
+    """Return a name in valid Unicode: what was refused may have any."""
+    return name.encode("utf-8", "replace").decode()
 
 
 @router.get(

@@ -119,7 +119,9 @@ def find_key(keys: tuple[Key, ...], secret: str) -> Key | None:
 _OPEN = ("/healthz", "/readyz", "/favicon.ico", "/openapi.json")
 _OPERATING = ("/v1/snapshots", "/v1/index")
 # Paths where reading needs the scope ask, and changing something the scope admin.
-_EVALUATING = ("/v1/evaluations", "/evaluate")
+_CHANGING = ("/v1/evaluations", "/evaluate", "/v1/documents")
+# Pages whose forms change documents, for which a browser's dialogue may send a key of the scope admin.
+_UPKEEP = "/upkeep"
 # Headers by which proxies name their client, beside all that begin with X-Forwarded.
 _FORWARDED = frozenset(
     """
@@ -131,16 +133,17 @@ _FORWARDED = frozenset(
 
 def required_scope(method: str, path: str) -> KeyScope | None:
     """Return the scope that a request needs; ``None`` where it needs no key."""
-    if path in _OPEN or _is_below(path, "/static"):
+    if path in _OPEN or is_below(path, "/static"):
         return None
-    if any(_is_below(path, prefix) for prefix in _OPERATING):
+    if any(is_below(path, prefix) for prefix in (*_OPERATING, _UPKEEP)):
         return "admin"
-    if method not in ("GET", "HEAD", "OPTIONS") and any(_is_below(path, prefix) for prefix in _EVALUATING):
+    if method not in ("GET", "HEAD", "OPTIONS") and any(is_below(path, prefix) for prefix in _CHANGING):
         return "admin"
     return "ask"
 
 
-def _is_below(path: str, prefix: str) -> bool:
+def is_below(path: str, prefix: str) -> bool:
+    """Return whether a path is ``prefix``, or an address below it."""
     return path == prefix or path.startswith(f"{prefix}/")
 
 
@@ -169,7 +172,8 @@ class Access:
 
     Without any keys, what needs ``admin`` is for clients on this machine alone. Where no key has the scope ``ask``,
     asking needs none. A browser may send a key as the password of its own dialogue (RFC 7617), but for asking only,
-    because it would send it with another site's requests too.
+    because it would send it with another site's requests too; and for the pages of upkeep, where what changes something
+    must prove to come from a page of this server.
     """
 
     def __init__(self, app: ASGIApp, keys: tuple[Key, ...], origins: tuple[str, ...], render: Render) -> None:
@@ -201,6 +205,8 @@ class Access:
             return None
         if not self.keys:
             return None if may_operate(scope, headers) else _no_keys()
+        if scope["state"]["by_browser"] and is_below(path, _UPKEEP):
+            return _browser_refusal(scope, headers, changes=changes)
         return _key_refusal(scope, needed)
 
     def _is_from_elsewhere(self, headers: Headers) -> bool:
@@ -214,10 +220,30 @@ class Access:
 def _key_refusal(scope: Scope, needed: KeyScope) -> Problem | None:
     key: Key | None = scope["state"]["key"]
     if key is None or (needed == "admin" and scope["state"]["by_browser"]):
-        return _unauthorized(given=scope["state"]["secret"], basic=needed == "ask")
+        basic = needed == "ask" or is_below(scope["path"], _UPKEEP)
+        return _unauthorized(given=scope["state"]["secret"], basic=basic)
     if not key.allows(needed):
         return Problem("forbidden", 403, f"This key has the scope {key.scope}; the request needs {needed}.")
     return None
+
+
+def _browser_refusal(scope: Scope, headers: Headers, *, changes: bool) -> Problem | None:
+    """Refuse what a browser sends to the pages of upkeep with no key of the scope admin, or from another page."""
+    key: Key | None = scope["state"]["key"]
+    if key is None or not key.allows("admin"):
+        # The dialogue asks for another key.
+        return _unauthorized(given=True, basic=True)
+    if changes and not _is_from_own_page(headers):
+        return Problem("cross-site", 403, "This must be sent by a page of this server, in a browser that says so.")
+    return None
+
+
+def _is_from_own_page(headers: Headers) -> bool:
+    """Return whether a browser says that a page of this very server sent this."""
+    origin = headers.get("origin")
+    if origin is None:
+        return headers.get("sec-fetch-site") == "same-origin"
+    return _parse_host(origin) == headers.get("host")
 
 
 def _is_link(headers: Headers) -> bool:

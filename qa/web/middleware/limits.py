@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from qa.errors import Overloaded
 from qa.web.admission import Budget
-from qa.web.middleware.access import is_on_this_machine, required_scope
+from qa.web.middleware.access import is_below, is_on_this_machine, required_scope
 from qa.web.monitoring import Monitoring
 from qa.web.problems import Problem, ProblemError, overloaded
 
@@ -132,6 +132,8 @@ class BodyLimit:
 
     Args:
         by_path: the limits of paths that have their own.
+        to_disk: those of paths, and of all below them, whose bodies are written to the disk as they arrive: they are
+            not counted in the budget, and ``seconds`` is how long the next part of one may take.
         budget: bytes that the bodies of all requests may hold together, until each is answered; the first
             :data:`FREE_BYTES` of each do not count, so that no one is kept from asking by what others send.
         seconds: time in which the whole body must arrive; a slower client gets 408.
@@ -143,6 +145,7 @@ class BodyLimit:
         limit: int,
         budget: Budget,
         by_path: Mapping[str, int] | None = None,
+        to_disk: Mapping[str, int] | None = None,
         seconds: float = 30.0,
     ) -> None:
         self.app = app
@@ -150,22 +153,25 @@ class BodyLimit:
         self.limit = limit
         self.budget = budget
         self.by_path = by_path or {}
+        self.to_disk = to_disk or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        limit = self.by_path.get(scope["path"], self.limit)
+        of_files = next((most for path, most in self.to_disk.items() if is_below(scope["path"], path)), None)
+        limit = of_files or self.by_path.get(scope["path"], self.limit)
         announced = Headers(scope=scope).get("content-length", "0")
         # Python refuses to parse a number of thousands of digits.
         if announced.isdecimal() and (len(announced) > 18 or int(announced) > limit):
             await too_large(limit).response()(scope, receive, send)
             return
         received, taken, is_whole = 0, 0, False
-        until = asyncio.get_running_loop().time() + self.seconds
+        clock = asyncio.get_running_loop().time
+        until = clock() + self.seconds
 
         async def receive_bounded() -> Message:
-            nonlocal received, taken, is_whole
+            nonlocal received, taken, is_whole, until
             if is_whole:  # The next message says that the client hung up, whenever that is.
                 return await receive()
             try:
@@ -174,10 +180,12 @@ class BodyLimit:
             except TimeoutError:
                 raise ProblemError(too_slow(self.seconds)) from None
             is_whole = not message.get("more_body", False)
+            if of_files:
+                until = clock() + self.seconds
             received += len(message.get("body", b""))
             if received > limit:
                 raise ProblemError(too_large(limit))
-            if (more := received - FREE_BYTES - taken) > 0:
+            if of_files is None and (more := received - FREE_BYTES - taken) > 0:
                 try:
                     self.budget.take(more)
                 except Overloaded as error:

@@ -5,6 +5,7 @@ rendering    templates to responses, and the addresses of pages
 ask          a question, its answer and its passages; feedback on a passage
 document     a document's text with a span marked in it, its page as a picture, and its original to download
 documents    the collection and its ingestion report
+upkeep       documents uploaded, replaced and deleted; how far the index is with that
 evaluations  evaluations started, followed, read and compared
 templates/   the HTML
 """

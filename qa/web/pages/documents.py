@@ -12,11 +12,11 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from qa.service.service import Service
 from qa.types import Collection, FileReport, FileStatus
-from qa.web.deps import Deps
+from qa.web.deps import Dependencies, Deps
 from qa.web.middleware.collections import in_collection
 from qa.web.pages.rendering import facts, page_address, render
+from qa.web.pages.upkeep import SENDING, look_at_keeping
 from qa.web.problems import FieldError, ProblemError, invalid
 
 PATH = "/documents"
@@ -110,11 +110,15 @@ async def documents_page(
 ) -> Response:
     """Show a page of the ingestion report. The page's own links set the parameters."""
     view = parse_view(status, sort, order, page)
-    return await deps.whole.run(_render, request, deps.service, view)
+    return await deps.whole.run(_render, request, deps, view)
 
 
-def _render(request: Request, service: Service, view: View) -> Response:
-    collection = service.collection()
+def _render(request: Request, deps: Dependencies, view: View) -> Response:
+    service = deps.service
+    keeping = look_at_keeping(request, deps)
+    # An empty collection has a page, for its first documents.
+    is_empty = keeping is not None and service.state().status == "empty"
+    collection = Collection("", (), ()) if is_empty else service.collection()
     rows = make_rows(collection)
     counts = Counter(row.file.status for row in rows)
     chosen = [row for row in rows if view.status is None or row.file.status == view.status]
@@ -126,6 +130,8 @@ def _render(request: Request, service: Service, view: View) -> Response:
         request,
         "documents.html",
         service.state(),
+        headers=SENDING if keeping is not None and keeping.is_open else None,
+        keeping=keeping,
         view=view,
         rows=sort_rows(chosen, view)[first : first + FILES_ON_A_PAGE],
         first=first,

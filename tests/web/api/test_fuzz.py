@@ -65,7 +65,7 @@ def complete_app() -> Any:
     assert set(inspect.signature(create_app).parameters) == known
     folder = Path(_FOLDER.name)
     options = Options(feedback=folder / "feedback.jsonl", originals=True, pictures=folder)
-    return create_app(FakeService(), FakeEvaluations(folder), options, FakeMaintenance())
+    return create_app(FakeService(), FakeEvaluations(folder), options, FakeMaintenance(folder))
 
 
 def addresses(app: Any) -> list[Address]:

@@ -81,7 +81,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         service,
         Finished(Path(tmp_path_factory.mktemp("evaluations"))),
         Options(max_upload_bytes=100_000, pictures=Path(tmp_path_factory.mktemp("indexes"))),
-        FakeMaintenance(),
+        FakeMaintenance(tmp_path_factory.mktemp("documents")),
     )
     with serving(app) as (host, port):
         yield schemathesis.openapi.from_url(f"http://{host}:{port}/openapi.json")

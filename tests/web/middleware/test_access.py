@@ -21,7 +21,7 @@ from qa.web.app import create_app
 from qa.web.deps import Options
 from qa.web.middleware.access import Key, find_key, new_key, parse_keys, required_scope
 from qa.web.middleware.limits import own_names
-from tests.support.fake_service import SNAPSHOT, FakeMaintenance, FakeService
+from tests.support.fake_service import READY, SNAPSHOT, FakeMaintenance, FakeService
 
 HERE, ELSEWHERE = ("127.0.0.1", 5000), ("203.0.113.7", 5000)
 OPEN = {"health", "ready"}
@@ -32,6 +32,9 @@ ADMIN = {
     "getIndexing",
     "evaluate",
     "cancelEvaluation",
+    "uploadDocuments",
+    "putDocument",
+    "deleteDocument",
 }
 
 
@@ -146,6 +149,48 @@ def test_other_ways_to_send_a_key() -> None:
 def test_a_browser_s_dialogue_does_not_operate() -> None:
     basic = {"Authorization": "Basic " + base64.b64encode(b"x:operating").decode()}
     assert client(BOSS).post("/v1/index", headers=basic).status_code == 401
+
+
+def dialogue(secret: str, **headers: str) -> dict[str, str]:
+    """Return what a browser sends of a person who typed a key into its own dialogue."""
+    return {"Authorization": "Basic " + base64.b64encode(f"x:{secret}".encode()).decode(), **headers}
+
+
+def test_a_browser_s_dialogue_may_change_documents_from_this_server_s_own_pages_alone() -> None:
+    app = client(ASK, BOSS)
+    own = {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
+    app.follow_redirects = False
+    for path in ("/upkeep/index", f"/collections/{READY.index}/upkeep/index"):
+        assert app.post(path, headers=dialogue("operating", **own)).status_code == 303
+        for theirs in ({}, {"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "same-site"}):
+            refused = app.post(path, headers=dialogue("operating", **theirs))
+            assert (refused.status_code, refused.json()["type"]) == (403, "urn:qa:problem:cross-site")
+        # The dialogue comes again for another key.
+        for secret in ("reading", "wrong"):
+            refused = app.post(path, headers=dialogue(secret, **own))
+            assert refused.status_code == 401
+            assert "Basic" in refused.headers["www-authenticate"]
+    assert app.get("/upkeep").status_code == 401
+    assert app.get("/upkeep", headers=dialogue("operating")).status_code == 303
+    assert app.put("/v1/documents/a.txt", content=b"a", headers=dialogue("operating", **own)).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/documents"),
+        ("PUT", "/v1/documents/a.txt"),
+        ("DELETE", "/v1/documents/a.txt"),
+        ("POST", "/upkeep/upload"),
+    ],
+)
+def test_documents_are_changed_by_operators_alone(method: str, path: str) -> None:
+    sent = {"content": b"Apples.", "headers": {"Content-Type": "multipart/form-data; boundary=b"}}
+    assert client(at=ELSEWHERE).request(method, path, **sent).status_code == 403  # type: ignore[arg-type]
+    assert client(ASK, BOSS).request(method, path, content=b"", headers=bearer("reading")).status_code == 403
+    assert client(ASK, BOSS).request(method, path, content=b"", headers={}).status_code == 401
+    # The collection of this test is made of folders of its operator's.
+    assert client(at=HERE).request(method, path, **sent).status_code in (400, 409)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import httpx2
@@ -17,7 +18,7 @@ from qa.web.app import create_app
 from qa.web.deps import Options
 from qa.web.middleware import overload as protocol
 from qa.web.middleware.access import Key
-from tests.support.fake_service import FERRY, SNAPSHOT, FakeService
+from tests.support.fake_service import FERRY, SNAPSHOT, FakeMaintenance, FakeService
 from tests.support.uvicorn_server import serving
 from tests.support.waiting import AT_MOST, wait_for
 
@@ -118,6 +119,15 @@ def test_a_body_that_does_not_come_is_not_waited_for() -> None:
         answer = said(address, head)
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"urn:qa:problem:request-timeout" in answer
+
+
+def test_an_upload_that_stops_coming_is_not_waited_for(tmp_path: Path) -> None:
+    """Each part of it has the time that another body has as a whole."""
+    app = create_app(FakeService(), options=Options(body_seconds=SOON), maintenance=FakeMaintenance(tmp_path))
+    head = b"PUT /v1/documents/a.txt HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\nApples"
+    with serving(app) as address:
+        assert said(address, head).startswith(b"HTTP/1.1 408 ")
+    assert list((tmp_path / "test" / "incoming").iterdir()) == []
 
 
 def test_headers_without_end_are_refused(address: tuple[str, int]) -> None:

@@ -1,0 +1,188 @@
+"""Documents over HTTP: uploaded, replaced and deleted. It needs a key of the scope admin."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Header, Path, Request
+from fastapi import Query as FromQuery
+from pydantic import BaseModel, ConfigDict, Field
+
+from qa.service.indexing import Indexing
+from qa.service.upkeep import Outcome
+from qa.web.api import examples
+from qa.web.api.openapi import problems
+from qa.web.api.snapshots import IndexResponse, as_text
+from qa.web.deps import Dependencies, Deps, MaintenanceDep, UpkeepDep
+from qa.web.problems import FieldError, Problem, ProblemError
+from qa.web.receiving import MOST_FILES, Form, receive_file, receive_form
+
+PATH = "/v1/documents"
+router = APIRouter(tags=["documents"])
+
+_FORM = {
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "into": {"type": "string", "description": "The folder they go into; before the files."},
+                    "files": {
+                        "type": "array",
+                        "items": {"type": "string", "format": "binary"},
+                        "maxItems": MOST_FILES,
+                        "description": "Each with its name, which may be a path: `reports/2023.pdf`.",
+                    },
+                },
+            }
+        }
+    },
+    "required": True,
+}
+_FILE = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}, "required": True}
+_SHA256 = re.compile(r'"?([0-9a-f]{64})"?')
+# Faults that a response lists.
+_SHOWN = 100
+
+DocumentId = Annotated[str, Path(description="The document's id: a path with `/`, written as it is.")]
+IfMatch = Annotated[
+    str | None,
+    Header(description="The `sha256` of the document that is to be replaced or deleted; 412 where it is another."),
+]
+Replace = Annotated[bool, FromQuery(description="Whether documents of the same names are replaced.")]
+
+
+class UploadedFile(BaseModel):
+    """What became of a file that was sent. What is not `refused` is on the server's disk, and will be indexed."""
+
+    id: str
+    status: Literal["added", "replaced", "unchanged", "refused"]
+    reason: str = Field(description="Why it was refused; else empty.")
+    bytes: int
+    sha256: str = Field(description="Of its bytes; empty where it was refused.")
+
+    @classmethod
+    def from_outcome(cls, outcome: Outcome) -> UploadedFile:
+        return cls(
+            id=as_text(outcome.id),
+            status=outcome.status,
+            reason=outcome.reason,
+            bytes=outcome.size,
+            sha256=outcome.sha256,
+        )
+
+
+class UploadResponse(BaseModel):
+    """What became of each file, in the order in which they were sent, and of the index."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.UPLOAD]})
+
+    files: list[UploadedFile]
+    indexing: IndexResponse
+
+    @classmethod
+    def from_outcomes(cls, outcomes: list[Outcome], indexing: Indexing) -> UploadResponse:
+        files = [UploadedFile.from_outcome(outcome) for outcome in outcomes]
+        return cls(files=files, indexing=IndexResponse.from_indexing(indexing))
+
+
+@router.post(
+    PATH,
+    operation_id="uploadDocuments",
+    summary="Upload documents",
+    status_code=202,
+    openapi_extra={"requestBody": _FORM},
+    responses=problems(400, 401, 403, 409, 413, 415, 422, 503),
+)
+async def upload(
+    request: Request, deps: Deps, upkeep: UpkeepDep, maintenance: MaintenanceDep, replace: Replace = False
+) -> UploadResponse:
+    """Add files to a collection that keeps its own documents; each succeeds or fails by itself.
+
+    A file that was accepted is on the server's disk when this returns, and is indexed within seconds: `GET /v1/index`
+    says when. If none was accepted, that is a 422 with the reason for each.
+    """
+    outcomes = await take_form(request, deps, replace=replace)
+    if outcomes and all(outcome.status == "refused" for outcome in outcomes):
+        raise ProblemError(_refused(outcomes))
+    return UploadResponse.from_outcomes(outcomes, maintenance.indexing())
+
+
+@router.put(
+    f"{PATH}/{{id:path}}",
+    operation_id="putDocument",
+    summary="Add or replace a document",
+    status_code=202,
+    openapi_extra={"requestBody": _FILE},
+    responses=problems(400, 401, 403, 409, 412, 413, 422, 503),
+)
+async def put(
+    id: DocumentId,
+    request: Request,
+    deps: Deps,
+    upkeep: UpkeepDep,
+    maintenance: MaintenanceDep,
+    if_match: IfMatch = None,
+) -> UploadResponse:
+    """Make the body the document of this id. On an error what was there stays, in the folder and in the index."""
+    expected = parse_match(if_match)
+    with deps.receiving.taken(1):
+        received = await receive_file(request, id, upkeep.stage)
+        outcome = await deps.upkeep.run(upkeep.put, received, expected)
+    return UploadResponse.from_outcomes([outcome], maintenance.indexing())
+
+
+@router.delete(
+    f"{PATH}/{{id:path}}",
+    operation_id="deleteDocument",
+    summary="Delete a document",
+    status_code=202,
+    responses=problems(401, 403, 404, 409, 412, 422, 503),
+)
+async def delete(id: DocumentId, deps: Deps, upkeep: UpkeepDep, if_match: IfMatch = None) -> IndexResponse:
+    """Remove a document's file; it is out of the answers once the index is updated, as `GET /v1/index` says."""
+    return IndexResponse.from_indexing(await deps.upkeep.run(upkeep.remove, id, parse_match(if_match)))
+
+
+async def take_form(request: Request, deps: Dependencies, *, replace: bool | None = None) -> list[Outcome]:
+    """Receive the files of a form, and make documents of those that can be read.
+
+    Args:
+        replace: whether documents of the same names are replaced; ``None`` leaves it to the form's field ``replace``.
+
+    Raises:
+        ProblemError, UpkeepError, StorageError, Overloaded: nothing was taken, and nothing is left.
+    """
+    assert deps.maintenance is not None
+    upkeep = deps.maintenance.upkeep
+    with deps.receiving.taken(1):
+        form: Form = await receive_form(request, upkeep.stage)
+        if not form.files:
+            form.discard()
+            raise ProblemError(Problem("missing-field", 422, "The form holds no file; choose one or more."))
+        replaces = bool(form.fields.get("replace")) if replace is None else replace
+        try:
+            return await deps.upkeep.run(lambda: upkeep.take(form.files, replace=replaces))
+        except BaseException:
+            form.discard()
+            raise
+
+
+def parse_match(header: str | None) -> str | None:
+    """Return the SHA-256 of an ``If-Match``; ``None`` where any file will do. Raises ProblemError."""
+    if header is None or header.strip() == "*":
+        return None
+    if found := _SHA256.fullmatch(header.strip().lower()):
+        return found[1]
+    message = "If-Match must be the document's sha256, in quotes."
+    raise ProblemError(Problem("invalid-request", 422, message, (FieldError("If-Match", message),)))
+
+
+def _refused(outcomes: list[Outcome]) -> Problem:
+    errors = tuple(FieldError(as_text(outcome.id), outcome.reason) for outcome in outcomes[:_SHOWN])
+    count = "The file was" if len(outcomes) == 1 else f"None of the {len(outcomes):,} files was"
+    negation = " not" if len(outcomes) == 1 else ""
+    first = outcomes[0]
+    detail = f"{count}{negation} accepted; {errors[0].field}: {first.reason}."
+    return Problem("upload-refused", 422, detail, errors)

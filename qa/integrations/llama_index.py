@@ -1,0 +1,82 @@
+"""A LlamaIndex retriever over a running service.
+
+::
+
+    from qa.integrations.llama_index import retriever
+
+    for found in retriever("http://127.0.0.1:8000").retrieve("How far is the army from Mosul?"):
+        print(found.node.metadata["answer"], found.node.ref_doc_id, found.node.text)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Unpack
+
+from qa.client import AskOptions, AsyncClient, Client
+from qa.errors import ExtraMissing
+from qa.integrations.metadata import describe_reply
+from qa.web.api.responses import AskResponse, PassageBody
+
+try:
+    from llama_index.core.base.base_retriever import BaseRetriever
+    from llama_index.core.schema import NodeRelationship, NodeWithScore, QueryBundle, RelatedNodeInfo, TextNode
+except ImportError as error:
+    raise ExtraMissing(__name__, "llama-index") from error
+
+
+def retriever(base_url: str, *, api_key: str | None = None, **options: Unpack[AskOptions]) -> QARetriever:
+    """Make a retriever, which asks as :meth:`qa.client.Client.ask` does with these options.
+
+    Each node that it finds is a passage, with its span of the source's text and the source as its relationship. Its
+    metadata are ``title``, ``section`` and ``page``, and of the whole reply those of
+    :func:`qa.integrations.metadata.describe_reply`: ``outcome``, ``answer``, ``guess``, ``confidence``, ``citation``.
+    These are for the program: neither a language model nor an embedding is given them with the text.
+    """
+    return QARetriever(base_url, api_key, options)
+
+
+class QARetriever(BaseRetriever):
+    """What :func:`retriever` makes. It raises what the client raises."""
+
+    def __init__(self, base_url: str, api_key: str | None, options: AskOptions) -> None:
+        super().__init__()
+        self._base_url, self._api_key, self._options = base_url, api_key, options
+
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        with Client(self._base_url, api_key=self._api_key) as client:
+            return _nodes(client.ask(query_bundle.query_str, **self._options))
+
+    async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        async with AsyncClient(self._base_url, api_key=self._api_key) as client:
+            return _nodes(await client.ask(query_bundle.query_str, **self._options))
+
+
+def _nodes(reply: AskResponse) -> list[NodeWithScore]:
+    of_reply = describe_reply(reply)
+    return [
+        NodeWithScore(node=_node(passage, reply.snapshot, of_reply), score=_score(passage))
+        for passage in reply.passages
+    ]
+
+
+def _node(passage: PassageBody, snapshot: str, of_reply: Mapping[str, Any]) -> TextNode:
+    of_passage = {"title": passage.document.title, "section": passage.section, "page": passage.page}
+    return TextNode(
+        id_=passage.id,
+        text=passage.text,
+        start_char_idx=passage.start,
+        end_char_idx=passage.end,
+        metadata={**of_passage, **of_reply},
+        excluded_embed_metadata_keys=list(of_reply),
+        excluded_llm_metadata_keys=list(of_reply),
+        relationships={
+            NodeRelationship.SOURCE: RelatedNodeInfo(node_id=passage.document.id, metadata={"snapshot": snapshot})
+        },
+    )
+
+
+def _score(passage: PassageBody) -> float | None:
+    """Return the score that ranked a passage: the last step's that took part."""
+    scores = passage.scores
+    return next((s for s in (scores.rerank, scores.fused, scores.dense, scores.lexical) if s is not None), None)

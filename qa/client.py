@@ -32,6 +32,7 @@ from qa.web.api.responses import (
     AskResponse,
     BatchResponse,
     BatchSuccess,
+    CollectionsResponse,
     DocumentResponse,
     DocumentsResponse,
     ProblemDetails,
@@ -73,7 +74,15 @@ def _documents_call(offset: int, limit: int) -> Call[DocumentsResponse]:
     return Call("GET", f"/v1/documents?offset={offset:d}&limit={limit:d}", DocumentsResponse)
 
 
+_COLLECTIONS = Call("GET", "/v1/collections", CollectionsResponse)
 _READY = Call("GET", "/readyz", ReadyResponse)
+
+
+def _path_in(collection: str | None, path: str) -> str:
+    """Return a path of the API as that of a collection; what is of the whole service stays as it is."""
+    if collection is None or not path.startswith("/v1/") or path == _COLLECTIONS.path:
+        return path
+    return f"/v1/collections/{quote(collection, safe='')}{path[len('/v1') :]}"
 
 
 def _split_results(batch: BatchResponse) -> list[AskResponse | RequestRefused]:
@@ -137,7 +146,8 @@ class AskOptions(TypedDict, total=False):
     """How to ask. The service has a default for each.
 
     ``documents`` are globs over document ids, ``sections`` over headings. ``answer=False`` returns the passages alone,
-    sooner. ``max_error`` is how often an answer may be wrong.
+    sooner. ``max_error`` is how often an answer may be wrong. ``collections`` are asked together, ``*`` for all;
+    questions of a batch cannot have them.
     """
 
     top_k: int
@@ -147,6 +157,7 @@ class AskOptions(TypedDict, total=False):
     sections: Sequence[str]
     answer: bool
     max_error: float
+    collections: Sequence[str]
 
 
 class Client:
@@ -155,6 +166,7 @@ class Client:
     Args:
         base_url: such as ``http://127.0.0.1:8000``.
         api_key: a key, where the service needs one.
+        collection: the one to ask; by default the first of those that the key may ask.
         timeout: seconds that one request may take.
         patience: seconds that a call may wait in all for a service that is busy or starting.
         transport: for tests.
@@ -172,11 +184,12 @@ class Client:
         base_url: str,
         *,
         api_key: str | None = None,
+        collection: str | None = None,
         timeout: float = 30.0,
         patience: float = 60.0,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
-        self._base_url, self._patience = base_url, patience
+        self._base_url, self._patience, self._collection = base_url, patience, collection
         options = _transport_options(api_key, timeout)
         with _checking(base_url):
             self._http = httpx2.Client(base_url=base_url, transport=transport, **options)
@@ -217,6 +230,10 @@ class Client:
         """Return a document with the canonical text that spans count in."""
         return self._call(_document_call(id))
 
+    def collections(self) -> CollectionsResponse:
+        """List the collections that the key may ask, the default one first."""
+        return self._call(_COLLECTIONS)
+
     def ready(self) -> ReadyResponse:
         """Return what is served, after waiting for a service that is starting."""
         return self._call(_READY)
@@ -225,7 +242,7 @@ class Client:
         until = time.monotonic() + self._patience
         while True:
             try:
-                response = self._http.request(call.method, call.path, json=call.json)
+                response = self._http.request(call.method, _path_in(self._collection, call.path), json=call.json)
             except httpx2.TransportError as error:
                 raise _unreachable(self._base_url, error) from error
             pause = _find_pause(response)
@@ -242,11 +259,12 @@ class AsyncClient:
         base_url: str,
         *,
         api_key: str | None = None,
+        collection: str | None = None,
         timeout: float = 30.0,
         patience: float = 60.0,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
-        self._base_url, self._patience = base_url, patience
+        self._base_url, self._patience, self._collection = base_url, patience, collection
         options = _transport_options(api_key, timeout)
         with _checking(base_url):
             self._http = httpx2.AsyncClient(base_url=base_url, transport=transport, **options)
@@ -287,6 +305,10 @@ class AsyncClient:
         """Do what :meth:`Client.document` does."""
         return await self._call(_document_call(id))
 
+    async def collections(self) -> CollectionsResponse:
+        """Do what :meth:`Client.collections` does."""
+        return await self._call(_COLLECTIONS)
+
     async def ready(self) -> ReadyResponse:
         """Do what :meth:`Client.ready` does."""
         return await self._call(_READY)
@@ -295,7 +317,7 @@ class AsyncClient:
         until = time.monotonic() + self._patience
         while True:
             try:
-                response = await self._http.request(call.method, call.path, json=call.json)
+                response = await self._http.request(call.method, _path_in(self._collection, call.path), json=call.json)
             except httpx2.TransportError as error:
                 raise _unreachable(self._base_url, error) from error
             pause = _find_pause(response)

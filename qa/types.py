@@ -257,6 +257,7 @@ class Query:
     search, and ``rerank`` whether the cross-encoder re-orders what they found. ``answer`` is false where passages
     alone are wanted. ``max_error`` is how often answers may be wrong; without it the service's setting holds.
     ``filter`` are conditions on what documents say of themselves, which all must hold (:mod:`qa.index.fields`).
+    ``collections`` are those of a server that are asked, ``*`` for all; none means the one that is asked anyway.
     """
 
     question: str
@@ -268,6 +269,7 @@ class Query:
     answer: bool = True
     max_error: float | None = None
     filter: tuple[Condition, ...] = ()
+    collections: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +309,8 @@ class Scores:
 class Hit:
     """A retrieved passage. ``rank`` counts from 1; ``highlights`` are spans of the document, within the passage.
 
-    ``metadata`` are names and values, of the document and of its part that holds the passage.
+    ``metadata`` are names and values, of the document and of its part that holds the passage. ``collection`` is named
+    where several were asked.
     """
 
     rank: int
@@ -316,6 +319,7 @@ class Hit:
     scores: Scores
     highlights: tuple[Span, ...] = ()
     metadata: tuple[tuple[str, str], ...] = ()
+    collection: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +344,7 @@ class Citation:
     ``status`` was found when the citation was given: ``verified``, the source is what was indexed and the span holds
     the text; ``drifted``, the source has changed since; ``missing``, it is not there any more. ``source_sha256`` is of
     the source's bytes as indexed, ``text_sha256`` of the canonical text in UTF-8. ``recognised`` is that of the page.
+    ``collection`` is named where several were asked.
     """
 
     document: str
@@ -351,6 +356,7 @@ class Citation:
     text_sha256: str
     status: CitationStatus
     recognised: float | None = None
+    collection: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,6 +408,7 @@ class Answer:
     and ``basis`` says in words what that figure is of; ``None`` where nothing was calibrated, and ``note`` says why.
     ``promised_error`` is how often at most answers as sure as this are wrong, certified on held-out questions; ``None``
     where nothing was. ``unread_files`` counts, where nothing was found, the files that could not be read whole.
+    ``score`` is the reader's raw score of the span, ``None`` where it chose none.
     """
 
     outcome: AnswerOutcome
@@ -416,6 +423,7 @@ class Answer:
     basis: str = ""
     sentence_text: str | None = None
     unread_files: int = 0
+    score: float | None = None
 
     @property
     def answerable(self) -> bool:
@@ -424,10 +432,22 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class CollectionOutcome:
+    """What one of several collections replied; ``problem`` says why it did not, and is empty where it did."""
+
+    name: str
+    snapshot: str = ""
+    outcome: AnswerOutcome | None = None
+    confidence: float | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """The result of one query. ``timings_ms`` are wall-clock milliseconds, measured, by stage and in ``total``.
 
     ``answer`` is ``None`` where nothing was asked to choose one, ``legs`` are those that the mode names.
+    ``collections`` says where several were asked what became of each; ``snapshot`` is then the answer's.
     """
 
     question: str
@@ -436,6 +456,7 @@ class Reply:
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     answer: Answer | None = None
     legs: tuple[Leg, ...] = ()
+    collections: tuple[CollectionOutcome, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import json
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -14,6 +15,9 @@ import pytest
 from qa.client import AsyncClient, Client
 from qa.errors import RequestRefused, ServerUnreachable
 from qa.web.api.responses import AskResponse
+from qa.web.app import create_app
+from qa.web.deps import Offered
+from tests.support import uvicorn_server
 from tests.support.fake_service import FERRY, SNAPSHOT, FakeService
 from tests.support.served import serving
 
@@ -60,6 +64,27 @@ def test_both_clients_ask_a_real_server(address: str) -> None:
     again = awaited(lambda client: client.ask(QUESTION, top_k=2, documents=["notes/*"]), address)
     assert again.passages == reply.passages
     assert awaited(lambda client: client.document(FERRY.id), address) == document
+
+
+@pytest.mark.server
+def test_both_clients_ask_a_collection_of_several() -> None:
+    services = [FakeService(), FakeService()]
+    services[1].current = replace(services[1].current, index="market")
+    with uvicorn_server.serving(create_app(services[0], others=[Offered(services[1])])) as (host, port):
+        address = f"http://{host}:{port}"
+        with Client(address, collection="market") as client:
+            assert [each.name for each in client.collections().collections] == ["harbour", "market"]
+            client.ask("ferry", top_k=1)
+            client.ask_many(["berth"])
+            assert client.document(FERRY.id).snapshot == client.documents().snapshot == client.ready().snapshot
+        awaited(lambda client: client.ask("tickets"), address, collection="market")
+        assert [query.question for query in services[1].asked] == ["ferry", "berth", "tickets"]
+        assert services[0].asked == []
+        with Client(address) as client:
+            reply = client.ask("ferry", collections=["*"])
+        assert {passage.document.collection for passage in reply.passages} == {"harbour", "market"}
+        with Client(address, collection="no such/one") as client, pytest.raises(RequestRefused, match="nothing at"):
+            client.ask("ferry")
 
 
 @pytest.mark.server

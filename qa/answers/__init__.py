@@ -8,6 +8,7 @@ weekdays     the day that a question asks for, and the lines of a timetable that
 notation     how values are written: units, currencies, numbers and dates
 values       values made whole where a reader cut them
 quantities   values compared by what they say
+merging      the replies of several collections as one
 calibration  signals of an answer to a confidence, and the thresholds that keep a promised error
 citations    spans to citations, and what has become of their sources
 """

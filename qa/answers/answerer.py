@@ -221,6 +221,7 @@ class Answerer:
                 promised_error=verdict.promised_error,
                 note=verdict.note,
                 basis=verdict.basis,
+                score=guess.signals.score,
             )
         timings = {**guess.reply.timings_ms, "answer": spent}
         timings["total"] = timings.get("total", 0.0) + spent

@@ -250,6 +250,10 @@ def ask(
     url: Annotated[
         str | None, typer.Option(help="Ask the service at this address; QA_KEY is the key that is sent to it.")
     ] = None,
+    collections: Annotated[
+        list[str] | None,
+        typer.Option("--collection", help="With --url: the collection to ask; repeatable, '*' for all."),
+    ] = None,
     top_k: Annotated[int, typer.Option(help="How many passages to show.")] = 5,
     documents: Annotated[
         list[str] | None,
@@ -275,6 +279,7 @@ def ask(
         rerank,
         not no_answer,
         max_error,
+        collections=tuple(collections or ()),
     )
     if settings.url:
         given = {"name": name, "indexes": indexes, "model": model}
@@ -284,6 +289,8 @@ def ask(
             )
         reply = _ask_service(settings, query)
     else:
+        if collections:
+            raise SettingsError("--collection is of a service, which --url names; an index of this machine is --name")
         reply = _ask_here(settings, query)
     from qa.cli.replies import show_reply
 
@@ -316,6 +323,8 @@ def _ask_service(settings: Settings, query: Query) -> AskResponse:
         sections=query.sections,
         answer=query.answer,
     )
+    if query.collections:
+        options["collections"] = query.collections
     if query.max_error is not None:
         options["max_error"] = query.max_error
     with Client(settings.url, api_key=settings.key.get_secret_value() or None) as client:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 def show_reply(reply: AskResponse) -> None:
     """Print a reply, of an index of this machine or of a service."""
+    for each in reply.collections:
+        if each.problem:
+            typer.echo(safe_line(f"{each.name} was not searched: {each.problem}."), err=True)
     for leg in reply.legs:
         if not leg.used:
             way = "words" if leg.name == "lexical" else "meaning"
@@ -31,7 +34,8 @@ def show_reply(reply: AskResponse) -> None:
 
 def _show_passage(passage: PassageBody) -> None:
     id, title = passage.document.id, passage.document.title
-    place = [id if title == id else f"{title} ({id})"]
+    place = [passage.document.collection] if passage.document.collection else []
+    place += [id if title == id else f"{title} ({id})"]
     place += [passage.section] if passage.section else []
     place += [f"page {passage.page}{by_ocr(passage.recognised)}"] if passage.page else []
     typer.secho(f"{passage.rank}. {safe_line(' · '.join(place))}", bold=True)
@@ -64,7 +68,8 @@ def describe_answer(answer: AnswerBody) -> Iterator[str]:
 
 
 def _describe_place(citation: CitationBody) -> str:
-    place = [citation.document, f"characters {citation.start} to {citation.end}", citation.status]
+    place = [citation.collection] if citation.collection else []
+    place += [citation.document, f"characters {citation.start} to {citation.end}", citation.status]
     place += [f"page {citation.page}{by_ocr(citation.recognised)}"] if citation.page else []
     place += [citation.section] if citation.section else []
     return " · ".join(place)

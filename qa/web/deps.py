@@ -181,7 +181,7 @@ def of_request(request: Request) -> Dependencies:
     return collections_of(request.app)[request.scope["state"]["collection"]]
 
 
-def visible(request: Request) -> list[Dependencies]:
+def visible_collections(request: Request) -> list[Dependencies]:
     """Return the parts of each collection that ``request`` may ask, the default one first."""
     collections = collections_of(request.app)
     return [collections[name] for name in request.scope["state"]["collections"]]

@@ -331,9 +331,11 @@ def test_a_service_is_asked_by_its_address() -> None:
         asked = run("ask", "When does the ferry leave?", "--url", address, "--top-k", "1")
         as_json = run("ask", "When does the ferry leave?", "--json", "--no-answer", QA_URL=address)
         refused = run("ask", " ", "--url", address)
+        of_one = run("ask", "When?", "--url", address, "--collection", "harbour", "--top-k", "1")
     assert asked.returncode == 0, asked.stderr
     assert f"1. {FERRY.title} ({FERRY.id})" in asked.stdout
     assert "The ferry leaves at noon" in asked.stdout
+    assert "1. harbour · " in of_one.stdout
     reply = json.loads(as_json.stdout)
     assert (reply["passages"][0]["document"]["id"], reply["answer"]) == (FERRY.id, None)
     assert (refused.returncode, refused.stderr) == (
@@ -348,6 +350,7 @@ def test_a_service_is_asked_by_its_address() -> None:
         (["--url", "http://[::1"], "'http://[::1' is no address of a service"),
         (["--url", "ftp://example"], "cannot ask ftp://example"),
         (["--url", "http://127.0.0.1", "--model", "accurate"], "--model is of an index of this machine"),
+        (["--collection", "hr"], "--collection is of a service, which --url names"),
     ],
 )
 def test_an_address_that_cannot_be_asked_is_named(arguments: list[str], message: str) -> None:

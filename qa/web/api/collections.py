@@ -11,7 +11,7 @@ from fastapi import Query as FromQuery
 from qa.types import State
 from qa.web.api import responses
 from qa.web.api.openapi import problems
-from qa.web.deps import collections_of, visible
+from qa.web.deps import collections_of, visible_collections
 from qa.web.middleware.collections import asked_path
 from qa.web.problems import Problem, ProblemError, not_ready, nothing_at
 
@@ -30,7 +30,7 @@ async def list_collections(request: Request) -> responses.CollectionsResponse:
 
     What is at `/v1/…` for the default collection is at `/v1/collections/{collection}/…` for each.
     """
-    return responses.CollectionsResponse.from_states([each.service.state() for each in visible(request)])
+    return responses.CollectionsResponse.from_states([each.service.state() for each in visible_collections(request)])
 
 
 @router.get(
@@ -45,7 +45,7 @@ async def get_collection(
     request: Request,
 ) -> responses.CollectionBody:
     """Return what is served of a collection, and whether it is ready."""
-    for place, each in enumerate(visible(request)):
+    for place, each in enumerate(visible_collections(request)):
         if each.name == collection:
             return responses.CollectionBody.from_state(each.service.state(), default=place == 0)
     raise ProblemError(nothing_at(asked_path(request.scope)))
@@ -74,7 +74,7 @@ async def ready(
     """
     # A coroutine: in the thread pool it would wait behind questions, and a busy server would look like a dead one.
     states = {name: each.service.state() for name, each in collections_of(request.app).items()}
-    seen = [states[each.name] for each in visible(request)]
+    seen = [states[each.name] for each in visible_collections(request)]
     missing = [state for state in states.values() if not state.ready]
     if missing and not (any and len(missing) < len(states)):
         raise ProblemError(_not_ready(missing[0], seen, is_alone=len(states) == 1))

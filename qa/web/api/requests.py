@@ -69,6 +69,16 @@ Globs = Annotated[
 ]
 
 
+Collections = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=100, json_schema_extra=NO_NUL)]],
+    Field(
+        max_length=100,
+        description="Ask these collections together, by name; `*` is all that the key may ask. None means the one of "
+        "the address.",
+    ),
+]
+
+
 class AskRequest(BaseModel):
     """One question and how to search for it."""
 
@@ -83,6 +93,7 @@ class AskRequest(BaseModel):
     documents: Globs = []
     sections: Sections = []
     filter: FilterNode | None = None
+    collections: Collections = []
 
     def query(self) -> Query:
         """Build the query."""
@@ -125,6 +136,7 @@ class AskParameters(BaseModel):
     documents: Globs = []
     sections: Sections = []
     filter: FilterTexts = []
+    collections: Collections = []
 
     def query(self) -> Query:
         """Build the query."""
@@ -142,6 +154,7 @@ def _build_query(asked: AskRequest | AskParameters, question: str, filter: tuple
         asked.answer,
         asked.max_error,
         filter,
+        tuple(dict.fromkeys(asked.collections)),
     )
 
 

@@ -74,6 +74,7 @@ class DocumentReference(BaseModel):
 
     id: str = Field(description="Path of the source within the indexed folder, with `/`.")
     title: str
+    collection: str | None = Field(default=None, description="Of the document; null where a single one was asked.")
 
 
 class ScoresBody(BaseModel):
@@ -111,7 +112,7 @@ class PassageBody(BaseModel):
             rank=hit.rank,
             id=passage.id,
             text=passage.text,
-            document=DocumentReference(id=passage.document, title=hit.title),
+            document=DocumentReference(id=passage.document, title=hit.title, collection=hit.collection or None),
             start=passage.start,
             end=passage.end,
             page=passage.page,
@@ -142,6 +143,7 @@ class CitationBody(SpanBody):
         description="Found when this was given: `verified`, the source is byte for byte what was indexed; `drifted`, "
         "it has changed since; `missing`, it is not there or cannot be read."
     )
+    collection: str | None = Field(default=None, description="Of the document; null where a single one was asked.")
 
     @classmethod
     def from_citation(cls, citation: Citation) -> CitationBody:
@@ -155,6 +157,7 @@ class CitationBody(SpanBody):
             sha256=citation.source_sha256,
             text_sha256=citation.text_sha256 or None,
             status=citation.status,
+            collection=citation.collection or None,
         )
 
 
@@ -291,6 +294,18 @@ class LegBody(BaseModel):
     )
 
 
+class CollectionOutcomeBody(BaseModel):
+    """What one of several collections replied."""
+
+    name: str
+    snapshot: str = Field(description="What was searched; empty where nothing was.")
+    outcome: AnswerOutcome | None = Field(
+        description="Of its own best answer; null where none was asked for, or none came."
+    )
+    confidence: float | None = Field(description="Of that, by its own calibration.")
+    problem: str = Field(description="Why it did not reply; empty where it did.")
+
+
 class AskResponse(BaseModel):
     """The answer and the passages, and the snapshot that they are from."""
 
@@ -301,7 +316,12 @@ class AskResponse(BaseModel):
     passages: list[PassageBody]
     legs: list[LegBody] = Field(description="The legs that the mode names.")
     snapshot: str
-    timings_ms: dict[str, float] = Field(description="Measured wall-clock milliseconds by stage, and in `total`.")
+    timings_ms: dict[str, float] = Field(
+        description="Measured wall-clock milliseconds by stage, and in `total`; of several collections the sums."
+    )
+    collections: list[CollectionOutcomeBody] = Field(
+        default=[], description="Where several collections were asked: what became of each. The best answer is given."
+    )
 
     @classmethod
     def from_reply(cls, reply: Reply) -> AskResponse:
@@ -312,6 +332,9 @@ class AskResponse(BaseModel):
             legs=[LegBody.model_validate(leg, from_attributes=True) for leg in reply.legs],
             snapshot=reply.snapshot,
             timings_ms={stage: round(value, 3) for stage, value in reply.timings_ms.items()},
+            collections=[
+                CollectionOutcomeBody.model_validate(each, from_attributes=True) for each in reply.collections
+            ],
         )
 
 

@@ -24,8 +24,8 @@ from qa.types import Query, Reply
 from qa.web.admission import Budget
 from qa.web.api import requests, responses
 from qa.web.api.openapi import problems
-from qa.web.asking import Asking
-from qa.web.deps import AskingDep, Deps, ServiceDep, visible
+from qa.web.deps import AskingDep, Deps, ServiceDep, visible_collections
+from qa.web.federation import ask_collections
 from qa.web.handlers import service_problem
 from qa.web.monitoring import MEDIA_TYPE
 from qa.web.problems import (
@@ -68,10 +68,10 @@ async def _json_only(request: Request) -> None:
     openapi_extra={"requestBody": requests.body_of(requests.AskRequest)},
     responses=problems(400, 413, 415, 422, 503),
 )
-async def ask(asking: AskingDep, request: Request) -> Response:
+async def ask(request: Request) -> Response:
     """Return the answer, if there is one, and the passages that match best, each with its span of a document."""
     body = await _read(requests.AskRequest, request)
-    return await _ask(asking, request, body.query())
+    return await _ask(request, body.query())
 
 
 @router.get(
@@ -82,11 +82,10 @@ async def ask(asking: AskingDep, request: Request) -> Response:
     response_model=responses.AskResponse,
     responses=problems(422, 503),
 )
-async def ask_by_address(
-    parameters: Annotated[requests.AskParameters, FromQuery()], asking: AskingDep, request: Request
-) -> Response:
-    """Do the same as `POST /v1/ask`, for a browser or a link. `documents`, `sections` and `filter` may be repeated."""
-    return await _ask(asking, request, parameters.query())
+async def ask_by_address(parameters: Annotated[requests.AskParameters, FromQuery()], request: Request) -> Response:
+    """Do the same as `POST /v1/ask`, for a browser or a link. `documents`, `sections`, `filter` and
+    `collections` may be repeated."""
+    return await _ask(request, parameters.query())
 
 
 @router.post(
@@ -249,11 +248,11 @@ async def health() -> responses.HealthResponse:
 @router.get("/metrics", include_in_schema=False)
 def metrics(deps: Deps, request: Request) -> Response:
     """Return the metrics in the text format of Prometheus, of collections that the request may not ask none."""
-    return Response(deps.monitoring.text([each.name for each in visible(request)]), media_type=MEDIA_TYPE)
+    return Response(deps.monitoring.text([each.name for each in visible_collections(request)]), media_type=MEDIA_TYPE)
 
 
-async def _ask(asking: Asking, request: Request, query: Query) -> Response:
-    found = await asking.ask(query, request)
+async def _ask(request: Request, query: Query) -> Response:
+    found = await ask_collections(request, query)
     request.scope["state"]["timings_ms"] = found.timings_ms
 
     # Written here, because the framework would validate it again, which takes as long as all the rest.
@@ -277,9 +276,13 @@ def _parse(item: object) -> Query | Problem:
         return invalid((FieldError("questions", message, "wrong-type"),))
     known = list(requests.AskRequest.model_fields)
     try:
-        return requests.AskRequest.model_validate(few(fields, known)).query()
+        query = requests.AskRequest.model_validate(few(fields, known)).query()
     except ValidationError as error:
         return invalid(explain(error.errors(), known))
+    if query.collections:
+        message = "The questions of a batch are asked of one collection; ask several with POST /v1/ask."
+        return invalid((FieldError("collections", message),))
+    return query
 
 
 def _result(request: Request, outcome: Reply | QAError | Problem) -> responses.BatchSuccess | responses.BatchFailure:

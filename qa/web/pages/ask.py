@@ -19,6 +19,7 @@ from qa.service.service import Service
 from qa.types import Query, Reply, State
 from qa.web.api.requests import AskParameters
 from qa.web.deps import Deps, of_request
+from qa.web.federation import ask_collections
 from qa.web.pages.filters import make_form, read_form
 from qa.web.pages.rendering import FOLDER, asking_address, read_query, render, without
 from qa.web.problems import RETRY_SECONDS, FieldError, Problem, ProblemError, invalid
@@ -41,7 +42,7 @@ async def ask_page(request: Request, deps: Deps) -> Response:
     service = deps.service
     state = service.state()
     query, errors = read_query(request.query_params, service.limits)
-    if not state.ready:
+    if not state.ready and not query.collections:
         return _not_ready(request, state, query)
     if errors:
         return await run_in_threadpool(_refused, request, service, query, errors)
@@ -56,7 +57,7 @@ async def ask_page(request: Request, deps: Deps) -> Response:
 async def _ask(request: Request, deps: Deps, query: Query) -> Response:
     service = deps.service
     try:
-        reply = await deps.asking.ask(query, request)
+        reply = await ask_collections(request, query)
     except QueryError as error:
         errors = tuple(FieldError.from_fault(fault) for fault in error.faults)
         usable = without(query, [fault.field for fault in error.faults])

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 from urllib.parse import quote
 
@@ -221,7 +221,8 @@ async def _find_neighbours(
     if not query.question:
         return None, None
     try:
-        reply = await deps.asking.ask(query, request)
+        # Of several collections those of this one, which this page's addresses are of.
+        reply = await deps.asking.ask(replace(query, collections=()), request)
     except (QueryError, NotReady, Overloaded):
         return None, None
     holds = [hit.passage.document == id and hit.passage.start <= start < hit.passage.end for hit in reply.hits]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -22,7 +23,8 @@ from qa.search.filters import write_filter
 from qa.search.query import faults
 from qa.types import Answer, Hit, Limits, Query, State
 from qa.web.api.requests import AskParameters
-from qa.web.deps import Dependencies, of_request
+from qa.web.deps import Dependencies, of_request, visible_collections
+from qa.web.federation import ALL
 from qa.web.middleware.collections import in_collection
 from qa.web.pages.filters import chips, read_form
 from qa.web.problems import FieldError, Problem, explain, nearest
@@ -31,6 +33,8 @@ FOLDER = Path(__file__).parent
 HTML = "text/html; charset=utf-8"
 # The search modes in words for people.
 MODES = {"hybrid": "meaning and words", "dense": "meaning alone", "lexical": "words alone"}
+# What the best answer of one of several collections is, in words.
+OUTCOMES = {"answered": "an answer", "unsure": "a guess", "not_found": "no answer found"}
 # A query with the defaults.
 USUAL = Query("")
 _NAMES = tuple(AskParameters.model_fields)
@@ -44,7 +48,7 @@ def read_query(parameters: QueryParams, limits: Limits) -> tuple[Query, tuple[Fi
     that page does not repeat the mistake.
     """
     given: dict[str, Any] = {
-        name: parameters.getlist(name) if name in ("documents", "sections", "filter") else value
+        name: parameters.getlist(name) if name in ("documents", "sections", "filter", "collections") else value
         for name, value in {"q": "", **parameters}.items()
         if nearest(name, _NAMES)
     }
@@ -85,6 +89,7 @@ def chosen(query: Query) -> list[tuple[str, str]]:
         found.append(("answer", "false"))
     if query.max_error is not None:
         found.append(("max_error", f"{query.max_error:g}"))
+    found += [("collections", name) for name in query.collections]
     return found
 
 
@@ -92,7 +97,14 @@ def asking_address(query: Query, question: str | None = None) -> str:
     """Return the address of the page that answers ``query``, or another ``question`` in the same way."""
     text = query.question if question is None else question
     parts = [*([("q", text)] if text else []), *chosen(query)]
-    return in_collection(f"/?{urlencode(parts, errors='replace')}" if parts else "/")
+    address = f"/?{urlencode(parts, errors='replace')}" if parts else "/"
+    # Several collections have no page of their own.
+    return address if query.collections else in_collection(address)
+
+
+def asking_in(collection: str, question: str) -> str:
+    """Return the address of the page that asks ``question``, or none yet, in a collection of this name."""
+    return in_collection(f"/?{urlencode({'q': question}, errors='replace')}" if question else "/", collection)
 
 
 # What is shown of metadata, in words; values of one name are shown up to a few.
@@ -116,9 +128,9 @@ def facts(metadata: Iterable[tuple[str, str]]) -> list[str]:
     ]
 
 
-def json_address(document: str) -> str:
+def json_address(document: str, collection: str = "") -> str:
     """Return the address of a document as JSON."""
-    return in_collection("/v1/documents/" + quote(document, errors="replace"))
+    return in_collection("/v1/documents/" + quote(document, errors="replace"), collection)
 
 
 def page_address(document: str) -> str:
@@ -126,11 +138,49 @@ def page_address(document: str) -> str:
     return in_collection(f"/documents/{quote(document, errors='replace')}")
 
 
-def reading_address(document: str, start: int, end: int, query: Query | None = None) -> str:
-    """Return the address of the page that shows a span in its document; its fragment scrolls to the span."""
+def reading_address(document: str, start: int, end: int, query: Query | None = None, collection: str = "") -> str:
+    """Return the address of the page that shows a span in its document; its fragment scrolls to the span.
+
+    ``collection`` is the document's, where it is not that of the request's own address.
+    """
     asked = [("q", query.question), *chosen(query)] if query is not None and query.question else []
     parts = urlencode([("start", str(start)), ("end", str(end)), *asked], errors="replace")
-    return in_collection(f"/documents/{quote(document, errors='replace')}?{parts}#span")
+    return in_collection(f"/documents/{quote(document, errors='replace')}?{parts}#span", collection)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A collection that can be chosen on a page. ``address`` asks the same question there."""
+
+    name: str
+    address: str
+    is_chosen: bool
+    is_ready: bool = True
+
+
+# What the choice of all collections is called.
+ALL_NAME = "all collections"
+
+
+def make_choices(request: Request, here: str, query: Query | None = None) -> list[Choice]:
+    """List the collections that a page lets choose from; none where the request may ask a single one.
+
+    The page of another collection is of the same kind, ``here``, with the same question, but without filters, which are
+    of the documents of this one.
+    """
+    if len(request.scope.get("state", {}).get("collections", ())) < 2:
+        return []
+    current = of_request(request).name
+    asked = query.collections if query is not None else ()
+    question = "" if query is None else query.question
+    is_list = here in ("documents", "evaluate")
+    choices = []
+    for each in visible_collections(request):
+        address = in_collection(f"/{here}", each.name) if is_list else asking_in(each.name, question)
+        is_chosen = each.name in asked or (not asked and each.name == current)
+        choices.append(Choice(each.name, address, is_chosen, each.service.state().ready))
+    every = asking_address(replace(USUAL, question=question, collections=(ALL,)))
+    return [*choices, Choice(ALL_NAME, every, ALL in asked)]
 
 
 def render(
@@ -142,7 +192,14 @@ def render(
     **values: object,
 ) -> Response:
     """Render a template as the response of ``request``. Every page shows ``state``, where it is known."""
-    html = _templates.get_template(template).render(state=state, evaluates=_evaluates(request), **values)
+    query = values.get("query")
+    asked = query if isinstance(query, Query) else None
+    html = _templates.get_template(template).render(
+        state=state,
+        evaluates=_evaluates(request),
+        choices_for=partial(make_choices, request, query=asked),
+        **values,
+    )
     # File names and documents are not always valid Unicode.
     return Response(html.encode(errors="replace"), status, headers, HTML)
 
@@ -241,6 +298,8 @@ def _environment() -> jinja2.Environment:
         asking_address=asking_address,
         reading_address=reading_address,
         in_collection=in_collection,
+        asking_in=asking_in,
+        outcomes=OUTCOMES,
         modes=MODES,
         usual=USUAL,
     )

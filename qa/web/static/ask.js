@@ -29,7 +29,7 @@
     const list = section.querySelector("ul");
     for (const question of recent()) {
       const link = document.createElement("a");
-      link.href = `/?${new URLSearchParams({ q: question })}`;
+      link.href = `${field.form.getAttribute("action")}?${new URLSearchParams({ q: question })}`;
       link.dir = "auto";
       link.textContent = question;
       const item = document.createElement("li");

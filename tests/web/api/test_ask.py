@@ -22,12 +22,17 @@ def test_response_has_the_designed_shape(client: TestClient) -> None:
         "legs": [],
         "snapshot": "20260401T120000.000Z-5a7b4a42",
         "timings_ms": {"encode": 1.25, "search": 0.5, "total": 1.75},
+        "collections": [],
     }
     assert set(passage) == {
         "rank", "id", "text", "document", "start", "end", "page", "recognised", "section", "metadata", "scores",
         "highlights",
     }  # fmt: skip
-    assert passage["document"] == {"id": "notes/ferry <i>.txt", "title": "Ferry & <em>tickets</em>"}
+    assert passage["document"] == {
+        "id": "notes/ferry <i>.txt",
+        "title": "Ferry & <em>tickets</em>",
+        "collection": None,
+    }
     assert set(passage["scores"]) == {"dense", "lexical", "fused", "rerank", "relevance"}
     assert passage["scores"]["lexical"] is None
     assert (passage["rank"], passage["page"], passage["section"]) == (1, 1, "Crossing the bay")

@@ -1,6 +1,7 @@
 """The pages for people: whole without JavaScript, and safe with any document.
 
 filters      what is chosen of a filter, and the form of what else could be
+chooser      the same page of another collection, or of all
 rendering    templates to responses, and the addresses of pages
 ask          a question, its answer and its passages; feedback on a passage
 document     a document's text with a span marked in it, its page as a picture, and its original to download

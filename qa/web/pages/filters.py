@@ -94,6 +94,9 @@ def read_form(parameters: QueryParams) -> list[str] | None:
 
 def make_form(service: Service, query: Query) -> Form:
     """Make the form of what else could be chosen, from the facets under the query's filter."""
+    if query.collections:
+        # Documents are counted in one collection, and not in several.
+        return Form(kept=tuple(write_filter(query.filter)))
     try:
         facets = service.facets(query.filter, _CHECKED + _SUGGESTED)
     except (NotReady, QueryError):

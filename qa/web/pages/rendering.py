@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -23,9 +23,9 @@ from qa.search.filters import write_filter
 from qa.search.query import faults
 from qa.types import Answer, Hit, Limits, Query, State
 from qa.web.api.requests import AskParameters
-from qa.web.deps import Dependencies, of_request, visible_collections
-from qa.web.federation import ALL
+from qa.web.deps import Dependencies, of_request
 from qa.web.middleware.collections import in_collection
+from qa.web.pages.chooser import asking_in, make_choices
 from qa.web.pages.filters import chips, read_form
 from qa.web.problems import FieldError, Problem, explain, nearest
 
@@ -102,11 +102,6 @@ def asking_address(query: Query, question: str | None = None) -> str:
     return address if query.collections else in_collection(address)
 
 
-def asking_in(collection: str, question: str) -> str:
-    """Return the address of the page that asks ``question``, or none yet, in a collection of this name."""
-    return in_collection(f"/?{urlencode({'q': question}, errors='replace')}" if question else "/", collection)
-
-
 # What is shown of metadata, in words; values of one name are shown up to a few.
 _FACTS = {
     **{"author": "by", "sender": "from", "recipient": "to", "sent": "sent", "created": "created"},
@@ -146,41 +141,6 @@ def reading_address(document: str, start: int, end: int, query: Query | None = N
     asked = [("q", query.question), *chosen(query)] if query is not None and query.question else []
     parts = urlencode([("start", str(start)), ("end", str(end)), *asked], errors="replace")
     return in_collection(f"/documents/{quote(document, errors='replace')}?{parts}#span", collection)
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A collection that can be chosen on a page. ``address`` asks the same question there."""
-
-    name: str
-    address: str
-    is_chosen: bool
-    is_ready: bool = True
-
-
-# What the choice of all collections is called.
-ALL_NAME = "all collections"
-
-
-def make_choices(request: Request, here: str, query: Query | None = None) -> list[Choice]:
-    """List the collections that a page lets choose from; none where the request may ask a single one.
-
-    The page of another collection is of the same kind, ``here``, with the same question, but without filters, which are
-    of the documents of this one.
-    """
-    if len(request.scope.get("state", {}).get("collections", ())) < 2:
-        return []
-    current = of_request(request).name
-    asked = query.collections if query is not None else ()
-    question = "" if query is None else query.question
-    is_list = here in ("documents", "evaluate")
-    choices = []
-    for each in visible_collections(request):
-        address = in_collection(f"/{here}", each.name) if is_list else asking_in(each.name, question)
-        is_chosen = each.name in asked or (not asked and each.name == current)
-        choices.append(Choice(each.name, address, is_chosen, each.service.state().ready))
-    every = asking_address(replace(USUAL, question=question, collections=(ALL,)))
-    return [*choices, Choice(ALL_NAME, every, ALL in asked)]
 
 
 def render(

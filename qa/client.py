@@ -27,7 +27,8 @@ import httpx2
 from pydantic import BaseModel, ValidationError
 
 from qa.errors import RequestRefused, ServerUnreachable
-from qa.types import Mode
+from qa.search.filters import parse_filter
+from qa.types import Condition, Eq, In, Mode, Range
 from qa.web.api.responses import (
     AskResponse,
     BatchResponse,
@@ -35,6 +36,7 @@ from qa.web.api.responses import (
     CollectionsResponse,
     DocumentResponse,
     DocumentsResponse,
+    FacetsResponse,
     ProblemDetails,
     ReadyResponse,
 )
@@ -58,11 +60,30 @@ class Call(Generic[Body]):
 
 
 def _ask_call(question: str, options: AskOptions) -> Call[AskResponse]:
-    return Call("POST", "/v1/ask", AskResponse, {"question": question, **options})
+    return Call("POST", "/v1/ask", AskResponse, _asked(question, options))
+
+
+def _asked(question: str, options: AskOptions) -> dict[str, Any]:
+    """Build a question's request. Raises QueryError where a text of the filter is no condition."""
+    request: dict[str, Any] = {"question": question, **options}
+    if "filter" in options:
+        nodes = [_node(condition) for condition in parse_filter(options["filter"])]
+        request["filter"] = {"op": "and", "filters": nodes}
+    return request
+
+
+def _node(condition: Condition) -> dict[str, Any]:
+    match condition:
+        case Eq(field, value):
+            return {"op": "eq", "field": field, "value": value}
+        case In(field, values):
+            return {"op": "in", "field": field, "values": values}
+        case Range(field, low, high):
+            return {"op": "range", "field": field, "low": low, "high": high}
 
 
 def _ask_many_call(questions: Sequence[str], options: AskOptions) -> Call[BatchResponse]:
-    asked = [{"question": question, **options} for question in questions]
+    asked = [_asked(question, options) for question in questions]
     return Call("POST", "/v1/ask/batch", BatchResponse, {"questions": asked})
 
 
@@ -70,8 +91,16 @@ def _document_call(id: str) -> Call[DocumentResponse]:
     return Call("GET", f"/v1/documents/{quote(id, safe='/')}", DocumentResponse)
 
 
-def _documents_call(offset: int, limit: int) -> Call[DocumentsResponse]:
-    return Call("GET", f"/v1/documents?offset={offset:d}&limit={limit:d}", DocumentsResponse)
+def _documents_call(offset: int, limit: int, filter: Sequence[str]) -> Call[DocumentsResponse]:
+    return Call("GET", f"/v1/documents?offset={offset:d}&limit={limit:d}{_parameters(filter)}", DocumentsResponse)
+
+
+def _facets_call(filter: Sequence[str], values: int) -> Call[FacetsResponse]:
+    return Call("GET", f"/v1/facets?values={values:d}{_parameters(filter)}", FacetsResponse)
+
+
+def _parameters(filter: Sequence[str]) -> str:
+    return "".join(f"&filter={quote(text, safe='')}" for text in filter)
 
 
 _COLLECTIONS = Call("GET", "/v1/collections", CollectionsResponse)
@@ -146,7 +175,8 @@ class AskOptions(TypedDict, total=False):
     """How to ask. The service has a default for each.
 
     ``documents`` are globs over document ids, ``sections`` over headings. ``answer=False`` returns the passages alone,
-    sooner. ``max_error`` is how often an answer may be wrong. ``collections`` are asked together, ``*`` for all;
+    sooner. ``max_error`` is how often an answer may be wrong. ``filter`` are conditions, such as ``folder=hr`` and
+    ``date>=2024``, on the fields that :meth:`Client.facets` lists. ``collections`` are asked together, ``*`` for all;
     questions of a batch cannot have them.
     """
 
@@ -155,6 +185,7 @@ class AskOptions(TypedDict, total=False):
     rerank: bool
     documents: Sequence[str]
     sections: Sequence[str]
+    filter: Sequence[str]
     answer: bool
     max_error: float
     collections: Sequence[str]
@@ -222,9 +253,16 @@ class Client:
         """Ask many questions in one request; each gets a response or a problem, in the order given."""
         return _split_results(self._call(_ask_many_call(questions, options)))
 
-    def documents(self, offset: int = 0, limit: int = 1000) -> DocumentsResponse:
-        """List the documents and report on the files, ``limit`` of both from ``offset`` on; ``next`` goes on."""
-        return self._call(_documents_call(offset, limit))
+    def documents(self, offset: int = 0, limit: int = 1000, filter: Sequence[str] = ()) -> DocumentsResponse:
+        """List the documents and report on the files, ``limit`` of both from ``offset`` on; ``next`` goes on.
+
+        With a ``filter`` the documents that pass it are listed alone.
+        """
+        return self._call(_documents_call(offset, limit, filter))
+
+    def facets(self, filter: Sequence[str] = (), values: int = 20) -> FacetsResponse:
+        """List the fields that a filter may name, and count the documents by value, ``values`` of each field."""
+        return self._call(_facets_call(filter, values))
 
     def document(self, id: str) -> DocumentResponse:
         """Return a document with the canonical text that spans count in."""
@@ -297,9 +335,13 @@ class AsyncClient:
         """Do what :meth:`Client.ask_many` does."""
         return _split_results(await self._call(_ask_many_call(questions, options)))
 
-    async def documents(self, offset: int = 0, limit: int = 1000) -> DocumentsResponse:
+    async def documents(self, offset: int = 0, limit: int = 1000, filter: Sequence[str] = ()) -> DocumentsResponse:
         """Do what :meth:`Client.documents` does."""
-        return await self._call(_documents_call(offset, limit))
+        return await self._call(_documents_call(offset, limit, filter))
+
+    async def facets(self, filter: Sequence[str] = (), values: int = 20) -> FacetsResponse:
+        """Do what :meth:`Client.facets` does."""
+        return await self._call(_facets_call(filter, values))
 
     async def document(self, id: str) -> DocumentResponse:
         """Do what :meth:`Client.document` does."""

@@ -13,12 +13,13 @@ import httpx2
 import pytest
 
 from qa.client import AsyncClient, Client
-from qa.errors import RequestRefused, ServerUnreachable
+from qa.errors import QueryError, RequestRefused, ServerUnreachable
+from qa.search.filters import parse_filter
 from qa.web.api.responses import AskResponse
 from qa.web.app import create_app
 from qa.web.deps import Offered
 from tests.support import uvicorn_server
-from tests.support.fake_service import FERRY, SNAPSHOT, FakeService
+from tests.support.fake_service import FACETS, FERRY, SNAPSHOT, FakeService
 from tests.support.served import serving
 
 QUESTION = "When does the ferry leave?"
@@ -85,6 +86,27 @@ def test_both_clients_ask_a_collection_of_several() -> None:
         assert {passage.document.collection for passage in reply.passages} == {"harbour", "market"}
         with Client(address, collection="no such/one") as client, pytest.raises(RequestRefused, match="nothing at"):
             client.ask("ferry")
+
+
+@pytest.mark.server
+def test_both_clients_filter(service: FakeService, address: str) -> None:
+    filter = ["folder=notes", "type=txt", "type=md", "date>=2024", "author=a&b=c"]
+    service.fields = FACETS
+    with Client(address) as client:
+        reply = client.ask(QUESTION, filter=filter)
+        (again,) = client.ask_many([QUESTION], filter=filter)
+        listed, facets = client.documents(filter=filter), client.facets(filter, values=1)
+        with pytest.raises(QueryError, match="'folder' is no condition"):
+            client.ask(QUESTION, filter=["folder"])
+        with pytest.raises(RequestRefused, match="there is no field 'autor'; did you mean author"):
+            client.facets(["autor=Anna"])
+    assert isinstance(again, AskResponse)
+    assert again.passages == reply.passages
+    assert {each.document.id for each in reply.passages} == {each.id for each in listed.documents} == {FERRY.id}
+    assert [query.filter for query in service.asked] == [parse_filter(filter)] * 2
+    assert (facets.documents, facets.fields[1].values[0].value) == (1, "txt")
+    assert awaited(lambda client: client.facets(filter, values=1), address) == facets
+    assert awaited(lambda client: client.documents(filter=filter), address) == listed
 
 
 @pytest.mark.server

@@ -33,6 +33,7 @@ from qa.cli.models import models_app
 from qa.errors import QAError, QuestionFileError, SettingsError
 from qa.extras import require
 from qa.markup import safe_line, safe_lines
+from qa.search.filters import parse_filter, write_filter
 from qa.types import Query
 
 if TYPE_CHECKING:
@@ -262,6 +263,10 @@ def ask(
     sections: Annotated[
         list[str] | None, typer.Option("--section", help="Only below headings that match this glob; repeatable.")
     ] = None,
+    filter: Annotated[
+        list[str] | None,
+        typer.Option(help="Only what passes, such as folder=hr, type=pdf or 'date>=2024'; repeatable."),
+    ] = None,
     mode: ModeFlag = "hybrid",
     rerank: RerankFlag = False,
     max_error: MaxErrorFlag = None,
@@ -279,6 +284,7 @@ def ask(
         rerank,
         not no_answer,
         max_error,
+        filter=parse_filter(filter or ()),
         collections=tuple(collections or ()),
     )
     if settings.url:
@@ -325,6 +331,8 @@ def _ask_service(settings: Settings, query: Query) -> AskResponse:
     )
     if query.collections:
         options["collections"] = query.collections
+    if query.filter:
+        options["filter"] = write_filter(query.filter)
     if query.max_error is not None:
         options["max_error"] = query.max_error
     with Client(settings.url, api_key=settings.key.get_secret_value() or None) as client:

@@ -12,7 +12,7 @@ author …   value    what :mod:`qa.readers.metadata` has under this name; those
 ========== ======== ================================================================================================
 
 A passage passes by what is said of its document, and of the part of the document that it begins in: a mail of a
-mailbox, a sheet of a workbook. Values are compared in any case and Unicode form. A date of less than a second, such as
+mailbox, a sheet of a workbook. Values are compared in any case and Unicode form. A date that names no second, such as
 ``2024-05``, is the whole of that month, and passes a range that holds all of it. What has no value in a field does not
 pass a condition on it.
 
@@ -23,12 +23,9 @@ said and slots, none of them in Python.
 
 from __future__ import annotations
 
-import re
-from calendar import monthrange
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
@@ -40,6 +37,7 @@ from qa.index.store import Store
 from qa.protocols import Filter, Rows
 from qa.readers.kinds import name_type
 from qa.readers.metadata import DATES, NAMES
+from qa.text.dates import parse_date
 from qa.text.globs import fold
 from qa.types import Condition, Eq, In, Range
 
@@ -66,40 +64,6 @@ _FEW = 28
 # Values of a facet that are counted where nobody says how many.
 MOST_FACET_VALUES = 20
 _MOST_SECONDS = np.iinfo(np.int64).max
-_DATE = re.compile(
-    r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?)?)?)?", re.IGNORECASE
-)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def parse_date(value: str) -> tuple[int, int] | None:
-    """Return the first and the last second of an ISO 8601 date or moment, since 1970; ``None`` where it is none.
-
-    A year, a month and a day are as long as they are. Without a time zone it is in UTC.
-    """
-    found = _DATE.fullmatch(value.strip())
-    if not found or not value.isascii():
-        return None
-    year, month, day, hour, minute, second = (int(part) if part else None for part in found.groups()[:6])
-    zone = (found[7] or "Z").upper().replace(":", "")
-    given = [1 if part is None else part for part in (month, day)]
-    try:
-        offset = (
-            timedelta() if zone == "Z" else timedelta(hours=int(zone[1:3]), minutes=int(zone[3:])) * int(f"{zone[0]}1")
-        )
-        start = datetime(year or 0, given[0], given[1], hour or 0, minute or 0, second or 0, tzinfo=UTC)
-        if month is None:
-            long = timedelta(days=366 if monthrange(start.year, 2)[1] == 29 else 365)
-        elif day is None:
-            long = timedelta(days=monthrange(start.year, start.month)[1])
-        elif hour is None:
-            long = timedelta(days=1)
-        else:
-            long = timedelta(seconds=60 if second is None else 1)
-    except ValueError:
-        return None
-    first = (start - _EPOCH - offset) // timedelta(seconds=1)
-    return first, first + long // timedelta(seconds=1) - 1
 
 
 @dataclass(frozen=True, slots=True)

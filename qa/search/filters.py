@@ -10,10 +10,14 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from qa.errors import QueryError
-from qa.index.fields import FieldKind, parse_date
+from qa.text.dates import parse_date
 from qa.types import Condition, Eq, In, Range
+
+if TYPE_CHECKING:
+    from qa.index.fields import FieldKind
 
 # Conditions of one filter, values of all of them, and their characters.
 MOST_CONDITIONS = 20

@@ -16,9 +16,11 @@ from pydantic import BaseModel, Field, ValidationError
 from starlette.types import Receive, Scope, Send
 
 from qa.errors import QAError
+from qa.search.filters import parse_filter
 from qa.service.service import Service
 from qa.settings import Settings
-from qa.types import Query, Reply
+from qa.types import Condition, Query, Reply
+from qa.web.api.filters import FilterTexts
 from qa.web.api.requests import Globs, MaxError, SearchMode, Sections, WantsAnswer
 from qa.web.api.responses import SPAN_END, SPAN_START, AskResponse, SectionBody, SummaryBody
 from qa.web.problems import choose_problem, explain, few
@@ -127,11 +129,13 @@ class _Tools:
         mode: SearchMode = "hybrid",
         documents: Globs = [],  # noqa: B006 - it is only read, and shown in the schema
         sections: Sections = [],  # noqa: B006
+        filter: FilterTexts = [],  # noqa: B006
         answer: WantsAnswer = True,
         max_error: MaxError = None,
     ) -> AskResponse:
         """Answer a question from the documents: the answer or a guess, and the passages, each with its exact span."""
-        query = Query(question, top_k, tuple(documents), tuple(sections), mode, answer=answer, max_error=max_error)
+        globs = tuple(documents), tuple(sections)
+        query = Query(question, top_k, *globs, mode, False, answer, max_error, parse_filter(filter))
         try:
             # In a thread, because a hundred passages take milliseconds.
             return await asyncio.to_thread(AskResponse.from_reply, await self._ask(query))
@@ -148,13 +152,14 @@ class _Tools:
         ] = "*",
         offset: Annotated[int, Field(ge=0, description="How many to leave out from the beginning.")] = 0,
         limit: Annotated[int, Field(ge=1, le=MOST_LISTED, description="How many to list at most.")] = 100,
+        filter: FilterTexts = [],  # noqa: B006
     ) -> ListedDocuments:
         """List the indexed documents by id, with title and length."""
-        return await asyncio.to_thread(self._list, pattern, offset, limit)
+        return await asyncio.to_thread(self._list, pattern, offset, limit, parse_filter(filter))
 
-    def _list(self, pattern: str, offset: int, limit: int) -> ListedDocuments:
+    def _list(self, pattern: str, offset: int, limit: int, filter: tuple[Condition, ...]) -> ListedDocuments:
         try:
-            found = self._service.listing(offset, limit, (pattern,))
+            found = self._service.listing(offset, limit, (pattern,), filter)
         except QAError as error:
             raise _tool_error(error) from error
         shown = [SummaryBody.from_summary(one) for one in found.documents]

@@ -332,6 +332,11 @@ def test_a_service_is_asked_by_its_address() -> None:
         as_json = run("ask", "When does the ferry leave?", "--json", "--no-answer", QA_URL=address)
         refused = run("ask", " ", "--url", address)
         of_one = run("ask", "When?", "--url", address, "--collection", "harbour", "--top-k", "1")
+        filtered = run("ask", "ferry?", "--url", address, "--filter", "folder=notes", "--filter", "date>=2024")
+        misspelt = run("ask", "ferry?", "--url", address, "--filter", "foldre=notes")
+    assert FERRY.id in filtered.stdout
+    assert "مكتبة" not in filtered.stdout
+    assert misspelt.stderr.startswith("qa: error: filter: there is no field 'foldre'; did you mean folder? Fields: ")
     assert asked.returncode == 0, asked.stderr
     assert f"1. {FERRY.title} ({FERRY.id})" in asked.stdout
     assert "The ferry leaves at noon" in asked.stdout
@@ -342,6 +347,13 @@ def test_a_service_is_asked_by_its_address() -> None:
         1,
         "qa: error: the question is blank; write what you want to know.\n",
     )
+
+
+@pytest.mark.parametrize("filter", ["folder", "=hr", "date>2024"])
+def test_what_is_no_condition_is_refused_before_anything_is_asked(filter: str) -> None:
+    ended = run("ask", "When?", "--filter", filter)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"qa: error: filter: {filter!r} is no condition; write field=value, or field>=2024")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from qa.build.update import update
 from qa.errors import QueryError
-from qa.index.fields import KINDS, parse_date
+from qa.index.fields import KINDS
 from qa.index.snapshots import Snapshots
 from qa.index.store import passage_key
 from qa.protocols import And
@@ -23,6 +23,7 @@ from qa.search.ranking import DOCUMENT_WEIGHT, fuse
 from qa.search.retriever import Found, Retriever
 from qa.service.service import Service
 from qa.settings import Settings
+from qa.text.dates import parse_date
 from qa.types import Condition, Eq, Hit, In, Limits, Mode, Passage, Query, Range
 from tests.conftest import Recorder, hashing_encoder
 from tests.support.filed import write_files
@@ -365,32 +366,6 @@ def test_facets_count_documents_and_show_what_else_could_be_chosen(asked: Servic
     assert found["folder"] == {"hr": 3, "it": 2}
     folder = next(facet for facet in limited.fields if facet.field == "folder")
     assert (folder.kind, folder.documents, folder.distinct) == ("folder", 6, 4)
-
-
-@pytest.mark.parametrize(
-    ("date", "first", "last"),
-    [
-        ("2024", "2024-01-01T00:00:00", "2024-12-31T23:59:59"),
-        ("2024-02", "2024-02-01T00:00:00", "2024-02-29T23:59:59"),
-        ("2023-02", "2023-02-01T00:00:00", "2023-02-28T23:59:59"),
-        ("1969-12-31", "1969-12-31T00:00:00", "1969-12-31T23:59:59"),
-        ("2024-05-01T12:30", "2024-05-01T12:30:00", "2024-05-01T12:30:59"),
-        ("2024-05-01t12:30:15z", "2024-05-01T12:30:15", "2024-05-01T12:30:15"),
-        ("2024-05-01T00:30:15+01:30", "2024-04-30T23:00:15", "2024-04-30T23:00:15"),
-        ("2024-05-01 00:30:15.123-0200", "2024-05-01T02:30:15", "2024-05-01T02:30:15"),
-        ("9999", "9999-01-01T00:00:00", "9999-12-31T23:59:59"),
-    ],
-)
-def test_a_date_is_as_long_as_it_is(date: str, first: str, last: str) -> None:
-    seconds = tuple(int(np.datetime64(each, "s").astype(np.int64)) for each in (first, last))
-    assert parse_date(date) == seconds
-
-
-@pytest.mark.parametrize(
-    "text", ["", "24", "0000", "2024-00", "2024-1", "2023-02-29", "2024-05-01T25:00", "٢٠٢٤", "now"]
-)
-def test_what_is_no_date_is_none(text: str) -> None:
-    assert parse_date(text) is None
 
 
 def test_documents_without_passages_pass_by_what_they_say(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from structlog.testing import capture_logs
 from qa.client import Client
 from qa.errors import RequestRefused
 from qa.settings import Settings
+from qa.types import Eq, Range
 from qa.web.deps import Options
 from qa.web.mcp import McpEndpoint, build_server
 from qa.web.middleware.access import new_key, parse_keys
@@ -83,6 +84,25 @@ def test_wrong_arguments_are_refused_in_words(
         assert refused.is_error
         assert refused.content[0].text.startswith(said)
         assert "pydantic" not in refused.content[0].text
+
+    using(use)
+
+
+def test_a_filter_limits_asking_and_listing(using: Callable[[Use], None], service: FakeService) -> None:
+    async def use(client: Any) -> None:
+        arguments = {"question": "ferry?", "filter": ["folder=notes", "date>=2024"]}
+        found = (await client.call_tool("ask", arguments)).structured_content
+        assert {each["document"]["id"] for each in found["passages"]} == {FERRY.id}
+        assert service.asked[0].filter == (Eq("folder", "notes"), Range("date", "2024"))
+        listed = (await client.call_tool("list_documents", {"filter": ["folder=notes"]})).structured_content
+        assert (listed["total"], listed["documents"][0]["id"]) == (1, FERRY.id)
+        for tool in ("ask", "list_documents"):
+            for wrong, said in (("autor=Ann", "did you mean author? Fields: folder, type"), ("x", "is no condition")):
+                refused = await client.call_tool(
+                    tool, arguments | {"filter": [wrong]} if tool == "ask" else {"filter": [wrong]}
+                )
+                assert refused.is_error
+                assert said in refused.content[0].text
 
     using(use)
 

@@ -234,3 +234,17 @@ UPLOAD: dict[str, JsonValue] = {
         "changes": [{"id": "reports/2023.pdf", "kind": "added", "status": "waiting", "reason": ""}],
     },
 }
+
+FACETS: dict[str, JsonValue] = {
+    "snapshot": _SNAPSHOT,
+    "documents": 2,
+    "fields": [
+        {
+            "field": "folder",
+            "kind": "folder",
+            "documents": 2,
+            "distinct": 1,
+            "values": [{"value": "timetables", "documents": 2}],
+        }
+    ],
+}

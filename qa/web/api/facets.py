@@ -9,10 +9,11 @@ from fastapi import Query as FromQuery
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from qa.index.fields import MOST_FACET_VALUES, Facets, FieldKind
+from qa.index.fields import MOST_FACET_VALUES
 from qa.search.filters import parse_filter
 from qa.web.api.filters import FilterTexts
 from qa.web.api.openapi import problems
+from qa.web.api.responses import FacetsResponse
 from qa.web.deps import Deps, ServiceDep
 
 MOST_LISTED_VALUES = 200
@@ -29,58 +30,6 @@ class FacetParameters(BaseModel):
     values: int = Field(
         default=MOST_FACET_VALUES, ge=1, le=MOST_LISTED_VALUES, description="How many values of a field at most."
     )
-
-
-class FacetValueBody(BaseModel):
-    """A value as a filter takes it, or the year of dates."""
-
-    value: str
-    documents: int = Field(description="How many documents have it.")
-
-
-class FacetBody(BaseModel):
-    """A field, counted over the documents that pass the filter's conditions on the other fields."""
-
-    field: str
-    kind: FieldKind = Field(
-        description="`folder`: a value passes with all below it. `date`: can be compared by `>=` and `<=`. `value`: "
-        "passes as it is, in any case."
-    )
-    documents: int = Field(description="How many documents have a value in it.")
-    distinct: int = Field(description="How many values there are, of dates how many years.")
-    values: list[FacetValueBody] = Field(description="What most documents have comes first, of dates the latest year.")
-
-
-class FacetsResponse(BaseModel):
-    """The fields in which a document says something. A filter may name others, which nothing passes."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "snapshot": "20260401T120000.000Z-5a7b4a42",
-                    "documents": 2,
-                    "fields": [
-                        {
-                            "field": "folder",
-                            "kind": "folder",
-                            "documents": 2,
-                            "distinct": 1,
-                            "values": [{"value": "timetables", "documents": 2}],
-                        }
-                    ],
-                }
-            ]
-        }
-    )
-
-    snapshot: str
-    documents: int = Field(description="How many documents pass the whole filter.")
-    fields: list[FacetBody]
-
-    @classmethod
-    def from_facets(cls, facets: Facets) -> FacetsResponse:
-        return cls.model_validate(facets, from_attributes=True)
 
 
 @router.get(

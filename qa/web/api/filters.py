@@ -111,8 +111,8 @@ FilterTexts = Annotated[
     list[Annotated[str, Field(json_schema_extra={"minLength": 3, "maxLength": LONGEST_VALUE})]],
     AfterValidator(_check_texts),
     Field(
-        description="Search only what passes all of these: `field=value`, `date>=2024`, `date<=2024-06`. Several "
-        "values of one field are alternatives.",
+        description="Only what passes all of these: `field=value`, `date>=2024`, `date<=2024-06`. Values of one field "
+        f"are alternatives. Fields: {', '.join(KINDS)}.",
         examples=[["folder=hr", "date>=2024"]],
         json_schema_extra={"maxItems": MOST_VALUES},
     ),

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import groupby, islice
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -28,6 +28,9 @@ from qa.types import (
     StreamedDocument,
 )
 from qa.web.api import examples
+
+if TYPE_CHECKING:
+    from qa.index.fields import Facets
 
 # Members of a document that are written in parts, or behind those.
 _STREAMED = {"text", "sections", "pages", "problems"}
@@ -528,6 +531,40 @@ class DocumentsResponse(BaseModel):
             files=collection.files,
             next=end if offset < end < max(collection.total, collection.files) else None,
         )
+
+
+class FacetValueBody(BaseModel):
+    """A value as a filter takes it, or the year of dates."""
+
+    value: str
+    documents: int = Field(description="How many documents have it.")
+
+
+class FacetBody(BaseModel):
+    """A field, counted over the documents that pass the filter's conditions on the other fields."""
+
+    field: str
+    kind: Literal["folder", "value", "date"] = Field(
+        description="`folder`: a value passes with all below it. `date`: can be compared by `>=` and `<=`. `value`: "
+        "passes as it is, in any case."
+    )
+    documents: int = Field(description="How many documents have a value in it.")
+    distinct: int = Field(description="How many values there are, of dates how many years.")
+    values: list[FacetValueBody] = Field(description="What most documents have comes first, of dates the latest year.")
+
+
+class FacetsResponse(BaseModel):
+    """The fields in which a document says something. A filter may name others, which nothing passes."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.FACETS]})
+
+    snapshot: str
+    documents: int = Field(description="How many documents pass the whole filter.")
+    fields: list[FacetBody]
+
+    @classmethod
+    def from_facets(cls, facets: Facets) -> FacetsResponse:
+        return cls.model_validate(facets, from_attributes=True)
 
 
 class SectionBody(SpanBody):

@@ -96,6 +96,7 @@ def test_the_limits_of_this_service_are_shown(document: dict[str, Any]) -> None:
         (document_schemas.DocumentResponse, examples.DOCUMENT),
         (schemas.ReadyResponse, examples.READY),
         (schemas.CollectionBody, examples.COLLECTION),
+        (schemas.FacetsResponse, examples.FACETS),
     ],
 )
 def test_examples_are_of_their_schema(model: type[BaseModel], example: dict[str, Any]) -> None:

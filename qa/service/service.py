@@ -83,10 +83,10 @@ AskMany = Callable[[Sequence[Query]], Sequence[Reply | QAError]]
 class Held:
     """What is served at one moment. It answers on from its snapshot, whichever becomes current meanwhile."""
 
+    index: str
     snapshot: str
     revision: int
     ask_many: AskMany
-    index: str = ""
 
 
 def _with_metadata(retriever: Retriever, reply: Reply) -> Reply:
@@ -182,7 +182,7 @@ class Service:
     def _hold(self, retriever: Retriever, calibrations: Calibrations) -> None:
         self._revision += 1
         ask_many = partial(self._answer_all, retriever, calibrations)
-        self._held = Held(retriever.index.manifest.id, self._revision, ask_many, self._settings.name)
+        self._held = Held(self._settings.name, retriever.index.manifest.id, self._revision, ask_many)
 
     def _load_models(self, encoder: Encoder) -> None:
         """Load encoder and reader side by side, so that questions can be asked sooner. Raises EncoderError."""

@@ -158,7 +158,7 @@ class FakeService(Service):
 
     def hold(self) -> Held:
         self._require_ready()
-        return Held(self.current.snapshot or "", self.current.revision, self.ask_many)
+        return Held(self.current.index, self.current.snapshot or "", self.current.revision, self.ask_many)
 
     def ask_many(self, queries: Sequence[Query]) -> list[Reply | QAError]:
         self._require_ready()

@@ -65,7 +65,7 @@ class Switching(FakeService):
             self.current = replace(self.current, snapshot=f"{revision + 1}", revision=revision + 1)
             return [replace(r, snapshot=snapshot) if isinstance(r, Reply) else r for r in self.ask_many(queries)]
 
-        return Held(snapshot, revision, ask_many)
+        return Held("harbour", snapshot, revision, ask_many)
 
 
 def asking(service: FakeService) -> Asking:

@@ -57,7 +57,7 @@ class Queue(Batcher):
     ) -> None:
         read = largest if largest_read is None else largest_read
         super().__init__(Monitoring(), most_waiting=most_waiting, workers=workers, largest=largest, largest_read=read)
-        self.held = Held("s", 1, answer)
+        self.held = Held("i", "s", 1, answer)
 
 
 def batcher(answer: AskMany, most_waiting: int = 64, largest: int = 4, workers: int = 1) -> Queue:
@@ -118,13 +118,14 @@ def test_questions_that_are_only_searched_for_do_not_wait_in_a_batch_that_is_rea
     assert answer.batches == [["0"], ["1", "3", "5", "7"], ["2", "4"], ["6", "8"]]
 
 
-def test_each_question_of_a_batch_is_answered_by_what_was_served_when_it_came() -> None:
+@pytest.mark.parametrize(("index", "snapshot"), [("i", "t"), ("j", "s")], ids=["snapshot", "collection"])
+def test_each_question_of_a_batch_is_answered_by_what_was_served_when_it_came(index: str, snapshot: str) -> None:
     answer, newer = Answerer(), Answerer()
     queue = batcher(answer)
 
     async def test() -> None:
         first = await begun(answer, queue, "0")
-        held = [queue.held, Held("t", 2, newer)]
+        held = [queue.held, Held(index, snapshot, 1, newer)]
         others = [queue.submit([Query(str(n))], held[n % 2])[0] for n in range(1, 5)]
         answer.go.set()
         outcomes = await asyncio.gather(*first, *others)

@@ -214,13 +214,14 @@ class Fault:
 
 
 class QuestionFileError(EvaluationError):
-    """``faults`` has all of them; the message tells the first."""
+    """``faults`` has the first of them or all, and ``count`` is how many there are; the message tells the first."""
 
-    def __init__(self, faults: Sequence[Fault]) -> None:
-        more = len(faults) - 1
+    def __init__(self, faults: Sequence[Fault], count: int | None = None) -> None:
+        self.faults = tuple(faults)
+        self.count = len(faults) if count is None else count
+        more = self.count - 1
         rest = f" (and {more:,} more; --keep-going scores what is sound)" if more else ""
         super().__init__(f"{faults[0]}{rest}")
-        self.faults = tuple(faults)
 
 
 class RunError(EvaluationError):

@@ -11,6 +11,7 @@ asking       a question from the cache or the queue, as long as its client waits
 receiving    files that are uploaded, written to the disk as they arrive
 federation   a question to several collections at once
 batching     a bounded queue: questions that arrive together are answered together
+fairness     clients that wait take turns, and none takes all the places
 admission    work that holds much: a few at a time, within budgets
 problems     the problem detail (RFC 9457) of every error
 handlers     exceptions to problems

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from qa.errors import NotReady, Overloaded, QAError
 from qa.service.service import Held, Service
 from qa.types import Query, Reply
+from qa.web.admission import HungUp, hanging_up
 from qa.web.batching import Answered, Batcher
 from qa.web.monitoring import Monitoring
 
@@ -102,10 +103,6 @@ def measure_bytes(value: object) -> int:
     return size + sum(measure_bytes(getattr(value, name)) for name in getattr(value, "__slots__", ()))
 
 
-class HungUp(Exception):
-    """The client has closed its connection, so nobody reads the response."""
-
-
 class Asking:
     """Single questions and batches to one collection, answered for the event loop.
 
@@ -147,7 +144,7 @@ class Asking:
         except Overloaded:
             self._monitoring.refused("overloaded")
             raise
-        gone = asyncio.ensure_future(_gone(request))
+        gone = asyncio.ensure_future(hanging_up(request))
         try:
             for future in futures:
                 if not future.done():
@@ -200,12 +197,3 @@ class Asking:
             "qa_cache_limit_bytes": self.cache.most_bytes,
             "qa_cache_entries": len(self.cache),
         }
-
-
-async def _gone(request: Request | None) -> None:
-    """Return when the client has hung up. The request's body must have been read."""
-    if request is None:
-        await asyncio.get_running_loop().create_future()
-        return
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import groupby, islice
+from itertools import groupby
 
 import structlog
 
 from qa.errors import NotReady, Overloaded
 from qa.service.service import Held
 from qa.types import Query, Reply
+from qa.web.fairness import CLIENT, FairQueue, share_of
 from qa.web.monitoring import Monitoring
 
 log = structlog.get_logger(__name__)
@@ -32,14 +32,21 @@ GATHERING = 0.002
 # The share that the questions of batch requests get while single ones wait too: one in four of a batch of both, and of
 # the batches, where some are read and the others are not.
 _BULK_SHARE = 4
+# Clients whose batch requests wait at the same time.
+_BULK_CLIENTS = 4
+# Seconds after a single question in which more are expected. Batch requests then get one worker at most, and few
+# questions at a time, so that the next single question finds the other worker free.
+_EXPECTED = 1.0
 # Seconds after which a refused client may try again, at least and at most.
 _RETRY = (1, 30)
 
 Answered = Reply | Exception
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Waiting:
+    client: str
+    bulk: bool
     query: Query
     held: Held
     future: asyncio.Future[Answered]
@@ -47,12 +54,13 @@ class _Waiting:
 
 
 class Batcher:
-    """A bounded queue of questions in front of a service. Thread-safe.
+    """A bounded queue of questions in front of a service, in which clients take turns. Thread-safe.
 
     Args:
-        most_waiting: questions that may wait; more are refused at once.
+        most_waiting: questions that may wait; more are refused at once. One client may fill three in four places.
         largest: the most questions in a batch that is only searched for.
         largest_read: the most questions in a batch whose passages are read, too. The two kinds are never mixed.
+        clock: a monotonic clock in seconds.
     """
 
     def __init__(
@@ -63,16 +71,21 @@ class Batcher:
         workers: int = WORKERS,
         largest: int = LARGEST,
         largest_read: int = LARGEST_READ,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._monitoring = monitoring
         self.most_waiting = most_waiting
         self._workers = workers
         self._largest = {False: largest, True: largest_read}
         # Two queues, so that a long batch request does not delay single questions.
-        self._single: deque[_Waiting] = deque()
-        self._bulk: deque[_Waiting] = deque()
+        self._single: FairQueue[_Waiting] = FairQueue()
+        self._bulk: FairQueue[_Waiting] = FairQueue()
         self._lock = threading.Lock()
+        self._clock = clock
+        self._expected_until = clock()
+        # Workers, and those of them that answer nothing but questions of batch requests.
         self._working = 0
+        self._in_bulk = 0
         self._turn = 0
         self._seconds_each = 0.01
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="answer")
@@ -83,8 +96,19 @@ class Batcher:
         return len(self._single) + len(self._bulk)
 
     def is_full(self, *, bulk: bool = False) -> bool:
-        """Return whether there is no room for another single question, or with ``bulk`` for another batch request."""
-        return len(self._bulk if bulk else self._single) >= self.most_waiting
+        """Return whether there is no room for another single question, or with ``bulk`` for another batch request.
+
+        The client is that of the request; where it is not known yet, only the whole queue counts.
+        """
+        return not self._has_room(CLIENT.get(), 1, bulk=bulk)
+
+    def _has_room(self, client: str, count: int, *, bulk: bool) -> bool:
+        if not bulk:
+            return len(self._single) < self.most_waiting and self._single.count(client) < share_of(self.most_waiting)
+        # A batch larger than its share is accepted when no other of its client waits; otherwise it never would be.
+        if waiting := self._bulk.count(client):
+            return waiting + count <= share_of(self.most_waiting)
+        return self._bulk.clients < _BULK_CLIENTS
 
     def overloaded(self) -> Overloaded:
         """Make the error that refuses a question, with the time that the waiting ones will take."""
@@ -102,7 +126,8 @@ class Batcher:
         """
         loop = asyncio.get_running_loop()
         futures = [loop.create_future() for _ in queries]
-        self._put([_Waiting(query, held, future) for query, future in zip(queries, futures, strict=True)])
+        client, bulk = CLIENT.get(), len(queries) > 1
+        self._put([_Waiting(client, bulk, query, held, future) for query, future in zip(queries, futures, strict=True)])
         return futures
 
     def close(self) -> None:
@@ -110,56 +135,93 @@ class Batcher:
         self._pool.shutdown()
 
     def _put(self, items: list[_Waiting]) -> None:
+        client, bulk = items[0].client, items[0].bulk
         with self._lock:
-            queue = self._single if len(items) == 1 else self._bulk
-            # A batch that is larger than the queue is accepted when no other waits; otherwise it never would be.
-            if queue and len(queue) + len(items) > self.most_waiting:
+            if not self._has_room(client, len(items), bulk=bulk):
                 raise self.overloaded()
-            queue.extend(items)
-            start = min(self._workers - self._working, -(-self.waiting // self._largest[True]))
-            self._working += max(start, 0)
-        for _ in range(start):
+            for item in items:
+                (self._bulk if bulk else self._single).put(client, item)
+            if not bulk:
+                self._expected_until = self._clock() + _EXPECTED
+            missing = self._count_missing()
+        self._start(missing)
+
+    def _count_missing(self) -> int:
+        """Return how many more workers what waits is enough for, and count them as working. The lock must be held."""
+        waiting = len(self._single) + (0 if self._is_bulk_held_back() else len(self._bulk))
+        missing = max(0, min(self._workers - self._working, -(-waiting // self._largest[True])))
+        self._working += missing
+        return missing
+
+    def _start(self, workers: int) -> None:
+        for _ in range(workers):
             self._pool.submit(self._work)
 
+    def _is_expecting(self) -> bool:
+        return self._clock() < self._expected_until
+
+    def _is_bulk_held_back(self) -> bool:
+        return self._in_bulk > 0 and self._is_expecting()
+
     def _work(self) -> None:
-        """Answer until nothing waits."""
+        """Answer until nothing waits that this worker may take."""
         while True:
-            batch = self._take()
-            if len(batch) > 1 and (room := self._largest[batch[0].query.answer] - len(batch)):
-                time.sleep(GATHERING)
-                batch += self._take_kind(batch[0].query.answer, room)
-            if not batch:
-                with self._lock:
-                    if self.waiting:
-                        continue
+            with self._lock:
+                if not (batch := self._take()):
                     self._working -= 1
                     return
+                in_bulk = all(item.bulk for item in batch)
+                self._in_bulk += in_bulk
+                missing = self._count_missing()
             try:
-                self._answer(batch)
+                # At the end no worker can be started, and those that there are answer what waits.
+                with suppress(RuntimeError):
+                    self._start(missing)
+                if 1 < len(batch) < self._largest[batch[0].query.answer]:
+                    time.sleep(GATHERING)
+                    batch = self._gather(batch)
+                # Questions of clients that hung up are dropped.
+                if wanted := [item for item in batch if not item.future.cancelled()]:
+                    self._answer(wanted)
             except Exception as error:  # a worker that ended here would never free its place
                 log.error("a batch was not delivered", questions=len(batch), exc_info=error)
                 _deliver(batch, [error] * len(batch))
+            finally:
+                with self._lock:
+                    self._in_bulk -= in_bulk
 
     def _take(self) -> list[_Waiting]:
-        """Take a batch of the kind of the single question that waits longest, or at times of a batch request's."""
-        with self._lock:
-            if self._single and self._bulk:
-                self._turn = (self._turn + 1) % _BULK_SHARE
-                head = self._single[0] if self._turn else self._bulk[0]
-            elif self._single or self._bulk:
-                head = (self._single or self._bulk)[0]
-            else:
-                return []
-            reads = head.query.answer
-        return self._take_kind(reads, self._largest[reads])
+        """Take a batch of the kind of the single question that is next, or at times of a batch request's.
 
-    def _take_kind(self, reads: bool, count: int) -> list[_Waiting]:
+        The lock must be held.
+        """
+        takes_bulk = bool(self._bulk) and not self._is_bulk_held_back()
+        if self._single and takes_bulk:
+            self._turn = (self._turn + 1) % _BULK_SHARE
+        elif not self._single and not takes_bulk:
+            return []
+        by_bulk = takes_bulk and not (self._single and self._turn)
+        reads = (self._bulk if by_bulk else self._single).first().query.answer
+        largest = self._largest[reads]
+        bulk = self._pop(self._bulk, reads, max(largest // _BULK_SHARE, int(by_bulk)) if takes_bulk else 0)
+        return self._filled([*self._pop(self._single, reads, largest - len(bulk)), *bulk], reads)
+
+    def _filled(self, batch: list[_Waiting], reads: bool) -> list[_Waiting]:
+        """Return a batch with as many questions of batch requests as it may have. The lock must be held."""
+        # Each would keep a single question waiting longer.
+        if not self._is_expecting():
+            batch += self._pop(self._bulk, reads, self._largest[reads] - len(batch))
+        return batch
+
+    def _gather(self, batch: list[_Waiting]) -> list[_Waiting]:
+        """Return a batch with what has come for it since it was taken."""
+        reads = batch[0].query.answer
         with self._lock:
-            taken = _pop(self._bulk, reads, count // _BULK_SHARE)
-            taken = _pop(self._single, reads, count - len(taken)) + taken
-            taken += _pop(self._bulk, reads, count - len(taken))
-        # Questions of clients that hung up are dropped.
-        return [item for item in taken if not item.future.cancelled()]
+            return self._filled([*batch, *self._pop(self._single, reads, self._largest[reads] - len(batch))], reads)
+
+    @staticmethod
+    def _pop(queue: FairQueue[_Waiting], reads: bool, count: int) -> list[_Waiting]:
+        return queue.take(count, lambda item: item.query.answer == reads)
 
     def _answer(self, batch: list[_Waiting]) -> None:
         started = time.perf_counter()
@@ -195,16 +257,6 @@ def _ask(held: Held, queries: Sequence[Query]) -> Sequence[Answered]:
         # A question that breaks everything must not cost the others their answers.
         log.warning("a batch failed; its questions are asked one by one", questions=len(queries), exc_info=error)
         return [outcome for query in queries for outcome in _ask(held, [query])]
-
-
-def _pop(items: deque[_Waiting], reads: bool, count: int) -> list[_Waiting]:
-    """Remove and return the first ``count`` questions of one kind; the others keep their order."""
-    taken = list(islice((item for item in items if item.query.answer == reads), count))
-    if len(taken) == len(items):
-        items.clear()
-    for item in taken if items else ():
-        items.remove(item)
-    return taken
 
 
 def _deliver(batch: Sequence[_Waiting], outcomes: Sequence[Answered]) -> None:

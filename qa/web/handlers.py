@@ -18,7 +18,7 @@ from starlette.routing import Match, Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from qa.errors import QAError
-from qa.web.asking import HungUp
+from qa.web.admission import HungUp
 from qa.web.middleware.collections import asked_path
 from qa.web.middleware.headers import request_id
 from qa.web.problems import Problem, ProblemError, Render, choose_problem, explain, internal, invalid, nothing_at, shown

@@ -20,7 +20,6 @@ from qa.errors import (
     DocumentReplaced,
     EvaluationError,
     EvaluationNotFound,
-    Fault,
     IndexNotFound,
     NotReady,
     OriginalUnavailable,
@@ -195,17 +194,18 @@ def overloaded(error: Overloaded) -> Problem:
     return Problem("overloaded", 503, f"{error}.", headers={"Retry-After": str(error.retry_after)})
 
 
-def question_file_wrong(faults: Sequence[Fault]) -> Problem:
+def question_file_wrong(error: QuestionFileError) -> Problem:
     """Build the problem of a question file; each fault names its line and field."""
+    faults, count = error.faults, error.count
     fields = tuple(
         FieldError(
             ", ".join(filter(None, [f"line {fault.line}" if fault.line else "", fault.field])) or "body", fault.message
         )
         for fault in faults[:_SHOWN_FAULTS]
     )
-    noun = "fault" if len(faults) == 1 else "faults"
-    more = f" The first {_SHOWN_FAULTS} are listed." if len(faults) > _SHOWN_FAULTS else ""
-    detail = f"The question file has {len(faults):,} {noun}; the first: {faults[0]}.{more}"
+    noun = "fault" if count == 1 else "faults"
+    more = f" The first {_SHOWN_FAULTS} are listed." if count > _SHOWN_FAULTS else ""
+    detail = f"The question file has {count:,} {noun}; the first: {faults[0]}.{more}"
     # Where a fault is of no line, it is of the whole file, and no other record is there.
     others = " With keep_going=true, the other records are scored." if any(fault.line for fault in faults) else ""
     return Problem("question-file-wrong", 422, f"{detail}{others}", fields)
@@ -296,7 +296,7 @@ def _evaluation_problem(error: EvaluationError, request_id: str) -> Problem:
         case QueueFull():
             return Problem("queue-full", 429, str(error), headers={"Retry-After": str(QUEUE_RETRY_SECONDS)})
         case QuestionFileError():
-            return question_file_wrong(error.faults)
+            return question_file_wrong(error)
         case _:
             return internal(request_id)
 

@@ -18,7 +18,6 @@ from qa.errors import DocumentNotFound, NotReady, OriginalUnavailable, QAError, 
 from qa.index.fields import KINDS, Facet, Facets, FacetValue
 from qa.index.snapshots import SnapshotInfo
 from qa.search.filters import filter_excess, filter_faults
-from qa.search.follow_ups import resolve
 from qa.search.query import check
 from qa.service.indexing import FileChange, Indexing, IndexingJob
 from qa.service.maintenance import Maintenance
@@ -267,15 +266,7 @@ class FakeService(Service):
             Hit(rank, passage, DOCUMENTS[passage.document].title, Scores(dense=likeness))
             for rank, (likeness, passage) in enumerate(found[: query.top_k], start=1)
         )
-        searched = resolve(query.question, query.previous)
-        return Reply(
-            query.question,
-            tuple(hits),
-            SNAPSHOT,
-            {"encode": 1.25, "search": 0.5, "total": 1.75},
-            self.answer,
-            searched="" if searched == query.question else searched,
-        )
+        return Reply(query.question, tuple(hits), SNAPSHOT, {"encode": 1.25, "search": 0.5, "total": 1.75}, self.answer)
 
 
 def _check_filter(filter: tuple[Condition, ...]) -> None:

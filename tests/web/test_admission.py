@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
 import anyio
 import httpx2
 import pytest
+from starlette.requests import Request
 
 from qa.errors import Overloaded
 from qa.types import Collection, DocumentSummary, FileReport, Limits, SnapshotDocument, StreamedDocument
-from qa.web.admission import Budget, Lane
+from qa.web.admission import Budget, HungUp, Lane
 from qa.web.app import create_app
 from qa.web.deps import Options
+from qa.web.fairness import CLIENT
 from qa.web.middleware.limits import FREE_BYTES, BodyLimit
 from qa.web.monitoring import Monitoring
 from qa.web.problems import ProblemError
@@ -27,30 +30,148 @@ from tests.support.waiting import AT_MOST
 JSON = {"Content-Type": "application/json"}
 
 
+@contextmanager
+def as_client(name: str) -> Iterator[None]:
+    """Begin what is done within the block for a client."""
+    before = CLIENT.set(name)
+    try:
+        yield
+    finally:
+        CLIENT.reset(before)
+
+
+class Gated:
+    """Work that has an end once ``go`` is set; it notes what was done, in its order."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.begun = threading.Semaphore(0)
+        self.done: list[str] = []
+        self._lock = threading.Lock()
+        self._running = self.most = 0
+
+    def __call__(self, name: str = "") -> str:
+        with self._lock:
+            self._running += 1
+            self.most = max(self.most, self._running)
+        self.begun.release()
+        assert self.go.wait(AT_MOST)
+        with self._lock:
+            self._running -= 1
+            self.done.append(name)
+        return name
+
+
 def test_a_lane_does_so_many_at_a_time_and_refuses_beyond_its_line() -> None:
     async def main() -> None:
-        lane = Lane("test", Monitoring(), running=2, waiting=1)
-        go, running, most = threading.Event(), [0], [0]
-
-        def work() -> str:
-            running[0] += 1
-            most[0] = max(most[0], running[0])
-            assert go.wait(AT_MOST)
-            running[0] -= 1
-            return "done"
-
-        tasks = [asyncio.create_task(lane.run(work)) for _ in range(3)]
+        lane, work = Lane("test", Monitoring(), running=2, waiting=2), Gated()
+        with as_client("a"):
+            tasks = [asyncio.create_task(lane.run(work, str(n))) for n in range(3)]
         await asyncio.sleep(0)
-        with pytest.raises(Overloaded) as refused:
+        # One client leaves a place to the others.
+        with as_client("a"), pytest.raises(Overloaded):
+            await lane.run(work)
+        with as_client("b"):
+            tasks.append(asyncio.create_task(lane.run(work, "b")))
+        await asyncio.sleep(0)
+        with as_client("c"), pytest.raises(Overloaded) as refused:
             await lane.run(work)
         assert refused.value.retry_after >= 1
-        go.set()
-        assert await asyncio.gather(*tasks) == ["done"] * 3
-        assert most[0] <= 2
+        work.go.set()
+        assert await asyncio.gather(*tasks) == ["0", "1", "2", "b"]
+        assert work.most <= 2
         assert await lane.run(lambda: "again") == "again"
         lane.close()
 
     asyncio.run(main())
+
+
+def test_clients_take_turns_in_a_lane() -> None:
+    async def main() -> None:
+        lane, work = Lane("test", Monitoring(), running=1, waiting=64), Gated()
+        tasks = []
+        for name in [*(f"a{n}" for n in range(5)), "b", "c"]:
+            with as_client(name[0]):
+                tasks.append(asyncio.create_task(lane.run(work, name)))
+        await asyncio.sleep(0)
+        work.go.set()
+        await asyncio.gather(*tasks)
+        assert work.done == ["a0", "a1", "b", "c", "a2", "a3", "a4"]
+        lane.close()
+
+    asyncio.run(main())
+
+
+def leaving(gone: asyncio.Event) -> Request:
+    """Return the request of a client that hangs up when ``gone`` is set."""
+
+    async def receive() -> dict[str, str]:
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    return Request({"type": "http"}, receive)
+
+
+def test_what_waits_in_a_lane_for_a_client_that_hung_up_is_not_done() -> None:
+    async def main() -> None:
+        lane, work, gone = Lane("test", Monitoring(), running=1, waiting=2), Gated(), asyncio.Event()
+        running = asyncio.create_task(lane.run(work, "running"))
+        waiting = asyncio.create_task(lane.run(work, "left", request=leaving(gone)))
+        await asyncio.sleep(0)
+        gone.set()
+        with pytest.raises(HungUp):
+            await waiting
+        work.go.set()
+        await running
+        assert await lane.run(work, "next") == "next"
+        assert work.done == ["running", "next"]
+        lane.close()
+
+    asyncio.run(main())
+
+
+def test_what_is_done_for_a_client_that_hung_up_keeps_its_place_until_it_ends_and_is_told() -> None:
+    async def main() -> None:
+        lane, gone = Lane("test", Monitoring(), running=1, waiting=2), asyncio.Event()
+        begun, seen, go = threading.Event(), threading.Event(), threading.Event()
+
+        def work(check: Callable[[], None]) -> None:
+            begun.set()
+            with suppress(HungUp):
+                while True:
+                    check()
+            seen.set()
+            assert go.wait(AT_MOST)
+
+        leaver = asyncio.create_task(lane.run_watched(work, leaving(gone)))
+        assert await asyncio.to_thread(begun.wait, AT_MOST)
+        gone.set()
+        with pytest.raises(HungUp):
+            await leaver
+        assert await asyncio.to_thread(seen.wait, AT_MOST)
+        after = asyncio.create_task(lane.run(lambda: "after"))
+        await asyncio.sleep(0)
+        assert not after.done()
+        go.set()
+        assert await after == "after"
+        lane.close()
+
+    asyncio.run(main())
+
+
+def test_one_client_leaves_a_part_of_a_budget_to_others() -> None:
+    budget = Budget(100, Monitoring())
+    with as_client("a"):
+        budget.take(50)
+        budget.take(25)
+        with pytest.raises(Overloaded):
+            budget.take(1)
+    with as_client("b"):
+        budget.take(25)
+        budget.give(25)
+    with as_client("a"):
+        budget.give(75)
+    assert budget.held == 0
 
 
 def test_a_budget_is_given_back_and_one_alone_may_exceed_it() -> None:
@@ -58,11 +179,14 @@ def test_a_budget_is_given_back_and_one_alone_may_exceed_it() -> None:
     budget.take(150)
     with pytest.raises(Overloaded):
         budget.take(1)
+    with as_client("other"), pytest.raises(Overloaded):
+        budget.take(1)
     budget.give(150)
     budget.take(60)
-    budget.take(40)
-    with pytest.raises(Overloaded):
-        budget.take(1)
+    with as_client("other"):
+        budget.take(40)
+        with pytest.raises(Overloaded):
+            budget.take(1)
     assert budget.held == 100
 
 
@@ -120,7 +244,8 @@ def asked(app: Any, *requests: tuple[str, str, Any]) -> list[httpx2.Response]:
 
 
 def test_batches_of_all_clients_together_hold_so_many_passages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qa.web.app._MOST_PASSAGES", 100)
+    # Three quarters of it, which one client may have, are two batches.
+    monkeypatch.setattr("qa.web.app._MOST_PASSAGES", 140)
     service = SlowService()
     service.limits = Limits(200, 50, 4)
     app = create_app(service)
@@ -293,6 +418,6 @@ def test_uploads_wait_in_a_line_of_their_own_while_others_are_answered(
                 assert (await client.get(path)).status_code == 200
             go.set()
             statuses = [(await response).status_code for response in sent]
-            assert (statuses.count(202), statuses.count(503)) == (5, 37)
+            assert (statuses.count(202), statuses.count(503)) == (3, 39)
 
     asyncio.run(main())

@@ -14,8 +14,9 @@ from starlette.testclient import TestClient
 from qa.errors import QAError
 from qa.service.service import Held
 from qa.types import Query, Reply
+from qa.web.admission import HungUp
 from qa.web.app import create_app
-from qa.web.asking import Asking, HungUp, ReplyCache
+from qa.web.asking import Asking, ReplyCache
 from qa.web.batching import Batcher
 from qa.web.deps import Options
 from qa.web.monitoring import Monitoring

@@ -12,6 +12,7 @@ from qa.errors import NotReady, Overloaded, QAError, QueryError
 from qa.service.service import AskMany, Held
 from qa.types import Query, Reply
 from qa.web.batching import Answered, Batcher
+from qa.web.fairness import CLIENT
 from qa.web.monitoring import Monitoring
 from tests.support.waiting import AT_MOST
 
@@ -56,7 +57,15 @@ class Queue(Batcher):
         largest_read: int | None = None,
     ) -> None:
         read = largest if largest_read is None else largest_read
-        super().__init__(Monitoring(), most_waiting=most_waiting, workers=workers, largest=largest, largest_read=read)
+        self.now = 0.0
+        super().__init__(
+            Monitoring(),
+            most_waiting=most_waiting,
+            workers=workers,
+            largest=largest,
+            largest_read=read,
+            clock=lambda: self.now,
+        )
         self.held = Held("i", "s", 1, answer)
 
 
@@ -71,8 +80,12 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(main())
 
 
-def asked(queue: Queue, *questions: str) -> list[asyncio.Future[Answered]]:
-    return queue.submit([Query(question) for question in questions], queue.held)
+def asked(queue: Queue, *questions: str, client: str = "") -> list[asyncio.Future[Answered]]:
+    before = CLIENT.set(client)
+    try:
+        return queue.submit([Query(question) for question in questions], queue.held)
+    finally:
+        CLIENT.reset(before)
 
 
 async def begun(answer: Answerer, queue: Queue, question: str) -> list[asyncio.Future[Answered]]:
@@ -166,10 +179,10 @@ def test_past_what_may_wait_questions_are_refused_at_once() -> None:
 
     async def test() -> None:
         running = await begun(answer, queue, "running")
-        waiting = [asked(queue, str(n))[0] for n in range(3)]
+        waiting = [asked(queue, str(n), client=str(n))[0] for n in range(3)]
         assert queue.is_full()
         with pytest.raises(Overloaded) as refused:
-            asked(queue, "one more")
+            asked(queue, "one more", client="3")
         assert 1 <= refused.value.retry_after <= 30
         answer.go.set()
         assert len(await asyncio.gather(*running, *waiting)) == 4
@@ -217,7 +230,8 @@ def test_a_long_batch_does_not_hold_up_a_single_question() -> None:
         await asyncio.gather(*running, *many, *single)
 
     run(test)
-    assert answer.batches[1] == ["single", "0", "1", "2"]
+    # While single questions come, few of a batch request go with them.
+    assert answer.batches[1] == ["single", "0"]
 
 
 def test_a_long_batch_of_another_kind_does_not_hold_up_a_single_question_either() -> None:
@@ -235,7 +249,94 @@ def test_a_long_batch_of_another_kind_does_not_hold_up_a_single_question_either(
     run(test)
     answered = [batch[0][0] == "s" for batch in answer.batches[1:]]
     assert answered[:2] == [True, True]
-    assert len(answered) == 12
+
+
+def test_while_single_questions_come_batches_leave_them_a_worker() -> None:
+    answer = Answerer()
+    queue = batcher(answer, workers=2)
+
+    async def test() -> None:
+        await asked(queue, "first")[0]
+        answer.go.clear()
+        many = asked(queue, *map(str, range(8)))
+        await until(lambda: len(answer.batches) == 2)
+        single = asked(queue, "second")
+        await until(lambda: ["second"] in answer.batches)
+        answer.go.set()
+        await asyncio.gather(*many, *single)
+
+    run(test)
+    assert answer.batches[1] == ["0"]
+
+
+def test_when_no_single_question_has_come_for_a_second_batches_have_all_workers() -> None:
+    answer = Answerer()
+    queue = batcher(answer, workers=2)
+
+    async def test() -> None:
+        await asked(queue, "first")[0]
+        queue.now = 1.0
+        answer.go.clear()
+        many = asked(queue, *map(str, range(8)))
+        await until(lambda: len(answer.batches) == 3)
+        answer.go.set()
+        await asyncio.gather(*many)
+
+    run(test)
+    assert sorted(answer.batches[1:]) == [["0", "1", "2", "3"], ["4", "5", "6", "7"]]
+
+
+def test_clients_take_turns() -> None:
+    answer = Answerer()
+    queue = batcher(answer)
+
+    async def test() -> None:
+        running = await begun(answer, queue, "running")
+        many = [asked(queue, f"a{n}", client="a")[0] for n in range(40)]
+        one = asked(queue, "b0", client="b")
+        answer.go.set()
+        await asyncio.gather(*running, *many, *one)
+
+    run(test)
+    assert answer.batches[1] == ["a0", "b0", "a1", "a2"]
+
+
+def test_one_client_leaves_places_in_the_queue_to_others() -> None:
+    answer = Answerer()
+    queue = batcher(answer, most_waiting=4)
+
+    async def test() -> None:
+        running = await begun(answer, queue, "running")
+        waiting = [asked(queue, str(n), client="a")[0] for n in range(3)]
+        with pytest.raises(Overloaded):
+            asked(queue, "one more", client="a")
+        waiting += asked(queue, "other", client="b")
+        answer.go.set()
+        assert len(await asyncio.gather(*running, *waiting)) == 5
+
+    run(test)
+
+
+def test_a_client_s_batch_is_taken_while_another_client_s_waits() -> None:
+    answer = Answerer()
+    queue = batcher(answer, most_waiting=4)
+
+    async def test() -> None:
+        running = await begun(answer, queue, "running")
+        long = asked(queue, *map(str, range(20)), client="a")
+        with pytest.raises(Overloaded):
+            asked(queue, "more", "still more", client="a")
+        short = asked(queue, "x", "y", client="b")
+        for client in "cd":
+            short += asked(queue, "x", "y", client=client)
+        with pytest.raises(Overloaded):
+            asked(queue, "x", "y", client="e")
+        answer.go.set()
+        await asyncio.gather(*running, *long, *short)
+
+    run(test)
+    # By turns: who asked little has not waited for the one who asked much.
+    assert [question for batch in answer.batches for question in batch][1:9] == ["0", "x", "x", "x", "1", "y", "y", "y"]
 
 
 def test_a_long_batch_of_another_kind_is_not_starved_by_single_questions() -> None:

@@ -12,11 +12,13 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, AnyStr, Literal
 
 import structlog
 
@@ -63,20 +65,7 @@ def wait_for_end(process: subprocess.Popen[str], settings: Mapping[str, Any], ch
     Raises:
         TaskFailed: the task ended in an error.
     """
-    sent: str | None = json.dumps(settings)
-    try:
-        while True:
-            try:
-                out, _ = process.communicate(sent, timeout=_CHECK_EVERY)
-                break
-            except subprocess.TimeoutExpired:
-                # What communicate has sent and read before is not lost.
-                sent = None
-            check()
-    except BaseException:
-        process.kill()
-        process.communicate()
-        raise
+    out = communicate(process, json.dumps(settings), check)
     if process.returncode == 0:
         return
     try:
@@ -84,6 +73,37 @@ def wait_for_end(process: subprocess.Popen[str], settings: Mapping[str, Any], ch
         raise TaskFailed(failure["message"], [Fault(**fault) for fault in failure["faults"]])
     except (ValueError, LookupError, TypeError):
         raise TaskFailed(_UNKNOWN) from None
+
+
+def communicate(process: subprocess.Popen[AnyStr], sent: AnyStr, check: Callable[[], None]) -> AnyStr:
+    """Send a process its standard input, and return its standard output once it has ended.
+
+    Args:
+        check: called several times a second; what it raises ends the process.
+    """
+    assert process.stdin is not None
+    pipe, process.stdin = process.stdin, None
+
+    def send() -> None:
+        # A process that ends before it has read all is none that hangs.
+        with suppress(OSError), pipe:
+            pipe.write(sent)
+
+    # In a thread: after a timeout, Popen.communicate sends nothing more of what does not fit into the pipe.
+    sending = threading.Thread(target=send, daemon=True, name="send")
+    sending.start()
+    try:
+        while True:
+            try:
+                return process.communicate(timeout=_CHECK_EVERY)[0]
+            except subprocess.TimeoutExpired:  # what it has read before is not lost
+                check()
+    except BaseException:
+        process.kill()
+        with process:  # It closes the pipe, and waits.
+            raise
+    finally:
+        sending.join()
 
 
 def took_too_long(seconds: float) -> TaskFailed:

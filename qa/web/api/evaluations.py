@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 
+from qa.evaluation.jobs.check import check_file
 from qa.evaluation.jobs.jobs import Job, Status
 from qa.evaluation.jobs.queue import EvaluationQueue
 from qa.search.query import top_k_fault
@@ -27,7 +28,6 @@ from qa.web.problems import Problem, ProblemError
 PATH = "/v1/evaluations"
 # Seconds between two reloads of a page that waits for an evaluation.
 REFRESH_SECONDS = 2
-MOST_QUESTIONS = 20_000
 # Formats of question files, by the media type of the body. BEIR and TREC collections are folders, so they cannot come.
 FORMATS = {
     "application/x-ndjson": "jsonl",
@@ -193,21 +193,14 @@ async def submit(
         raise fault
     data = await request.body()
 
-    def queue() -> Job:
+    def queue(check: Callable[[], None]) -> Job:
         # Faults of the file itself are refused at once; its quotes are looked up in the documents when its turn comes.
-        check_file(parameters.name, data, format, keep_going=parameters.keep_going)
+        check_file(parameters.name, data, format, keep_going=parameters.keep_going, check=check)
         return evaluations.submit(parameters.name, data, format, parameters.options(), parameters.keep_going)
 
-    job = await deps.uploads.run(queue)
+    job = await deps.uploads.run_watched(queue, request)
     response.headers["Location"] = in_collection(f"{PATH}/{job.id}")
     return EvaluationResponse.from_job(job, None)
-
-
-def check_file(name: str, data: bytes, format: str, *, keep_going: bool = False) -> None:
-    """Raise QuestionFileError where a file cannot be evaluated: a record is faulty, or there are too many."""
-    from qa.questions.formats import parse_questions
-
-    parse_questions(name, data, format, keep_going=keep_going, most=MOST_QUESTIONS)  # type: ignore[arg-type]
 
 
 @router.get(

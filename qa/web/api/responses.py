@@ -315,17 +315,12 @@ class AskResponse(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [examples.RESPONSE]})
 
     question: str
-    searched: str | None = Field(
-        default=None,
-        description="What was searched for instead, where the question leans on one before it, or stands in a long "
-        "text; else null.",
-    )
     answer: AnswerBody | None
     passages: list[PassageBody]
     legs: list[LegBody] = Field(description="The legs that the mode names.")
     snapshot: str
     timings_ms: dict[str, float] = Field(
-        description="Measured wall-clock milliseconds by stage, and in `total`; of several collections the longest."
+        description="Measured wall-clock milliseconds by stage, and in `total`; of several collections the sums."
     )
     collections: list[CollectionOutcomeBody] = Field(
         default=[], description="Where several collections were asked: what became of each. The best answer is given."
@@ -335,7 +330,6 @@ class AskResponse(BaseModel):
     def from_reply(cls, reply: Reply) -> AskResponse:
         return cls(
             question=reply.question,
-            searched=reply.searched or None,
             answer=AnswerBody.from_answer(reply.answer) if reply.answer else None,
             passages=[PassageBody.from_hit(hit) for hit in reply.hits],
             legs=[LegBody.model_validate(leg, from_attributes=True) for leg in reply.legs],

@@ -156,7 +156,7 @@ def _respond(parts: Iterator[bytes]) -> Response:
     response_model=responses.DocumentsResponse,
 )
 async def list_documents(
-    parameters: Annotated[requests.ListParameters, FromQuery()], service: ServiceDep, deps: Deps
+    parameters: Annotated[requests.ListParameters, FromQuery()], service: ServiceDep, deps: Deps, request: Request
 ) -> Response:
     """List the indexed documents, and for every file whether it was read, partly read, skipped or failed, and why.
 
@@ -168,7 +168,7 @@ async def list_documents(
         found = service.listing(parameters.offset, parameters.limit, filter=parse_filter(parameters.filter))
         return responses.DocumentsResponse.from_collection(found, parameters.offset).model_dump_json().encode()
 
-    return Response(await deps.whole.run(build), media_type="application/json")
+    return Response(await deps.whole.run(build, request=request), media_type="application/json")
 
 
 def verify_citation(

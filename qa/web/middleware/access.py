@@ -23,6 +23,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from qa.errors import SettingsError
+from qa.web.fairness import CLIENT
 from qa.web.problems import Problem, Render, nothing_at
 
 KeyScope = Literal["ask", "admin"]
@@ -164,6 +165,7 @@ class Identity:
             key = find_key(self.keys, secret) if secret else None
             client = key.name if key is not None else _client_address(scope)
             scope.setdefault("state", {}).update(client=client, key=key, secret=bool(secret), by_browser=by_browser)
+            CLIENT.set(client)
         await self.app(scope, receive, send)
 
 

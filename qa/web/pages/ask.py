@@ -100,9 +100,7 @@ def _render(
 ) -> Response:
     """Render the page with its form. It blocks, as the documents are counted for it; a thread must call it."""
     form = make_form(service, query)
-    # Of several collections no one snapshot is named.
-    state = None if query.collections else service.state()
-    return render(request, "ask.html", state, status, headers, query=query, form=form, **values)
+    return render(request, "ask.html", service.state(), status, headers, query=query, form=form, **values)
 
 
 def _refused(request: Request, service: Service, query: Query, errors: Sequence[FieldError]) -> Response:

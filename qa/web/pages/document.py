@@ -107,7 +107,7 @@ async def read(request: Request, deps: Deps, id: str, place: Annotated[Place, Fr
     is_shown = bool(place.page) or place.start < place.end
     is_drawn = is_shown and deps.pictures is not None and has_pictures(head.media_type)
     sheet = await _find_sheet(deps, id, place, query) if is_drawn else None
-    return await deps.whole.run(_page, request, deps, id, place, query, Beside(before, after, sheet))
+    return await deps.whole.run(_page, request, deps, id, place, query, Beside(before, after, sheet), request=request)
 
 
 def _page(request: Request, deps: Dependencies, id: str, place: Place, query: Query, beside: Beside) -> Response:

@@ -110,7 +110,7 @@ async def documents_page(
 ) -> Response:
     """Show a page of the ingestion report. The page's own links set the parameters."""
     view = parse_view(status, sort, order, page)
-    return await deps.whole.run(_render, request, deps, view)
+    return await deps.whole.run(_render, request, deps, view, request=request)
 
 
 def _render(request: Request, deps: Dependencies, view: View) -> Response:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
@@ -14,11 +15,11 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.responses import RedirectResponse, Response
 
 from qa.errors import Fault, QuestionFileError
+from qa.evaluation.jobs.check import check_file
 from qa.evaluation.jobs.queue import EvaluationQueue
 from qa.web.api.evaluations import (
     REFRESH_SECONDS,
     AskingParameters,
-    check_file,
     may_run,
     refuse_elsewhere,
     stream_page,
@@ -61,9 +62,9 @@ async def submit(request: Request, deps: Deps, evaluations: EvaluationsDep) -> R
     if wrong:
         return await run_in_threadpool(_page, request, deps, evaluations, given=given, wrong=wrong)
     try:
-        return await deps.uploads.run(_submit, evaluations, name, data, options)
+        return await deps.uploads.run_watched(partial(_submit, evaluations, name, data, options), request)
     except QuestionFileError as error:
-        return await run_in_threadpool(_page, request, deps, evaluations, error.faults, given=given)
+        return await run_in_threadpool(_page, request, deps, evaluations, error, given=given)
 
 
 # Before the page of one evaluation, which would take this address for an id.
@@ -111,7 +112,7 @@ def _page(
     request: Request,
     deps: Dependencies,
     evaluations: EvaluationQueue,
-    faults: tuple[Fault, ...] = (),
+    error: QuestionFileError | None = None,
     *,
     given: Mapping[str, str] | None = None,
     wrong: Mapping[str, str] | None = None,
@@ -121,13 +122,13 @@ def _page(
         request,
         "evaluate.html",
         deps.service.state(),
-        422 if faults or wrong else 200,
+        422 if error or wrong else 200,
         # Names of files and addresses of reports are shown only to people who may send a file.
         jobs=evaluations.listing() if allowed else (),
         may_run=allowed,
         needs_key=deps.needs_key,
-        faults=[str(fault) for fault in faults[:MOST_FAULTS]],
-        more=max(0, len(faults) - MOST_FAULTS),
+        faults=[str(fault) for fault in error.faults[:MOST_FAULTS]] if error else [],
+        more=max(0, error.count - MOST_FAULTS) if error else 0,
         accepted=",".join(FORMATS),
         given={"mode": "hybrid", "top_k": min(AskingParameters().top_k, deps.service.limits.top_k), **(given or {})},
         wrong=wrong or {},
@@ -156,7 +157,9 @@ async def _read_file(form: FormData) -> tuple[str, bytes]:
     return file.filename, await file.read()
 
 
-def _submit(evaluations: EvaluationQueue, name: str, data: bytes, options: Mapping[str, Any]) -> Response:
+def _submit(
+    evaluations: EvaluationQueue, name: str, data: bytes, options: Mapping[str, Any], check: Callable[[], None]
+) -> Response:
     """Queue a question file. Raises QuestionFileError."""
     if not name:
         raise QuestionFileError([Fault("no file", None, "", "choose a question file first")])
@@ -166,7 +169,7 @@ def _submit(evaluations: EvaluationQueue, name: str, data: bytes, options: Mappi
     if format is None:
         known = ", ".join(FORMATS)
         raise QuestionFileError([Fault(shown, None, "", f"the name must end in one of {known}, which says its format")])
-    check_file(shown, data, format)
+    check_file(shown, data, format, check=check)
     job = evaluations.submit(shown, data, format, options, False)
     return RedirectResponse(in_collection(f"{PATH}/{job.id}"), 303)
 

@@ -9,7 +9,6 @@ import pytest
 from starlette.testclient import TestClient
 
 from qa.errors import Fault
-from qa.web.api import evaluations as evaluation_schemas
 from qa.web.app import create_app
 from qa.web.deps import Options
 from qa.web.middleware.access import Key, parse_keys
@@ -95,7 +94,7 @@ def test_a_wrong_choice_is_told_at_its_field(
 def test_too_many_questions_are_told_at_the_field(
     client: TestClient, evaluations: FakeEvaluations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluation_schemas, "MOST_QUESTIONS", 1)
+    monkeypatch.setattr("qa.evaluation.jobs.check.MOST_QUESTIONS", 1)
     refused = client.post("/evaluate", files={"file": ("a.jsonl", QUESTION + b'{"question": "Why?"}\n')})
     assert refused.status_code == 422
     assert "the file holds more than 1 questions; send it in parts" in Page(refused.text).text("main")

@@ -1,12 +1,13 @@
-"""Rows of tables without ruled columns, as our reader and pdfplumber read them, beside what stands on the page.
+"""Rows of tables of PDFs, as our reader and pdfplumber read them, beside what stands on the page.
 
     .venv-peers/bin/pip install pdfplumber==0.11.10
     .venv/bin/python -m benchmarks.pdf_tables
 
-The tables are of files of ``../shared/data/documents``; their rows were written down from the rendered pages. A row is
-whole if its cells are in order and apart, and in its columns if the blank ones between them are there too. pdfplumber
-(in an environment of its own) finds columns by its own default, lines, and by the alignment of text. Prints a table,
-with seconds of the processor.
+The tables are of files of ``../shared/data/documents``; their rows were written down from the rendered pages: first
+tables without ruled columns, then tables, most of them ruled, in which cells have several lines. A row is whole if its
+cells are in order and apart, and in its columns if the blank ones between them are there too. pdfplumber (in an
+environment of its own) finds columns by its own default, lines, and by the alignment of text. Prints a table for each
+of the two, with seconds of the processor.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from qa.readers.registry import read_source
@@ -33,7 +34,7 @@ print(json.dumps([rows, time.process_time() - started]))
 """
 
 # By the name and page of a file: the rows, with their cells apart by "|".
-TABLES: dict[tuple[str, int], Sequence[str]] = {
+UNRULED: dict[tuple[str, int], Sequence[str]] = {
     ("SPARSE-2024-INV-1234_borderless_table.pdf", 1): [
         "Product Code|Location|Expected|Actual|Variance|Status",
         "SKU-8847|A-12|450",
@@ -98,6 +99,42 @@ TABLES: dict[tuple[str, int], Sequence[str]] = {
     ],
 }
 
+OF_SEVERAL_LINES: dict[tuple[str, int], Sequence[str]] = {
+    ("2b.pdf", 1): [
+        "Booked and interest date|Text|Amount in EUR|Booked balance in EUR",
+        "01/14/2016|Transfer|1,406,164.00|1,406,246.50",
+    ],
+    ("sample_pdf_1.pdf", 1): [
+        "|Column 1|Column 2|Column 3",
+        "A|324|55 million units|2022",
+        "B|234,523.00|The quick brown fox jumped over the lazy dog.|54x growth",
+        "C|23.53%|A short string.",
+        "D|$54.35|$6345.",
+    ],
+    ("GeoBase_NHNC1_Data_Model_UML_EN.pdf", 3): [
+        "Date|Version|Description",
+        "September 2002|Draft 01|First draft for discussion with Nova Scotia",
+        "January 2003|Draft|Second draft after discussion with Nova Scotia and major review of the hydro network model "
+        "through: • Proposal of options",
+        "March 2003|Alpha|Draft version after discussion and decisions made concerning NHNC1 scope and content with "
+        "Nova Scotia and British Columbia",
+        "July 2003|Draft 02|Draft version after discussion and decisions made concerning the detailed NHNC1 model and "
+        "content with Nova Scotia, British Columbia, and the Yukon. Meeting in Victoria, May 2003.",
+        "December 2003|Draft|Integration of UML model for both LRS and Segmented views of the NHNC1.",
+        "February 2004|Draft|English review; Remove the UML model for the Segmented view.",
+        "May 2004|Draft|Update from the March Workshop comments.",
+        "August 2004|2004.1|The object metadata attribute « date » is renamed « validity_date » in section 3.1.6.2 and "
+        "at all other parts referring to object metadata. A new Feature type value is added for inland water (see "
+        "section 3.1.5)",
+    ],
+    ("issue-598-cmap-other-fonts.pdf", 1): [
+        "03-7FC20.02|EEC1 CAN Message Fault: counter error",
+        "00- 07F8A0.2|522400|2|Crankshaft signal error",
+        "00- 07F8A1.5|522401|5|No signal from crankshaft",
+        "00-5B.3|91|3|Accelerator sensor 1 error (voltage high)",
+    ],
+}
+
 
 def _ours(path: Path, page: int) -> tuple[list[list[str]], float]:
     started = time.process_time()
@@ -127,10 +164,15 @@ def _cells(row: Sequence[str]) -> tuple[str, ...]:
 
 def main() -> None:
     """Print how many of the rows each way of reading finds."""
+    for name, tables in (("unruled", UNRULED), ("of several lines", OF_SEVERAL_LINES)):
+        _compare(name, tables)
+
+
+def _compare(kind: str, tables: Mapping[tuple[str, int], Sequence[str]]) -> None:
     ways = ["ours", *(["lines", "text"] if PEERS_PYTHON.exists() else [])]
     counts = {way: [0, 0, 0.0] for way in ways}
     wanted = 0
-    for (name, page), rows in TABLES.items():
+    for (name, page), rows in tables.items():
         path = next(DOCUMENTS.rglob(name))
         truth = [_cells(row.split("|")) for row in rows]
         wanted += len(truth)
@@ -141,9 +183,10 @@ def main() -> None:
             counts[way][0] += sum(tuple(filter(None, row)) in whole for row in truth)
             counts[way][1] += sum(row in in_columns for row in truth)
             counts[way][2] += seconds
-    print(f"| of {wanted} rows | whole | in their columns | seconds |\n|---|---|---|---|")
+    print(f"| of {wanted} rows, {kind} | whole | in their columns | seconds |\n|---|---|---|---|")
     for way, (whole_rows, placed, seconds) in counts.items():
         print(f"| {way if way == 'ours' else f'pdfplumber, {way}'} | {whole_rows} | {placed} | {seconds:.2f} |")
+    print()
 
 
 if __name__ == "__main__":

@@ -20,8 +20,10 @@ from qa.types import Section
 _LONGEST_HEADING = 80
 _MOST_WORDS = 12
 _MOST_IN_A_ROW = 3
+_LONGEST_TAIL = 200
 
-_SEPARATOR = re.compile(r"\n(?:[^\S\n]*+\n)++")
+# With the white space before what comes next.
+_SEPARATOR = re.compile(r"\n[^\S\n]*+\n\s*+")
 _INK = re.compile(r"\S")
 # Closing marks and a reference, "[12]", may come after the full stop.
 _CLOSED = r"['\"”’»›)\]」』）]*(?:\[[\w ]{1,12}\])*$"
@@ -30,20 +32,45 @@ _UNFINISHED = re.compile(r"[.!…:;,、，。；：！｡．،؛۔।॥\-–—
 _CONTINUES = re.compile(r"[,;:.!?)\]}»›”’…、，；：。)）،؛]|—")
 _BULLET = re.compile(r"[•‣◦▪●∙·*+\-–—](?:\s|$)|\(?\w{1,3}\)\s")
 _NUMBER = re.compile(r"(\d+(?:\.\d+)*)\.?\s")
-_NOT_A_HEADING = re.compile(r"\t|\S {3,}\S|://|@")
+_GAP = re.compile(r"\S {3,}\S")
 
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Lines between blank lines. ``line`` is the text of one that is a single short line, else empty."""
+    """Lines between blank lines, without the white space before them.
+
+    ``line`` is the text of a block that is a single short line, else empty; ``first`` and ``tail`` are the first and
+    last characters, so that a line of any length costs the same.
+    """
 
     start: int
     end: int
     line: str
-    ends_sentence: bool
-    is_bullet: bool
-    is_prose: bool
-    continues: bool
+    first: str
+    tail: str
+    is_one_line: bool
+
+    @property
+    def ends_sentence(self) -> bool:
+        return _ends(_SENTENCE_END, self.tail)
+
+    @property
+    def is_prose(self) -> bool:
+        return not self.line or self.ends_sentence
+
+    @property
+    def begins_with_bullet(self) -> bool:
+        return _BULLET.match(self.first) is not None
+
+    @property
+    def is_bullet(self) -> bool:
+        if self.begins_with_bullet or self.line:
+            return self.begins_with_bullet
+        return _BULLET.match(self.tail.rpartition("\n")[2].lstrip()) is not None
+
+    @property
+    def continues(self) -> bool:
+        return not self.begins_with_bullet and (self.first[0].islower() or _CONTINUES.match(self.first) is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +103,7 @@ def plain_sections(text: str) -> tuple[tuple[Section, ...], str]:
 
 def _headings(text: str) -> Iterator[_Found]:
     """Yield the headings among rows of candidates, each judged by what stands before and after it."""
-    before: _Block | None = None
+    is_finished = True
     row: list[_Block] = []
     level = 0
     for block in _blocks(text):
@@ -84,13 +111,13 @@ def _headings(text: str) -> Iterator[_Found]:
             # What is over the limit is a list; its first lines need not be kept to know that.
             row = [*row[-_MOST_IN_A_ROW - 1 :], block]
             continue
-        for heading in _headings_in_row(before, row, block):
+        for heading in _headings_in_row(row, block, is_finished=is_finished) if row else ():
             level = _depth(heading.line)
             yield _Found(Heading(_said(heading.line), level, heading.start, heading.end))
-        above = list(_headings_above_lines(text, block, level))
+        above = () if block.is_one_line else tuple(_headings_above_lines(text, block, level))
         yield from above
-        is_finished = block.ends_sentence or bool(above)
-        before, row = replace(block, ends_sentence=is_finished), []
+        is_finished = bool(above) or block.ends_sentence or block.is_bullet
+        row = []
 
 
 def _said(line: str) -> str:
@@ -104,22 +131,30 @@ def _depth(line: str) -> int:
 
 
 def _is_candidate(block: _Block) -> bool:
-    return bool(block.line) and not block.is_bullet and _is_title(block.line)
+    return bool(block.line) and _is_title(block.line) and not block.is_bullet
 
 
 def _is_title(line: str) -> bool:
     """Return whether a line of at most ``_LONGEST_HEADING`` characters may be a heading."""
+    first = line[0]
     return (
-        line[0].isalnum()
-        and not line[0].islower()
-        and any(character.isalpha() for character in line)
-        and not _UNFINISHED.search(line)
-        and not _NOT_A_HEADING.search(line)
+        first.isalnum()
+        and not first.islower()
+        and not _ends(_UNFINISHED, line)
+        and (first.isalpha() or any(map(str.isalpha, line)))
+        and not ("\t" in line or "@" in line or "://" in line)
+        and not ("   " in line and _GAP.search(line))
         and len(line.split()) <= _MOST_WORDS
     )
 
 
-def _headings_in_row(before: _Block | None, row: list[_Block], after: _Block) -> list[_Block]:
+def _ends(pattern: re.Pattern[str], text: str) -> bool:
+    """Return whether a text ends as ``pattern`` says, which is with a mark: most lines end with a letter."""
+    return not text[-1:].isalnum() and pattern.search(text) is not None
+
+
+def _headings_in_row(row: list[_Block], after: _Block, *, is_finished: bool) -> list[_Block]:
+    """Return which of a row of candidates are headings; ``is_finished`` says that what stands before them has ended."""
     if not (after.is_prose or after.is_bullet or after.continues):
         return []
     if after.continues:
@@ -128,8 +163,7 @@ def _headings_in_row(before: _Block | None, row: list[_Block], after: _Block) ->
     row = [
         block for at, block in enumerate(row) if not _is_item(block, row[max(at - 1, 0) : at] + row[at + 1 : at + 2])
     ]
-    finished = before is None or before.ends_sentence or before.is_bullet
-    if finished and len(row) <= _MOST_IN_A_ROW:
+    if is_finished and len(row) <= _MOST_IN_A_ROW:
         return row
     return [block for block in row[-1:] if _is_emphatic(block.line)]
 
@@ -147,6 +181,7 @@ def _is_emphatic(line: str) -> bool:
 
 
 _ITEM = re.compile(r"\s*(?:[•‣◦▪●∙·*+\-–—]|\(?(?:\d{1,2}|[a-zA-Z])[.)])[^\S\n]+\S")
+_MAY_OPEN = re.compile(r"\s*+(?![a-z])[^\W_]")
 _KEY = re.compile(r"[^\W\d][\w .()/'’&-]{0,40}:(?:\s|$)")
 _DIGIT = re.compile(r"\d")
 # Words that no line ends with on purpose.
@@ -172,9 +207,10 @@ def _headings_above_lines(text: str, block: _Block, outer: int) -> Iterator[_Fou
     lines = text[block.start : block.end].rstrip().split("\n")
     if len(lines) < 2:
         return
-    starts = list(accumulate((len(line) + 1 for line in lines), initial=block.start))
+    starts: list[int] = []
     level = outer
     for at, kind in _Lines(lines).headings():
+        starts = starts or list(accumulate((len(line) + 1 for line in lines), initial=block.start))
         title = lines[at].strip()
         depth = level + 1
         if _is_emphatic(title):
@@ -201,16 +237,16 @@ class _Lines:
         """Yield the number of each line that is a heading, and what it is the heading of."""
         first = None
         is_under_heading = True
-        for at in range(len(self._lines) - 1):
-            kind = self._kind(at, is_under_heading=is_under_heading, first=first)
+        for at, line in enumerate(self._lines[:-1]):
+            # Most lines of prose begin with a small letter: they are not looked at any further.
+            may_be = _MAY_OPEN.match(line) and self._may_be_title(at)
+            kind = self._kind(at, is_under_heading=is_under_heading, first=first) if may_be else None
             is_under_heading = kind is not None
             if kind:
                 yield at, kind
                 first = at if first is None else first
 
     def _kind(self, at: int, *, is_under_heading: bool, first: int | None) -> _Kind | None:
-        if not self._may_be_title(at):
-            return None
         if not is_under_heading and not self._is_end(at - 1):
             return "list" if self._begins_like(at, first) else None
         is_first = at == 0 or (at == 1 and _is_emphatic(self._lines[0].strip()))
@@ -228,13 +264,14 @@ class _Lines:
             return False
         if line.endswith(":") and len(line.split()) <= _MOST_WORDS_BEFORE_COLON:
             line = line[:-1]
-        is_item = _ITEM.match(line) and not _NUMBER.match(line)
-        return bool(line) and not is_item and _is_title(line) and not _SENTENCE_END.search(line)
+        if not line or not _is_title(line) or _ends(_SENTENCE_END, line):
+            return False
+        return not _ITEM.match(line) or _NUMBER.match(line) is not None
 
     def _is_end(self, at: int) -> bool:
         """Return whether a line ends what stands above the next."""
         line = self._lines[at]
-        if _SENTENCE_END.search(line.rstrip()):
+        if _ends(_SENTENCE_END, line.rstrip()):
             return True
         is_item = _ITEM.match(line) or _indent(line) >= _indent(self._lines[at + 1]) + _INDENT
         return bool(is_item) and self._has_room(at)
@@ -266,16 +303,13 @@ class _Lines:
     def _introduces_values(self, at: int) -> bool:
         """Return whether all lines under a line are short, and half of them hold a number or begin with a name."""
         line, rest = self._lines[at], [line.strip() for line in self._lines[at + 1 : at + 1 + _LOOKED_AT]]
-        if _has_value(line) or any(len(each) > _WIDEST_VALUE for each in rest):
+        if not self._has_room(at) or _has_value(line) or max(map(len, rest)) > _WIDEST_VALUE:
             return False
-        is_prose = self._width >= _NARROW and _SENTENCE_END.search(rest[-1])
+        is_prose = self._width >= _NARROW and _ends(_SENTENCE_END, rest[-1])
+        if is_prose or any(each[0].islower() for each in rest):
+            return False
         valued = sum(bool(_DIGIT.search(each) or _KEY.match(each)) for each in rest)
-        return (
-            2 * valued >= len(rest)
-            and not is_prose
-            and not any(each[0].islower() for each in rest)
-            and self._has_room(at)
-        )
+        return 2 * valued >= len(rest)
 
     def _begins_like(self, at: int, first: int | None) -> bool:
         """Return whether lines begin under a line without numbers as they do under the first heading."""
@@ -297,7 +331,7 @@ class _Lines:
 
 def _has_value(line: str) -> bool:
     """Return whether a line holds a number other than a year."""
-    return bool(_DIGIT.search(_YEAR.sub("", line)))
+    return bool(_DIGIT.search(line) and _DIGIT.search(_YEAR.sub("", line)))
 
 
 def _indent(line: str) -> int:
@@ -305,35 +339,22 @@ def _indent(line: str) -> int:
 
 
 def _blocks(text: str) -> Iterator[_Block]:
-    start = 0
-    for separator in _SEPARATOR.finditer(text):
-        yield from _block(text, start, separator.start())
-        start = separator.end()
-    yield from _block(text, start, len(text))
-
-
-def _block(text: str, start: int, end: int) -> Iterator[_Block]:
-    """Yield the block between two separators, unless there is only white space."""
-    ink = _INK.search(text, start, end)
+    ink = _INK.search(text)
     if ink is None:
         return
     start = ink.start()
-    # Only its edges are looked at, so that a line of any length costs the same.
-    tail = text[max(end - 200, start) : end].rstrip()
-    one_line = text.find("\n", start, end) == -1
-    short = one_line and end - start <= 2 * _LONGEST_HEADING
-    line = text[start:end].rstrip() if short else ""
+    newline = text.find("\n", start)
+    for separator in _SEPARATOR.finditer(text, newline) if newline >= 0 else ():
+        yield _block(text, start, separator.start())
+        start = separator.end()
+    if start < len(text):
+        yield _block(text, start, len(text))
+
+
+def _block(text: str, start: int, end: int) -> _Block:
+    """Return the block between two separators that begins at ``start``."""
+    is_one_line = text.find("\n", start, end) < 0
+    line = text[start:end].rstrip() if is_one_line and end - start <= 2 * _LONGEST_HEADING else ""
     line = line if len(line) <= _LONGEST_HEADING else ""
-    ends_sentence = bool(_SENTENCE_END.search(tail))
-    last_line = tail.rpartition("\n")[2].lstrip()
-    first = text[start : start + 8]
-    is_bullet = bool(_BULLET.match(first))
-    yield _Block(
-        start=start,
-        end=start + len(line) if line else end,
-        line=line,
-        ends_sentence=ends_sentence,
-        is_bullet=is_bullet or bool(_BULLET.match(last_line)),
-        is_prose=not line or ends_sentence,
-        continues=not is_bullet and (first[0].islower() or bool(_CONTINUES.match(first))),
-    )
+    tail = line or text[max(end - _LONGEST_TAIL, start) : end].rstrip()
+    return _Block(start, start + len(line) if line else end, line, text[start : start + 8], tail, is_one_line)

@@ -7,9 +7,10 @@ by any name.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 
-from qa.readers.html.tree import Element, End
+from qa.readers.html.tree import Element, End, Tree
 
 _ROLES = frozenset(
     "navigation banner contentinfo search complementary menu menubar toolbar dialog alertdialog directory".split()
@@ -19,6 +20,7 @@ _ALWAYS = frozenset({"nav", "menu", "dialog"})
 _OUTSIDE_ONLY = frozenset({"header", "footer", "aside"})
 _BESIDE = frozenset({"footer", "aside"})
 _CONTENT = frozenset({"main", "article", "section", "blockquote", "figure"})
+_BY_TAG = _ALWAYS | _OUTSIDE_ONLY | {"form"}
 _NEVER = frozenset({"html", "body"}) | _CONTENT - {"section"}
 _LISTS = frozenset({"ul", "ol"})
 _NAMES = frozenset("sidebar navbar breadcrumb breadcrumbs pagination site-footer site-nav toc".split())
@@ -34,40 +36,40 @@ _NAMED_SHARE = 0.25
 _MAIN_SHARE, _ARTICLE_SHARE = 0.6, 0.7
 
 
-def find_main_text(tokens: Sequence[str | Element | End]) -> tuple[list[range], frozenset[int]]:
-    """Find the ranges of ``tokens`` with the main text, and where in them elements begin that are to be left out."""
-    everything = [range(len(tokens))]
-    root = next((token for token in tokens if isinstance(token, Element)), None)
-    if root is None or not root.weight:
+def find_main_text(tree: Tree) -> tuple[list[range], frozenset[int]]:
+    """Find the ranges of the tokens with the main text, and where in them elements begin that are to be left out."""
+    everything = [range(len(tree.tokens))]
+    if not tree.elements or not tree.elements[0].weight:
         return everything, frozenset()
-    dropped = _dropped(tokens, root.weight)
-    left = root.weight - sum(element.weight for element in dropped)
+    total = tree.elements[0].weight
+    dropped = _dropped(tree, total)
+    left = total - sum(element.weight for element in dropped)
     if not left:
         return everything, frozenset()
     passed_over = frozenset(element.start for element in dropped)
-    main = _main(tokens, dropped, left)
+    main = _main(tree.elements, dropped, left)
     if main is None:
         return everything, passed_over
-    title = _title_before(tokens, main, dropped)
-    beside = [range(element.start, element.end + 1) for element in _beside(tokens, main, dropped)]
+    title = _title_before(tree.elements, main, dropped)
+    beside = [range(element.start, element.end + 1) for element in _beside(tree, main, dropped)]
     before = [part for part in beside if part.start < main.start and part != title]
     after = [part for part in beside if part.start > main.start]
     return [*([title] if title else []), *before, main, *after], passed_over
 
 
-def _beside(tokens: Sequence[str | Element | End], main: range, dropped: Sequence[Element]) -> list[Element]:
+def _beside(tree: Tree, main: range, dropped: Sequence[Element]) -> list[Element]:
     """Return the outermost elements outside the main text that hold facts: a box of data, how to reach somebody."""
     found: list[Element] = []
     ends = [(element.start, element.end) for element in dropped]
     reached = 0
-    for token in tokens:
-        if not isinstance(token, Element) or token.start < reached or token.tag not in _OUTSIDE_ONLY:
+    for element in tree.elements:
+        if element.tag not in _OUTSIDE_ONLY or element.start < reached:
             continue
-        if token.start in main or token.start < main.start <= token.end:
+        if element.start in main or element.start < main.start <= element.end:
             continue
-        if not any(start <= token.start < end for start, end in ends) and _holds_facts(tokens, token):
-            found.append(token)
-            reached = token.end
+        if not any(start <= element.start < end for start, end in ends) and _holds_facts(tree.tokens, element):
+            found.append(element)
+            reached = element.end
     return found
 
 
@@ -83,9 +85,9 @@ def _holds_facts(tokens: Sequence[str | Element | End], element: Element) -> boo
     return is_marked or bool(_CONTACT.search(" ".join(token for token in inside if isinstance(token, str))))
 
 
-def _title_before(tokens: Sequence[str | Element | End], main: range, dropped: Sequence[Element]) -> range | None:
+def _title_before(elements: Sequence[Element], main: range, dropped: Sequence[Element]) -> range | None:
     """Return where the page's first ``h1`` stands, if that is before the main text and the main text has none."""
-    titles = [token for token in tokens if isinstance(token, Element) and token.tag == "h1" and token.weight]
+    titles = [element for element in elements if element.tag == "h1" and element.weight]
     if not titles or titles[0].start >= main.start or any(title.start in main for title in titles):
         return None
     title = titles[0]
@@ -94,30 +96,29 @@ def _title_before(tokens: Sequence[str | Element | End], main: range, dropped: S
     return range(title.start, title.end + 1)
 
 
-def _dropped(tokens: Sequence[str | Element | End], total: int) -> list[Element]:
+def _dropped(tree: Tree, total: int) -> list[Element]:
     """Return the outermost elements that are not part of the text."""
     dropped: list[Element] = []
-    inside = skip_to = header_end = 0
-    titled = {element.start for element in _holding_a_title(tokens)}
-    for index, token in enumerate(tokens):
-        if index < skip_to:
+    content_end = skip_to = header_end = 0
+    titled = _holding_a_title(tree.elements)
+    for element in tree.elements:
+        start, tag = element.start, element.tag
+        if start < skip_to:
             continue
-        if isinstance(token, End):
-            inside -= token.element.tag in _CONTENT
-        elif isinstance(token, Element):
-            if index in titled:
-                header_end = max(header_end, token.end)
-            # Beside the title there are menus: of languages, of views.
-            limit = _MOST_OF_IT if token.tag in _LISTS and index < header_end else _limit(token, inside > 0)
-            if (
-                token.weight < limit * total
-                and index not in titled
-                and not (token.tag in _BESIDE and _holds_facts(tokens, token))
-            ):
-                dropped.append(token)
-                skip_to = token.end + 1
-            else:
-                inside += token.tag in _CONTENT
+        if start in titled:
+            header_end = max(header_end, element.end)
+        # Beside the title there are menus: of languages, of views.
+        limit = _MOST_OF_IT if tag in _LISTS and start < header_end else _limit(element, start < content_end)
+        if (
+            limit
+            and element.weight < limit * total
+            and start not in titled
+            and not (tag in _BESIDE and _holds_facts(tree.tokens, element))
+        ):
+            dropped.append(element)
+            skip_to = element.end + 1
+        elif tag in _CONTENT:
+            content_end = max(content_end, element.end)
     return dropped
 
 
@@ -125,7 +126,9 @@ def _limit(element: Element, is_inside: bool) -> float:
     """Return the share of the page's text up to which an element counts as boilerplate; 0 if it never does."""
     if element.tag in _NEVER:
         return 0
-    is_named = bool(element.attributes)  # most are not: there is nothing to look at
+    is_named = bool(element.attributes)
+    if not is_named and element.tag not in _BY_TAG:
+        return 0  # as most do: there is nothing to look at
     if element.tag in _ALWAYS or (is_named and (element.get("role") in _ROLES or element.get("aria-hidden") == "true")):
         return _MOST_OF_IT
     if element.tag in _OUTSIDE_ONLY:
@@ -140,26 +143,21 @@ def _limit(element: Element, is_inside: bool) -> float:
     return _NAMED_SHARE if is_consent else 0
 
 
-def _holding_a_title(tokens: Sequence[str | Element | End]) -> list[Element]:
-    """Return the headers that hold an ``h1``, which is the title of the page more often than that of the site."""
-    open_headers: list[Element] = []
-    found: list[Element] = []
-    for token in tokens:
-        if isinstance(token, End):
-            if open_headers and open_headers[-1] is token.element:
-                open_headers.pop()
-        elif isinstance(token, Element):
-            if token.tag == "header" or (token.attributes and token.get("role") == "banner"):
-                open_headers.append(token)
-            elif token.tag == "h1" and token.weight:
-                found += open_headers
-    return found
+def _holding_a_title(elements: Sequence[Element]) -> frozenset[int]:
+    """Return where the headers begin that hold an ``h1``, the title of the page more often than that of the site."""
+    titles = [element.start for element in elements if element.tag == "h1" and element.weight]
+    headers = [element for element in elements if titles and _is_or_plays(element, "header", "banner")]
+    places = ((header.start, bisect_left(titles, header.start), header.end) for header in headers)
+    return frozenset(start for start, at, end in places if at < len(titles) and titles[at] < end)
 
 
-def _main(tokens: Sequence[str | Element | End], dropped: Sequence[Element], left: int) -> range | None:
+def _is_or_plays(element: Element, tag: str, role: str) -> bool:
+    return element.tag == tag or (bool(element.attributes) and element.get("role") == role)
+
+
+def _main(elements: Sequence[Element], dropped: Sequence[Element], left: int) -> range | None:
     """Return where ``<main>`` or the only ``<article>`` stands, if most of the text is in it."""
-    elements = [token for token in tokens if isinstance(token, Element)]
-    mains = [element for element in elements if element.tag == "main" or element.get("role") == "main"]
+    mains = [element for element in elements if _is_or_plays(element, "main", "main")]
     articles = [element for element in elements if element.tag == "article"]
     for found, share in ((mains, _MAIN_SHARE), (articles, _ARTICLE_SHARE)):
         if len(found) == 1:

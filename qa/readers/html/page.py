@@ -22,6 +22,9 @@ _BLOCKS = frozenset(
     "summary table tbody td tfoot th thead tr ul".split()
 ) | frozenset(HEADINGS)
 _LISTS = frozenset({"ul", "ol", "dir"})
+_GROUPS = _LISTS | {"table", "dl"}
+_CLOSED_ALONE = frozenset({"pre", "sup", "q", "a"})
+_OF_ROWS = frozenset({"td", "th", "tr", "caption"})
 _ROW_GROUPS = frozenset({"thead", "tbody", "tfoot"})
 _SPACE = re.compile(r"[ \t\n\r\f]+")
 _BLANK_LINE = re.compile(r"\n\s*\n")
@@ -54,26 +57,25 @@ def write_page(markup: str, composition: Composition, *, is_whole: bool = False)
         is_whole: whether nothing is boilerplate, as in a book.
     """
     tree = parse(markup)
-    parts, dropped = ([range(len(tree.tokens))], frozenset[int]()) if is_whole else find_main_text(tree.tokens)
+    parts, dropped = ([range(len(tree.tokens))], frozenset[int]()) if is_whole else find_main_text(tree)
     for part in parts:
         _write(tree.tokens, part, dropped, _Writer(composition))
     return tree.title
 
 
 def _write(tokens: Sequence[str | Element | End], part: range, dropped: frozenset[int], writer: _Writer) -> None:
-    passed_over = part.start
-    for place in part:
+    place = part.start
+    while place < part.stop:
         token = tokens[place]
-        if place < passed_over:
-            continue
         if isinstance(token, str):
             writer.text(token)
         elif isinstance(token, End):
             writer.close(token.element)
         elif place in dropped:
-            passed_over = token.end + 1
+            place = token.end
         else:
             writer.open(token)
+        place += 1
     writer.flush()
 
 
@@ -98,7 +100,7 @@ class _Writer:
         self._row: list[Cell] = []
         self._rows: list[list[str]] = []
         self._headings: list[bool] = []
-        self._in_head = self._has_names = False
+        self._in_head = self._has_names = self._in_cell = False
         self._grid = Grid()
         self._terms = 0
         self._term = ""
@@ -115,7 +117,8 @@ class _Writer:
         elif self._superscript and _POWER.fullmatch(text):
             self._inline.append(self._raised(text.strip()))
         else:
-            self._inline.append(_SPACE.sub(" ", text))
+            is_spaced = "\n" in text or "  " in text or "\t" in text or "\r" in text or "\f" in text
+            self._inline.append(_SPACE.sub(" ", text) if is_spaced else text)
 
     def _raised(self, text: str) -> str:
         """Write a superscript: a number after a word is a note's, as in "word[1]", and other ones are powers."""
@@ -154,6 +157,7 @@ class _Writer:
         elif tag == "table":
             self._composition.gap()
             self._tables.append(element)
+            self._look_at_table()
             self._rows, self._headings, self._grid = [], [], Grid()
         elif tag == "tr":
             self._row = []
@@ -169,19 +173,20 @@ class _Writer:
         self._closed, self._opened = (tag if tag in _BOXES else ""), ""
         if tag in _PLAIN:
             return
-        if self._in_cell and tag in {"td", "th", "tr", "caption"}:
-            self._close_in_table(element)
-        elif tag in _BLOCKS:
-            self._boundary("")
+        if tag in _BLOCKS:
+            if self._in_cell and tag in _OF_ROWS:
+                self._close_in_table(element)
+            else:
+                self._boundary("")
         if tag in _ROW_GROUPS:
             self._grid, self._in_head = Grid(), False
         elif tag in HEADINGS:
             self._heading = 0
         elif tag == "li":
             self._marker = ""
-        elif tag in _LISTS | {"table", "dl"}:
+        elif tag in _GROUPS:
             self._close_group(tag)
-        else:
+        elif tag in _CLOSED_ALONE:
             self._close_other(element)
 
     def _close_other(self, element: Element) -> None:
@@ -196,7 +201,8 @@ class _Writer:
                 self._close_link(element)
 
     def _close_link(self, element: Element) -> None:
-        if address := link_address(element.get("href"), "".join(self._inline[-_NEAR:])):
+        href = element.get("href")
+        if _is_to_be_had(href) and (address := link_address(href, "".join(self._inline[-_NEAR:]))):
             self._inline.append(address)
 
     def _close_in_table(self, element: Element) -> None:
@@ -262,10 +268,9 @@ class _Writer:
         """Return whether the text that stands for an image says something: in a cell any, else a few words."""
         return self._in_cell or says_something(alternative)
 
-    @property
-    def _in_cell(self) -> bool:
-        """Whether text belongs to a row of a table of data."""
-        return bool(self._tables) and not self._tables[-1].is_layout
+    def _look_at_table(self) -> None:
+        """Note whether text belongs to a row of a table of data, after a table has begun or ended."""
+        self._in_cell = bool(self._tables) and not self._tables[-1].is_layout
 
     def _boundary(self, opened: str) -> None:
         """Begin or end a block; in the cell of a table that is only a space."""
@@ -299,6 +304,7 @@ class _Writer:
             if self._in_cell:
                 self._write_table()
             self._tables.pop()
+            self._look_at_table()
         elif tag == "dl":
             self._terms -= 1
             if self._term:
@@ -329,14 +335,20 @@ class _Writer:
                 self._inline.append(f" {element.get('alt')} ")
 
 
+def _is_to_be_had(address: str) -> bool:
+    """Return whether an address leads to a file, a mailbox or a telephone; most lead to pages."""
+    address = address.strip()
+    return len(address) <= _LONGEST_ADDRESS and _ADDRESS.fullmatch(address) is not None
+
+
 def link_address(address: str, text: str) -> str:
     """Return what is written after the text of a link: its address, if it leads to something to be had.
 
     That is a file, a mailbox or a telephone; nothing is written where the text says it already.
     """
-    address = address.strip()
-    if len(address) > _LONGEST_ADDRESS or not _ADDRESS.fullmatch(address):
+    if not _is_to_be_had(address):
         return ""
+    address = address.strip()
     shown = address.partition(":")[2].partition("?")[0] if address.startswith(("mailto:", "tel:")) else address
     return "" if _letters(shown) in _letters(text) else f" ({shown})"
 

@@ -7,8 +7,10 @@ are left open (https://github.com/lexbor/lexbor/issues/340). Browsers stop nesti
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from qa.readers.composition import one_line
@@ -27,7 +29,12 @@ _CLOSED_BY_THE_NEXT = frozenset(
 )
 _RAW = frozenset("script style textarea title xmp iframe noembed noframes".split())
 # After the name, quotes hold ">" only where a value begins (HTML standard, 13.2.5.32 to 40).
-_TAG = re.compile(r"""<(?:(/?)([a-zA-Z][^\s/>]*+)(?:[^>=]++|=\s*+(?:"[^"]*+"|'[^']*+')?)*+>|[/a-zA-Z!?])""")
+_TAG = re.compile(
+    r"""<(?:(/?[a-zA-Z][^\s/>]*+)[^>=]*+(?:=\s*+(?:"[^"]*+"|'[^']*+')?[^>=]*+)*+>(?:(?<=(/)>))?|[/a-zA-Z!?])"""
+)
+_PLAIN_TAGS = frozenset(f"{slash}{name}" for name in _VOID | _CLOSED_BY_THE_NEXT for slash in ("", "/"))
+_NOT_COUNTED = _VOID | _CLOSED_BY_THE_NEXT | _RAW
+_RAW_END = {name: re.compile(f"</{name}[\\s/>]", re.IGNORECASE) for name in _RAW}
 
 
 def bounded(markup: str) -> str:
@@ -36,76 +43,76 @@ def bounded(markup: str) -> str:
     The text stays. XHTML closes empty elements by a slash that HTML ignores: ``<title/>`` would hide a whole page.
     """
     kept: list[str] = []
-    depths = _Depths()
     position = 0
-    for start, end, replacement in _tags(markup, depths):
+    for start, end, replacement in _changes(markup):
         kept += (markup[position:start], replacement)
         position = end
     kept.append(markup[position:])
     return "".join(kept)
 
 
-class _Depths:
-    """The number of elements that are open, as far as tags show."""
-
-    def __init__(self) -> None:
-        self._open: dict[str, int] = {}
-        self._dropped: dict[str, int] = {}
-        self._total = 0
-        self._formatting = 0
-
-    def opens(self, name: str) -> bool:
-        """Count a start tag, and return whether it is kept."""
-        formatting = name in _FORMATTING
-        if self._total >= _DEEPEST or (formatting and self._formatting >= _MOST_FORMATTING):
-            self._dropped[name] = self._dropped.get(name, 0) + 1
-            return False
-        self._open[name] = self._open.get(name, 0) + 1
-        self._total += 1
-        self._formatting += formatting
-        return True
-
-    def closes(self, name: str) -> bool:
-        """Count an end tag, and return whether it is kept."""
-        if self._dropped.get(name):
-            self._dropped[name] -= 1
-            return False
-        if self._open.get(name):
-            self._open[name] -= 1
-            self._total -= 1
-            self._formatting -= name in _FORMATTING
-        return True
-
-
-def _tags(markup: str, depths: _Depths) -> list[tuple[int, int, str]]:
+def _changes(markup: str) -> list[tuple[int, int, str]]:
     """Return the tags to be replaced as ``(start, end, replacement)``, in order."""
     changes: list[tuple[int, int, str]] = []
+    depths = _Depths()
     position: int | None = 0
     while position is not None:
         position = _scan(markup, position, depths, changes)
     return changes
 
 
+class _Depths:
+    """The number of elements that are open, as far as tags show."""
+
+    def __init__(self) -> None:
+        self._open: defaultdict[str, int] = defaultdict(int)
+        self._dropped: defaultdict[str, int] = defaultdict(int)
+        self._total = 0
+        self._formatting = 0
+
+    def opens(self, name: str) -> bool:
+        """Count a start tag, and return whether it is kept."""
+        if self._total >= _DEEPEST or (name in _FORMATTING and self._formatting >= _MOST_FORMATTING):
+            self._dropped[name] += 1
+            return False
+        self._open[name] += 1
+        self._total += 1
+        self._formatting += name in _FORMATTING
+        return True
+
+    def closes(self, name: str) -> bool:
+        """Count an end tag, and return whether it is kept."""
+        if self._dropped and self._dropped[name]:
+            self._dropped[name] -= 1
+            return False
+        if self._open[name]:
+            self._open[name] -= 1
+            self._total -= 1
+            self._formatting -= name in _FORMATTING
+        return True
+
+
 def _scan(markup: str, position: int, depths: _Depths, changes: list[tuple[int, int, str]]) -> int | None:
     """Add the changes up to the next comment or element of raw text, and return where that ends; None at the end."""
     for tag in _TAG.finditer(markup, position):
-        closing, name = tag.group(1, 2)
+        name, ends = tag[1], tag.lastindex
+        if ends == 1 and name in _PLAIN_TAGS:
+            continue  # as most are: one that neither nests nor changes
         if name is None:
             start = tag.start()
             if markup[start + 1] not in "!?/":
                 return None  # a tag that never ends: what follows is no text either
             return _after(markup, "-->" if markup.startswith("<!--", start) else ">", start + 2)
         name = name.lower()
-        if name in _VOID:
-            continue
-        end = tag.end()
-        if not closing and markup[end - 2] == "/":
-            changes.append((tag.start(), end, f"{tag[0][:-2].rstrip('/')}></{tag[2]}>"))
+        if name[0] == "/":
+            if name[1:] not in _NOT_COUNTED and not depths.closes(name[1:]):
+                changes.append((*tag.span(), " "))
+        elif ends == 2 and name not in _VOID:
+            changes.append((*tag.span(), f"{tag[0][:-2].rstrip('/')}></{tag[1]}>"))
         elif name in _RAW:
-            if not closing:
-                return _after_raw(markup, name, end)
-        elif name not in _CLOSED_BY_THE_NEXT and not (depths.closes(name) if closing else depths.opens(name)):
-            changes.append((tag.start(), end, " "))
+            return _after_raw(markup, name, tag.end())
+        elif name not in _NOT_COUNTED and not depths.opens(name):
+            changes.append((*tag.span(), " "))
     return None
 
 
@@ -116,8 +123,11 @@ def _after(markup: str, mark: str, start: int) -> int:
 
 def _after_raw(markup: str, name: str, start: int) -> int:
     """Return where the text of an element that holds no markup ends: before its end tag."""
-    found = re.compile(f"</{name}[\\s/>]", re.IGNORECASE).search(markup, start)
-    return found.start() if found else len(markup)
+    while (start := markup.find("</", start)) >= 0:
+        if _RAW_END[name].match(markup, start):
+            return start
+        start += 2
+    return len(markup)
 
 
 HEADINGS = {f"h{level}": level for level in range(1, 7)}
@@ -136,11 +146,11 @@ _HIDING = (
     r"visibility\s*:\s*hidden",
     r"opacity\s*:\s*0(?![.\d]*[1-9])",
     r"font-size\s*:\s*0(?![.\d]*[1-9])",
-    r"text-decoration(?:-line)?\s*:[^;{}]*line-through",
+    r"text-decoration(?:-line)?\s*:[^;{}]{0,1000}line-through",
 )
 _INVISIBLE = re.compile("|".join(_HIDING), re.IGNORECASE)
-# One by one, each is found by its first letters.
-_HIDES = tuple(re.compile(pattern) for pattern in _HIDING)
+# By what each begins with, which is found sooner than a pattern is.
+_HIDES = {pattern.partition("\\")[0].partition("(")[0]: re.compile(pattern) for pattern in _HIDING}
 # What is folded away until a person opens it: panels of accordions and tabs.
 _PANEL = re.compile(
     r"(?:^|[-_ ])(?:panel|pane|accordion|collaps\w*|tabs?|tabs?(?:pane|panel|content)|faq|answer|expand\w*|toggle)"
@@ -160,6 +170,7 @@ _MOST_TOKENS = 1_000
 _PERHAPS_UNREAD = frozenset({"button", "noscript"})
 _NEVER_HIDDEN = frozenset({"html", "body"})
 _DRAWN = frozenset({"svg", "text"})
+_TEXT = "-text"
 _NO_CLASSES: frozenset[str] = frozenset()
 # Shorter ones are names of deeds: "Send", "Add to cart", "Copy link".
 _LEAST_BUTTON_WORDS = 4
@@ -196,9 +207,13 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """``tokens`` are texts, elements and their ends, in order; ``title`` is what stands in ``<title>``."""
+    """``tokens`` are texts, elements and their ends, in order; ``elements`` are those among them.
+
+    ``title`` is what stands in ``<title>``.
+    """
 
     tokens: list[str | Element | End]
+    elements: list[Element]
     title: str
 
 
@@ -208,55 +223,58 @@ def parse(markup: str) -> Tree:
 
     # NUL ends a string in C.
     markup = _open_shadow_roots(markup.replace("\0", ""))
-    root = LexborHTMLParser(bounded(markup)).root
-    builder = _Builder(_hidden_by_style(markup), _controlled(markup))
-    pending: list[LexborNode | End] = [root] if root is not None else []
-    while pending:
-        node = pending.pop()
-        if isinstance(node, End):
-            builder.close(node)
+    node: LexborNode | None = LexborHTMLParser(bounded(markup)).root
+    builder = _Builder(markup)
+    following: list[LexborNode | None] = []
+    while node is not None or following:
+        if node is None:
+            builder.close()
+            node = following.pop()
             continue
-        if (following := node.next) is not None:
-            pending.append(following)
-        if node.is_text_node:
+        tag = node.tag or ""
+        if tag == _TEXT:
             builder.text(node.text_content or "")
-        elif node.is_element_node and (element := builder.open(node.tag or "", node.attributes)) is not None:
-            pending.append(End(element))
-            if (child := node.first_child) is not None:
-                pending.append(child)
-    return Tree(builder.tokens, one_line(builder.title))
+        elif tag[:1] != "-" and builder.open(tag, node.attributes):
+            following.append(node.next)
+            node = node.first_child
+            continue
+        node = node.next
+    return Tree(builder.tokens, builder.elements, one_line(builder.title))
 
 
 class _Builder:
-    """The list while it grows.
+    """The list while it grows, from the elements of a page of this ``markup``."""
 
-    Args:
-        hidden: selectors of classes and ids (".old", "#old") that the page's own style sheet hides.
-        controlled: ids of elements that a button opens and closes.
-    """
-
-    def __init__(self, hidden: frozenset[str] = frozenset(), controlled: frozenset[str] = frozenset()) -> None:
+    def __init__(self, markup: str) -> None:
         self.tokens: list[str | Element | End] = []
+        self.elements: list[Element] = []
         self.title = ""
+        self._markup = markup
+        # Selectors of classes and ids (".old", "#old") that the page's own style sheet hides.
+        hidden = _hidden_by_style(markup)
         self._hidden_ids = {name[1:] for name in hidden if name[0] == "#"}
         self._hidden_classes = {name[1:] for name in hidden if name[0] == "."}
-        self._controlled = controlled
         self._open: list[Element] = []
         self._tables: list[Element] = []
         self._drawings = self._labels = 0
 
-    def open(self, tag: str, attributes: Mapping[str, str | None]) -> Element | None:
-        """Begin an element, and return it, or ``None`` if it is not read."""
+    @cached_property
+    def _controlled(self) -> frozenset[str]:
+        """The ids of elements that a button opens and closes."""
+        return _controlled(self._markup)
+
+    def open(self, tag: str, attributes: Mapping[str, str | None]) -> bool:
+        """Begin an element, and return whether it is read."""
         if tag in _NEVER_READ or (tag == "option" and "selected" not in attributes):
-            return None
+            return False
         classes = _NO_CLASSES
         if attributes:
             if names := attributes.get("class"):
                 classes = frozenset(names.split())
-            if not _FURNITURE.isdisjoint(classes) or (
-                tag not in _NEVER_HIDDEN and self._is_unseen(attributes, classes)
-            ):
-                return None
+                if not _FURNITURE.isdisjoint(classes):
+                    return False
+            if tag not in _NEVER_HIDDEN and self._is_unseen(attributes, classes):
+                return False
         element = Element(tag, attributes, len(self.tokens), 0, 0, 0, 0, False, classes)
         if tag == "table":
             if self._tables:
@@ -269,10 +287,12 @@ class _Builder:
             self._drawings += tag == "svg"
             self._labels += tag == "text"
         self.tokens.append(element)
+        self.elements.append(element)
         self._open.append(element)
-        return element
+        return True
 
-    def close(self, end: End) -> None:
+    def close(self) -> None:
+        """End the element that was begun last."""
         element = self._open.pop()
         tag = element.tag
         if tag in _DRAWN:
@@ -280,22 +300,27 @@ class _Builder:
             self._labels -= tag == "text"
         elif tag in _PERHAPS_UNREAD and self._is_unread(element):
             del self.tokens[element.start :]
+            while self.elements and self.elements[-1].start >= element.start:
+                self.elements.pop()
             return
         element.end = len(self.tokens)
-        self.tokens.append(end)
+        self.tokens.append(End(element))
         if self._open:
             self._open[-1].weight += element.weight
+        if not self._tables:
+            return
         if tag == "table":
             self._tables.pop()
             # One cell to a row is a frame or a list.
             element.is_layout |= element.cells <= element.rows
-        elif self._tables and tag == "tr":
+        elif tag == "tr":
             self._tables[-1].rows += 1
-        elif self._tables and tag in {"td", "th"}:
+        elif tag in {"td", "th"}:
             self._tables[-1].cells += 1
             self._tables[-1].is_layout |= element.weight > _LONG_CELL
 
     def text(self, text: str) -> None:
+        """Add a text."""
         parent = self._open[-1] if self._open else None
         if parent is not None and parent.tag == "title":
             if not self._drawings:
@@ -320,13 +345,16 @@ class _Builder:
     def _is_unseen(self, attributes: Mapping[str, str | None], classes: frozenset[str]) -> bool:
         """Return whether an element is hidden, and is not a panel that a person can open."""
         style, id = attributes.get("style"), attributes.get("id") or ""
-        hidden = "hidden" in attributes and attributes["hidden"] != "until-found"
-        hidden = hidden or bool(style and _INVISIBLE.search(style))
-        hidden = hidden or id in self._hidden_ids or not self._hidden_classes.isdisjoint(classes)
+        hidden = (
+            ("hidden" in attributes and attributes["hidden"] != "until-found")
+            or (style and _INVISIBLE.search(style))
+            or id in self._hidden_ids
+            or not self._hidden_classes.isdisjoint(classes)
+        )
         if not hidden:
             return False
-        is_panel = attributes.get("role") == "tabpanel" or id in self._controlled
-        return not (is_panel or any(_PANEL.search(name) for name in classes))
+        is_panel = attributes.get("role") == "tabpanel" or any(_PANEL.search(name) for name in classes)
+        return not (is_panel or (id and id in self._controlled))
 
 
 def _controlled(markup: str) -> frozenset[str]:
@@ -370,12 +398,22 @@ def _hidden_by_style(markup: str) -> frozenset[str]:
     return frozenset(hidden)
 
 
+def _places(sheet: str, word: str, pattern: re.Pattern[str]) -> Iterator[int]:
+    """Yield where a pattern that begins with ``word`` is found."""
+    place = sheet.find(word)
+    while place >= 0:
+        found = pattern.match(sheet, place)
+        if found:
+            yield place
+        place = sheet.find(word, found.end() if found else place + 1)
+
+
 def _hiding(sheet: str) -> Iterator[str]:
     """Yield what stands before the braces of the rules of a style sheet that hide, those for some media left out."""
     lower = sheet.lower()
     if len(lower) != len(sheet):
         lower = sheet  # a letter that is two in lower case
-    places = sorted(found.start() for pattern in _HIDES for found in pattern.finditer(lower))
+    places = sorted(place for word, pattern in _HIDES.items() for place in _places(lower, word, pattern))
     depth = reached = opened = before = closed = 0
     for place in places:
         while (brace := _BRACE.search(sheet, reached, place)) is not None:

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from qa.errors import UnreadableDocument
 from qa.readers.composition import Content, Heading, nest_headings, one_line
 from qa.readers.metadata import describe, keep_metadata
+from qa.readers.pdf.cells import read_lines
 from qa.readers.pdf.glyphs import cleaned, read_runs
-from qa.readers.pdf.layout import Line, order_lines
-from qa.readers.pdf.tables import align_cells
+from qa.readers.pdf.layout import Line
 from qa.readers.pdf.text import Vocabulary, carry_over, find_running_lines, lay_out_page
 from qa.readers.pdf.unseen import switched_off_layers
 from qa.readers.recognition.layout import RecognisedPage
@@ -312,7 +312,7 @@ class PdfReader:
     """
 
     name = "pdf"
-    version = "7"
+    version = "8"
     media_type = "application/pdf"
 
     def __init__(
@@ -374,7 +374,7 @@ class PdfReader:
             return ReadPage(None)
         finally:
             page.close()
-        return ReadPage([*align_cells(order_lines(upright)), *order_lines(turned)], height, cut, written)
+        return ReadPage(read_lines(upright, turned), height, cut, written)
 
     def _unread(self, pages: Sequence[ReadPage], declared: int) -> Iterator[str]:
         if len(pages) < declared:

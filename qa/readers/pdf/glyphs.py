@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import re
 import unicodedata
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise, repeat
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qa.readers.pdf.calls import address_of, quick
+from qa.readers.pdf.calls import address_of, call_for_rows, pointers, quick, quickest
 from qa.readers.pdf.unseen import Box, unseen_boxes
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _Box = tuple[float, float, float, float]
 
 # PDFium's mark for a hyphen at a line's end; the line break after it is not marked otherwise.
 _BROKEN = (0x02, 0xFFFE)
-_CODES = 0x110000
+_CODES, _UNSIGNED = 0x110000, 0xFFFFFFFF
 _SURROGATES = (0xD800, 0xE000)
 _NEWLINE = ord("\n")
 # What Python calls white space, without the four separators that fonts use for characters of their own.
@@ -71,7 +71,8 @@ class Run:
 
     ``size`` is the height of its type. ``broken`` says that it ends with a hyphen at which its word may be cut; the
     hyphen is in the text. ``parts`` are there where it has wide spaces. ``places`` says between which of PDFium's
-    characters of the page it stands, ``[first, last)``; what was recognised has none.
+    characters of the page it stands, ``[first, last)``; what was recognised has none. ``lines`` are what it was joined
+    of where it is a row of a table whose cells have several lines, cell by cell.
     """
 
     text: str
@@ -83,6 +84,7 @@ class Run:
     broken: bool = False
     parts: tuple[Part, ...] = ()
     places: tuple[int, int] = field(default=(0, 0), compare=False)
+    lines: tuple[Run, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +93,16 @@ class _Characters:
 
     ``text`` holds them with a space where white space stands between two; the one numbered ``n`` is at ``offsets[n]``
     of it, and ``places[n]`` is its number in PDFium's page. ``boxes`` are (left, top, right, bottom), downwards: a row
-    for each.
+    for each; ``tops`` and ``bottoms`` are two of its columns.
     """
 
     text: str
     offsets: list[int]
     places: list[int]
     boxes: NDArray[np.float64]
-    chunks: Sequence[_Chunk]
+    tops: list[float]
+    bottoms: list[float]
+    chunks: _Chunks
 
     def said(self, start: int, end: int) -> str:
         return self.text[self.offsets[start] : self.offsets[end - 1] + 1]
@@ -108,22 +112,22 @@ class _Characters:
 
 
 @dataclass(frozen=True, slots=True)
-class _Chunk:
-    """Characters, ``[start, end)``, that each stand right beside the one before; ``first`` is the first one's box.
+class _Chunks:
+    """Pieces of a page whose characters each stand right beside the one before, as columns: a place for each piece.
 
-    ``height`` is the top and bottom of every one of them; ``None`` if they differ. ``is_last`` says that a run ends
-    here in any case, ``broken`` that it does with a hyphen which PDFium marks as the end of a line, and ``is_wide``
-    that a wide space comes next.
+    Those of piece ``n`` are ``[starts[n], starts[n + 1])``; ``firsts`` are the boxes of the first of each, ``boxes``
+    those around all. ``is_even`` says that all have the same top and bottom, ``is_last`` that a run ends here in any
+    case, ``is_broken`` that it does with a hyphen which PDFium marks as the end of a line, and ``is_wide`` that a wide
+    space comes next.
     """
 
-    start: int
-    end: int
-    first: _Box
-    box: _Box
-    height: tuple[float, float] | None
-    is_last: bool
-    broken: bool
-    is_wide: bool
+    starts: list[int]
+    firsts: list[_Box]
+    boxes: list[_Box]
+    is_even: list[bool]
+    is_last: list[bool]
+    is_broken: list[bool]
+    is_wide: list[bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +144,16 @@ class _Grown:
 
     def placed(self, turn: Callable[[_Box], _Box]) -> Run:
         text = self.text
-        # Adjacent raised digits are of one number.
-        text = text.replace(f"]{_JOINED}[", "").replace(_JOINED, "") if _JOINED in text else text
-        text = cleaned(text).strip()
+        if not (text.isascii() and text.isprintable()):
+            # Adjacent raised digits are of one number.
+            text = text.replace(f"]{_JOINED}[", "").replace(_JOINED, "") if _JOINED in text else text
+            text = cleaned(text).strip()
         text = _LEADERS.sub("\t", text) if ".." in text or ". ." in text or "…" in text else text
         (left, _, right, _), (top, bottom) = self.box, self.height
-        parts = tuple(
-            Part(cleaned(part.text).strip(), *turn((part.left, 0, part.right, 0))[::2]) for part in self.parts
+        parts = (
+            tuple(Part(cleaned(part.text).strip(), *turn((part.left, 0, part.right, 0))[::2]) for part in self.parts)
+            if self.parts
+            else ()
         )
         return Run(text, *turn((left, top, right, bottom)), max(bottom - top, 1.0), self.broken, parts, self.places)
 
@@ -160,10 +167,10 @@ def read_runs(
     characters are looked at.
     """
     unseen = unseen_boxes(page, layers)
-    grown = _grown(text_page, limit, unseen)
+    grown = _seen_runs(text_page, limit, unseen)
     if unseen and sum(len(run.text) for run in grown) * 2 < min(text_page.count_chars(), limit):
         # All of a page that is a picture, with the words that were recognised in it, or that is white on a dark ground.
-        grown = _grown(text_page, limit, ())
+        grown = _seen_runs(text_page, limit, ())
     if not grown:
         return [], [], 1.0
     lengths: Counter[int] = Counter()
@@ -173,15 +180,14 @@ def read_runs(
     main = max(lengths, key=lambda quarter: lengths[quarter])
     left, top, _, bottom = _turned(page.get_bbox(), main)
 
-    def placed(run: _Grown) -> Run:
-        def turn(box: _Box) -> _Box:
-            if run.quarter != main:
-                box = _turned(_unturned(box, run.quarter), main)
-            return (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
+    def turn(box: _Box) -> _Box:
+        return (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
 
-        return run.placed(turn)
+    def turn_with_others(run: _Grown) -> Callable[[_Box], _Box]:
+        return lambda box: turn(_turned(_unturned(box, run.quarter), main))
 
-    upright, turned = ([placed(run) for run in grown if (run.quarter == main) is which] for which in (True, False))
+    upright = [run.placed(turn) for run in grown if run.quarter == main]
+    turned = [run.placed(turn_with_others(run)) for run in grown if run.quarter != main]
     return upright, turned, max(bottom - top, 1.0)
 
 
@@ -211,7 +217,7 @@ def _unturned(box: _Box, quarter: int) -> _Box:
     return (left, -bottom, right, -top)
 
 
-def _grown(text_page: PdfTextPage, limit: int, unseen: Sequence[Box]) -> list[_Grown]:
+def _seen_runs(text_page: PdfTextPage, limit: int, unseen: Sequence[Box]) -> list[_Grown]:
     """Return the runs of a page that are not only separators."""
     characters = _read_characters(text_page, min(text_page.count_chars(), limit), unseen)
     return [run for run in _runs(text_page, characters) if not run.text.isspace()]
@@ -221,34 +227,38 @@ def _read_characters(text_page: PdfTextPage, count: int, unseen: Sequence[Box]) 
     """Read the first ``count`` characters of a page, all in loops that run in C: a document has millions of them."""
     codes = _codes(text_page, count)
     is_seen = ~_IS_SPACE[np.minimum(codes, len(_IS_SPACE) - 1)]
-    boxes = _boxes(text_page, np.flatnonzero(is_seen))
+    places = np.flatnonzero(is_seen)
+    boxes = _boxes(text_page, places)
     if unseen:
         x, y = (boxes[:, 0] + boxes[:, 2]) / 2, -(boxes[:, 1] + boxes[:, 3]) / 2
         is_hidden = np.zeros(len(boxes), np.bool_)
         for left, bottom, right, top in unseen:
             is_hidden |= (left <= x) & (x <= right) & (bottom <= y) & (y <= top)
-        is_seen[is_seen] = ~is_hidden
-        boxes = boxes[~is_hidden]
-    places = np.flatnonzero(is_seen)
+        places, boxes = places[~is_hidden], boxes[~is_hidden]
     lines = np.cumsum(codes == _NEWLINE)[places]
     codes = codes[places]
     is_broken = (codes == _BROKEN[0]) | (codes == _BROKEN[1])
     codes[is_broken] = ord("-")
     codes[codes >= _CODES] = 0
-    is_apart = np.diff(places, prepend=-1) > 1
-    offsets = np.arange(len(places)) + np.cumsum(is_apart)
-    spaced = np.full(len(places) + int(is_apart.sum()), ord(" "), "<u4")
+    is_apart = np.empty(len(places), np.bool_)
+    is_apart[:1] = places[:1] > 0
+    np.greater(places[1:] - places[:-1], 1, out=is_apart[1:])
+    spaces = np.cumsum(is_apart)
+    offsets = np.arange(len(places)) + spaces
+    spaced = np.full(len(places) + (int(spaces[-1]) if len(places) else 0), ord(" "), "<u4")
     spaced[offsets] = codes
     text = spaced.tobytes().decode("utf-32-le", "surrogatepass")
-    return _Characters(text, offsets.tolist(), places.tolist(), boxes, _chunks(boxes, lines, is_broken, is_apart))
+    chunks = _chunks(boxes, lines, is_broken, is_apart)
+    tops, bottoms = boxes[:, 1].tolist(), boxes[:, 3].tolist()
+    return _Characters(text, offsets.tolist(), places.tolist(), boxes, tops, bottoms, chunks)
 
 
 def _chunks(
     boxes: NDArray[np.float64], lines: NDArray[np.int64], is_broken: NDArray[np.bool_], is_apart: NDArray[np.bool_]
-) -> list[_Chunk]:
+) -> _Chunks:
     """Cut characters where a run ends or may end."""
     if not len(boxes):
-        return []
+        return _Chunks([0], [], [], [], [], [], [])
     lefts, tops, rights, bottoms = boxes.T
     sizes, gaps = (bottoms - tops)[:-1], lefts[1:] - rights[:-1]
     is_wide = is_apart[1:] & (gaps > _WIDEST_SPACE * sizes)
@@ -256,117 +266,102 @@ def _chunks(
     widest = _WIDEST_GAP * sizes
     is_beside = (bottoms[1:] > tops[:-1]) & (tops[1:] < bottoms[:-1])
     is_beside &= (gaps <= widest) & (lefts[:-1] - rights[1:] <= widest)
-    starts = np.concatenate([[0], np.flatnonzero(is_end | is_wide | ~is_beside) + 1])
-    ends = [*starts[1:].tolist(), len(boxes)]
-    lasts = np.array(ends) - 1
-    least, most = (ufunc.reduceat(boxes, starts, axis=0).tolist() for ufunc in (np.minimum, np.maximum))
-    is_last, is_wide_after = ([*flags[starts[1:] - 1].tolist(), True] for flags in (is_end, is_wide))
-    return [
-        _Chunk(
-            start,
-            end,
-            (first[0], first[1], first[2], first[3]),
-            (low[0], low[1], high[2], high[3]),
-            (low[1], low[3]) if low[1] == high[1] and low[3] == high[3] else None,
-            last,
-            broken,
-            wide,
-        )
-        for start, end, first, low, high, last, broken, wide in zip(
-            starts.tolist(),
-            ends,
-            boxes[starts].tolist(),
-            least,
-            most,
-            is_last,
-            is_broken[lasts].tolist(),
-            is_wide_after,
-            strict=True,
-        )
-    ]
+    cuts = np.flatnonzero(is_end | is_wide | ~is_beside)
+    starts = np.concatenate([[0], cuts + 1])
+    low_tops, high_tops = np.minimum.reduceat(tops, starts), np.maximum.reduceat(tops, starts)
+    low_bottoms, high_bottoms = np.minimum.reduceat(bottoms, starts), np.maximum.reduceat(bottoms, starts)
+    left, right = np.minimum.reduceat(lefts, starts), np.maximum.reduceat(rights, starts)
+    return _Chunks(
+        starts=[*starts.tolist(), len(boxes)],
+        firsts=list(zip(*boxes[starts].T.tolist(), strict=True)),
+        boxes=list(zip(left.tolist(), low_tops.tolist(), right.tolist(), high_bottoms.tolist(), strict=True)),
+        is_even=((low_tops == high_tops) & (low_bottoms == high_bottoms)).tolist(),
+        is_last=[*is_end[cuts].tolist(), True],
+        is_broken=[*is_broken[cuts].tolist(), bool(is_broken[-1])],
+        is_wide=[*is_wide[cuts].tolist(), True],
+    )
 
 
 def _codes(text_page: PdfTextPage, count: int) -> NDArray[np.int64]:
     """Return the Unicode code points of the first characters of a page."""
     import pypdfium2.raw as pdfium
 
-    buffer = (ctypes.c_ushort * (count + 1))()
-    if pdfium.FPDFText_GetText(text_page.raw, 0, count, buffer) == count + 1:
-        units = np.frombuffer(bytes(buffer), np.uint16)[:count]
-        if not ((units >= _SURROGATES[0]) & (units < _SURROGATES[1])).any():
+    buffer = np.empty(count + 1, np.uint16)
+    units = ctypes.cast(buffer.ctypes.data, ctypes.POINTER(ctypes.c_ushort))
+    if pdfium.FPDFText_GetText(text_page.raw, 0, count, units) == count + 1:
+        codes = buffer[:count].astype(np.int64)
+        if not ((codes >= _SURROGATES[0]) & (codes < _SURROGATES[1])).any():
             # All of them at once, for each is one unit: none is left out, as those without a code are.
-            return np.asarray(units, np.int64)
-    code_of = quick("FPDFText_GetUnicode", ctypes.c_uint, ctypes.c_void_p, ctypes.c_int)
-    return np.fromiter(map(code_of, repeat(address_of(text_page.raw), count), range(count)), np.int64, count)
+            return codes
+    code_of = quickest("FPDFText_GetUnicode")
+    page = next(pointers([address_of(text_page.raw)]))
+    return np.fromiter(map(code_of, repeat(page, count), range(count)), np.int64, count) & _UNSIGNED
 
 
 def _boxes(text_page: PdfTextPage, places: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return (left, top, right, bottom) of characters of a page, downwards from its bottom, in points."""
-    import pypdfium2.raw as pdfium
-
-    box_of = quick("FPDFText_GetLooseCharBox", ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
-    rectangles = (pdfium.FS_RECTF * len(places))()
-    first, size = ctypes.addressof(rectangles), ctypes.sizeof(pdfium.FS_RECTF)
-    addresses = range(first, first + len(places) * size, size)
-    deque(map(box_of, repeat(address_of(text_page.raw), len(places)), places.tolist(), addresses), maxlen=0)
-    upwards = np.frombuffer(bytes(rectangles), np.float32).reshape(-1, 4)
-    return np.multiply(upwards, [1.0, -1.0, 1.0, -1.0], dtype=np.float64)
+    page = next(pointers([address_of(text_page.raw)]))
+    pages = [page] * len(places)
+    _, upwards = call_for_rows("FPDFText_GetLooseCharBox", pages, places.tolist(), columns=1, kind=np.float32)
+    downwards: NDArray[np.float64] = upwards.astype(np.float64)
+    downwards[:, 1::2] *= -1.0
+    return downwards
 
 
 def _runs(text_page: PdfTextPage, characters: _Characters) -> Iterator[_Grown]:
     """Join the chunks of each line to runs; those of turned text are joined character by character."""
     angle_of = quick("FPDFText_GetCharAngle", ctypes.c_float, ctypes.c_void_p, ctypes.c_int)
-    page, places = address_of(text_page.raw), characters.places
-    chunks = characters.chunks
+    page, places, chunks = address_of(text_page.raw), characters.places, characters.chunks
+    starts, firsts, boxes, is_last = chunks.starts, chunks.firsts, chunks.boxes, chunks.is_last
     at = 0
-    while at < len(chunks):
-        first = last = chunks[at]
-        quarter = _quarter(angle_of(page, places[first.start]))
-        at += 1
+    while at < len(boxes):
+        first = at
+        angle = angle_of(page, places[starts[at]])
+        quarter = _quarter(angle) if angle else 0
         if quarter in {0, _ASKEW}:
-            box, joined = first.box, [first]
-            while not last.is_last and (quarter == _ASKEW or _is_next(box, chunks[at].first)):
-                last = chunks[at]
+            box = boxes[at]
+            while not is_last[at] and (quarter == _ASKEW or _is_next(box, firsts[at + 1])):
                 at += 1
-                box = _around(box, last.box)
-                joined.append(last)
-            yield _grown_of(characters, joined, box, quarter)
-            continue
-        while not last.is_last:
-            last = chunks[at]
+                box = _around(box, boxes[at])
             at += 1
-        start = first.start
-        while start < last.end:
+            yield _grown(characters, first, at, box, quarter)
+            continue
+        while not is_last[at]:
+            at += 1
+        at += 1
+        start, end = starts[first], starts[at]
+        while start < end:
             quarter = _quarter(angle_of(page, places[start]))
-            run, stop = _turned_run(characters, start, last.end, quarter)
-            yield replace(run, broken=last.broken and stop == last.end)
+            run, stop = _turned_run(characters, start, end, quarter)
+            yield replace(run, broken=chunks.is_broken[at - 1] and stop == end)
             start = stop
 
 
-def _grown_of(characters: _Characters, chunks: Sequence[_Chunk], box: _Box, quarter: int) -> _Grown:
-    start, end, broken = chunks[0].start, chunks[-1].end, chunks[-1].broken
+def _grown(characters: _Characters, first: int, last: int, box: _Box, quarter: int) -> _Grown:
+    """Make a run of the chunks ``[first, last)``."""
+    chunks = characters.chunks
+    start, end, broken = chunks.starts[first], chunks.starts[last], chunks.is_broken[last - 1]
     text, places = characters.said(start, end), characters.range(start, end)
-    if len(chunks) == 1 and chunks[0].height:
-        return _Grown(text, quarter, box, chunks[0].height, broken, places=places)
-    tops, bottoms = characters.boxes[start:end, 1].tolist(), characters.boxes[start:end, 3].tolist()
+    if last - first == 1 and chunks.is_even[first]:
+        return _Grown(text, quarter, box, (box[1], box[3]), broken, places=places)
+    tops, bottoms = characters.tops[start:end], characters.bottoms[start:end]
     height = _low_median(tops), _low_median(bottoms)
     if _is_raised(bottoms, height):
         text = _with_powers(characters, start, tops, bottoms, height)
-    return _Grown(text, quarter, box, height, broken, tuple(_parts(characters, chunks)), places)
+    parts = tuple(_parts(characters, first, last)) if any(chunks.is_wide[first : last - 1]) else ()
+    return _Grown(text, quarter, box, height, broken, parts, places)
 
 
-def _parts(characters: _Characters, chunks: Sequence[_Chunk]) -> Iterator[Part]:
-    """Yield what stands between the wide spaces of a run, if it has any."""
-    if not any(chunk.is_wide for chunk in chunks[:-1]):
-        return
-    first, box = chunks[0], chunks[0].box
-    for chunk, after in pairwise([*chunks, None]):
-        assert chunk is not None
-        if after is None or chunk.is_wide:
-            yield Part(characters.said(first.start, chunk.end), box[0], box[2])
-            first, box = after or chunk, (after or chunk).box
-        else:
-            box = _around(box, after.box)
+def _parts(characters: _Characters, first: int, last: int) -> Iterator[Part]:
+    """Yield what stands between the wide spaces of a run."""
+    chunks = characters.chunks
+    box = chunks.boxes[first]
+    for at in range(first, last):
+        box = _around(box, chunks.boxes[at])
+        if at + 1 == last or chunks.is_wide[at]:
+            yield Part(characters.said(chunks.starts[first], chunks.starts[at + 1]), box[0], box[2])
+            first = at + 1
+            box = chunks.boxes[min(first, last - 1)]
 
 
 def _turned_run(characters: _Characters, start: int, end: int, quarter: int) -> tuple[_Grown, int]:

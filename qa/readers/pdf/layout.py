@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 
+import numpy as np
+
 from qa.readers.pdf.glyphs import Run, is_broken
 
 SAME_LINE_GAP = 0.12
@@ -35,7 +37,7 @@ class Line:
     """A line of text in points from the page's top left corner.
 
     Cells of a table are set apart by a tab. ``broken`` says that the line ends in a hyphen which may be there only
-    for the line's end. ``pieces`` are what it was joined of.
+    for the line's end. ``pieces`` are what it was joined of; ``is_row`` says that it is a whole row of a table already.
     """
 
     text: str
@@ -46,6 +48,7 @@ class Line:
     size: float
     broken: bool = False
     pieces: list[Run] = field(default_factory=list, compare=False)
+    is_row: bool = False
 
 
 def order_lines(runs: Sequence[Run]) -> list[Line]:
@@ -91,33 +94,23 @@ def _gutter(runs: Sequence[Run]) -> float | None:
     left, right = min(run.left for run in runs), max(run.right for run in runs)
     if not 0 < right - left < 20_000:
         return None
-    cover = _cover(runs, left, right)
     crossed = max(len(runs) // 10, 1)
     best: tuple[int, float] | None = None
-    start: int | None = None
-    for at, over in enumerate([*cover, len(runs)]):
-        if over <= crossed:
-            start = at if start is None else start
-            continue
-        if start is not None:
-            middle = left + (start + at) / 2
-            if (best is None or at - start > best[0]) and _divides(runs, middle):
-                best = (at - start, middle)
-            start = None
+    for start, end in _strips(runs, left, right, crossed):
+        middle = left + (start + end) / 2
+        if (best is None or end - start > best[0]) and _divides(runs, middle):
+            best = (end - start, middle)
     return best[1] if best else None
 
 
-def _cover(runs: Sequence[Run], left: float, right: float) -> list[int]:
-    """Count the runs that stand over each point of the width."""
-    changes = [0] * (int(right - left) + 2)
-    for run in runs:
-        changes[int(run.left - left)] += 1
-        changes[int(run.right - left) + 1] -= 1
-    cover, over = [], 0
-    for change in changes[:-1]:
-        over += change
-        cover.append(over)
-    return cover
+def _strips(runs: Sequence[Run], left: float, right: float, most: int) -> Iterator[tuple[int, int]]:
+    """Yield the parts of the width, in points from ``left``, over which at most so many runs stand."""
+    width = int(right - left) + 2
+    begun = np.bincount([int(run.left - left) for run in runs], minlength=width)
+    ended = np.bincount([int(run.right - left) + 1 for run in runs], minlength=width)
+    is_white = np.cumsum((begun - ended)[:-1]) <= most
+    edges = np.flatnonzero(np.diff(is_white, prepend=False, append=False)).tolist()
+    return zip(edges[::2], edges[1::2], strict=True)
 
 
 def _divides(runs: Sequence[Run], gutter: float) -> bool:
@@ -153,10 +146,12 @@ def _lines(runs: Sequence[Run]) -> list[Line]:
             main = run if len(run.text) > len(last.text) else last
             text = f"{last.text}{joint}{run.text}"
             right = max(last.right, run.right)
-            last.pieces.append(run)
+            last.pieces.extend(run.lines or (run,))
             lines[-1] = Line(text, last.left, main.top, right, main.bottom, main.size, is_broken(run), last.pieces)
         else:
-            lines.append(Line(run.text, run.left, run.top, run.right, run.bottom, run.size, is_broken(run), [run]))
+            pieces = [*(run.lines or (run,))]
+            box = run.left, run.top, run.right, run.bottom
+            lines.append(Line(run.text, *box, run.size, is_broken(run), pieces, bool(run.lines)))
     return lines
 
 
@@ -198,10 +193,12 @@ def _tables(blocks: Sequence[list[Line]]) -> Iterator[list[Line]]:
 
 def _is_column(block: Sequence[Line]) -> bool:
     """Return whether a block may be a column of a table: a few words in every line."""
+    if len(block) < _LEAST_ROWS:
+        return False
     texts = [line.text for line in block]
     words, characters = sum(len(text.split()) for text in texts), sum(map(len, texts))
     is_short = words <= _MOST_WORDS * len(block) and characters >= _LEAST_CHARACTERS * len(block)
-    return len(block) >= _LEAST_ROWS and is_short and not any("\t" in text for text in texts)
+    return is_short and not any("\t" in text for text in texts)
 
 
 def _is_beside(columns: Sequence[Sequence[Line]], block: Sequence[Line]) -> bool:

@@ -19,7 +19,7 @@ _WIDEST_LEADING = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Cell:
+class Cell:
     """A cell of a row, in points; ``is_sure`` if the gap before it is that of another cell in any case."""
 
     text: str
@@ -54,27 +54,30 @@ def _aligned(rows: Sequence[Line]) -> list[Line]:
         return list(rows)
     starts = sorted(cell.left for row in cells for cell in row if cell.is_sure)
     cells = [_told_apart(row, starts, line.size) for row, line in zip(cells, rows, strict=True)]
-    columns = _columns(cells)
-    texts = [_placed(row, columns) for row in cells]
+    columns = find_columns(cells)
+    texts = [place_cells(row, columns) for row in cells]
     return [
         replace(line, text=text) if text and "\t" in line.text else line for line, text in zip(rows, texts, strict=True)
     ]
 
 
-def _cells(line: Line) -> Iterator[_Cell]:
+def _cells(line: Line) -> Iterator[Cell]:
     """Yield the pieces of a line as cells, with those that are surely of one cell joined."""
-    before: _Cell | None = None
+    if line.is_row:
+        yield Cell(line.text, line.left, line.right)
+        return
+    before: Cell | None = None
     size = min([line.size, *(run.size for run in line.pieces)])
     for piece in _pieces(line):
         gap = piece.left - before.right if before else 0.0
         if before is None:
-            before = _Cell(piece.text, piece.left, piece.right)
+            before = Cell(piece.text, piece.left, piece.right)
         elif gap <= _ONE_CELL * size:
             joint = " " if gap > SAME_LINE_GAP * line.size else ""
             before = replace(before, text=f"{before.text}{joint}{piece.text}", right=max(before.right, piece.right))
         else:
             yield before
-            before = _Cell(piece.text, piece.left, piece.right, gap > CELL_GAP * size)
+            before = Cell(piece.text, piece.left, piece.right, gap > CELL_GAP * size)
     if before is not None:
         yield before
 
@@ -88,9 +91,9 @@ def _pieces(line: Line) -> Iterator[Part]:
             yield Part(run.text, run.left, run.right)
 
 
-def _told_apart(row: Sequence[_Cell], starts: Sequence[float], size: float) -> list[_Cell]:
+def _told_apart(row: Sequence[Cell], starts: Sequence[float], size: float) -> list[Cell]:
     """Join pieces to the one before that are near to it and do not begin where cells of other rows do."""
-    found: list[_Cell] = []
+    found: list[Cell] = []
     for cell in row:
         nearest = bisect_left(starts, cell.left - _SAME_EDGE * size)
         is_column = nearest < len(starts) and starts[nearest] <= cell.left + _SAME_EDGE * size
@@ -101,7 +104,7 @@ def _told_apart(row: Sequence[_Cell], starts: Sequence[float], size: float) -> l
     return found
 
 
-def _columns(rows: Sequence[Sequence[_Cell]]) -> list[tuple[float, float]]:
+def find_columns(rows: Sequence[Sequence[Cell]]) -> list[tuple[float, float]]:
     """Return where the columns stand by the rows with the most cells; none if these do not agree."""
     most = max(map(len, rows))
     full = [row for row in rows if len(row) == most]
@@ -111,7 +114,7 @@ def _columns(rows: Sequence[Sequence[_Cell]]) -> list[tuple[float, float]]:
     return columns if is_apart and most > 1 else []
 
 
-def _placed(row: Sequence[_Cell], columns: Sequence[tuple[float, float]]) -> str:
+def place_cells(row: Sequence[Cell], columns: Sequence[tuple[float, float]]) -> str:
     """Return a row with its cells in their columns, if each is in one of its own, and as it is otherwise.
 
     Blank cells before the first are not shown.

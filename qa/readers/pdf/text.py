@@ -6,8 +6,9 @@ import re
 import unicodedata
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from statistics import median
 
@@ -28,29 +29,33 @@ _WORD = re.compile(r"[^\W\d_]+(?:[-\u2010][^\W\d_]+)*")
 _CUT = re.compile(r"([^\W\d_]+(?:[-\u2010][^\W\d_]+)*)[-\u2010]$")
 _ITEM = re.compile(r"[•‣◦▪●∙·*–—-]\s|\(?(?:\d{1,3}|[a-zA-Z])[.)]\s|\[\d+\]\s")
 # Dashes and slashes with no space before them: a range of numbers, an address.
-_TIGHT = re.compile(r"\S[–—/]$")
+_TIGHT = "–—/"
 # A line without it is a rule drawn in characters.
 _INK = re.compile(r"[^-=_*.~+#\s]")
 _FINISHED = re.compile(r"[.!?…:。！？：｡．؟۔।॥]['\"”’»›)\]」』）]*$")
 _HYPHENS = ("-", "\u2010")
 _SENTENCE = re.compile(r"(?:(?!\n\n)[^.!?…])+(?:[.!?…](?=\w)(?:(?!\n\n)[^.!?…])+)*[.!?…]['\"”’»›)\]]*")
 _NOTE = re.compile(r"(?:\d{1,2}|[*†‡§¹²³⁴⁵⁶⁷⁸⁹])[\s.)]?\s*\w")
-# Dots, or dashes, that lead the eye from a name to its number.
-_LEADERS = re.compile(r"\.{4,}|(?:\. ){4,}|…{2,}|_{4,}")
 _WITHOUT_SPACES = re.compile("[\u2e80-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
 
 
 class Vocabulary:
     """The words of a document that stand whole on a line, which show how to mend those that do not."""
 
-    def __init__(self, pages: Iterable[Sequence[Line]]) -> None:
-        self._words: Counter[str] = Counter()
-        for lines in pages:
+    def __init__(self, pages: Sequence[Sequence[Line]]) -> None:
+        self._pages = pages
+
+    @cached_property
+    def _words(self) -> Counter[str]:
+        """How often each word is there; counted where a line is cut, as it is not in every document."""
+        counts: Counter[str] = Counter()
+        for lines in self._pages:
             after_cut = False
             for line in lines:
                 words = _WORD.findall(line.text.casefold())
-                self._words.update(words[after_cut : len(words) - 1 if line.broken else None])
+                counts.update(words[after_cut : len(words) - 1 if line.broken else None])
                 after_cut = line.broken
+        return counts
 
     def mended(self, before: str, after: str) -> str:
         """Join two lines, the first of which ends with a hyphen.
@@ -174,55 +179,73 @@ def _shifted(span: tuple[int, int], at: int, by: int) -> tuple[int, int]:
 
 def _joints(lines: Sequence[Line]) -> list[str]:
     """Return what joins each line and the next: a blank line, a newline, a space, nothing, or "-" in a cut word."""
-    pitches = [_pitch(a, b) / a.size for a, b in pairwise(lines) if _is_below(a, b)]
+    below = [_is_below(line, after) for line, after in pairwise(lines)]
+    pitches = [_pitch(a, b) / a.size for (a, b), is_below in zip(pairwise(lines), below, strict=True) if is_below]
     usual = median(pitches) if pitches else _WIDEST_LEADING
     joints = []
     local: float | None = None
-    for at, (line, after) in enumerate(pairwise(lines)):
-        full = _is_full(lines, at)
-        joint = _joint(line, after, full, (local or usual) * line.size)
-        within = joint != "\n\n" and _is_below(line, after)
-        local = _pitch(line, after) / line.size if within else None
+    for at, is_below in enumerate(below):
+        line = lines[at]
+        joint = _joint(lines, at, (local or usual) * line.size if is_below else None)
+        local = _pitch(line, lines[at + 1]) / line.size if is_below and joint != "\n\n" else None
         joints.append(joint)
     return joints
 
 
-def _joint(line: Line, after: Line, full: bool, leading: float) -> str:
-    goes_on = (
-        after.text[0].islower() and not _FINISHED.search(line.text[-_LONGEST_WORD:]) and not _is_table(line, after)
-    )
-    if not _is_below(line, after):
-        return _within(line, after) if goes_on and _is_alike(line, after) else "\n\n"
-    # A name in small capitals within a sentence does not end its paragraph, a heading in larger type does.
-    if _pitch(line, after) > _MORE_LEADING * leading or not (
-        _is_alike(line, after) or (goes_on and full) or (_is_table(line) and _is_table(after))
-    ):
+def _joint(lines: Sequence[Line], at: int, leading: float | None) -> str:
+    """Return what joins a line and the next, which is ``leading`` below it if it is in the same column at all."""
+    line, after = lines[at], lines[at + 1]
+    is_row, is_row_after = "\t" in line.text, "\t" in after.text
+    is_alike = _is_alike(line, after)
+    if leading is None:
+        goes_on = is_alike and not (is_row or is_row_after) and _goes_on_small(line, after)
+        return _within(line, after) if goes_on else "\n\n"
+    if _pitch(line, after) > _MORE_LEADING * leading:
         return "\n\n"
-    if _is_table(line, after) or not (_INK.search(line.text) and _INK.search(after.text)):
-        return "\n"
-    if _LEADERS.search(line.text) or _LEADERS.search(after.text):
+    if is_row or is_row_after:
+        return "\n" if is_alike or (is_row and is_row_after) else "\n\n"
+    # A name in small capitals within a sentence does not end its paragraph, a heading in larger type does.
+    if not is_alike and not (_goes_on_small(line, after) and _is_full(lines, at)):
+        return "\n\n"
+    return _joint_of_prose(lines, at)
+
+
+def _joint_of_prose(lines: Sequence[Line], at: int) -> str:
+    """Return what joins a line and the next right below it, neither of which is a row of a table."""
+    line, after = lines[at], lines[at + 1]
+    if _has_leaders(line.text) or _has_leaders(after.text) or not (_INK.search(line.text) and _INK.search(after.text)):
         return "\n"
     is_item = bool(_ITEM.match(after.text))
-    is_indented = after.left - line.left > _INDENT * line.size
+    is_full = _is_full(lines, at)
     if (
-        is_indented
-        and not is_item
+        not is_item
+        and after.left - line.left > _INDENT * line.size
+        and (not is_full or _is_finished(line.text))
         and not _ITEM.match(line.text)
-        and (not full or _FINISHED.search(line.text[-_LONGEST_WORD:]))
     ):
         return "\n\n"
-    return "\n" if is_item or not full else _within(line, after)
+    return "\n" if is_item or not is_full else _within(line, after)
+
+
+def _goes_on_small(line: Line, after: Line) -> bool:
+    """Return whether a line that ends no sentence is before one that begins with a small letter."""
+    return after.text[0].islower() and not _is_finished(line.text)
+
+
+def _is_finished(text: str) -> bool:
+    return not text[-1].isalnum() and _FINISHED.search(text[-_LONGEST_WORD:]) is not None
+
+
+def _has_leaders(text: str) -> bool:
+    """Return whether dots, or dashes, lead the eye from a name to its number."""
+    return "...." in text or ". . . . " in text or "……" in text or "____" in text
 
 
 def _within(line: Line, after: Line) -> str:
     if line.broken:
         return "-"
     both = _WITHOUT_SPACES.match(line.text[-1]) and _WITHOUT_SPACES.match(after.text[0])
-    return "" if both or _TIGHT.search(line.text) else " "
-
-
-def _is_table(*lines: Line) -> bool:
-    return any("\t" in line.text for line in lines)
+    return "" if both or (line.text[-1] in _TIGHT and len(line.text) > 1 and not line.text[-2].isspace()) else " "
 
 
 def _is_alike(a: Line, b: Line) -> bool:
@@ -289,6 +312,8 @@ def find_running_lines(pages: Sequence[Sequence[Line]], heights: Sequence[float]
         pages: the lines of each page.
         heights: of each page, in points.
     """
+    if len(pages) == 1:
+        return [frozenset()]  # Nothing repeats.
     seen: dict[str, list[tuple[int, int, float]]] = defaultdict(list)
     for number, (lines, height) in enumerate(zip(pages, heights, strict=True)):
         for at in _outermost(lines, height):

@@ -8,12 +8,14 @@ from __future__ import annotations
 import ctypes
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING
 
-from qa.readers.pdf.calls import address_of, quick
+import numpy as np
+
+from qa.readers.pdf.calls import address_of, call_for_rows, pointers, quick, quickest
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfPage
@@ -115,27 +117,34 @@ def unseen_boxes(page: PdfPage, layers: frozenset[bytes] = frozenset()) -> list[
     """
     import pypdfium2.raw as pdfium
 
-    unseen: list[Box] = []
-    grounds: list[Box] = []
-    coloured: list[int] = []  # of which it is not known yet where they are: few pages have white text
     count = pdfium.FPDFPage_CountObjects(page)
     if count > _MOST_OBJECTS:
         return []
     object_at = quick("FPDFPage_GetObject", ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int)
-    kind_of = quick("FPDFPageObj_GetType", ctypes.c_int, ctypes.c_void_p)
-    mode_of = quick("FPDFTextObj_GetTextRenderMode", ctypes.c_int, ctypes.c_void_p)
-    is_white = _whiteness()
-    for thing in map(object_at, repeat(address_of(page.raw), count), range(count)):
-        kind = kind_of(thing)
+    things = list(map(object_at, repeat(address_of(page.raw), count), range(count)))
+    kinds = list(map(quickest("FPDFPageObj_GetType"), pointers(things)))
+    texts = [thing for thing, kind in zip(things, kinds, strict=True) if kind == pdfium.FPDF_PAGEOBJ_TEXT]
+    modes = map(quickest("FPDFTextObj_GetTextRenderMode"), pointers(texts))
+    without_ink = {thing for thing, mode in zip(texts, modes, strict=True) if mode in _WITHOUT_INK}
+    without_ink.update(thing for thing in texts if layers and _layer(thing) in layers)
+    white = _white(texts)
+    if not without_ink and not white:
+        return []  # as on most pages
+    shapes = [thing for thing, kind in zip(things, kinds, strict=True) if kind == pdfium.FPDF_PAGEOBJ_PATH]
+    white |= _white(shapes)
+    unseen: list[Box] = []
+    grounds: list[Box] = []
+    coloured: list[int] = []  # of which it is not known yet where they are: few pages have white text
+    for thing, kind in zip(things, kinds, strict=True):
         if kind == pdfium.FPDF_PAGEOBJ_TEXT:
-            if mode_of(thing) in _WITHOUT_INK or (layers and _layer(thing) in layers):
+            if thing in without_ink:
                 unseen.append(_box(thing))
-            elif is_white(thing):
+            elif thing in white:
                 grounds += map(_box, coloured)
                 coloured.clear()
                 if not _is_on(box := _box(thing), grounds):
                     unseen.append(box)
-        elif kind != pdfium.FPDF_PAGEOBJ_PATH or (_is_filled(thing) and not is_white(thing)):
+        elif kind != pdfium.FPDF_PAGEOBJ_PATH or (thing not in white and _is_filled(thing)):
             # A picture, a shade, a form, or a coloured shape.
             coloured.append(thing)
         if len(unseen) > _MOST_UNSEEN:
@@ -143,20 +152,12 @@ def unseen_boxes(page: PdfPage, layers: frozenset[bytes] = frozenset()) -> list[
     return unseen
 
 
-def _whiteness() -> Callable[[int], bool]:
-    """Return a function that tells whether an object is filled with white, or with nothing."""
-    colour = (ctypes.c_uint * 4)()
-    first, size = ctypes.addressof(colour), ctypes.sizeof(ctypes.c_uint)
-    fill_of = quick("FPDFPageObj_GetFillColor", ctypes.c_int, *[ctypes.c_void_p] * 5)
-    addresses = range(first, first + 4 * size, size)
-
-    def is_white(thing: int) -> bool:
-        if not fill_of(thing, *addresses):
-            return False
-        red, green, blue, alpha = colour
-        return alpha == 0 or min(red, green, blue) >= _WHITE
-
-    return is_white
+def _white(things: Sequence[int]) -> set[int]:
+    """Return which objects are filled with white, or with nothing."""
+    # Red, green, blue, alpha.
+    is_known, colours = call_for_rows("FPDFPageObj_GetFillColor", list(pointers(things)), columns=4, kind=np.uint32)
+    is_white = is_known & ((colours[:, 3] == 0) | (colours[:, :3].min(axis=1) >= _WHITE))
+    return {things[at] for at in np.flatnonzero(is_white).tolist()}
 
 
 def _layer(thing: int) -> bytes:

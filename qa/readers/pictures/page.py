@@ -13,10 +13,10 @@ import numpy as np
 
 from qa.errors import UnreadableDocument
 from qa.readers.images import SCALE, read_pixels
+from qa.readers.pdf.cells import read_lines
 from qa.readers.pdf.document import MOST_CHARACTERS, draw_sheet, open_forms, open_pdf, placed_annotations
 from qa.readers.pdf.glyphs import Run, read_characters, read_runs
-from qa.readers.pdf.layout import Line, order_lines
-from qa.readers.pdf.tables import align_cells
+from qa.readers.pdf.layout import Line
 from qa.readers.pdf.unseen import switched_off_layers
 from qa.readers.pictures.places import UNITS, Boxes, Seen, align
 
@@ -116,7 +116,7 @@ def _turn(image: Image, found: RecognisedPage | None) -> DrawnPage:
 def _seen_lines(page: PdfPage, text_page: PdfTextPage, upright: Sequence[Run], turned: Sequence[Run]) -> Sequence[Seen]:
     texts, boxes = read_characters(text_page, MOST_CHARACTERS)
     on_picture = _to_units(page, boxes)
-    lines: list[Line] = [*align_cells(order_lines(upright)), *order_lines(turned)]
+    lines = read_lines(upright, turned)
     return [_joined([_seen_run(run, texts, on_picture) for run in line.pieces], line) for line in lines]
 
 

@@ -8,9 +8,9 @@ from itertools import pairwise
 from math import atan2, cos, hypot, sin
 from statistics import median
 
+from qa.readers.pdf.cells import read_lines
 from qa.readers.pdf.glyphs import Run, cleaned, is_broken
-from qa.readers.pdf.layout import Line, order_lines
-from qa.readers.pdf.tables import align_cells
+from qa.readers.pdf.layout import Line
 
 Point = tuple[float, float]
 
@@ -82,7 +82,7 @@ class RecognisedPage:
     @property
     def lines(self) -> list[Line]:
         """Its lines in reading order."""
-        return [*align_cells(order_lines(self.upright)), *order_lines(self.turned)]
+        return read_lines(self.upright, self.turned)
 
 
 def lay_out(image: RecognisedImage, scale: float) -> RecognisedPage:

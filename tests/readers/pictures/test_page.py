@@ -122,3 +122,26 @@ def test_a_png_holds_the_pixels(mode: str) -> None:
     image = Images.open(io.BytesIO(encode_png(blue_first)))
     assert image.mode == mode
     assert (np.asarray(image) == pixels).all()
+
+
+def test_a_cell_of_several_lines_is_marked_line_by_line() -> None:
+    rows = [
+        ((72, "Plan"), (180, "Fee")),
+        ((72, "Starter for very\nsmall teams"), (180, "$9")),
+        ((72, "Pro"), (180, "$25")),
+    ]
+    data = pdf(
+        [
+            text
+            for number, row in enumerate(rows)
+            for x, cell in row
+            for text in lines(*cell.split("\n"), x=x, y=[700, 680, 648][number])
+        ]
+    )
+    text = PdfReader().read(data).text
+    assert "Starter for very small teams\t$9" in text
+    marked = where(drawn(data), text, "Starter for very small teams")
+    assert len(marked) == 2
+    assert marked[1].top > marked[0].top + marked[0].height / 2
+    (fee,) = where(drawn(data), text, "$9")
+    assert abs(fee.top - marked[0].top) < 0.5

@@ -105,7 +105,8 @@ def test_neither_torch_nor_faiss_is_imported_before_it_is_needed(module: str) ->
     [
         (["index", "/no/such/folder"], "/no/such/folder"),
         (["ask", "x", "--name", "absent"], "no index named 'absent'"),
-        (["serve", "--name", "absent"], "no index named 'absent'"),
+        (["serve", "--name", "absent"], "begin with an empty one: qa serve --create --name absent"),
+        (["serve", "--create", "--name", "test"], "the index 'test' was made of other folders"),
         (["serve", "--watch", "--name", "test"], "set QA_MODEL to the snapshot's model, or build the index again"),
         (["ask", "x", "--name", "../up"], "'../up' is no name for an index"),
         (["snapshots", "list", "--name", "absent"], "no index named 'absent'"),

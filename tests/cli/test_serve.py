@@ -36,10 +36,10 @@ class Server:
     settings: Settings
 
 
-def start(settings: Settings, **environment: str) -> tuple[subprocess.Popen[str], str]:
+def start(settings: Settings, *flags: str, **environment: str) -> tuple[subprocess.Popen[str], str]:
     """Start on a free port, and return the process and the address that it prints."""
     process = subprocess.Popen(
-        [QA, "serve", "--port", "0"],
+        [QA, "serve", "--port", "0", *flags],
         env={**os.environ, "QA_INDEXES": str(settings.indexes), "QA_NAME": settings.name, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -198,6 +198,36 @@ def test_serving_a_snapshot_of_another_model_is_refused_by_name(server: Server, 
 
         wait_for(lambda: "is in use (they differ in architecture" in problem().text)
         assert problem().status_code == 503
+    finally:
+        process.terminate()
+        process.communicate(timeout=AT_MOST)
+
+
+def test_an_upload_that_was_acknowledged_survives_kill_9(server: Server) -> None:
+    """It is answered from after the next start, and of one that was not whole nothing is."""
+    own = server.settings.model_copy(update={"name": "kept"})
+    process, address = start(own, "--create")
+    try:
+        wait_for(lambda: httpx2.get(f"{address}/readyz", timeout=AT_MOST).json()["state"] == "empty")
+        host, _, port = address.removeprefix("http://").partition(":")
+        with socket.create_connection((host, int(port)), AT_MOST) as hanging:
+            head = f"PUT /v1/documents/half.txt HTTP/1.1\r\nHost: {host}\r\nContent-Length: 500000\r\n\r\n"
+            hanging.sendall(head.encode() + b"x" * 300_000)
+            fruit = b"The archive of the harbour lies in Kiel.\n"
+            sent = httpx2.put(f"{address}/v1/documents/archive.txt", content=fruit, timeout=AT_MOST)
+            assert sent.status_code == 202
+            process.kill()
+            process.communicate(timeout=AT_MOST)
+    finally:
+        process.kill()
+    process, address = start(own)
+    try:
+        wait_for(lambda: httpx2.get(f"{address}/readyz", timeout=AT_MOST).status_code == 200)
+        wait_for(lambda: httpx2.get(f"{address}/v1/index", timeout=AT_MOST).json()["status"] != "running")
+        reply = httpx2.get(f"{address}/v1/ask", params={"q": "Where does the archive lie?"}, timeout=AT_MOST).json()
+        assert reply["answer"]["citation"]["status"] == "verified"
+        held = httpx2.get(f"{address}/v1/documents", timeout=AT_MOST).json()["documents"]
+        assert [document["id"] for document in held] == ["archive.txt"]
     finally:
         process.terminate()
         process.communicate(timeout=AT_MOST)

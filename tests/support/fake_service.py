@@ -81,6 +81,7 @@ READY = State(
     created="2026-04-01T12:00:00+00:00",
 )
 LOADING = State(False, "loading", "the snapshot and its model are being loaded", "harbour")
+EMPTY = State(False, "empty", "the collection is empty; upload documents, and it answers from them", "harbour")
 REFUSED = State(False, "refused", "the snapshot was made by another model; index again", "harbour")
 
 

@@ -16,11 +16,24 @@ from qa.answers.citations import Original
 from qa.errors import Fault, OriginalUnavailable
 from qa.evaluation.jobs.jobs import Compared, Job
 from qa.index.store import text_sha256
+from qa.service.indexing import FileChange, Indexing
 from qa.types import Answer, Collection, Document, DocumentSummary, FileReport, Page, SnapshotDocument
 from qa.web.app import create_app
 from qa.web.deps import Options
 from tests.support.fake_evaluations import DONE, ID, FakeEvaluations
-from tests.support.fake_service import ADDRESS, ANSWER, FACETS, FILES, LOADING, NOON, REFUSED, SNAPSHOT, FakeService
+from tests.support.fake_service import (
+    ADDRESS,
+    ANSWER,
+    EMPTY,
+    FACETS,
+    FILES,
+    LOADING,
+    NOON,
+    REFUSED,
+    SNAPSHOT,
+    FakeMaintenance,
+    FakeService,
+)
 from tests.support.pdfs import lines, pdf
 from tests.support.uvicorn_server import serving
 
@@ -84,7 +97,10 @@ class Site:
         self.evaluations = FakeEvaluations(folder)
         self.feedback = folder / "feedback.jsonl"
         options = Options(feedback=self.feedback, originals=True, pictures=folder)
-        self.app = create_app(self.service, self.evaluations, options)
+        self.maintenance = FakeMaintenance(folder)
+        self.upkeep = self.maintenance.upkeep
+        self.documents = folder / "test" / "documents"
+        self.app = create_app(self.service, self.evaluations, options, self.maintenance)
         self.address = ""
 
     def reset(self) -> None:
@@ -92,6 +108,9 @@ class Site:
         self.evaluations.job = None
         self.evaluations.compared = Compared("computing")
         self.feedback.unlink(missing_ok=True)
+        self.maintenance.upkeep, self.maintenance.job.now = self.upkeep, Indexing()
+        for path in self.documents.iterdir():
+            path.unlink()
 
     def answer(self, **changes: Any) -> None:
         self.service.answer = replace(ANSWER, **changes)
@@ -158,6 +177,29 @@ def _is(state: Any) -> Callable[[Site], None]:
     return prepare
 
 
+def _kept(site: Site) -> None:
+    (site.documents / "a <i>.txt").write_text("The ferry leaves at noon.")
+
+
+def _fixed(site: Site) -> None:
+    site.maintenance.upkeep = FakeMaintenance().upkeep
+
+
+def _changing(status: str) -> Callable[[Site], None]:
+    def prepare(site: Site) -> None:
+        changes = (
+            FileChange(f"folder/{'long' * 20}/a <i>.txt", "added", "indexed"),
+            FileChange("b.pdf", "replaced", "waiting"),
+            FileChange("c.pdf", "replaced", "partial", "page 3 has no text"),
+            FileChange("d.txt", "removed", "removed"),
+            FileChange("e.exe", "refused", "refused", "it is a Windows program"),
+            FileChange("f.txt", "added", "failed", "it is kept, and not indexed yet: the update failed"),
+        )
+        site.maintenance.job.now = Indexing(status, "b.pdf is read", files=9, done=4, share=0.4, changes=changes)  # type: ignore[arg-type]
+
+    return prepare
+
+
 assert ANSWER.citation is not None
 _DRIFTED = replace(ANSWER.citation, status="drifted")
 _NOT_FOUND = Answer("not_found", confidence=0.1, unread_files=2)
@@ -186,6 +228,13 @@ PAGES = {
     "documents-sorted": Shown("/documents?sort=status&page=2"),
     "documents-failed": Shown("/documents?status=failed"),
     "documents-none": Shown("/documents?status=partial", _without_files),
+    "documents-empty": Shown("/documents", _is(EMPTY)),
+    "documents-fixed": Shown("/documents", _fixed),
+    "changes-none": Shown("/upkeep/changes"),
+    "changes-running": Shown("/upkeep/changes", _changing("running")),
+    "changes-failed": Shown("/upkeep/changes", _changing("failed")),
+    "replace": Shown(f"/upkeep/replace?document={quote('a <i>.txt')}", _kept),
+    "delete": Shown(f"/upkeep/delete?document={quote('a <i>.txt')}", _kept),
     "reading": Shown(IN_PLACE),
     "on-paper": Shown(ON_PAPER),
     "on-paper-large": Shown(f"{ON_PAPER}&large=true"),
@@ -207,4 +256,5 @@ PAGES = {
     "failing": Shown(ASKED, _failing, 500),
     "loading": Shown(ASKED, _is(LOADING), 503),
     "not-ready": Shown("/", _is(REFUSED), 503),
+    "empty": Shown("/", _is(EMPTY), 503),
 }

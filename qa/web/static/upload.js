@@ -48,6 +48,7 @@
       request.open("POST", form.action);
       request.setRequestHeader("Accept", "application/json");
       request.upload.addEventListener("progress", (event) => onBytes(event.loaded));
+      request.upload.addEventListener("load", () => (said.textContent = "The server reads what was sent …"));
       request.addEventListener("load", () => {
         let body = {};
         try {

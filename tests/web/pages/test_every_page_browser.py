@@ -16,7 +16,7 @@ pytestmark = pytest.mark.browser
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages that reload by themselves stand still while they are looked at."""
     monkeypatch.setattr("qa.web.pages.evaluations.REFRESH_SECONDS", 600)
-    monkeypatch.setattr("qa.web.pages.evaluations.REFRESH_SECONDS", 600)
+    monkeypatch.setattr("qa.web.pages.upkeep.REFRESH_SECONDS", 600)
     monkeypatch.setattr("qa.web.pages.ask.RETRY_SECONDS", 600)
 
 

@@ -93,6 +93,29 @@ def test_replicas_share_snapshots_that_they_cannot_write() -> None:
     assert f"QA_INDEXES={indexes['mountPath']}" in DOCKERFILE
 
 
+def test_replicas_see_the_documents_where_they_were_indexed_and_cannot_change_them() -> None:
+    folders = []
+    for kind in ("Deployment", "Job"):
+        pod = of_kind(kind)["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        (mount,) = [each for each in container["volumeMounts"] if each["name"] == "documents"]
+        (volume,) = [each for each in pod["volumes"] if each["name"] == "documents"]
+        assert mount["readOnly"] is True
+        folders.append((mount["mountPath"], volume["persistentVolumeClaim"]))
+    assert folders[0] == folders[1]
+    assert folders[0][0] in container["args"]
+    (replica,) = of_kind("Deployment")["spec"]["template"]["spec"]["containers"]
+    assert {"name": "QA_ORIGINALS", "value": "true"} in replica["env"]
+
+
+def test_the_composed_service_sees_the_documents_where_they_were_indexed() -> None:
+    service, index = COMPOSE["services"]["qa"], COMPOSE["services"]["index"]
+    (mount,) = [each for each in index["volumes"] if each.startswith("${DOCUMENTS")]
+    assert mount in service["volumes"]
+    assert mount.endswith(f":{index['command'][1]}:ro")
+    assert service["environment"]["QA_ORIGINALS"] == "${QA_ORIGINALS:-true}"
+
+
 def test_replicas_do_not_start_without_their_keys() -> None:
     (container,) = of_kind("Deployment")["spec"]["template"]["spec"]["containers"]
     (source,) = container["envFrom"]

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: serve test check train format docs api-test bench-answers bench-quality bench-seeds bench-serving bench-speed constraints image-test image-lock clean
+.PHONY: serve test check train format docs api-test bench-answers bench-quality bench-seeds bench-serving bench-speed constraints image-test image-lock release release-notes clean
 
 serve: $(INSTALLED)
 	@$(BIN)/qa index seeds --name seeds --if-missing
@@ -59,6 +59,14 @@ image-test:
 # Pin what the image installs, with hashes: on Linux, x86-64, with an index of PyTorch's CPU wheels.
 image-lock:
 	@$(PYTHON) deploy/lock.py
+
+# Make what is unreleased the section of the version of pyproject.toml in CHANGELOG.md: docs/deploying.md.
+release-notes: $(INSTALLED)-dev
+	@$(BIN)/python deploy/release.py notes
+
+# Build source archive, wheel and notes of a tagged commit into dist/; nothing is uploaded.
+release: $(INSTALLED)-dev
+	@$(BIN)/python deploy/release.py build
 
 # schemathesis over the whole API of a server with its model: docs/operating.md.
 api-test: $(INSTALLED)-dev

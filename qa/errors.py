@@ -4,6 +4,7 @@
 
     QAError
     ├── SettingsError            an unknown or wrong QA_* variable or flag
+    ├── UnsupportedSystem        a command that this operating system cannot run
     ├── ExtraMissing             an optional part of the package that is not installed
     ├── SourceError              the documents to index
     │   ├── SourceNotFound       a path that is not there
@@ -64,6 +65,10 @@ class QAError(Exception):
 
 
 class SettingsError(QAError):
+    pass
+
+
+class UnsupportedSystem(QAError):
     pass
 
 

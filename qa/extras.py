@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import platform
 from importlib.util import find_spec
 from typing import Literal
 
-from qa.errors import ExtraMissing
+from qa.errors import ExtraMissing, UnsupportedSystem
 
 Extra = Literal["serve", "build"]
 
@@ -22,13 +23,19 @@ def is_installed(extra: Extra) -> bool:
 
 
 def require(extra: Extra, what: str) -> None:
-    """Check that an extra is installed.
+    """Check that an extra is installed, and that this system can run what is in it.
 
     Args:
         what: needs it, such as "qa index", for the message.
 
     Raises:
+        UnsupportedSystem: this is Windows: files are read in processes whose limits are those of POSIX.
         ExtraMissing: it is not installed.
     """
+    if platform.system() == "Windows":
+        raise UnsupportedSystem(
+            f"{what} does not run on Windows itself; run it in WSL or in the image (docs/deploying.md), and ask that "
+            "with: qa ask --url"
+        )
     if not is_installed(extra):
         raise ExtraMissing(what, extra)

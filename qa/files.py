@@ -21,8 +21,8 @@ from qa.errors import StorageError
 # Line breaks of every kind and control characters: a name that holds one is no single line of a report, and no address.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
-# How a folder is opened.
-FOLDER = os.O_RDONLY | os.O_DIRECTORY
+# How a folder is opened. Windows has no such flag, and no command that opens one (qa.extras).
+FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
 
 
 # What the umask takes from new files and folders.

@@ -80,6 +80,29 @@ def test_a_service_is_asked_without_any_extra() -> None:
     assert by_hand.stdout.endswith("[]\n")
 
 
+# Without what Windows lacks of the standard library, as far as the package uses it.
+WITHOUT_POSIX = """
+import os, platform
+for name in ("O_DIRECTORY", "O_NOFOLLOW", "geteuid", "fork", "killpg"):
+    delattr(os, name)
+for name in ("fcntl", "resource", "pwd", "grp", "termios"):
+    sys.modules[name] = None
+"""
+# Other packages would look for what Windows has instead.
+AS_WINDOWS = f'{WITHOUT_POSIX}platform.system = lambda: "Windows"\n'
+
+
+@pytest.mark.server
+def test_without_what_posix_has_a_service_is_asked_and_the_rest_says_where_it_runs() -> None:
+    with serving(FakeService()) as address:
+        asked = installed.run((), WITHOUT_POSIX + COMMAND, "ask", "When does the ferry leave?", "--url", address)
+    assert asked.returncode == 0, asked.stderr
+    assert "The ferry leaves at noon" in asked.stdout
+    ended = installed.run(("serve",), AS_WINDOWS + COMMAND, "index", "documents")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("qa: error: qa index does not run on Windows itself; run it in WSL or in the image")
+
+
 @pytest.mark.model
 def test_documents_are_indexed_and_asked_without_torch(tmp_path: Path) -> None:
     (tmp_path / "documents").mkdir()

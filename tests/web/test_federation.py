@@ -74,6 +74,14 @@ def test_a_star_is_all_that_the_key_may_ask(three: Three) -> None:
     assert three.asked() == ["harbour", "market", "palace"]
 
 
+def test_so_many_collections_are_named_and_each_is_asked_once(three: Three) -> None:
+    most = {"question": "ferry", "collections": ["market"] * 100}
+    assert three.client.post("/v1/ask", json=most).status_code == 200
+    assert [query.question for query in three.services["market"].asked] == ["ferry"]
+    more = {"question": "ferry", "collections": ["market"] * 101}
+    assert three.client.post("/v1/ask", json=more).status_code == 422
+
+
 @pytest.mark.parametrize("name", ["palace", "nowhere"])
 def test_one_of_others_and_one_that_is_not_there_are_refused_alike(three: Three, name: str) -> None:
     refused = three.client.post("/v1/ask", json={"question": "ferry", "collections": ["market", name]})

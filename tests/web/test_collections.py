@@ -57,6 +57,18 @@ def test_one_that_is_not_ready_keeps_the_others_from_nothing(two: Two) -> None:
     assert two.client.post("/v1/ask", json={"question": "ferry"}).status_code == 200
 
 
+def test_the_server_is_ready_when_all_are_and_an_empty_one_may_wait(two: Two) -> None:
+    assert two.client.get("/readyz").json()["collections"] == {"harbour": "ready", "market": "ready"}
+    two.market.current = replace(LOADING, index="market", status="empty")
+    assert two.client.get("/readyz").json()["collections"] == {"harbour": "ready", "market": "empty"}
+    two.harbour.current = LOADING
+    assert two.client.get("/readyz?any=true").status_code == 503
+    two.market.current = replace(LOADING, index="market", status="damaged")
+    two.harbour.current = READY
+    assert two.client.get("/readyz").status_code == 503
+    assert two.client.get("/readyz?any=true").status_code == 200
+
+
 @pytest.mark.parametrize(
     "path",
     [

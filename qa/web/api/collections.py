@@ -70,13 +70,16 @@ async def ready(
 ) -> responses.ReadyResponse:
     """Return 200 when every collection is ready, else a problem whose `state` and `detail` say why not.
 
-    A collection is ready when a snapshot of it and the models are loaded. What needs a key is not named without one.
+    A collection is ready when a snapshot of it and the models are loaded; beside others that are, an empty one does not
+    count. What needs a key is not named without one.
     """
     # A coroutine: in the thread pool it would wait behind questions, and a busy server would look like a dead one.
     states = {name: each.service.state() for name, each in collections_of(request.app).items()}
     seen = [states[each.name] for each in visible_collections(request)]
-    missing = [state for state in states.values() if not state.ready]
-    if missing and not (any and len(missing) < len(states)):
+    serving = [state for state in states.values() if state.ready]
+    # One that is empty waits for documents, which must be able to reach it; alone, it has nothing to answer from.
+    missing = [state for state in states.values() if not (state.ready or (serving and state.status == "empty"))]
+    if missing and not (any and serving):
         raise ProblemError(_not_ready(missing[0], seen, is_alone=len(states) == 1))
     first = seen[0] if seen else State(True, "ready", "serving", index="")
     return responses.ReadyResponse.from_state(first, seen[1:])

@@ -36,6 +36,8 @@ _IN_PAGES = re.compile(f"[{_ACTING}]")
 # A terminal also acts on the other white space, and cannot be sent halves of surrogate pairs.
 _IN_LINES = re.compile(f"[{_ACTING}\\x0b\\x0c\\r\\x85\u2028\u2029\\ud800-\\udfff]")
 _ON_ONE_LINE = re.compile(f"[{_ACTING}\\x09-\\x0d\\x85\u2028\u2029\\ud800-\\udfff]")
+# A spreadsheet takes a cell that begins with one of these for a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def safe_line(text: str, longest: int | None = None) -> str:
@@ -51,6 +53,12 @@ def safe_line(text: str, longest: int | None = None) -> str:
 def safe_lines(text: str) -> str:
     """Do the same as :func:`safe_line`, and leave line ends and tabs as they are."""
     return _IN_LINES.sub(_escaped, text)
+
+
+def safe_cell(text: str) -> str:
+    """Make a text of others safe in a table: no formula to a spreadsheet, and nothing that a terminal acts on."""
+    shown = safe_lines(text)
+    return f"'{shown}" if text.startswith(_FORMULA) else shown
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -192,6 +192,13 @@ class Settings(BaseSettings):
     originals: bool = Field(
         default=False, description="Let people download the files that were indexed, as long as they have not changed."
     )
+    unanswered_days: int = Field(
+        default=0,
+        ge=0,
+        le=3650,
+        description="For how many days questions are kept that were not answered, for who keeps the documents: without "
+        "anything that tells who asked. 0 keeps none, and forgets those that were kept.",
+    )
     pictures: bool = Field(
         default=True,
         description="Show pages of PDF files and images as pictures beside their text, as long as the file has not "

@@ -29,7 +29,7 @@ from qa.evaluation.outcomes import (
 )
 from qa.evaluation.summary import Summary
 from qa.files import write_atomically
-from qa.markup import safe_lines
+from qa.markup import safe_cell
 from qa.questions.questions import Evidence, JudgedQuestion
 from qa.types import Scores, Span
 
@@ -267,8 +267,6 @@ def _dumps(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-# A spreadsheet takes a cell that begins with one of these for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _SUFFIX: Mapping[Level, str] = {"passages": "", "documents": "-documents"}
 
 
@@ -331,17 +329,11 @@ def _format_questions(evaluation: Evaluation, values: Sequence[Mapping[str, floa
 def _cells(outcome: QuestionOutcome) -> Iterator[str]:
     question, answer = outcome.question, outcome.answer
     ranks = [rank for rank in first_ranks(outcome) if rank is not None]
-    yield from map(_safe, (question.id, question.text, " ".join(question.tags)))
+    yield from map(safe_cell, (question.id, question.text, " ".join(question.tags)))
     yield "" if question.answerable is None else str(question.answerable).lower()
     yield "; ".join(outcome.failures)
     yield str(min(ranks)) if ranks else ""
     yield "" if answer is None else str(answer.answerable).lower()
     yield "" if answer is None or answer.confidence is None else f"{answer.confidence:.4f}"
-    yield "" if answer is None else _safe(answer.text or "")
+    yield "" if answer is None else safe_cell(answer.text or "")
     yield f"{outcome.timings_ms['total']:.2f}" if "total" in outcome.timings_ms else ""
-
-
-def _safe(text: str) -> str:
-    """Make a text of others safe in a table: no formula to a spreadsheet, and nothing that a terminal acts on."""
-    shown = safe_lines(text)
-    return f"'{shown}" if text.startswith(_FORMULA) else shown

@@ -6,5 +6,6 @@ maintenance   what an operator may do meanwhile: switch snapshots, update the in
 pictures      pages as pictures, drawn once, and spans marked on them
 indexing      the update of an index behind the service, with its progress
 upkeep        documents uploaded, replaced and deleted
+unanswered    what was asked and not answered: noted, grouped, exported
 examples      example questions that the index answers, for the ask page
 """

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -13,16 +15,19 @@ from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
 from qa.evaluation.jobs.queue import EvaluationQueue
+from qa.questions.asked import FILE as UNANSWERED_FILE
+from qa.questions.asked import AskedFile
 from qa.questions.feedback import FeedbackFile
 from qa.search import filters
 from qa.service.maintenance import Maintenance
 from qa.service.pictures import Pictures
 from qa.service.service import Service
+from qa.service.unanswered import Unanswered
 from qa.text.globs import MOST_CHARACTERS
 from qa.types import Limits
 from qa.web import deps, handlers
 from qa.web.admission import Budget, Lane
-from qa.web.api import collections, facets, openapi, pictures, routes, snapshots, uploads
+from qa.web.api import collections, facets, openapi, pictures, routes, snapshots, unanswered, uploads
 from qa.web.api import evaluations as evaluation_routes
 from qa.web.asking import Asking, ReplyCache
 from qa.web.batching import Batcher
@@ -37,6 +42,7 @@ from qa.web.middleware.overload import Refusals, Shedding
 from qa.web.monitoring import Monitoring
 from qa.web.pages import ask, document, documents, upkeep
 from qa.web.pages import evaluations as evaluation_pages
+from qa.web.pages import unanswered as unanswered_page
 from qa.web.pages.rendering import render_problem
 
 STATIC = Path(__file__).parent / "static"
@@ -79,6 +85,9 @@ def create_app(
         parts.uploads.close()
         parts.drawing.close()
         parts.upkeep.close()
+        for each in every:
+            if each.unanswered is not None:
+                await asyncio.to_thread(each.unanswered.close)
 
     app = FastAPI(
         title="qa",
@@ -122,11 +131,12 @@ def _make_parts(
     found: list[deps.Dependencies] = []
     for each in offered:
         name = each.service.state().index
+        kept = _make_unanswered(each.service, name, options)
         found.append(
             deps.Dependencies(
                 name,
                 each.service,
-                Asking(each.service, monitoring, batcher, cache),
+                Asking(each.service, monitoring, batcher, cache, kept),
                 monitoring,
                 refusals,
                 whole,
@@ -140,10 +150,23 @@ def _make_parts(
                 feedback=_feedback_file(options.feedback, name if found else ""),
                 originals=options.originals,
                 pictures=pictures,
+                unanswered=kept,
                 needs_key=bool(options.keys),
             )
         )
     return found
+
+
+def _make_unanswered(service: Service, name: str, options: Options) -> Unanswered | None:
+    """Make what keeps the questions of a collection that are not answered; where it is off, forget what was kept."""
+    if options.unanswered is None:
+        return None
+    path = options.unanswered / name / UNANSWERED_FILE
+    if not options.unanswered_days:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        return None
+    return Unanswered(AskedFile(path, options.unanswered_days), service.encoder, partial(service.note, "unanswered"))
 
 
 def _feedback_file(path: Path | None, name: str) -> FeedbackFile | None:
@@ -173,6 +196,9 @@ def _add_routes(app: FastAPI, parts: deps.Dependencies) -> None:
     app.include_router(ask.router)
     app.include_router(documents.router)
     app.include_router(document.router)
+    if parts.unanswered is not None:
+        app.include_router(unanswered.router)
+        app.include_router(unanswered_page.router)
     if parts.feedback is not None:
         app.include_router(ask.feedback_router)
     if parts.originals:

@@ -13,6 +13,7 @@ from starlette.requests import Request
 
 from qa.errors import NotReady, Overloaded, QAError
 from qa.service.service import Held, Service
+from qa.service.unanswered import Unanswered
 from qa.types import Query, Reply
 from qa.web.admission import HungUp, hanging_up
 from qa.web.batching import Answered, Batcher
@@ -109,18 +110,32 @@ class Asking:
     Queue and cache may be those of other collections too. ``request`` is watched for a client that hangs up.
     """
 
-    def __init__(self, service: Service, monitoring: Monitoring, batcher: Batcher, cache: ReplyCache) -> None:
+    def __init__(
+        self,
+        service: Service,
+        monitoring: Monitoring,
+        batcher: Batcher,
+        cache: ReplyCache,
+        unanswered: Unanswered | None = None,
+    ) -> None:
         self.batcher = batcher
         self.cache = cache
         self._service = service
+        self._unanswered = unanswered
         self._monitoring = monitoring
         self._name = service.state().index
         self._revision: int | None = None
         monitoring.observe(service.state, self._gauges)
 
-    async def ask(self, query: Query, request: Request | None = None) -> Reply:
-        """Answer one question. Raises QueryError, NotReady, Overloaded, or HungUp."""
-        (outcome,) = await self.ask_many([query], request)
+    async def ask(self, query: Query, request: Request | None = None, *, noted: bool = False) -> Reply:
+        """Answer one question. Raises QueryError, NotReady, Overloaded, or HungUp.
+
+        Args:
+            noted: whether the caller notes it, or it has been: a page asks again what its reader asked.
+        """
+        (outcome,) = await self._answer_many([query], request)
+        if not noted:
+            self.note_unanswered(query, outcome)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -132,6 +147,17 @@ class Asking:
             NotReady, Overloaded: none of them was answered.
             HungUp: the client went away; what had not begun is dropped.
         """
+        outcomes = await self._answer_many(queries, request)
+        for query, outcome in zip(queries, outcomes, strict=True):
+            self.note_unanswered(query, outcome)
+        return outcomes
+
+    def note_unanswered(self, query: Query, outcome: Reply | QAError) -> None:
+        """Note a question that was not answered, where that is kept; without blocking."""
+        if self._unanswered is not None and isinstance(outcome, Reply):
+            self._unanswered.note(query, outcome)
+
+    async def _answer_many(self, queries: Sequence[Query], request: Request | None) -> list[Reply | QAError]:
         held = self._service.hold()
         kept = [self._cached(query, held) for query in queries]
         missing = [query for query, reply in zip(queries, kept, strict=True) if reply is None]

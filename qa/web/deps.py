@@ -21,6 +21,7 @@ from qa.questions.feedback import FeedbackFile
 from qa.service.maintenance import Maintenance
 from qa.service.pictures import Pictures
 from qa.service.service import Service
+from qa.service.unanswered import Unanswered
 from qa.service.upkeep import Upkeep
 from qa.settings import Settings
 from qa.web.admission import Budget, Lane
@@ -37,7 +38,8 @@ class Options:
     """The options of one application. ``max_body_bytes`` is by default what the service's limits can fill.
 
     ``max_upload_bytes`` are those of a question file, ``max_documents_bytes`` of one upload of documents.
-    ``pictures`` is the folder of all indexes, below which pictures of pages are kept.
+    ``pictures`` is the folder of all indexes, below which pictures of pages are kept; so is ``unanswered``, below which
+    questions that were not answered are kept for ``unanswered_days``, in the folder of each collection.
     """
 
     max_body_bytes: int | None = None
@@ -55,6 +57,8 @@ class Options:
     feedback: Path | None = None
     originals: bool = False
     pictures: Path | None = None
+    unanswered: Path | None = None
+    unanswered_days: int = 0
     log_requests: bool = False
     log_questions: bool = False
     tracer: Tracer | None = None
@@ -73,6 +77,8 @@ class Options:
             feedback=_check_feedback(settings.feedback),
             originals=settings.originals,
             pictures=settings.indexes if settings.pictures else None,
+            unanswered=settings.indexes,
+            unanswered_days=settings.unanswered_days,
             log_requests=settings.log_requests,
             log_questions=settings.log_questions,
             tracer=make_exporting_tracer() if settings.tracing else None,
@@ -133,7 +139,8 @@ class Dependencies:
     """The parts of one application, as a request to one collection sees them.
 
     ``None`` stands for a part that this server does not offer. ``name`` is the collection's, and ``service``,
-    ``asking``, ``evaluations``, ``maintenance`` and ``feedback`` are its own; the others are shared by all collections.
+    ``asking``, ``evaluations``, ``maintenance``, ``feedback`` and ``unanswered`` are its own; the others are shared by
+    all collections.
 
     ``whole`` is the lane of what looks through a whole document or collection, ``uploads`` that of question files,
     ``drawing`` that of pictures, ``upkeep`` that of changes of documents; ``passages`` is what batches may hold until
@@ -156,6 +163,7 @@ class Dependencies:
     feedback: FeedbackFile | None = None
     originals: bool = False
     pictures: Pictures | None = None
+    unanswered: Unanswered | None = None
     needs_key: bool = False
 
 

@@ -37,7 +37,11 @@ async def ask_collections(request: Request, query: Query) -> Reply:
         await asyncio.gather(*tasks, return_exceptions=True)
     names = [each.name for each in asked]
     # In a thread, because a hundred passages of a hundred collections take milliseconds.
-    return await asyncio.to_thread(merge_replies, dict(zip(names, outcomes, strict=True)), query.top_k)
+    reply = await asyncio.to_thread(merge_replies, dict(zip(names, outcomes, strict=True)), query.top_k)
+    # What none of them answered is missing in each.
+    for each in asked:
+        each.asking.note_unanswered(alone, reply)
+    return reply
 
 
 def choose_collections(request: Request, names: Sequence[str]) -> list[Dependencies]:
@@ -57,7 +61,7 @@ def choose_collections(request: Request, names: Sequence[str]) -> list[Dependenc
 async def _ask(parts: Dependencies, query: Query, request: Request) -> Reply | QAError:
     """Ask one collection; what is wrong with it must not keep the others from answering."""
     try:
-        return await parts.asking.ask(query, request)
+        return await parts.asking.ask(query, request, noted=True)
     except Overloaded:
         raise
     except QAError as error:

@@ -17,6 +17,7 @@ from qa.build.uploads import DocumentFolder
 from qa.errors import DocumentNotFound, NotReady, OriginalUnavailable, QAError, QueryError
 from qa.index.fields import KINDS, Facet, Facets, FacetValue
 from qa.index.snapshots import SnapshotInfo
+from qa.protocols import Encoder
 from qa.search.filters import filter_excess, filter_faults
 from qa.search.query import check
 from qa.service.indexing import FileChange, Indexing, IndexingJob
@@ -51,6 +52,7 @@ from qa.types import (
     State,
     StreamedDocument,
 )
+from tests.support.hashing import HashingEncoder
 from tests.support.waiting import AT_MOST
 
 SNAPSHOT = "20260401T120000.000Z-5a7b4a42"
@@ -149,7 +151,14 @@ class FakeService(Service):
         self.source: CitationStatus = "verified"
         self.answer: Answer | None = None
         self.asked: list[Query] = []
+        self.notes: list[str] = []
         self.fields: tuple[Facet, ...] = ()
+
+    def note(self, part: str, clause: str) -> None:
+        self.notes.append(clause)
+
+    def encoder(self) -> Encoder:
+        return HashingEncoder()
 
     def ask(self, query: Query) -> Reply:
         (reply,) = self.ask_many([query])

@@ -16,8 +16,9 @@ from qa.answers.citations import Original
 from qa.errors import Fault, OriginalUnavailable
 from qa.evaluation.jobs.jobs import Compared, Job
 from qa.index.store import text_sha256
+from qa.questions.questions import Quote
 from qa.service.indexing import FileChange, Indexing
-from qa.types import Answer, Collection, Document, DocumentSummary, FileReport, Page, SnapshotDocument
+from qa.types import Answer, Collection, Document, DocumentSummary, FileReport, Page, Query, Reply, SnapshotDocument
 from qa.web.app import create_app
 from qa.web.deps import Options
 from tests.support.fake_evaluations import DONE, ID, FakeEvaluations
@@ -91,12 +92,16 @@ class Site:
     """What a test sets, and the address where it is served."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.service = SiteService()
+        (folder / self.service.state().index).mkdir()
         self.service.tickets = folder / "tickets.pdf"
         self.service.tickets.write_bytes(_PDF)
         self.evaluations = FakeEvaluations(folder)
         self.feedback = folder / "feedback.jsonl"
-        options = Options(feedback=self.feedback, originals=True, pictures=folder)
+        options = Options(
+            feedback=self.feedback, originals=True, pictures=folder, unanswered=folder, unanswered_days=30
+        )
         self.maintenance = FakeMaintenance(folder)
         self.upkeep = self.maintenance.upkeep
         self.documents = folder / "test" / "documents"
@@ -111,6 +116,9 @@ class Site:
         self.maintenance.upkeep, self.maintenance.job.now = self.upkeep, Indexing()
         for path in self.documents.iterdir():
             path.unlink()
+        self.app.state.dependencies.unanswered.questions()  # what waits is written
+        for left in self.folder.glob("**/unanswered.jsonl"):
+            left.unlink()
 
     def answer(self, **changes: Any) -> None:
         self.service.answer = replace(ANSWER, **changes)
@@ -158,6 +166,22 @@ def _with_fields(site: Site) -> None:
 
 def _without_files(site: Site) -> None:
     site.service.files = ()
+
+
+def _not_answered(site: Site) -> None:
+    kept = site.app.state.dependencies.unanswered
+    reply = Reply("", (), SNAPSHOT, answer=_NOT_FOUND)
+    # Enough alike for one group, by the encoder of the tests.
+    asked = [
+        QUESTION,
+        QUESTION,
+        "When does the ferry leave!",
+        "What does a <b>dog</b> pay?",
+        f"Is {'long' * 40} known?",
+    ]
+    for question in asked:
+        kept.note(Query(question), reply)
+    kept.judge(QUESTION, Quote("a.txt", "at noon", relevant=False))
 
 
 def _compared(site: Site) -> None:
@@ -235,6 +259,8 @@ PAGES = {
     "changes-failed": Shown("/upkeep/changes", _changing("failed")),
     "replace": Shown(f"/upkeep/replace?document={quote('a <i>.txt')}", _kept),
     "delete": Shown(f"/upkeep/delete?document={quote('a <i>.txt')}", _kept),
+    "not-answered-none": Shown("/unanswered"),
+    "not-answered": Shown("/unanswered", _not_answered),
     "reading": Shown(IN_PLACE),
     "on-paper": Shown(ON_PAPER),
     "on-paper-large": Shown(f"{ON_PAPER}&large=true"),

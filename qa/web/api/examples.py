@@ -144,6 +144,22 @@ MARKS: dict[str, JsonValue] = {
     "continues": False,
 }
 
+_MISSING: JsonValue = {
+    "question": "What does a dog pay on the ferry?",
+    "times": 4,
+    "last": "2026-04-01",
+    "outcome": "not_found",
+    "confidence": 0.07,
+    "helpful": 0,
+    "unhelpful": 1,
+}
+UNANSWERED: dict[str, JsonValue] = {
+    "days": 30,
+    "groups": [{"times": 4, "last": "2026-04-01", "questions": [_MISSING]}],
+    "total": 1,
+    "next": None,
+}
+
 VERIFIED: dict[str, JsonValue] = {
     "snapshot": _SNAPSHOT,
     "citation": {

@@ -121,8 +121,9 @@ _OPEN = ("/healthz", "/readyz", "/favicon.ico", "/openapi.json")
 _OPERATING = ("/v1/snapshots", "/v1/index")
 # Paths where reading needs the scope ask, and changing something the scope admin.
 _CHANGING = ("/v1/evaluations", "/evaluate", "/v1/documents")
-# Pages whose forms change documents, for which a browser's dialogue may send a key of the scope admin.
-_UPKEEP = "/upkeep"
+# The same, where a browser's dialogue may send the key: pages whose forms change documents, and what only shows
+# something.
+_BY_DIALOGUE = ("/upkeep", "/unanswered", "/v1/unanswered")
 # Headers by which proxies name their client, beside all that begin with X-Forwarded.
 _FORWARDED = frozenset(
     """
@@ -136,7 +137,7 @@ def required_scope(method: str, path: str) -> KeyScope | None:
     """Return the scope that a request needs; ``None`` where it needs no key."""
     if path in _OPEN or is_below(path, "/static"):
         return None
-    if any(is_below(path, prefix) for prefix in (*_OPERATING, _UPKEEP)):
+    if any(is_below(path, prefix) for prefix in (*_OPERATING, *_BY_DIALOGUE)):
         return "admin"
     if method not in ("GET", "HEAD", "OPTIONS") and any(is_below(path, prefix) for prefix in _CHANGING):
         return "admin"
@@ -174,8 +175,8 @@ class Access:
 
     Without any keys, what needs ``admin`` is for clients on this machine alone. Where no key has the scope ``ask``,
     asking needs none. A browser may send a key as the password of its own dialogue (RFC 7617), but for asking only,
-    because it would send it with another site's requests too; and for the pages of upkeep, where what changes something
-    must prove to come from a page of this server.
+    because it would send it with another site's requests too; and for the pages of who keeps the documents, where what
+    changes something must prove to come from a page of this server.
     """
 
     def __init__(self, app: ASGIApp, keys: tuple[Key, ...], origins: tuple[str, ...], render: Render) -> None:
@@ -207,7 +208,7 @@ class Access:
             return None
         if not self.keys:
             return None if may_operate(scope, headers) else _no_keys()
-        if scope["state"]["by_browser"] and is_below(path, _UPKEEP):
+        if scope["state"]["by_browser"] and _is_for_keepers(path):
             return _browser_refusal(scope, headers, changes=changes)
         return _key_refusal(scope, needed)
 
@@ -222,15 +223,19 @@ class Access:
 def _key_refusal(scope: Scope, needed: KeyScope) -> Problem | None:
     key: Key | None = scope["state"]["key"]
     if key is None or (needed == "admin" and scope["state"]["by_browser"]):
-        basic = needed == "ask" or is_below(scope["path"], _UPKEEP)
+        basic = needed == "ask" or _is_for_keepers(scope["path"])
         return _unauthorized(given=scope["state"]["secret"], basic=basic)
     if not key.allows(needed):
         return Problem("forbidden", 403, f"This key has the scope {key.scope}; the request needs {needed}.")
     return None
 
 
+def _is_for_keepers(path: str) -> bool:
+    return any(is_below(path, prefix) for prefix in _BY_DIALOGUE)
+
+
 def _browser_refusal(scope: Scope, headers: Headers, *, changes: bool) -> Problem | None:
-    """Refuse what a browser sends to the pages of upkeep with no key of the scope admin, or from another page."""
+    """Refuse what a browser sends to such pages with no key of the scope admin, or from another page."""
     key: Key | None = scope["state"]["key"]
     if key is None or not key.allows("admin"):
         # The dialogue asks for another key.

@@ -8,5 +8,6 @@ document     a document's text with a span marked in it, its page as a picture, 
 documents    the collection and its ingestion report
 upkeep       documents uploaded, replaced and deleted; how far the index is with that
 evaluations  evaluations started, followed, read and compared
+unanswered   what was asked and not answered, in groups
 templates/   the HTML
 """

@@ -166,6 +166,8 @@ def judge(request: Request, judgment: Annotated[Judgment, Form()], deps: Deps) -
     except StorageError as error:
         log.error("judgment cannot be kept", reason=str(error))
         raise
+    if deps.unanswered is not None:
+        deps.unanswered.judge(judgment.q, quote)
     # A redirect, so that reloading the next page does not judge again.
     response = RedirectResponse(asking_address(query), 303)
     # A cookie, because a link that is sent on must not thank its receiver.

@@ -222,7 +222,7 @@ async def _find_neighbours(
         return None, None
     try:
         # Of several collections those of this one, which this page's addresses are of.
-        reply = await deps.asking.ask(replace(query, collections=()), request)
+        reply = await deps.asking.ask(replace(query, collections=()), request, noted=True)
     except (QueryError, NotReady, Overloaded):
         return None, None
     holds = [hit.passage.document == id and hit.passage.start <= start < hit.passage.end for hit in reply.hits]

@@ -154,9 +154,12 @@ def render(
     """Render a template as the response of ``request``. Every page shows ``state``, where it is known."""
     query = values.get("query")
     asked = query if isinstance(query, Query) else None
+    # Not by the collection: a page may say that there is none of that name.
+    first: Dependencies = request.app.state.dependencies
     html = _templates.get_template(template).render(
         state=state,
-        evaluates=_evaluates(request),
+        evaluates=first.evaluations is not None,
+        kept_days=first.unanswered.days if first.unanswered is not None else 0,
         choices_for=partial(make_choices, request, query=asked),
         **values,
     )
@@ -179,12 +182,6 @@ def _state_if_any(request: Request) -> State | None:
         return of_request(request).service.state()
     except Exception:  # of a request without its key no collection is known either
         return None
-
-
-def _evaluates(request: Request) -> bool:
-    # Not by the collection: a page may say that there is none of that name.
-    first: Dependencies = request.app.state.dependencies
-    return first.evaluations is not None
 
 
 def _marked(hit: Hit, answer: Answer | None) -> Sequence[Piece]:

@@ -64,7 +64,9 @@ def complete_app() -> Any:
     known = {"service", "evaluations", "options", "maintenance", "others"}
     assert set(inspect.signature(create_app).parameters) == known
     folder = Path(_FOLDER.name)
-    options = Options(feedback=folder / "feedback.jsonl", originals=True, pictures=folder)
+    options = Options(
+        feedback=folder / "feedback.jsonl", originals=True, pictures=folder, unanswered=folder, unanswered_days=30
+    )
     return create_app(FakeService(), FakeEvaluations(folder), options, FakeMaintenance(folder))
 
 

@@ -77,10 +77,11 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         FERRY.text[17:26],
         Citation(FERRY.id, 17, 26, 1, None, FERRY.source_sha256, FERRY.source_sha256, "verified"),
     )
+    indexes = tmp_path_factory.mktemp("indexes")
     app = create_app(
         service,
         Finished(Path(tmp_path_factory.mktemp("evaluations"))),
-        Options(max_upload_bytes=100_000, pictures=Path(tmp_path_factory.mktemp("indexes"))),
+        Options(max_upload_bytes=100_000, pictures=indexes, unanswered=indexes, unanswered_days=30),
         FakeMaintenance(tmp_path_factory.mktemp("documents")),
     )
     with serving(app) as (host, port):

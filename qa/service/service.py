@@ -394,15 +394,25 @@ class Service:
             return Collection(snapshot, *parts, total=store.documents, files=store.files)
         if excess := find_excess(globs):
             raise QueryError("pattern", f"pattern: {excess}")
-        if fault := filter_excess(filter):
-            raise fault
-        retriever.check_filter(filter)
         ids = retriever.documents_matching(globs or ("*",))
         if filter:
-            passing = set(retriever.fields.documents(filter))
+            passing = set(self.passing(filter))
             ids = [id for id in ids if id in passing]
         found = store.summaries_of(ids[offset : offset + limit] if limit >= 0 else ids[offset:])
         return Collection(snapshot, tuple(found), (), total=len(ids))
+
+    def passing(self, filter: tuple[Condition, ...]) -> list[str]:
+        """Return the ids, ascending, of the documents that pass a filter, or of which a part does.
+
+        Raises:
+            QueryError: the filter is wrong.
+            NotReady: nothing is served.
+        """
+        retriever = self._ready()
+        if fault := filter_excess(filter):
+            raise fault
+        retriever.check_filter(filter)
+        return retriever.fields.documents(filter)
 
     def facets(self, filter: tuple[Condition, ...] = (), most: int = MOST_FACET_VALUES) -> Facets:
         """Count the documents by field and value, ``most`` values of each field, beside what a filter lets pass.

@@ -203,6 +203,10 @@ class FakeService(Service):
         end = None if limit < 0 else offset + limit
         return Collection(whole.snapshot, documents[offset:end], report[offset:end], len(documents), len(report))
 
+    def passing(self, filter: tuple[Condition, ...]) -> list[str]:
+        _check_filter(filter)
+        return [each.id for each in self.collection().documents if _passes(each.id, filter)]
+
     def facets(self, filter: tuple[Condition, ...] = (), most: int = 20) -> Facets:
         if not self.current.ready:
             raise NotReady(self.current.detail, self.current.status)

@@ -251,6 +251,7 @@ PAGES = {
     "documents": Shown("/documents"),
     "documents-sorted": Shown("/documents?sort=status&page=2"),
     "documents-failed": Shown("/documents?status=failed"),
+    "documents-filtered": Shown("/documents?filter=folder%3Dnotes&filter=type%3Dtxt", _with_fields),
     "documents-none": Shown("/documents?status=partial", _without_files),
     "documents-empty": Shown("/documents", _is(EMPTY)),
     "documents-fixed": Shown("/documents", _fixed),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi import Query as FromQuery
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
@@ -40,11 +40,13 @@ class FacetParameters(BaseModel):
     response_model=FacetsResponse,
     responses=problems(422, 503),
 )
-async def list_facets(parameters: Annotated[FacetParameters, FromQuery()], service: ServiceDep, deps: Deps) -> Response:
+async def list_facets(
+    parameters: Annotated[FacetParameters, FromQuery()], service: ServiceDep, deps: Deps, request: Request
+) -> Response:
     """Count the documents by field and value. Under a `filter` each field shows what else could be chosen in it."""
 
     def build() -> str:
         found = service.facets(parse_filter(parameters.filter), parameters.values)
         return FacetsResponse.from_facets(found).model_dump_json()
 
-    return Response(await deps.whole.run(build), media_type="application/json")
+    return Response(await deps.whole.run(build, request=request), media_type="application/json")

@@ -20,7 +20,7 @@ from qa.types import Query, Reply, State
 from qa.web.api.requests import AskParameters
 from qa.web.deps import Deps, of_request
 from qa.web.federation import ask_collections
-from qa.web.pages.filters import make_form, read_form
+from qa.web.pages.filters import keep, make_form, read_form
 from qa.web.pages.rendering import FOLDER, asking_address, read_query, render, without
 from qa.web.problems import RETRY_SECONDS, FieldError, Problem, ProblemError, invalid
 
@@ -99,7 +99,8 @@ def _render(
     **values: object,
 ) -> Response:
     """Render the page with its form. It blocks, as the documents are counted for it; a thread must call it."""
-    form = make_form(service, query)
+    # Documents are counted in one collection, and not in several.
+    form = keep(query.filter) if query.collections else make_form(service, query.filter)
     return render(request, "ask.html", service.state(), status, headers, query=query, form=form, **values)
 
 

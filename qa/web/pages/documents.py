@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any, get_args
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
-from qa.types import Collection, FileReport, FileStatus
+from qa.errors import QueryError
+from qa.search.filters import parse_filter, write_filter
+from qa.types import Collection, Condition, FileReport, FileStatus
 from qa.web.deps import Dependencies, Deps
 from qa.web.middleware.collections import in_collection
+from qa.web.pages.filters import Form, make_form, read_form
 from qa.web.pages.rendering import facts, page_address, render
 from qa.web.pages.upkeep import SENDING, look_at_keeping
 from qa.web.problems import FieldError, ProblemError, invalid
@@ -76,32 +79,42 @@ class View:
     sort: str = "file"
     descending: bool = False
     page: int = 1
+    filter: tuple[Condition, ...] = ()
+
+    def parameters(self) -> list[tuple[str, str]]:
+        """List the parameters of this view that differ from the defaults, without its filter and its page."""
+        parts: list[tuple[str, str]] = []
+        if self.status is not None:
+            parts.append(("status", self.status))
+        if self.sort != "file":
+            parts.append(("sort", self.sort))
+        if self.descending != _COLUMNS[self.sort].descends:
+            parts.append(("order", "desc" if self.descending else "asc"))
+        return parts
 
     def address(self) -> str:
         """Return the one address of this view, without the defaults."""
-        parts: dict[str, str] = {}
-        if self.status is not None:
-            parts["status"] = self.status
-        if self.sort != "file":
-            parts["sort"] = self.sort
-        if self.descending != _COLUMNS[self.sort].descends:
-            parts["order"] = "desc" if self.descending else "asc"
+        parts = self.parameters() + [("filter", text) for text in write_filter(self.filter)]
         if self.page > 1:
-            parts["page"] = str(self.page)
-        return in_collection(f"{PATH}?{urlencode(parts)}" if parts else PATH)
+            parts.append(("page", str(self.page)))
+        return in_collection(f"{PATH}?{urlencode(parts, errors='replace')}" if parts else PATH)
 
     def sorted_by(self, column: Column) -> View:
         """Return the view after a click on the column's head; a second click reverses the order."""
         descending = not self.descending if column.name == self.sort else column.descends
-        return View(self.status, column.name, descending)
+        return replace(self, sort=column.name, descending=descending, page=1)
 
     def only(self, status: FileStatus | None) -> View:
         """Return the view of the files with one status, or with any."""
-        return View(status, self.sort, self.descending)
+        return replace(self, status=status, page=1)
+
+    def filtered_by(self, filter: tuple[Condition, ...]) -> View:
+        """Return the view of the documents that pass a filter."""
+        return replace(self, filter=filter, page=1)
 
     def at(self, page: int) -> View:
         """Return the view of another page."""
-        return View(self.status, self.sort, self.descending, page)
+        return replace(self, page=page)
 
 
 @router.get(PATH)
@@ -109,7 +122,10 @@ async def documents_page(
     request: Request, deps: Deps, status: str = "", sort: str = "file", order: str = "", page: str = "1"
 ) -> Response:
     """Show a page of the ingestion report. The page's own links set the parameters."""
-    view = parse_view(status, sort, order, page)
+    own = read_form(request.query_params)
+    view = parse_view(status, sort, order, page, [*request.query_params.getlist("filter"), *(own or ())])
+    if own is not None:
+        return RedirectResponse(view.address(), 303)
     return await deps.whole.run(_render, request, deps, view, request=request)
 
 
@@ -120,6 +136,9 @@ def _render(request: Request, deps: Dependencies, view: View) -> Response:
     is_empty = keeping is not None and service.state().status == "empty"
     collection = Collection("", (), ()) if is_empty else service.collection()
     rows = make_rows(collection)
+    if view.filter and not is_empty:
+        passing = set(service.passing(view.filter))
+        rows = [row for row in rows if row.has_document and row.file.id in passing]
     counts = Counter(row.file.status for row in rows)
     chosen = [row for row in rows if view.status is None or row.file.status == view.status]
     last = max(1, ceil(len(chosen) / FILES_ON_A_PAGE))
@@ -142,10 +161,11 @@ def _render(request: Request, deps: Dependencies, view: View) -> Response:
         totals=sum_columns(chosen),
         columns=COLUMNS,
         statuses=STATUSES,
+        form=Form() if is_empty else make_form(service, view.filter),
     )
 
 
-def parse_view(status: str, sort: str, order: str, page: str) -> View:
+def parse_view(status: str, sort: str, order: str, page: str, texts: Sequence[str] = ()) -> View:
     """Parse the parameters of an address.
 
     Raises:
@@ -160,10 +180,15 @@ def parse_view(status: str, sort: str, order: str, page: str) -> View:
         errors.append(FieldError("order", "The parameter order must be asc or desc."))
     if not (page.isascii() and page.isdigit() and len(page) <= 9 and int(page) > 0):
         errors.append(FieldError("page", "The parameter page must be a whole number from 1."))
+    filter: tuple[Condition, ...] = ()
+    try:
+        filter = parse_filter(texts)
+    except QueryError as error:
+        errors.append(FieldError.from_fault(error))
     if errors:
         raise ProblemError(invalid(tuple(errors)))
     descending = order == "desc" if order else _COLUMNS[sort].descends
-    return View(status or None, sort, descending, int(page))  # type: ignore[arg-type]
+    return View(status or None, sort, descending, int(page), filter)  # type: ignore[arg-type]
 
 
 def make_rows(collection: Collection) -> list[Row]:

@@ -7,7 +7,7 @@ person writes a day or a name, have names of their own, and the page redirects t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from starlette.datastructures import QueryParams
@@ -18,7 +18,7 @@ from qa.search.filters import parse_filter, values_of, write_filter
 from qa.service.service import Service
 from qa.text.dates import parse_date
 from qa.text.globs import fold
-from qa.types import Condition, Eq, Query, Range
+from qa.types import Condition, Eq, Range
 
 # The fields that pages offer, in their order, in words. The others are of whoever knows the exact value.
 LABELS = {
@@ -74,10 +74,10 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """A condition in words, and the question without it."""
+    """A condition in words, and the ``rest`` of the filter without it."""
 
     words: str
-    without: Query
+    rest: tuple[Condition, ...]
 
 
 def read_form(parameters: QueryParams) -> list[str] | None:
@@ -93,21 +93,23 @@ def read_form(parameters: QueryParams) -> list[str] | None:
     return texts
 
 
-def make_form(service: Service, query: Query) -> Form:
-    """Make the form of what else could be chosen, from the facets under the query's filter."""
-    if query.collections:
-        # Documents are counted in one collection, and not in several.
-        return Form(kept=tuple(write_filter(query.filter)))
+def keep(filter: tuple[Condition, ...]) -> Form:
+    """Make a form that offers nothing and keeps a filter."""
+    return Form(kept=tuple(write_filter(filter)))
+
+
+def make_form(service: Service, filter: tuple[Condition, ...]) -> Form:
+    """Make the form of what else could be chosen, from the facets under a filter."""
     try:
-        facets = service.facets(query.filter, _CHECKED + _SUGGESTED)
+        facets = service.facets(filter, _CHECKED + _SUGGESTED)
     except (NotReady, QueryError):
         # A wrong filter beside a wrong question is named when the question is right.
-        return Form(kept=tuple(write_filter(query.filter)))
+        return keep(filter)
     counted = {facet.field: facet for facet in facets.fields}
     chosen: dict[str, list[str]] = {}
     days: tuple[str, str] | None = None
     kept: list[str] = []
-    for condition in query.filter:
+    for condition in filter:
         field = condition.column
         if field == DATE and days is None and (found := _days(condition)) is not None:
             days = found
@@ -125,7 +127,7 @@ def make_form(service: Service, query: Query) -> Form:
 
 def _divides(facet: Facet, facets: Facets) -> bool:
     """Tell whether to choose a value of a field changes anything."""
-    return facet.distinct > 1 or facet.documents < facets.documents
+    return facet.distinct > 1 or 0 < facet.documents < facets.documents
 
 
 def _group(field: str, facet: Facet | None, chosen: Sequence[str]) -> Group:
@@ -163,13 +165,10 @@ def _days(condition: Condition) -> tuple[str, str] | None:
     return days[0], days[1]
 
 
-def chips(query: Query) -> list[Chip]:
-    """Put the conditions of a filter into words, each with the question without it."""
-    texts = write_filter(query.filter)
-    return [
-        Chip(_say(text), replace(query, filter=parse_filter([*texts[:at], *texts[at + 1 :]])))
-        for at, text in enumerate(texts)
-    ]
+def chips(filter: tuple[Condition, ...]) -> list[Chip]:
+    """Put the conditions of a filter into words, each with the others."""
+    texts = write_filter(filter)
+    return [Chip(_say(text), parse_filter([*texts[:at], *texts[at + 1 :]])) for at, text in enumerate(texts)]
 
 
 def _say(text: str) -> str:

@@ -250,6 +250,7 @@ def _environment() -> jinja2.Environment:
         in_sentence=_in_sentence,
         chosen=chosen,
         chips=chips,
+        filtered_by=lambda query, filter: replace(query, filter=filter),
     )
     environment.globals.update(
         asking_address=asking_address,

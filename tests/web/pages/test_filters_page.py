@@ -47,7 +47,8 @@ def test_what_can_be_chosen_has_a_checkbox_and_a_count(client: TestClient) -> No
 
 
 def test_what_divides_nothing_is_not_offered(client: TestClient, service: FakeService) -> None:
-    service.fields = (Facet("type", "value", 2, 1, (FacetValue("txt", 2),)),)
+    of_all, of_none = Facet("type", "value", 2, 1, (FacetValue("txt", 2),)), Facet("sender", "value", 0, 0, ())
+    service.fields = (of_all, of_none)
     assert page(client, "/").all("details") == []
 
 
@@ -156,3 +157,37 @@ def test_values_of_documents_are_text(client: TestClient) -> None:
     response = client.get("/?filter=type%3D%3Cscript%3E")
     assert "<script>" not in response.text.replace('<script src="/static/ask.js" defer></script>', "")
     assert "md <b>" not in response.text
+
+
+def test_the_list_of_documents_is_filtered_by_the_same_form(client: TestClient) -> None:
+    assert len(page(client, "/documents").all("tr")) == 5
+    shown = page(client, "/documents?filter=folder%3Dnotes&sort=characters&page=3")
+    rows = [a["href"] for a in shown.all("a") if (a["href"] or "").startswith("/documents/")]
+    assert rows == ["/documents/notes/ferry%20%3Ci%3E.txt"]
+    assert "1 file was found that passes: 1 read." in shown.text("main")
+    assert checkboxes(shown)["folder=notes"]
+    # Sorting, and other statuses, keep the filter; a chip takes it back.
+    links = [a["href"] or "" for a in shown.all("a")]
+    assert "/documents?status=failed&sort=characters&filter=folder%3Dnotes" in links
+    assert "/documents?filter=folder%3Dnotes" in links
+    assert "/documents?sort=characters" in links
+    hidden = {field["name"]: field["value"] for field in shown.all("input") if field.get("type") == "hidden"}
+    assert hidden == {"sort": "characters"}
+
+
+def test_days_and_names_lead_to_the_address_of_the_list(client: TestClient) -> None:
+    sent = client.get("/documents?status=read&named.author=Ann&since=2024-05-01&until=", follow_redirects=False)
+    expected = "/documents?status=read&filter=author%3DAnn&filter=date%3E%3D2024-05-01"
+    assert (sent.status_code, sent.headers["location"]) == (303, expected)
+
+
+@pytest.mark.parametrize(
+    ("filter", "message"), [("folder", "is no condition"), ("autor=Ann", "did you mean author? Fields: folder, type")]
+)
+def test_a_wrong_filter_of_the_list_is_named(client: TestClient, filter: str, message: str) -> None:
+    assert message in page(client, f"/documents?{urlencode({'filter': filter})}", 422).text("main")
+
+
+def test_where_no_document_passes_the_list_says_so(client: TestClient) -> None:
+    shown = page(client, "/documents?filter=folder%3Dnowhere")
+    assert "No document passes these filters together. Remove one of them." in shown.text("main")

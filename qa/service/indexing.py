@@ -154,7 +154,8 @@ class IndexingJob:
         """Take note of changes, and update the index where they changed something: after the running update, if any."""
         with self._lock:
             is_running = self._state.status == "running"
-            known, is_due = self._changes.known, False
+            # What an update failed to index may be sent again, and is the same file then.
+            known, is_due = self._changes.known, self._state.status == "failed"
             for change in changes:
                 known.pop(change.id, None)
                 known[change.id] = change

@@ -115,7 +115,7 @@ async def upload(
     summary="Add or replace a document",
     status_code=202,
     openapi_extra={"requestBody": _FILE},
-    responses=problems(400, 401, 403, 409, 412, 413, 422, 503),
+    responses=problems(400, 401, 403, 404, 409, 412, 413, 422, 503),
 )
 async def put(
     id: DocumentId,

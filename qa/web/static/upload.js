@@ -70,7 +70,11 @@
     sending.hidden = false;
     list.replaceChildren();
     for (const button of form.querySelectorAll("button")) button.disabled = true;
-    for (const batch of batches(files)) {
+    // A server that refuses by size closes the connection, which tells nobody why.
+    const large = files.filter(({ file }) => file.size > form.dataset.most);
+    for (const { path } of large) show(path, "larger than the most that is read");
+    refused += large.length;
+    for (const batch of batches(files.filter((each) => !large.includes(each)))) {
       const size = batch.reduce((sum, { file }) => sum + file.size, 0);
       said.textContent = `Sending ${batch[0].path} …`;
       try {
@@ -89,7 +93,9 @@
       bar.value = sent / total;
     }
     said.textContent = refused ? `${refused} of ${files.length} were not accepted.` : "All files were accepted.";
-    location.assign(form.dataset.changes);
+    for (const button of form.querySelectorAll("button")) button.disabled = false;
+    // What the server refused is on the page of changes, too; what was not sent is only here.
+    if (!large.length) location.assign(form.dataset.changes);
   };
 
   form.addEventListener("submit", (event) => {

@@ -112,3 +112,18 @@ def test_a_connection_that_breaks_off_is_said(visiting: Visiting, served: tuple[
     expect(visit.page.locator("#sending")).to_contain_text("The server answered 502.")
     expect(visit.page.locator("#sending")).to_contain_text("apples.txt: not sent")
     expect(visit.page.get_by_role("button", name="Upload")).to_be_enabled()
+
+
+def test_a_file_above_the_limit_is_not_sent_and_the_others_are(
+    visiting: Visiting, served: tuple[str, Path], tree: Path
+) -> None:
+    address, kept = served
+    visit = visiting(address)
+    visit.open("/documents")
+    visit.page.locator("#upload").evaluate("form => { form.dataset.most = 60; }")
+    (tree / "large.txt").write_text("Plums are blue. " * 10)
+    visit.page.get_by_label("Files: choose them").set_input_files([tree / "large.txt", tree / "apples.txt"])
+    visit.page.get_by_role("button", name="Upload").click()
+    expect(visit.page.locator("#sending")).to_contain_text("1 of 2 were not accepted.")
+    expect(visit.page.locator("#sending")).to_contain_text("large.txt: larger than the most that is read")
+    assert [path.name for path in kept.iterdir()] == ["apples.txt"]

@@ -50,6 +50,28 @@ def merged(*files: bytes) -> bytes:
     return buffer.getvalue()
 
 
+def stamped(file: bytes, text: str, y: float = 20, page: tuple[int, int] | None = None) -> bytes:
+    """Write a text at a height of the first page of a PDF file, which is made as large as ``page`` says, in points."""
+    import ctypes
+
+    import pypdfium2
+    import pypdfium2.raw as pdfium
+
+    document = pypdfium2.PdfDocument(file)
+    stamp = pdfium.FPDFPageObj_NewTextObj(document, b"Helvetica", 10)
+    said = (ctypes.c_ushort * (len(text) + 1))(*map(ord, text), 0)
+    pdfium.FPDFText_SetText(stamp, said)
+    pdfium.FPDFPageObj_Transform(stamp, 1, 0, 0, 1, 40, y)
+    first = document[0]
+    if page is not None:
+        first.set_mediabox(0, 0, *page)
+    pdfium.FPDFPage_InsertObject(first, stamp)
+    first.gen_content()
+    buffer = BytesIO()
+    document.save(buffer)
+    return buffer.getvalue()
+
+
 def line(text: str, x: float, y: float, height: float = 40, confidence: float = 0.9) -> RecognisedLine:
     """Make a line with its top left corner at ``x`` and ``y``, in pixels; a character is half as wide as high."""
     right, bottom = x + len(text) * height / 2, y + height

@@ -21,6 +21,7 @@ from qa.readers.metadata import describe, keep_metadata
 from qa.readers.pdf.cells import read_lines
 from qa.readers.pdf.glyphs import cleaned, read_runs
 from qa.readers.pdf.layout import Line
+from qa.readers.pdf.scans import is_scan, says_more, unseen_stamps
 from qa.readers.pdf.text import Vocabulary, carry_over, find_running_lines, lay_out_page
 from qa.readers.pdf.unseen import switched_off_layers
 from qa.readers.recognition.layout import RecognisedPage
@@ -303,7 +304,7 @@ class PdfReader:
     Pages stand in the text in order, a blank line between them; every page that was tried is there, with an
     empty span where it has no text or is damaged. What was written into forms, and comments, stand at the end of their
     page. Running headers and footers are in the text and in ``excluded``. A page without text is an image of one, and
-    is recognised.
+    is recognised, and so is one with a stamp on an image that covers it.
 
     Args:
         recogniser: reads pages without text; by default none is.
@@ -368,13 +369,16 @@ class PdfReader:
             upright, turned, height = read_runs(page, text_page, self._most_characters, layers)
             written = read_annotations(document, page)
             cut = text_page.count_chars() > self._most_characters
-            if not upright and not turned and self._recogniser.wants(index + 1, pages):
-                return of_recognised(self._recogniser.recognise(*draw_sheet(page)), written)
+            lines = read_lines(upright, turned)
+            if is_scan(page, [*upright, *turned]) and self._recogniser.wants(index + 1, pages):
+                found = self._recogniser.recognise(*draw_sheet(page))
+                if says_more(found, lines):
+                    return of_recognised(found, [*(unseen_stamps(found, lines) if found else []), *written])
         except PdfiumError:
             return ReadPage(None)
         finally:
             page.close()
-        return ReadPage(read_lines(upright, turned), height, cut, written)
+        return ReadPage(lines, height, cut, written)
 
     def _unread(self, pages: Sequence[ReadPage], declared: int) -> Iterator[str]:
         if len(pages) < declared:

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import chain, islice, repeat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -138,11 +138,11 @@ def unseen_boxes(page: PdfPage, layers: frozenset[bytes] = frozenset()) -> list[
     for thing, kind in zip(things, kinds, strict=True):
         if kind == pdfium.FPDF_PAGEOBJ_TEXT:
             if thing in without_ink:
-                unseen.append(_box(thing))
+                unseen.append(box_of(thing))
             elif thing in white:
-                grounds += map(_box, coloured)
+                grounds += map(box_of, coloured)
                 coloured.clear()
-                if not _is_on(box := _box(thing), grounds):
+                if not _is_on(box := box_of(thing), grounds):
                     unseen.append(box)
         elif kind != pdfium.FPDF_PAGEOBJ_PATH or (thing not in white and _is_filled(thing)):
             # A picture, a shade, a form, or a coloured shape.
@@ -186,7 +186,8 @@ def _is_on(box: Box, grounds: list[Box]) -> bool:
     return any(left <= x <= right and bottom <= y <= top for left, bottom, right, top in grounds)
 
 
-def _box(thing: int) -> Box:
+def box_of(thing: Any) -> Box:
+    """Return where an object of a page is, in points of it; nowhere if PDFium does not know."""
     import pypdfium2.raw as pdfium
 
     left, bottom, right, top = (ctypes.c_float() for _ in range(4))

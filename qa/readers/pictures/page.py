@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import cos, sin, sqrt
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from qa.readers.pdf.cells import read_lines
 from qa.readers.pdf.document import MOST_CHARACTERS, draw_sheet, open_forms, open_pdf, placed_annotations
 from qa.readers.pdf.glyphs import Run, read_characters, read_runs
 from qa.readers.pdf.layout import Line
+from qa.readers.pdf.scans import is_scan, says_more
 from qa.readers.pdf.unseen import switched_off_layers
 from qa.readers.pictures.places import UNITS, Boxes, Seen, align
 
@@ -73,9 +74,13 @@ def _draw_pdf(data: bytes, number: int, width: int, recogniser: Recogniser) -> D
         raise UnreadableDocument(f"page {number:,} is damaged, or not there") from error
     written = [_written(page, line, box) for line, box in placed_annotations(document, page)]
     upright, turned, _ = read_runs(page, text_page, MOST_CHARACTERS, switched_off_layers(data))
-    if upright or turned:
-        return DrawnPage(_draw(page, width), [*_seen_lines(page, text_page, upright, turned), *written])
-    return _turn(_draw(page, width), recogniser.recognise(*draw_sheet(page)))
+    seen = [*_seen_lines(page, text_page, upright, turned), *written]
+    found = recogniser.recognise(*draw_sheet(page)) if is_scan(page, [*upright, *turned]) else None
+    if seen and (found is None or not says_more(found, read_lines(upright, turned))):
+        return DrawnPage(_draw(page, width), seen)
+    drawn = _turn(_draw(page, width), found)
+    is_turned = found is not None and found.placement is not None and found.placement.quarters
+    return drawn if is_turned else replace(drawn, lines=[*drawn.lines, *seen])
 
 
 def _draw(page: PdfPage, width: int) -> Image:

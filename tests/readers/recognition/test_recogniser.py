@@ -23,7 +23,7 @@ from qa.readers.recognition.recogniser import (
 from qa.readers.registry import ReadingOptions, read_source
 from qa.types import Document, FileReport, Source
 from tests.support import pdfs
-from tests.support.scans import FakeModels, encoded, line, merged, pages_of, recogniser_of, scan
+from tests.support.scans import SIZE, FakeModels, encoded, line, merged, pages_of, recogniser_of, scan, stamped
 
 PROSE = "The harbour office is open on weekdays."
 WRITTEN = pdfs.pdf(pdfs.lines(PROSE, "It closes at five."))
@@ -55,6 +55,47 @@ def test_only_pages_without_text_are_recognised(tmp_path: Path) -> None:
     assert [page.recognised for page in document.pages] == [None, pytest.approx(0.9), None]
     assert (report.status, report.reason) == ("read", "")
     assert dict(report.recognised) == {2: pytest.approx(0.9)}
+
+
+def test_a_scan_with_a_stamp_is_recognised_and_keeps_what_ocr_did_not_see(tmp_path: Path) -> None:
+    models = FakeModels(
+        line("The ferry leaves at noon from the old quay, and returns at night.", 100, 100),
+        line("Filed on 3 May", 100, 1600),
+    )
+    data = stamped(stamped(SCANNED, "Filed on 3 May"), "Exhibit 17", y=60)
+    document, _ = _read(tmp_path, data, recogniser_of(models))
+    assert document is not None
+    assert document.pages[0].recognised == pytest.approx(0.9)
+    assert document.text.startswith("The ferry leaves at noon from the old quay")
+    assert document.text.count("Filed on 3 May") == 1
+    assert document.text.endswith("Exhibit 17")
+
+
+def test_a_stamped_scan_in_which_ocr_sees_no_more_keeps_its_text(tmp_path: Path) -> None:
+    document, report = _read(
+        tmp_path, stamped(SCANNED, "Exhibit 17"), recogniser_of(FakeModels(line("Exhibit I7", 9, 9)))
+    )
+    assert document is not None
+    assert document.text == "Exhibit 17"
+    assert document.pages[0].recognised is None
+    assert report.reason == ""
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        ((400, 300), "Exhibit 17"),
+        (SIZE, "A page that says a good deal by itself needs no reading of its picture. " * 6),
+    ],
+    ids=["small picture", "much text"],
+)
+def test_a_page_with_a_small_picture_or_much_text_is_no_scan(tmp_path: Path, size: tuple[int, int], text: str) -> None:
+    models = FakeModels()
+    data = stamped(encoded(scan("noon", size=size), "PDF"), text, page=SIZE)
+    document, _ = _read(tmp_path, data, recogniser_of(models))
+    assert document is not None
+    assert document.pages[0].recognised is None
+    assert not models.images
 
 
 def test_a_page_with_nothing_on_it_is_not_given_to_the_models(tmp_path: Path) -> None:

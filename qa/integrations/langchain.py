@@ -27,14 +27,19 @@ except ImportError as error:
     raise ExtraMissing(__name__, "langchain") from error
 
 
-def retriever(base_url: str, *, api_key: str | None = None, **options: Unpack[AskOptions]) -> QARetriever:
+def retriever(
+    base_url: str, *, api_key: str | None = None, collection: str | None = None, **options: Unpack[AskOptions]
+) -> QARetriever:
     """Make a retriever, which asks as :meth:`qa.client.Client.ask` does with these options.
 
-    Each document that it finds is a passage. Its metadata are its ``source``, ``title``, ``section`` and ``page``, its
-    span ``[start, end)`` of the source's text, its ``scores`` and the ``snapshot``, and of the whole reply those of
-    :func:`qa.integrations.metadata.describe_reply`: ``outcome``, ``answer``, ``guess``, ``confidence``, ``citation``.
+    Each document that it finds is a passage. Its metadata are its ``source``, with its ``collection`` where several
+    were asked, ``title``, ``section`` and ``page``, its span ``[start, end)`` of the source's text, its ``scores`` and
+    the ``snapshot``, and of the whole reply those of :func:`qa.integrations.metadata.describe_reply`: ``outcome``,
+    ``answer``, ``guess``, ``confidence``, ``citation``.
     """
-    return QARetriever(base_url=base_url, api_key=SecretStr(api_key) if api_key else None, options=dict(options))
+    return QARetriever(
+        base_url=base_url, api_key=SecretStr(api_key) if api_key else None, collection=collection, options=dict(options)
+    )
 
 
 class QARetriever(BaseRetriever):
@@ -42,16 +47,17 @@ class QARetriever(BaseRetriever):
 
     base_url: str
     api_key: SecretStr | None
+    collection: str | None
     options: dict[str, Any]
 
     def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
-        with Client(self.base_url, api_key=self._key()) as client:
+        with Client(self.base_url, api_key=self._key(), collection=self.collection) as client:
             return _documents(client.ask(query, **self.options))
 
     async def _aget_relevant_documents(
         self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun
     ) -> list[Document]:
-        async with AsyncClient(self.base_url, api_key=self._key()) as client:
+        async with AsyncClient(self.base_url, api_key=self._key(), collection=self.collection) as client:
             return _documents(await client.ask(query, **self.options))
 
     def _key(self) -> str | None:
@@ -66,6 +72,7 @@ def _documents(reply: AskResponse) -> list[Document]:
             page_content=passage.text,
             metadata={
                 "source": passage.document.id,
+                "collection": passage.document.collection,
                 "title": passage.document.title,
                 "section": passage.section,
                 "page": passage.page,

@@ -25,30 +25,33 @@ except ImportError as error:
     raise ExtraMissing(__name__, "llama-index") from error
 
 
-def retriever(base_url: str, *, api_key: str | None = None, **options: Unpack[AskOptions]) -> QARetriever:
+def retriever(
+    base_url: str, *, api_key: str | None = None, collection: str | None = None, **options: Unpack[AskOptions]
+) -> QARetriever:
     """Make a retriever, which asks as :meth:`qa.client.Client.ask` does with these options.
 
     Each node that it finds is a passage, with its span of the source's text and the source as its relationship. Its
-    metadata are ``title``, ``section`` and ``page``, and of the whole reply those of
-    :func:`qa.integrations.metadata.describe_reply`: ``outcome``, ``answer``, ``guess``, ``confidence``, ``citation``.
-    These are for the program: neither a language model nor an embedding is given them with the text.
+    metadata are ``title``, ``section`` and ``page``, its source's ``collection`` where several were asked, and of the
+    whole reply those of :func:`qa.integrations.metadata.describe_reply`: ``outcome``, ``answer``, ``guess``,
+    ``confidence``, ``citation``. Neither a language model nor an embedding is given these and the collection.
     """
-    return QARetriever(base_url, api_key, options)
+    return QARetriever(base_url, api_key, collection, options)
 
 
 class QARetriever(BaseRetriever):
     """What :func:`retriever` makes. It raises what the client raises."""
 
-    def __init__(self, base_url: str, api_key: str | None, options: AskOptions) -> None:
+    def __init__(self, base_url: str, api_key: str | None, collection: str | None, options: AskOptions) -> None:
         super().__init__()
-        self._base_url, self._api_key, self._options = base_url, api_key, options
+        self._base_url, self._api_key, self._collection = base_url, api_key, collection
+        self._options = options
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        with Client(self._base_url, api_key=self._api_key) as client:
+        with Client(self._base_url, api_key=self._api_key, collection=self._collection) as client:
             return _nodes(client.ask(query_bundle.query_str, **self._options))
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        async with AsyncClient(self._base_url, api_key=self._api_key) as client:
+        async with AsyncClient(self._base_url, api_key=self._api_key, collection=self._collection) as client:
             return _nodes(await client.ask(query_bundle.query_str, **self._options))
 
 
@@ -61,18 +64,18 @@ def _nodes(reply: AskResponse) -> list[NodeWithScore]:
 
 
 def _node(passage: PassageBody, snapshot: str, of_reply: Mapping[str, Any]) -> TextNode:
-    of_passage = {"title": passage.document.title, "section": passage.section, "page": passage.page}
+    document = passage.document
+    shown = {"title": document.title, "section": passage.section, "page": passage.page}
+    hidden = {"collection": document.collection, **of_reply}
     return TextNode(
         id_=passage.id,
         text=passage.text,
         start_char_idx=passage.start,
         end_char_idx=passage.end,
-        metadata={**of_passage, **of_reply},
-        excluded_embed_metadata_keys=list(of_reply),
-        excluded_llm_metadata_keys=list(of_reply),
-        relationships={
-            NodeRelationship.SOURCE: RelatedNodeInfo(node_id=passage.document.id, metadata={"snapshot": snapshot})
-        },
+        metadata={**shown, **hidden},
+        excluded_embed_metadata_keys=list(hidden),
+        excluded_llm_metadata_keys=list(hidden),
+        relationships={NodeRelationship.SOURCE: RelatedNodeInfo(node_id=document.id, metadata={"snapshot": snapshot})},
     )
 
 

@@ -15,7 +15,9 @@ from qa.integrations import langchain, llama_index
 from qa.integrations.metadata import describe_reply
 from qa.types import Answer
 from qa.web.api.responses import AnswerBody, AskResponse
-from tests.support import installed
+from qa.web.app import create_app
+from qa.web.deps import Offered
+from tests.support import installed, uvicorn_server
 from tests.support.fake_service import ANSWER, FERRY, NOON, SCRIPT, SNAPSHOT, FakeService
 from tests.support.served import serving
 
@@ -107,6 +109,22 @@ def test_a_question_that_is_refused_and_a_service_that_is_not_there_are_errors(a
 def _find(retriever: Any, question: str) -> list[Any]:
     found: list[Any] = retriever.invoke(question) if hasattr(retriever, "invoke") else retriever.retrieve(question)
     return found
+
+
+def test_a_collection_of_several_is_asked_or_all_of_them() -> None:
+    services = [FakeService(), FakeService()]
+    services[1].current = replace(services[1].current, index="market")
+    with uvicorn_server.serving(create_app(services[0], others=[Offered(services[1])])) as (host, port):
+        address = f"http://{host}:{port}"
+        (found,) = langchain.retriever(address, collection="market", top_k=1).invoke("ferry")
+        llama_index.retriever(address, collection="market").retrieve("berth")
+        assert [query.question for query in services[1].asked] == ["ferry", "berth"]
+        everywhere = langchain.retriever(address, collections=["*"]).invoke("ferry")
+        nodes = llama_index.retriever(address, collections=["*"]).retrieve("ferry")
+    assert found.metadata["collection"] is None
+    assert {each.metadata["collection"] for each in everywhere} == {"harbour", "market"}
+    # LlamaIndex drops a node that is like another, and the two hold the same documents.
+    assert {each.node.metadata["collection"] for each in nodes} == {"harbour"}
 
 
 def test_a_key_is_not_shown(address: str) -> None:

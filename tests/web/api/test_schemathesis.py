@@ -23,10 +23,10 @@ from schemathesis.specs.openapi.checks import (
 from qa.evaluation.jobs.jobs import Job
 from qa.types import Answer, Citation
 from qa.web.app import create_app
-from qa.web.deps import Options
+from qa.web.deps import Offered, Options
 from tests.support import schemathesis_bodies  # noqa: F401 - question files, which it registers
 from tests.support.fake_evaluations import NDJSON, QUESTION, FakeEvaluations
-from tests.support.fake_service import FERRY, SNAPSHOT, FakeMaintenance, FakeService
+from tests.support.fake_service import FERRY, READY, SNAPSHOT, FakeMaintenance, FakeService
 from tests.support.uvicorn_server import serving
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -102,6 +102,31 @@ def test_every_operation_does_what_it_says(document: Any) -> None:
 
         conforms()
     assert tried > EXAMPLES
+
+
+def test_every_operation_of_a_named_collection_does_what_it_says(tmp_path: Path) -> None:
+    services = FakeService(), FakeService()
+    services[1].current = replace(READY, index="market")
+    first, second = (
+        Offered(each, Finished(tmp_path), FakeMaintenance(tmp_path / each.current.index)) for each in services
+    )
+    app = create_app(first.service, first.evaluations, Options(), first.maintenance, [second])
+    tried = set()
+    with serving(app) as (host, port):
+        document: Any = schemathesis.openapi.from_url(f"http://{host}:{port}/openapi.json")
+        for operation in (result.ok() for result in document.get_all_operations()):
+            if not operation.path.startswith("/v1/collections/{collection}/"):
+                continue
+
+            @given(case=operation.as_strategy())
+            @settings(SETTINGS, max_examples=2)
+            def conforms(case: Any) -> None:
+                tried.add(case.operation.label)
+                case.path_parameters = {**case.path_parameters, "collection": "market"}
+                case.call_and_validate(checks=CHECKS)
+
+            conforms()
+    assert {"POST /v1/collections/{collection}/ask", "GET /v1/collections/{collection}/documents/{id}"} <= tried
 
 
 def test_whatever_leads_to_whatever_is_answered_as_it_says(document: Any) -> None:

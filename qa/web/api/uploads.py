@@ -8,8 +8,11 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Header, Path, Request
 from fastapi import Query as FromQuery
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
 
 from qa.service.indexing import Indexing
+from qa.service.maintenance import Maintenance
 from qa.service.upkeep import Outcome
 from qa.web.api import examples
 from qa.web.api.openapi import problems
@@ -92,12 +95,11 @@ class UploadResponse(BaseModel):
     operation_id="uploadDocuments",
     summary="Upload documents",
     status_code=202,
+    response_model=UploadResponse,
     openapi_extra={"requestBody": _FORM},
     responses=problems(400, 401, 403, 409, 413, 415, 422, 503),
 )
-async def upload(
-    request: Request, deps: Deps, upkeep: UpkeepDep, maintenance: MaintenanceDep, replace: Replace = False
-) -> UploadResponse:
+async def upload(request: Request, deps: Deps, maintenance: MaintenanceDep, replace: Replace = False) -> Response:
     """Add files to a collection that keeps its own documents; each succeeds or fails by itself.
 
     A file that was accepted is on the server's disk when this returns, and is indexed within seconds: `GET /v1/index`
@@ -106,7 +108,7 @@ async def upload(
     outcomes = await take_form(request, deps, replace=replace)
     if outcomes and all(outcome.status == "refused" for outcome in outcomes):
         raise ProblemError(_refused(outcomes))
-    return UploadResponse.from_outcomes(outcomes, maintenance.indexing())
+    return await respond(outcomes, maintenance, 202)
 
 
 @router.put(
@@ -114,6 +116,7 @@ async def upload(
     operation_id="putDocument",
     summary="Add or replace a document",
     status_code=202,
+    response_model=UploadResponse,
     openapi_extra={"requestBody": _FILE},
     responses=problems(400, 401, 403, 404, 409, 412, 413, 422, 503),
 )
@@ -124,13 +127,13 @@ async def put(
     upkeep: UpkeepDep,
     maintenance: MaintenanceDep,
     if_match: IfMatch = None,
-) -> UploadResponse:
+) -> Response:
     """Make the body the document of this id. On an error what was there stays, in the folder and in the index."""
     expected = parse_match(if_match)
     with deps.receiving.taken(1):
         received = await receive_file(request, id, upkeep.stage)
         outcome = await deps.upkeep.run(upkeep.put, received, expected)
-    return UploadResponse.from_outcomes([outcome], maintenance.indexing())
+    return await respond([outcome], maintenance, 202)
 
 
 @router.delete(
@@ -143,6 +146,15 @@ async def put(
 async def delete(id: DocumentId, deps: Deps, upkeep: UpkeepDep, if_match: IfMatch = None) -> IndexResponse:
     """Remove a document's file; it is out of the answers once the index is updated, as `GET /v1/index` says."""
     return IndexResponse.from_indexing(await deps.upkeep.run(upkeep.remove, id, parse_match(if_match)))
+
+
+async def respond(outcomes: list[Outcome], maintenance: Maintenance, status: int) -> Response:
+    """Write the response of an upload, in a thread: it may have had a thousand files."""
+
+    def build() -> bytes:
+        return UploadResponse.from_outcomes(outcomes, maintenance.indexing()).model_dump_json().encode()
+
+    return Response(await run_in_threadpool(build), status, media_type="application/json")
 
 
 async def take_form(request: Request, deps: Dependencies, *, replace: bool | None = None) -> list[Outcome]:

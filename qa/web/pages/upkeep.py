@@ -18,9 +18,9 @@ from starlette.responses import RedirectResponse, Response
 from qa.build.uploads import Kept
 from qa.errors import DocumentNotFound, NotReady, UpdateRunning, UpkeepError
 from qa.service.indexing import Indexing
-from qa.service.upkeep import Outcome, Received
+from qa.service.upkeep import Received
 from qa.types import UploadLimits
-from qa.web.api.uploads import UploadResponse, parse_match, take_form
+from qa.web.api.uploads import parse_match, respond, take_form
 from qa.web.deps import Dependencies, Deps, MaintenanceDep, UpkeepDep
 from qa.web.middleware.access import Key, may_operate
 from qa.web.middleware.collections import in_collection
@@ -99,8 +99,7 @@ async def upload(request: Request, deps: Deps, maintenance: MaintenanceDep) -> R
     """Take the files of the form, and show what becomes of them; the page's script gets that as JSON."""
     outcomes = await take_form(request, deps)
     if "application/json" in request.headers.get("accept", ""):
-        body = await run_in_threadpool(_as_json, outcomes, maintenance.indexing())
-        return Response(body, media_type="application/json")
+        return await respond(outcomes, maintenance, 200)
     return RedirectResponse(in_collection(CHANGES_PATH), 303)
 
 
@@ -183,7 +182,3 @@ def _ask_about(template: str, id: str, request: Request, deps: Dependencies, err
         error=error,
         limits=upkeep.limits,
     )
-
-
-def _as_json(outcomes: list[Outcome], indexing: Indexing) -> bytes:
-    return UploadResponse.from_outcomes(outcomes, indexing).model_dump_json().encode()

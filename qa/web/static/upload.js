@@ -7,6 +7,7 @@
   // Of one request: so much of the files is in doubt where a connection breaks off.
   const MOST_FILES = 25;
   const MOST_BYTES = 25e6;
+  const MOST_TRIES = 5;
   const drop = form.querySelector(".drop");
   const sending = document.getElementById("sending");
   const [said, bar, list] = ["p", "progress", "ul"].map((name) => sending.querySelector(name));
@@ -38,7 +39,7 @@
     list.append(item);
   };
 
-  const send = (batch, onBytes) =>
+  const send = (batch, onBytes, tries = 1) =>
     new Promise((resolve, reject) => {
       const data = new FormData();
       data.append("into", form.elements.into.value);
@@ -57,7 +58,11 @@
           // A proxy may have answered.
         }
         if (request.status === 200) resolve(body.files);
-        else reject(new Error(body.detail || `The server answered ${request.status}.`));
+        else if ([429, 503].includes(request.status) && tries < MOST_TRIES) {
+          // Too many are sending at once.
+          const seconds = Number(request.getResponseHeader("Retry-After")) || 1;
+          setTimeout(() => send(batch, onBytes, tries + 1).then(resolve, reject), 1000 * seconds);
+        } else reject(new Error(body.detail || `The server answered ${request.status}.`));
       });
       request.addEventListener("error", () => reject(new Error("The connection broke off.")));
       request.send(data);

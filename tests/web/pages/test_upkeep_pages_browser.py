@@ -127,3 +127,16 @@ def test_a_file_above_the_limit_is_not_sent_and_the_others_are(
     expect(visit.page.locator("#sending")).to_contain_text("1 of 2 were not accepted.")
     expect(visit.page.locator("#sending")).to_contain_text("large.txt: larger than the most that is read")
     assert [path.name for path in kept.iterdir()] == ["apples.txt"]
+
+
+def test_what_a_busy_server_refuses_is_sent_again(visiting: Visiting, served: tuple[str, Path], tree: Path) -> None:
+    address, kept = served
+    visit = visiting(address)
+    visit.open("/documents")
+    busy = {"status": 503, "headers": {"Retry-After": "0.01"}, "body": "{}"}
+    visit.page.route("**/upkeep/upload", lambda route: route.fulfill(**busy), times=1)
+    visit.statuses.add(503)
+    visit.page.get_by_label("Files: choose them").set_input_files(tree / "apples.txt")
+    visit.page.get_by_role("button", name="Upload").click()
+    visit.page.wait_for_url("**/upkeep/changes")
+    assert [path.name for path in kept.iterdir()] == ["apples.txt"]

@@ -27,6 +27,8 @@ _LEAST_ANYWHERE = 3
 _MOST_BETWEEN, _LEAST_BEHIND = 400, 10
 # Lines of which a part is looked for, and the least characters of a part.
 _MOST_CUT, _LEAST_PART = 6, 4
+# Characters of a line beyond which it is no line that a person reads, and looking at all its parts would take long.
+_LONGEST_LINE = 2_000
 # Of the heights of two characters: how much they share on one line, and the widest gap between them.
 _SHARED, _WIDEST_GAP = 0.5, 2.5
 _MOST_ASKEW = 0.4
@@ -169,7 +171,7 @@ def _find_parts(claims: _Claims, text: str) -> list[tuple[int, int, int]]:
 
     Each part is where it begins in the line, where it stands, and its length.
     """
-    for cut in range(1, len(text) - _LEAST_PART + 1):
+    for cut in range(1, len(text) - _LEAST_PART + 1 if len(text) <= _LONGEST_LINE else 0):
         if (at := claims.find(text[cut:], claims.head, len(claims.ink))) >= 0:
             before = claims.find(text[:cut], 0, claims.head)
             return [(cut, at, len(text) - cut), *([(0, before, cut)] if before >= 0 else [])]
@@ -186,6 +188,8 @@ def align(text: str, seen: Seen) -> Boxes:
     from difflib import SequenceMatcher
 
     boxes = np.full((len(text), 4), -1, np.int16)
+    if max(len(text), len(seen.text)) > _LONGEST_LINE:
+        return boxes
     for match in SequenceMatcher(None, text, seen.text, autojunk=False).get_matching_blocks():
         boxes[match.a : match.a + match.size] = seen.boxes[match.b : match.b + match.size]
     known = np.flatnonzero(boxes[:, 0] >= 0)

@@ -95,6 +95,14 @@ def test_what_was_written_otherwise_has_the_place_of_what_it_was_written_for() -
     assert (align("abc", seen("", 0)) == -1).all()
 
 
+def test_a_line_without_end_takes_no_time() -> None:
+    endless = seen("x" * 150, 0)
+    endless = Seen(endless.text * 1_000, np.tile(endless.boxes, (1_000, 1)))
+    assert (align("y" * 150_000, endless) == -1).all()
+    _, found = place([endless], "", "y" * 150_000)
+    assert found == 0
+
+
 def test_characters_of_a_line_are_one_rectangle() -> None:
     first, second = seen("ab c", 1000).boxes, seen("d", 1300).boxes
     nowhere = np.full((1, 4), -1, np.int16)

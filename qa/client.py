@@ -171,13 +171,21 @@ def _unreachable(base_url: str, error: Exception) -> ServerUnreachable:
     return ServerUnreachable(f"cannot ask {base_url}: {str(error) or type(error).__name__}")
 
 
+class Previous(TypedDict):
+    """A question that was asked before, and the text that answered it."""
+
+    question: str
+    answer: str
+
+
 class AskOptions(TypedDict, total=False):
     """How to ask. The service has a default for each.
 
     ``documents`` are globs over document ids, ``sections`` over headings. ``answer=False`` returns the passages alone,
     sooner. ``max_error`` is how often an answer may be wrong. ``filter`` are conditions, such as ``folder=hr`` and
     ``date>=2024``, on the fields that :meth:`Client.facets` lists. ``collections`` are asked together, ``*`` for all;
-    questions of a batch cannot have them.
+    questions of a batch cannot have them. ``read_tokens`` is how much is read for the answer. ``previous`` is what was
+    asked before, the oldest first, with its answer where that is known.
     """
 
     top_k: int
@@ -189,6 +197,8 @@ class AskOptions(TypedDict, total=False):
     answer: bool
     max_error: float
     collections: Sequence[str]
+    read_tokens: int
+    previous: Sequence[str | Previous]
 
 
 class Client:

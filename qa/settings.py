@@ -17,6 +17,8 @@ DEFAULT_MODEL = "all-MiniLM-L6-v2"
 # Bounds of what may be asked over HTTP: characters in a question, questions in a batch.
 MAX_QUESTION_CHARS = 2000
 MAX_BATCH = 256
+# Tokens that a question may have read for it, unless the setting is more.
+MAX_READ_TOKENS = 1000
 _PREFIX = "QA_"
 # Read by the tests, not by the program, and often set where both run.
 _OF_THE_TESTS = {"QA_REQUIRE_BROWSER"}
@@ -234,7 +236,7 @@ class Settings(BaseSettings):
     @property
     def limits(self) -> Limits:
         """What may be asked at most."""
-        return Limits(MAX_QUESTION_CHARS, self.max_top_k, MAX_BATCH)
+        return Limits(MAX_QUESTION_CHARS, self.max_top_k, MAX_BATCH, max(MAX_READ_TOKENS, self.read_tokens))
 
     @property
     def upload_limits(self) -> UploadLimits:

@@ -250,14 +250,25 @@ Mode = Literal["hybrid", "dense", "lexical"]
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """A question that was asked before, and the text that answered it, as far as that is known."""
+
+    question: str
+    answer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """A question and how to search for it.
 
     ``documents`` are globs over document ids, ``sections`` over headings; none means all. ``mode`` says which legs
     search, and ``rerank`` whether the cross-encoder re-orders what they found. ``answer`` is false where passages
-    alone are wanted. ``max_error`` is how often answers may be wrong; without it the service's setting holds.
+    alone are wanted. ``max_error`` is how often answers may be wrong, and ``read_tokens`` how many tokens are read for
+    one; without them the service's settings hold.
     ``filter`` are conditions on what documents say of themselves, which all must hold (:mod:`qa.index.fields`).
     ``collections`` are those of a server that are asked, ``*`` for all; none means the one that is asked anyway.
+    ``previous`` is what was asked before, the oldest first: a question that leans on it is searched for as one that
+    stands alone.
     """
 
     question: str
@@ -270,15 +281,22 @@ class Query:
     max_error: float | None = None
     filter: tuple[Condition, ...] = ()
     collections: tuple[str, ...] = ()
+    read_tokens: int | None = None
+    previous: tuple[Turn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of what may be asked: characters in a question, passages in a reply, questions in a batch."""
+    """Bounds of what may be asked: characters in a question, passages in a reply, questions in a batch.
+
+    And the most tokens that a question may have read, and the most questions that it may name as asked before it.
+    """
 
     question_chars: int
     top_k: int
     batch: int
+    read_tokens: int = 1000
+    previous: int = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -447,7 +465,8 @@ class Reply:
     """The result of one query. ``timings_ms`` are wall-clock milliseconds, measured, by stage and in ``total``.
 
     ``answer`` is ``None`` where nothing was asked to choose one, ``legs`` are those that the mode names.
-    ``collections`` says where several were asked what became of each; ``snapshot`` is then the answer's.
+    ``collections`` says where several were asked what became of each; ``snapshot`` is then the answer's. ``searched``
+    is the question that was searched for instead of one that leans on another or stands in a long text, else empty.
     """
 
     question: str
@@ -457,6 +476,7 @@ class Reply:
     answer: Answer | None = None
     legs: tuple[Leg, ...] = ()
     collections: tuple[CollectionOutcome, ...] = ()
+    searched: str = ""
 
 
 @dataclass(frozen=True, slots=True)

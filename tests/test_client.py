@@ -216,3 +216,14 @@ def test_both_clients_have_the_same_methods() -> None:
         return {name: list(inspect.signature(f).parameters) for name, f in members if not name.startswith("_")}
 
     assert public(Client) == public(AsyncClient)
+
+
+@pytest.mark.server
+def test_a_question_may_lean_on_one_before(service: FakeService, address: str) -> None:
+    with Client(address) as client:
+        reply = client.ask("Why?", previous=["When does the ferry leave?"], read_tokens=400)
+        assert reply.searched == "Why does the ferry leave?"
+        (many,) = client.ask_many(["Why?"], previous=[{"question": "When does the ferry leave?", "answer": "noon"}])
+        assert isinstance(many, AskResponse)
+        assert many.searched == reply.searched
+    assert [(query.read_tokens, query.previous[0].answer) for query in service.asked] == [(400, ""), (None, "noon")]

@@ -84,7 +84,7 @@ class Answerer:
         calibrations: what turns signals into a confidence; without one that fits an answer has none.
         max_error: how often what is answered may be wrong, where a query does not say.
         reader: chooses the spans that answer.
-        read_tokens: how many tokens of passages are read for one question.
+        read_tokens: how many tokens of passages are read for one question, where its query does not say.
     """
 
     def __init__(
@@ -131,8 +131,9 @@ class Answerer:
         read = [each for each in every if each.hit.rank <= DEPTH]
         if is_foreign(found.question, [hit.passage for hit in found.hits[:2]]):
             return _Plan(found, every, [], [])
+        budget = found.read_tokens or self._read_tokens
         excerpts = plan_excerpts(
-            found.question, read, self._reader.count_tokens, self._read_tokens, self._names_above, self._leads_above
+            found.question, read, self._reader.count_tokens, budget, self._names_above, self._leads_above
         )
         return _Plan(found, every, excerpts, [])
 

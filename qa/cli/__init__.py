@@ -1,6 +1,7 @@
 """The commands of `qa`. Each imports what it needs when it runs, so that `qa --help` answers at once.
 
-main       index, ask, serve, keys, mcp and snapshots; the port that is opened first
+main       index, serve, keys, mcp and snapshots; the port that is opened first
+ask        ask: one question, here or of a service
 evaluate   evaluate, compare, gate and calibrate
 models     models list and models convert: the encoders that packages carry
 replies    a reply as text: answer, source, confidence, passages

@@ -1,4 +1,4 @@
-"""The entry point of all commands, and ``qa index``, ``ask``, ``serve``, ``keys``, ``mcp`` and ``snapshots``.
+"""The entry point of all commands, and ``qa index``, ``serve``, ``keys``, ``mcp`` and ``snapshots``.
 
 Every command imports what it needs when it runs, because ``qa --help`` must answer at once. The listening socket of
 ``qa serve`` is opened here too, before anything heavy is imported.
@@ -16,30 +16,24 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import structlog
 import typer
 
+from qa.cli import ask as asking_commands
 from qa.cli import evaluate as evaluation_commands
 from qa.cli.flags import (
     DEFAULT_MARGIN,
     IndexesFlag,
     MarginFlag,
-    MaxErrorFlag,
-    ModeFlag,
     ModelFlag,
     NameFlag,
-    NoAnswerFlag,
-    RerankFlag,
     load_settings,
 )
 from qa.cli.models import models_app
 from qa.errors import QAError, QuestionFileError, SettingsError
 from qa.extras import require
 from qa.markup import safe_line, safe_lines
-from qa.search.filters import parse_filter, write_filter
-from qa.types import Query
 
 if TYPE_CHECKING:
     from qa.index.snapshots import Snapshots
     from qa.settings import Settings
-    from qa.web.api.responses import AskResponse
 
 snapshots_app = typer.Typer(
     help="List an index's snapshots and switch between them.", no_args_is_help=True, rich_markup_mode=None
@@ -153,6 +147,7 @@ def show_version_or_run(
     structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 
+asking_commands.register(app)
 evaluation_commands.register(app)
 app.add_typer(snapshots_app, name="snapshots")
 app.add_typer(models_app, name="models")
@@ -240,103 +235,6 @@ def _warn_of_lost_documents(snapshots: Snapshots, before: str, documents: int) -
             f"more. To go back: qa snapshots activate {before} --name {snapshots.name}",
             err=True,
         )
-
-
-@app.command()
-def ask(
-    question: Annotated[str, typer.Argument(help="A question in plain words.")],
-    name: NameFlag = None,
-    indexes: IndexesFlag = None,
-    model: ModelFlag = None,
-    url: Annotated[
-        str | None, typer.Option(help="Ask the service at this address; QA_KEY is the key that is sent to it.")
-    ] = None,
-    collections: Annotated[
-        list[str] | None,
-        typer.Option("--collection", help="With --url: the collection to ask; repeatable, '*' for all."),
-    ] = None,
-    top_k: Annotated[int, typer.Option(help="How many passages to show.")] = 5,
-    documents: Annotated[
-        list[str] | None,
-        typer.Option("--document", help="Only documents whose id matches this glob; repeatable."),
-    ] = None,
-    sections: Annotated[
-        list[str] | None, typer.Option("--section", help="Only below headings that match this glob; repeatable.")
-    ] = None,
-    filter: Annotated[
-        list[str] | None,
-        typer.Option(help="Only what passes, such as folder=hr, type=pdf or 'date>=2024'; repeatable."),
-    ] = None,
-    mode: ModeFlag = "hybrid",
-    rerank: RerankFlag = False,
-    max_error: MaxErrorFlag = None,
-    no_answer: NoAnswerFlag = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the JSON that POST /v1/ask returns.")] = False,
-) -> None:
-    """Ask one question, and show the answer, its source and the passages that match best."""
-    settings = load_settings(name=name, indexes=indexes, model=model, url=url)
-    query = Query(
-        question,
-        top_k,
-        tuple(documents or ()),
-        tuple(sections or ()),
-        mode,
-        rerank,
-        not no_answer,
-        max_error,
-        filter=parse_filter(filter or ()),
-        collections=tuple(collections or ()),
-    )
-    if settings.url:
-        given = {"name": name, "indexes": indexes, "model": model}
-        if wrong := [f"--{flag}" for flag, value in given.items() if value is not None]:
-            raise SettingsError(
-                f"{wrong[0]} is of an index of this machine, and {settings.url} is asked; leave out one"
-            )
-        reply = _ask_service(settings, query)
-    else:
-        if collections:
-            raise SettingsError("--collection is of a service, which --url names; an index of this machine is --name")
-        reply = _ask_here(settings, query)
-    from qa.cli.replies import show_reply
-
-    if json:
-        typer.echo(reply.model_dump_json(indent=2, ensure_ascii=True))
-    else:
-        show_reply(reply)
-
-
-def _ask_here(settings: Settings, query: Query) -> AskResponse:
-    require("serve", "qa ask without --url")
-    from qa.search.query import check
-    from qa.service.service import Service
-    from qa.web.api.responses import AskResponse
-
-    service = Service(settings)
-    check(query, service.limits)
-    service.reload()
-    return AskResponse.from_reply(service.ask(query))
-
-
-def _ask_service(settings: Settings, query: Query) -> AskResponse:
-    from qa.client import AskOptions, Client
-
-    options = AskOptions(
-        top_k=query.top_k,
-        mode=query.mode,
-        rerank=query.rerank,
-        documents=query.documents,
-        sections=query.sections,
-        answer=query.answer,
-    )
-    if query.collections:
-        options["collections"] = query.collections
-    if query.filter:
-        options["filter"] = write_filter(query.filter)
-    if query.max_error is not None:
-        options["max_error"] = query.max_error
-    with Client(settings.url, api_key=settings.key.get_secret_value() or None) as client:
-        return client.ask(query.question, **options)
 
 
 @app.command()

@@ -18,6 +18,8 @@ def show_reply(reply: AskResponse) -> None:
     for each in reply.collections:
         if each.problem:
             typer.echo(safe_line(f"{each.name} was not searched: {each.problem}."), err=True)
+    if reply.searched:
+        typer.echo(safe_line(f"Searched for: {reply.searched}"), err=True)
     for leg in reply.legs:
         if not leg.used:
             way = "words" if leg.name == "lexical" else "meaning"

@@ -32,6 +32,9 @@ def faults(query: Query, limits: Limits) -> list[QueryError]:
         found.append(fault)
     if fault := filter_excess(query.filter):
         found.append(fault)
+    if fault := _read_tokens_fault(query.read_tokens, limits):
+        found.append(fault)
+    found += _previous_faults(query, limits)
     for field, globs in (("documents", query.documents), ("sections", query.sections)):
         if excess := find_excess(globs):
             found.append(QueryError(field, f"{field}: {excess}"))
@@ -62,6 +65,33 @@ def max_error_fault(max_error: float | None) -> QueryError | None:
     if max_error is None or 0 < max_error < 1:
         return None
     return QueryError("max_error", "max_error must be above 0 and below 1, such as 0.2")
+
+
+# Fewer tokens are less than a passage.
+LEAST_READ_TOKENS = 50
+
+
+def _read_tokens_fault(read_tokens: int | None, limits: Limits) -> QueryError | None:
+    if read_tokens is None or LEAST_READ_TOKENS <= read_tokens <= limits.read_tokens:
+        return None
+    return QueryError("read_tokens", f"read_tokens must be from {LEAST_READ_TOKENS} to {limits.read_tokens:,}")
+
+
+def _previous_faults(query: Query, limits: Limits) -> list[QueryError]:
+    """List what is wrong with the questions that were asked before, and with their answers."""
+    if len(query.previous) > limits.previous:
+        message = f"previous holds {len(query.previous):,} questions; at most {limits.previous} are allowed"
+        return [QueryError("previous", f"{message}; keep the last ones")]
+    found = []
+    for number, turn in enumerate(query.previous):
+        for text in (turn.question, turn.answer):
+            name = f"previous[{number}]"
+            if len(text) > limits.question_chars:
+                message = f"{name} has {len(text):,} characters; at most {limits.question_chars:,} are allowed"
+                found.append(QueryError(name, f"{message}; shorten it"))
+            elif flaw := _flaw(text):
+                found.append(QueryError(name, f"{name} holds {flaw}; remove it"))
+    return found
 
 
 def _question_fault(question: str, limits: Limits) -> QueryError | None:

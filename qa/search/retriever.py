@@ -18,11 +18,12 @@ from qa.index.index import DOCUMENT_COLUMN, Index, below
 from qa.index.store import Store
 from qa.protocols import And, Encoder, Filter, Reranker
 from qa.search.filters import filter_faults
+from qa.search.follow_ups import resolve
 from qa.search.query import check, find_question
 from qa.search.ranking import Nearest, Ranked, Ranker, search_depth
 from qa.text.globs import Names
 from qa.text.words import passage_terms
-from qa.types import Condition, Hit, In, Leg, Limits, Passage, Query, Reply
+from qa.types import Condition, Hit, In, Limits, Passage, Query, Reply
 
 if TYPE_CHECKING:
     from qa.types import Vectors
@@ -119,7 +120,7 @@ class Found:
 
     ``hits`` are the reply's, and more where it shows fewer than ``depth``. ``vector (d,)`` is the question's, ``None``
     where no embeddings were compared. ``question`` is what was searched for: the question in a long text, with misspelt
-    words corrected; ``terms`` are the forms of its words as they were typed.
+    words corrected; ``terms`` are the forms of its words as they were typed. ``read_tokens`` is the query's.
     """
 
     reply: Reply
@@ -127,6 +128,7 @@ class Found:
     vector: Vectors | None
     question: str
     terms: tuple[tuple[str, ...], ...]
+    read_tokens: int | None = None
 
 
 class Retriever:
@@ -191,7 +193,7 @@ class Retriever:
         sound = {at: filter for at, filter in enumerate(filters) if not isinstance(filter, QueryError)}
         to_encode = [at for at in sound if queries[at].mode != "lexical"]
         encoding = time.perf_counter()
-        vectors = self._encoder.encode_questions([find_question(queries[at].question) for at in to_encode])
+        vectors = self._encoder.encode_questions([_searched(queries[at]) for at in to_encode])
         encoded = time.perf_counter()
         nearest = self._nearest(queries, sound, dict(zip(to_encode, vectors, strict=True)))
         near = time.perf_counter()
@@ -225,7 +227,7 @@ class Retriever:
             if query.rerank and self._reranker is None:
                 raise QueryError("rerank", "there is no re-ranker; leave rerank out, or serve with QA_RERANKER")
             if query.mode != "lexical":
-                (tokens,) = self._encoder.count_question_tokens([find_question(query.question)])
+                (tokens,) = self._encoder.count_question_tokens([_searched(query)])
                 if tokens > self._encoder.window:
                     raise QuestionTooLong(tokens, self._encoder.window)
             self.check_filter(query.filter)
@@ -262,7 +264,7 @@ class Retriever:
         self, query: Query, nearest: Nearest | None, filter: Limited, before: Mapping[str, float], depth: int
     ) -> Found:
         started = time.perf_counter()
-        question = find_question(query.question)
+        question = _searched(query)
         ranked = self._ranker.rank(replace(query, question=question), nearest, filter.lexical)
         if query.filter and not len(ranked.keys):
             legs = tuple(replace(leg, used=False, reason=_NOTHING_PASSES) for leg in ranked.legs)
@@ -290,10 +292,10 @@ class Retriever:
         if query.rerank:
             timings["rerank"] = reranking
         shown = hits[: query.top_k]
-        legs = ranked.legs if question == query.question else _say_question(ranked.legs, question)
-        reply = Reply(query.question, shown, self.index.manifest.id, timings, legs=legs)
+        instead = "" if question == query.question else question
+        reply = Reply(query.question, shown, self.index.manifest.id, timings, legs=ranked.legs, searched=instead)
         vector = nearest.vector if nearest is not None and ranked.dense is not None else None
-        return Found(reply, hits, vector, ranked.question, ranked.terms)
+        return Found(reply, hits, vector, ranked.question, ranked.terms, query.read_tokens)
 
     def _reranked(self, reranker: Reranker, question: str, ranked: Ranked) -> Ranked:
         """Order the first candidates by their logits, as many as the budget allows; the others after them."""
@@ -317,12 +319,9 @@ def _all_of(*parts: Filter | None) -> Filter | None:
     return And(given) if len(given) > 1 else given[0] if given else None
 
 
-def _say_question(legs: Sequence[Leg], question: str) -> tuple[Leg, ...]:
-    """Say on every leg that took part which question was found in a long text, before what else there is to say."""
-    reason = f'searched for the question in the text: "{question}"'
-    return tuple(
-        replace(leg, reason=f"{reason}; {leg.reason}" if leg.reason else reason) if leg.used else leg for leg in legs
-    )
+def _searched(query: Query) -> str:
+    """Return what is searched for: the question in a long text, made to stand alone where it leans on one before."""
+    return resolve(find_question(query.question), query.previous)
 
 
 def score_within(

@@ -255,8 +255,10 @@ def _add_middleware(app: FastAPI, every: Sequence[deps.Dependencies], options: O
 
 
 def _largest_question(limits: Limits) -> int:
-    """Return the bytes of one question with as many globs and conditions as there may be."""
-    return 6 * (limits.question_chars + 2 * MOST_CHARACTERS + filters.MOST_CHARACTERS) + 8192
+    """Return the bytes of one question, after as many as there may be, with all globs and conditions."""
+    return (
+        6 * ((1 + 2 * limits.previous) * limits.question_chars + 2 * MOST_CHARACTERS + filters.MOST_CHARACTERS) + 8192
+    )
 
 
 def _largest_body(limits: Limits) -> int:

@@ -19,9 +19,9 @@ from qa.errors import QAError
 from qa.search.filters import parse_filter
 from qa.service.service import Service
 from qa.settings import Settings
-from qa.types import Condition, Query, Reply
+from qa.types import Condition, Query, Reply, Turn
 from qa.web.api.filters import FilterTexts
-from qa.web.api.requests import Globs, MaxError, SearchMode, Sections, WantsAnswer
+from qa.web.api.requests import Globs, MaxError, PreviousQuestions, ReadTokens, SearchMode, Sections, WantsAnswer
 from qa.web.api.responses import SPAN_END, SPAN_START, AskResponse, SectionBody, SummaryBody
 from qa.web.problems import choose_problem, explain, few
 
@@ -132,10 +132,14 @@ class _Tools:
         filter: FilterTexts = [],  # noqa: B006
         answer: WantsAnswer = True,
         max_error: MaxError = None,
+        read_tokens: ReadTokens = None,
+        previous: PreviousQuestions = [],  # noqa: B006
     ) -> AskResponse:
         """Answer a question from the documents: the answer or a guess, and the passages, each with its exact span."""
         globs = tuple(documents), tuple(sections)
-        query = Query(question, top_k, *globs, mode, False, answer, max_error, parse_filter(filter))
+        before = tuple(map(Turn, previous))
+        parsed = parse_filter(filter)
+        query = Query(question, top_k, *globs, mode, False, answer, max_error, parsed, (), read_tokens, before)
         try:
             # In a thread, because a hundred passages take milliseconds.
             return await asyncio.to_thread(AskResponse.from_reply, await self._ask(query))

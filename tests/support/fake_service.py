@@ -19,6 +19,7 @@ from qa.index.fields import KINDS, Facet, Facets, FacetValue
 from qa.index.snapshots import SnapshotInfo
 from qa.protocols import Encoder
 from qa.search.filters import filter_excess, filter_faults
+from qa.search.follow_ups import resolve
 from qa.search.query import check
 from qa.service.indexing import FileChange, Indexing, IndexingJob
 from qa.service.maintenance import Maintenance
@@ -280,7 +281,15 @@ class FakeService(Service):
             Hit(rank, passage, DOCUMENTS[passage.document].title, Scores(dense=likeness))
             for rank, (likeness, passage) in enumerate(found[: query.top_k], start=1)
         )
-        return Reply(query.question, tuple(hits), SNAPSHOT, {"encode": 1.25, "search": 0.5, "total": 1.75}, self.answer)
+        searched = resolve(query.question, query.previous)
+        return Reply(
+            query.question,
+            tuple(hits),
+            SNAPSHOT,
+            {"encode": 1.25, "search": 0.5, "total": 1.75},
+            self.answer,
+            searched="" if searched == query.question else searched,
+        )
 
 
 def _check_filter(filter: tuple[Condition, ...]) -> None:

@@ -140,6 +140,16 @@ def test_patterns_and_ids_have_a_longest_length(using: Callable[[Use], None]) ->
     using(use)
 
 
+def test_a_question_may_lean_on_one_before(using: Callable[[Use], None], service: FakeService) -> None:
+    async def use(client: Any) -> None:
+        arguments = {"question": "Why?", "previous": ["When does the ferry leave?"], "read_tokens": 400}
+        found = await client.call_tool("ask", arguments)
+        assert found.structured_content["searched"] == "Why does the ferry leave?"
+        assert service.asked[0].read_tokens == 400
+
+    using(use)
+
+
 def test_documents_are_never_looked_through_on_the_event_loop(
     using: Callable[[Use], None], service: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ BATCH: dict[str, JsonValue] = {
 
 RESPONSE: dict[str, JsonValue] = {
     "question": "When does the ferry leave?",
+    "searched": None,
     "answer": {
         "outcome": "answered",
         "answerable": True,

@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from qa.search.query import LEAST_READ_TOKENS
 from qa.types import Limits
 from qa.web.api.requests import AskRequest, BatchRequest, describe
 from qa.web.middleware.access import KeyScope, required_scope
@@ -128,6 +129,7 @@ def complete(
     counts += [p["schema"] for p in evaluating if p["name"] == "top_k"]
     for top_k in counts:
         top_k.update(minimum=1, maximum=limits.top_k)
+    _bound_options(schemas, request, parameters, limits)
     schemas["BatchRequest"]["properties"]["questions"].update(minItems=1, maxItems=limits.batch)
     document["components"]["securitySchemes"] = _SCHEMES
     for (path, method, status), links in _LINKS.items():
@@ -170,6 +172,21 @@ def _of_collection(operation: Mapping[str, Any]) -> dict[str, Any]:
                 link["operationId"] += "OfCollection"
                 link["parameters"] = {"collection": "$request.path.collection", **link.get("parameters", {})}
     return copy
+
+
+def _bound_options(
+    schemas: dict[str, Any], request: dict[str, Any], parameters: dict[str, Any], limits: Limits
+) -> None:
+    """Add the limits of what was asked before, and of what is read."""
+    schemas["TurnBody"]["properties"]["question"]["maxLength"] = limits.question_chars
+    schemas["TurnBody"]["properties"]["answer"]["maxLength"] = limits.question_chars
+    parameters["previous_answer"]["maxLength"] = limits.question_chars
+    for previous in (request["previous"], parameters["previous"]):
+        previous["maxItems"] = limits.previous
+        for text in previous["items"].get("anyOf", [previous["items"]])[:1]:
+            text["maxLength"] = limits.question_chars
+    for read_tokens in (request["read_tokens"], parameters["read_tokens"]):
+        read_tokens["anyOf"][0].update(minimum=LEAST_READ_TOKENS, maximum=limits.read_tokens)
 
 
 def install(app: FastAPI, limits: Limits, scopes: Set[KeyScope], *, has_several: bool) -> None:

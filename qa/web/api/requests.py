@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
@@ -10,7 +11,7 @@ from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from qa.search.filters import parse_filter
-from qa.types import CitationClaim, Condition, Mode, Query
+from qa.types import CitationClaim, Condition, Mode, Query, Turn
 from qa.web.api import examples
 from qa.web.api.filters import FilterNode, FilterTexts
 from qa.web.handlers import parse_json
@@ -79,6 +80,34 @@ Collections = Annotated[
 ]
 
 
+ReadTokens = Annotated[
+    int | None,
+    BeforeValidator(_parse_whole),
+    Field(
+        description="How many tokens of the passages found are read for the answer, at least 50: more find a few more "
+        "answers, and take longer. By default the server decides."
+    ),
+]
+_Text = Annotated[str, Field(json_schema_extra=NO_NUL)]
+
+
+class TurnBody(BaseModel):
+    """A question that was asked before, and the text that answered it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    question: str = Field(description="The question as it was asked.", json_schema_extra=NO_NUL)
+    answer: str = Field(default="", description="The text that answered it, if any.", json_schema_extra=NO_NUL)
+
+
+PREVIOUS = (
+    "What was asked before, the oldest first. A question that leans on it, such as `and in 2023?`, is searched for as "
+    "one that stands alone, which `searched` says; any other is not changed."
+)
+Previous = Annotated[list[_Text | TurnBody], Field(max_length=100, description=PREVIOUS)]
+PreviousQuestions = Annotated[list[_Text], Field(max_length=100, description=PREVIOUS)]
+
+
 class AskRequest(BaseModel):
     """One question and how to search for it."""
 
@@ -94,10 +123,14 @@ class AskRequest(BaseModel):
     sections: Sections = []
     filter: FilterNode | None = None
     collections: Collections = []
+    read_tokens: ReadTokens = None
+    previous: Previous = []
 
     def query(self) -> Query:
         """Build the query."""
-        return _build_query(self, self.question, self.filter.conditions() if self.filter is not None else ())
+        turns = [Turn(each) if isinstance(each, str) else Turn(each.question, each.answer) for each in self.previous]
+        filter = self.filter.conditions() if self.filter is not None else ()
+        return _build_query(self, self.question, filter, turns)
 
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -137,13 +170,23 @@ class AskParameters(BaseModel):
     sections: Sections = []
     filter: FilterTexts = []
     collections: Collections = []
+    read_tokens: ReadTokens = None
+    previous: PreviousQuestions = []
+    previous_answer: str = Field(
+        default="", description="The text that answered the last of `previous`.", json_schema_extra=NO_NUL
+    )
 
     def query(self) -> Query:
         """Build the query."""
-        return _build_query(self, self.q, parse_filter(self.filter))
+        turns = [Turn(question) for question in self.previous]
+        if turns:
+            turns[-1] = Turn(self.previous[-1], self.previous_answer)
+        return _build_query(self, self.q, parse_filter(self.filter), turns)
 
 
-def _build_query(asked: AskRequest | AskParameters, question: str, filter: tuple[Condition, ...]) -> Query:
+def _build_query(
+    asked: AskRequest | AskParameters, question: str, filter: tuple[Condition, ...], previous: Sequence[Turn]
+) -> Query:
     return Query(
         question,
         asked.top_k,
@@ -155,6 +198,8 @@ def _build_query(asked: AskRequest | AskParameters, question: str, filter: tuple
         asked.max_error,
         filter,
         tuple(dict.fromkeys(asked.collections)),
+        asked.read_tokens,
+        tuple(previous),
     )
 
 

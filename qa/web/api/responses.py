@@ -315,6 +315,11 @@ class AskResponse(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [examples.RESPONSE]})
 
     question: str
+    searched: str | None = Field(
+        default=None,
+        description="What was searched for instead, where the question leans on one before it, or stands in a long "
+        "text; else null.",
+    )
     answer: AnswerBody | None
     passages: list[PassageBody]
     legs: list[LegBody] = Field(description="The legs that the mode names.")
@@ -330,6 +335,7 @@ class AskResponse(BaseModel):
     def from_reply(cls, reply: Reply) -> AskResponse:
         return cls(
             question=reply.question,
+            searched=reply.searched or None,
             answer=AnswerBody.from_answer(reply.answer) if reply.answer else None,
             passages=[PassageBody.from_hit(hit) for hit in reply.hits],
             legs=[LegBody.model_validate(leg, from_attributes=True) for leg in reply.legs],

@@ -21,7 +21,7 @@ from qa.markup import Mark, Piece, by_ocr, describe_confidence, pages_by_ocr, pi
 from qa.readers.metadata import DATES
 from qa.search.filters import write_filter
 from qa.search.query import faults
-from qa.types import Answer, Hit, Limits, Query, State
+from qa.types import Answer, Hit, Limits, Query, Reply, State, Turn
 from qa.web.api.requests import AskParameters
 from qa.web.deps import Dependencies, of_request
 from qa.web.middleware.collections import in_collection
@@ -38,6 +38,7 @@ OUTCOMES = {"answered": "an answer", "unsure": "a guess", "not_found": "no answe
 # A query with the defaults.
 USUAL = Query("")
 _NAMES = tuple(AskParameters.model_fields)
+_LISTS = ("documents", "sections", "filter", "collections", "previous")
 
 
 def read_query(parameters: QueryParams, limits: Limits) -> tuple[Query, tuple[FieldError, ...]]:
@@ -48,7 +49,7 @@ def read_query(parameters: QueryParams, limits: Limits) -> tuple[Query, tuple[Fi
     that page does not repeat the mistake.
     """
     given: dict[str, Any] = {
-        name: parameters.getlist(name) if name in ("documents", "sections", "filter", "collections") else value
+        name: parameters.getlist(name) if name in _LISTS else value
         for name, value in {"q": "", **parameters}.items()
         if nearest(name, _NAMES)
     }
@@ -89,14 +90,41 @@ def chosen(query: Query) -> list[tuple[str, str]]:
         found.append(("answer", "false"))
     if query.max_error is not None:
         found.append(("max_error", f"{query.max_error:g}"))
+    if query.read_tokens is not None:
+        found.append(("read_tokens", str(query.read_tokens)))
     found += [("collections", name) for name in query.collections]
     return found
 
 
+# Characters of an answer that a follow-up may lean on: it names something.
+_LONGEST_ANSWER = 100
+
+
+def asked_before(query: Query) -> list[tuple[str, str]]:
+    """List the parameters that say what was asked before a query."""
+    found = [("previous", turn.question) for turn in query.previous]
+    if query.previous and (answer := query.previous[-1].answer):
+        found.append(("previous_answer", answer))
+    return found
+
+
+def as_searched(query: Query, reply: Reply) -> Query:
+    """Return a query that asks alone what a follow-up was searched for as: that is what a judgment is about."""
+    return replace(query, question=reply.searched, previous=()) if query.previous and reply.searched else query
+
+
+def as_previous(reply: Reply) -> list[tuple[str, str]]:
+    """List the parameters by which the next question may lean on the one that was answered, as it was searched for."""
+    answer = reply.answer.text if reply.answer is not None and reply.answer.outcome != "not_found" else None
+    turn = Turn(reply.searched or reply.question, answer if answer and len(answer) <= _LONGEST_ANSWER else "")
+    return asked_before(replace(USUAL, previous=(turn,)))
+
+
 def asking_address(query: Query, question: str | None = None) -> str:
-    """Return the address of the page that answers ``query``, or another ``question`` in the same way."""
+    """Return the address of the page that answers ``query``, or another ``question``, alone, in the same way."""
     text = query.question if question is None else question
-    parts = [*([("q", text)] if text else []), *chosen(query)]
+    before = asked_before(query) if question is None else []
+    parts = [*([("q", text)] if text else []), *chosen(query), *before]
     address = f"/?{urlencode(parts, errors='replace')}" if parts else "/"
     # Several collections have no page of their own.
     return address if query.collections else in_collection(address)
@@ -138,7 +166,9 @@ def reading_address(document: str, start: int, end: int, query: Query | None = N
 
     ``collection`` is the document's, where it is not that of the request's own address.
     """
-    asked = [("q", query.question), *chosen(query)] if query is not None and query.question else []
+    asked: list[tuple[str, str]] = []
+    if query is not None and query.question:
+        asked = [("q", query.question), *chosen(query), *asked_before(query)]
     parts = urlencode([("start", str(start)), ("end", str(end)), *asked], errors="replace")
     return in_collection(f"/documents/{quote(document, errors='replace')}?{parts}#span", collection)
 
@@ -251,6 +281,9 @@ def _environment() -> jinja2.Environment:
         chosen=chosen,
         chips=chips,
         filtered_by=lambda query, filter: replace(query, filter=filter),
+        asked_before=asked_before,
+        as_previous=as_previous,
+        as_searched=as_searched,
     )
     environment.globals.update(
         asking_address=asking_address,

@@ -18,6 +18,7 @@ def test_response_has_the_designed_shape(client: TestClient) -> None:
     (passage,) = body.pop("passages")
     assert body == {
         "question": "When does the ferry leave?",
+        "searched": None,
         "answer": None,
         "legs": [],
         "snapshot": "20260401T120000.000Z-5a7b4a42",
@@ -178,3 +179,40 @@ def test_a_request_says_whether_to_answer_and_how_wrong_that_may_be(client: Test
 def test_a_wrong_way_of_answering_is_named(client: TestClient, wrong: dict[str, object], message: str) -> None:
     response = client.post("/v1/ask", json={"question": "ferry", **wrong})
     assert (response.status_code, response.json()["detail"]) == (422, message)
+
+
+def test_a_question_that_leans_on_another_says_what_was_searched(client: TestClient, service: FakeService) -> None:
+    first = "When does the ferry leave?"
+    by_text = client.post("/v1/ask", json={"question": "Why?", "previous": [first]}).json()
+    with_answer = client.post("/v1/ask", json={"question": "Why?", "previous": [{"question": first, "answer": "noon"}]})
+    by_address = client.get("/v1/ask", params={"q": "Why?", "previous": first, "previous_answer": "noon"}).json()
+    batch = client.post("/v1/ask/batch", json={"questions": [{"question": "Why?", "previous": [first]}]}).json()
+    found = [by_text, with_answer.json(), by_address, batch["results"][0]["response"]]
+    assert {each["searched"] for each in found} == {"Why does the ferry leave?"}
+    assert {each["question"] for each in found} == {"Why?"}
+    answers = [query.previous[0].answer for query in service.asked]
+    assert answers == ["", "noon", "noon", ""]
+
+
+def test_a_request_says_how_much_is_read(client: TestClient, service: FakeService) -> None:
+    client.post("/v1/ask", json={"question": "ferry?", "read_tokens": 500})
+    client.get("/v1/ask?q=ferry?&read_tokens=500")
+    client.post("/v1/ask/batch", json={"questions": [{"question": "ferry?", "read_tokens": 500}]})
+    assert [query.read_tokens for query in service.asked] == [500] * 3
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"read_tokens": 20}, "read_tokens must be from 50 to 1,000."),
+        ({"read_tokens": "many"}, "read_tokens must be a whole number."),
+        ({"previous": ["a"] * 9}, "previous holds 9 questions; at most 8 are allowed; keep the last ones."),
+        ({"previous": ["a" * 201]}, "previous[0] has 201 characters; at most 200 are allowed; shorten it."),
+        ({"previous": ["\0"]}, "previous[0] holds a NUL character; remove it."),
+        ({"previous": "Why?"}, "previous must be a list."),
+    ],
+)
+def test_a_wrong_context_is_named(client: TestClient, wrong: dict[str, object], message: str) -> None:
+    response = client.post("/v1/ask", json={"question": "ferry", **wrong})
+    assert (response.status_code, response.json()["detail"]) == (422, message)
+    assert response.json()["errors"][0]["field"].startswith(next(iter(wrong)))

@@ -79,9 +79,17 @@ def test_the_limits_of_this_service_are_shown(document: dict[str, Any]) -> None:
     assert (top_k["minimum"], top_k["maximum"], top_k["default"]) == (1, 10, 5)
     assert schemas["BatchRequest"]["properties"]["questions"]["maxItems"] == 4
     parameters = {p["name"]: p for p in document["paths"]["/v1/ask"]["get"]["parameters"]}
-    asked = "q top_k mode rerank answer max_error documents sections filter collections"
+    asked = "q top_k mode rerank answer max_error documents sections filter collections "
+    asked += "read_tokens previous previous_answer"
     assert list(parameters) == asked.split()
     assert parameters["top_k"]["schema"]["maximum"] == 10
+    for bounded in (schemas["AskRequest"]["properties"], {name: each["schema"] for name, each in parameters.items()}):
+        assert bounded["previous"]["maxItems"] == 8
+        assert (bounded["read_tokens"]["anyOf"][0]["minimum"], bounded["read_tokens"]["anyOf"][0]["maximum"]) == (
+            50,
+            1000,
+        )
+    assert schemas["TurnBody"]["properties"]["answer"]["maxLength"] == 200
 
 
 @pytest.mark.parametrize(

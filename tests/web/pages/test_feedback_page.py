@@ -52,7 +52,7 @@ def test_answer_and_passages_are_judged_by_a_form(client: TestClient, service: F
     forms = [form for form in shown.all("form") if form["action"] == "/feedback"]
     assert len(forms) == 6
     assert all(form["method"] == "post" for form in forms)
-    fields = {str(e["name"]): str(e["value"]) for e in shown.all("input")[1:6]}
+    fields = {str(e["name"]): str(e["value"]) for e in shown.all("input")[3:8]}
     sent = client.post("/feedback", data={**fields, "verdict": "no"})
     assert sent.status_code == 303
     (line,) = path.read_text().splitlines()

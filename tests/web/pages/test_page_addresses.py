@@ -11,7 +11,7 @@ from starlette.datastructures import QueryParams
 from starlette.testclient import TestClient
 
 from qa.errors import QueryError
-from qa.types import Limits, Query
+from qa.types import Limits, Query, Turn
 from qa.web.pages.rendering import asking_address, read_query, reading_address
 from tests.support.fake_service import LOADING, FakeService
 from tests.support.html_page import page
@@ -41,7 +41,7 @@ def test_it_is_kept_for_the_next_question_and_in_every_link(client: TestClient) 
     shown = page(client, ASKED)
     kept: dict[str, list[str]] = {}
     for field in shown.all("input"):
-        if field.get("type") == "hidden":
+        if field.get("type") == "hidden" and field["name"] != "previous":
             kept.setdefault(field["name"] or "", []).append(field["value"] or "")
     assert kept == OPTIONS
     reading = [
@@ -60,7 +60,7 @@ def test_it_is_kept_for_the_next_question_and_in_every_link(client: TestClient) 
 
 def test_as_usual_nothing_is_said_of_it(client: TestClient) -> None:
     shown = page(client, "/?q=ferry&top_k=5&mode=hybrid&rerank=false")
-    assert [field["name"] for field in shown.all("input")] == ["q"]
+    assert [field["name"] for field in shown.all("input")] == ["q", "previous"]
     assert "reset these options" not in shown.text("form")
 
 
@@ -113,7 +113,8 @@ def test_what_others_add_to_an_address_is_passed_over(client: TestClient, servic
     """Mail programs and networks add parameters to shared addresses."""
     shown = page(client, "/?q=ferry&fbclid=IwAR2&utm_source=mail&=&top_k=2")
     assert service.asked == [Query("ferry", 2)]
-    assert [(e["name"], e["value"]) for e in shown.all("input")] == [("q", "ferry"), ("top_k", "2")]
+    inputs = [(e["name"], e["value"]) for e in shown.all("input")]
+    assert inputs == [("q", "ferry"), ("previous", "ferry"), ("top_k", "2")]
 
 
 def test_what_the_service_refuses_of_it_is_not_asked_again(client: TestClient, service: FakeService) -> None:
@@ -132,6 +133,9 @@ def test_what_the_service_refuses_of_it_is_not_asked_again(client: TestClient, s
         st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)).map(tuple),
         st.sampled_from(["hybrid", "dense", "lexical"]),
         st.booleans(),
+        previous=st.lists(st.builds(Turn, st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))))
+        .map(lambda turns: turns[:8])
+        .map(tuple),
     )
 )
 def test_an_address_says_how_it_was_asked(query: Query) -> None:

@@ -40,7 +40,7 @@ def merge_replies(outcomes: Mapping[str, Reply | QAError], top_k: int) -> Reply:
         first,
         hits=tuple(replace(hit, rank=rank) for rank, hit in enumerate(hits, start=1)),
         answer=answer,
-        timings_ms=_add([each.timings_ms for each in replies.values()]),
+        timings_ms=_longest([each.timings_ms for each in replies.values()]),
         legs=_merge_legs([each.legs for each in replies.values()]),
         collections=tuple(_describe(name, each) for name, each in outcomes.items()),
     )
@@ -100,10 +100,10 @@ def _score(hit: Hit, best: float) -> float:
     return (scores.dense or 0.0) + lexical + RELEVANCE_WEIGHT * relevance
 
 
-def _add(timings: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Add up the time of each stage."""
+def _longest(timings: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the longest time of each stage: questions that are answered together have the time of all of them."""
     names = dict.fromkeys(name for each in timings for name in each)
-    return {name: sum(each.get(name, 0.0) for each in timings) for name in names}
+    return {name: max(each.get(name, 0.0) for each in timings) for name in names}
 
 
 def _merge_legs(replies: Sequence[Sequence[Leg]]) -> tuple[Leg, ...]:

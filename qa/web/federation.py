@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -26,6 +27,7 @@ async def ask_collections(request: Request, query: Query) -> Reply:
     """
     if not query.collections:
         return await of_request(request).asking.ask(query, request)
+    started = time.perf_counter()
     asked = choose_collections(request, query.collections)
     alone = replace(query, collections=())
     tasks = [asyncio.create_task(_ask(each, alone, request)) for each in asked]
@@ -41,7 +43,7 @@ async def ask_collections(request: Request, query: Query) -> Reply:
     # What none of them answered is missing in each.
     for each in asked:
         each.asking.note_unanswered(alone, reply)
-    return reply
+    return replace(reply, timings_ms={**reply.timings_ms, "total": 1000 * (time.perf_counter() - started)})
 
 
 def choose_collections(request: Request, names: Sequence[str]) -> list[Dependencies]:

@@ -325,7 +325,7 @@ class AskResponse(BaseModel):
     legs: list[LegBody] = Field(description="The legs that the mode names.")
     snapshot: str
     timings_ms: dict[str, float] = Field(
-        description="Measured wall-clock milliseconds by stage, and in `total`; of several collections the sums."
+        description="Measured wall-clock milliseconds by stage, and in `total`; of several collections the longest."
     )
     collections: list[CollectionOutcomeBody] = Field(
         default=[], description="Where several collections were asked: what became of each. The best answer is given."

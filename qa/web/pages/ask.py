@@ -99,9 +99,10 @@ def _render(
     **values: object,
 ) -> Response:
     """Render the page with its form. It blocks, as the documents are counted for it; a thread must call it."""
-    # Documents are counted in one collection, and not in several.
+    # Documents are counted in one collection, and not in several; nor is the snapshot of one of these named.
     form = keep(query.filter) if query.collections else make_form(service, query.filter)
-    return render(request, "ask.html", service.state(), status, headers, query=query, form=form, **values)
+    state = None if query.collections else service.state()
+    return render(request, "ask.html", state, status, headers, query=query, form=form, **values)
 
 
 def _refused(request: Request, service: Service, query: Query, errors: Sequence[FieldError]) -> Response:

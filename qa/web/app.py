@@ -27,7 +27,7 @@ from qa.text.globs import MOST_CHARACTERS
 from qa.types import Limits
 from qa.web import deps, handlers
 from qa.web.admission import Budget, Lane
-from qa.web.api import collections, facets, openapi, pictures, routes, snapshots, unanswered, uploads
+from qa.web.api import chat, collections, facets, openapi, pictures, routes, snapshots, unanswered, uploads
 from qa.web.api import evaluations as evaluation_routes
 from qa.web.asking import Asking, ReplyCache
 from qa.web.batching import Batcher
@@ -183,6 +183,7 @@ def _make_tools(parts: deps.Dependencies) -> McpEndpoint:
 def _add_routes(app: FastAPI, parts: deps.Dependencies) -> None:
     app.include_router(facets.router)
     app.include_router(routes.router)
+    app.include_router(chat.router)
     app.include_router(collections.router)
     if parts.evaluations is not None:
         app.include_router(evaluation_routes.router)

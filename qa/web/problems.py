@@ -49,6 +49,9 @@ _SHOWN_FAULTS = 100
 _SHOWN_ERRORS = 20
 _SHOWN_CHARS = 80
 _BODY = "body"
+# Paths of the OpenAI API.
+CHAT = "/v1/chat/completions"
+MODELS = "/v1/models"
 
 TITLES: Mapping[str, str] = {
     "batch-empty": "The batch holds no question",
@@ -74,6 +77,7 @@ TITLES: Mapping[str, str] = {
     "method-not-allowed": "This method is not allowed here",
     "missing-field": "A field is missing",
     "mode-unknown": "Unknown search mode",
+    "model-not-found": "No such model",
     "not-found": "There is nothing at this address",
     "not-ready": "The service is not ready",
     "original-unavailable": "The original file has changed or is gone",
@@ -149,9 +153,14 @@ class Problem:
             members["errors"] = [{"field": error.field, "message": error.message} for error in self.errors]
         return members
 
-    def response(self) -> JSONResponse:
-        """Build the response of a program's request."""
-        return JSONResponse(self.members(), self.status, dict(self.headers), MEDIA_TYPE)
+    def response(self, path: str = "") -> JSONResponse:
+        """Build the response of a program's request to ``path``; clients of the OpenAI API look for ``error``."""
+        members = self.members()
+        if path == CHAT or path.startswith(MODELS):
+            kind = "invalid_request_error" if self.status < 500 else "server_error"
+            field = self.errors[0].field if self.errors else None
+            members["error"] = {"message": self.detail, "type": kind, "param": field, "code": self.code}
+        return JSONResponse(members, self.status, dict(self.headers), MEDIA_TYPE)
 
 
 # Turns a problem into the response of a request: a page, or a problem detail.
@@ -364,7 +373,7 @@ _KINDS: Mapping[str, tuple[str, str]] = {
     "union_tag_not_found": ("missing-field", "{name} has no op, which says what it is: eq, in, range or and."),
     "no_sha256": ("invalid-request", "{name} must be a SHA-256: 64 hexadecimal digits."),
     "list_type": ("wrong-type", "{name} must be a list."),
-    "too_long": ("invalid-request", "{name} may hold at most {max_length:,} patterns."),
+    "too_long": ("invalid-request", "{name} may hold at most {max_length:,}."),
 }
 _OTHER = ("invalid-request", "{name} is not valid.")
 

@@ -62,7 +62,7 @@ def problem(response: Any, status: int, type: str) -> dict[str, Any]:
             "wrong-type",
             "body",
             "The body must be a JSON object; known fields: question, top_k, mode, rerank, answer, max_error, "
-            "documents, sections.",
+            "documents, sections, ",
         ),
     ],
 )

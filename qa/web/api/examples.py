@@ -10,6 +10,15 @@ _SNAPSHOT = "20260401T120000.000Z-5a7b4a42"
 
 ASK: dict[str, JsonValue] = {"question": "When does the ferry leave?", "top_k": 3, "documents": ["timetables/*"]}
 
+CHAT: dict[str, JsonValue] = {
+    "model": "timetables",
+    "messages": [
+        {"role": "user", "content": "When does the ferry leave?"},
+        {"role": "assistant", "content": "noon"},
+        {"role": "user", "content": "Why?"},
+    ],
+}
+
 BATCH: dict[str, JsonValue] = {
     "questions": ["When does the ferry leave?", {"question": "How many fit?", "top_k": 1}, ""]
 }

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from qa.search.query import LEAST_READ_TOKENS
 from qa.types import Limits
+from qa.web.api.chat_messages import ChatRequest
 from qa.web.api.requests import AskRequest, BatchRequest, describe
 from qa.web.middleware.access import KeyScope, required_scope
 from qa.web.middleware.collections import in_collection
@@ -116,7 +117,7 @@ def complete(
     """
     schemas = document["components"]["schemas"]
     # Their routes read the bodies themselves, so that the framework knows nothing of them.
-    schemas |= describe(AskRequest) | describe(BatchRequest)
+    schemas |= describe(AskRequest) | describe(BatchRequest) | describe(ChatRequest)
     schemas["BatchRequest"]["properties"]["questions"]["items"]["anyOf"][1] = {
         "$ref": "#/components/schemas/AskRequest"
     }
@@ -130,6 +131,7 @@ def complete(
     for top_k in counts:
         top_k.update(minimum=1, maximum=limits.top_k)
     _bound_options(schemas, request, parameters, limits)
+    schemas["ChatRequest"]["properties"]["read_tokens"]["anyOf"][0].update(request["read_tokens"]["anyOf"][0])
     schemas["BatchRequest"]["properties"]["questions"].update(minItems=1, maxItems=limits.batch)
     document["components"]["securitySchemes"] = _SCHEMES
     for (path, method, status), links in _LINKS.items():

@@ -49,7 +49,7 @@ _MANY = 10
 _SMALL = 1_000_000
 
 
-async def _json_only(request: Request) -> None:
+async def json_only(request: Request) -> None:
     """Refuse a body that is not JSON. Raises ProblemError, 415."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
@@ -63,14 +63,14 @@ async def _json_only(request: Request) -> None:
     operation_id="ask",
     tags=["questions"],
     summary="Ask one question",
-    dependencies=[Depends(_json_only)],
+    dependencies=[Depends(json_only)],
     response_model=responses.AskResponse,
     openapi_extra={"requestBody": requests.body_of(requests.AskRequest)},
     responses=problems(400, 413, 415, 422, 503),
 )
 async def ask(request: Request) -> Response:
     """Return the answer, if there is one, and the passages that match best, each with its span of a document."""
-    body = await _read(requests.AskRequest, request)
+    body = await read_body(requests.AskRequest, request)
     return await _ask(request, body.query())
 
 
@@ -94,7 +94,7 @@ async def ask_by_address(parameters: Annotated[requests.AskParameters, FromQuery
     tags=["questions"],
     summary="Ask many questions",
     response_model=responses.BatchResponse,
-    dependencies=[Depends(_json_only)],
+    dependencies=[Depends(json_only)],
     openapi_extra={"requestBody": requests.body_of(requests.BatchRequest)},
     responses=problems(400, 413, 415, 422, 503),
 )
@@ -103,7 +103,7 @@ async def ask_many(asking: AskingDep, service: ServiceDep, deps: Deps, request: 
 
     A wrong question is a result with its problem; only a batch that is wrong as a whole is refused.
     """
-    body = await _read(requests.BatchRequest, request)
+    body = await read_body(requests.BatchRequest, request)
     if errors := check_batch(len(body.questions), service.limits):
         raise ProblemError(invalid(errors))
     parsed = await run_in_threadpool(lambda: [_parse(item) for item in body.questions])
@@ -263,7 +263,7 @@ async def _ask(request: Request, query: Query) -> Response:
     return Response(built, media_type="application/json")
 
 
-async def _read(shape: type[requests.Body], request: Request) -> requests.Body:
+async def read_body(shape: type[requests.Body], request: Request) -> requests.Body:
     """Read a body of this shape; a small one at once, because a thread takes longer. Raises ProblemError."""
     data = await request.body()
     return await run_in_threadpool(requests.read, shape, data) if len(data) > _LARGE else requests.read(shape, data)

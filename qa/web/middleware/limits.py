@@ -102,7 +102,9 @@ class Rates:
                 again = self._counts.get_window_stats(rate, client).reset_time - time.time()
                 headers = {"Retry-After": str(max(1, math.ceil(again)))}
                 detail = f"At most {rate.amount:,} requests in {_period(rate)} are answered; wait a little."
-                await Problem("rate-limited", 429, detail, headers=headers).response()(scope, receive, send)
+                await Problem("rate-limited", 429, detail, headers=headers).response(scope["path"])(
+                    scope, receive, send
+                )
                 return
         await self.app(scope, receive, send)
 
@@ -164,7 +166,7 @@ class BodyLimit:
         announced = Headers(scope=scope).get("content-length", "0")
         # Python refuses to parse a number of thousands of digits.
         if announced.isdecimal() and (len(announced) > 18 or int(announced) > limit):
-            await too_large(limit).response()(scope, receive, send)
+            await too_large(limit).response(scope["path"])(scope, receive, send)
             return
         received, taken, is_whole = 0, 0, False
         clock = asyncio.get_running_loop().time

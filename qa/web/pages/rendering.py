@@ -97,7 +97,7 @@ def chosen(query: Query) -> list[tuple[str, str]]:
 
 
 # Characters of an answer that a follow-up may lean on: it names something.
-_LONGEST_ANSWER = 100
+LONGEST_ANSWER = 100
 
 
 def asked_before(query: Query) -> list[tuple[str, str]]:
@@ -116,7 +116,7 @@ def as_searched(query: Query, reply: Reply) -> Query:
 def as_previous(reply: Reply) -> list[tuple[str, str]]:
     """List the parameters by which the next question may lean on the one that was answered, as it was searched for."""
     answer = reply.answer.text if reply.answer is not None and reply.answer.outcome != "not_found" else None
-    turn = Turn(reply.searched or reply.question, answer if answer and len(answer) <= _LONGEST_ANSWER else "")
+    turn = Turn(reply.searched or reply.question, answer if answer and len(answer) <= LONGEST_ANSWER else "")
     return asked_before(replace(USUAL, previous=(turn,)))
 
 
@@ -202,7 +202,7 @@ def render_problem(request: Request, problem: Problem) -> Response:
     path = request.url.path
     is_for_programs = path.startswith("/v1/") or path in ("/healthz", "/readyz", "/openapi.json")
     if is_for_programs or "text/html" not in request.headers.get("accept", ""):
-        return problem.response()
+        return problem.response(request.scope["path"])
     return render(request, "problem.html", _state_if_any(request), problem.status, problem.headers, problem=problem)
 
 

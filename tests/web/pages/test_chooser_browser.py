@@ -40,7 +40,7 @@ def test_it_is_accessible_and_fits_every_width(visiting: Visiting, address: str,
     page = visit.page
     page.locator(".chooser summary").click()
     for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=scheme)
         for width in (320, 1280):
             page.set_viewport_size({"width": width, "height": 800})
             found = Axe().run(page)

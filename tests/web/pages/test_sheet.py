@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
@@ -114,26 +115,44 @@ def test_the_place_of_a_span_over_http(client: TestClient, place: Callable[[str]
     assert client.get(found["picture"]).status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("path", "status", "code"),
-    [
-        ("pictures/below/tickets%20%3Ci%3E.pdf?page=3", 404, "picture-unavailable"),
-        ("pictures/below/tickets%20%3Ci%3E.pdf?page=0", 422, "invalid-request"),
-        ("pictures/below/tickets%20%3Ci%3E.pdf?width=801", 422, "invalid-request"),
-        ("pictures/below/tickets%20%3Ci%3E.pdf?sha256=" + "0" * 64, 409, "original-unavailable"),
-        ("pictures/apples.txt", 404, "picture-unavailable"),
-        ("pictures/nothing.pdf", 404, "document-not-found"),
-        ("pictures/../../secret.pdf", 404, "not-found"),
-        ("pictures/%2e%2e/secret.pdf", 404, "document-not-found"),
-        ("marks/apples.txt?start=0&end=5", 404, "picture-unavailable"),
-        ("marks/below/tickets%20%3Ci%3E.pdf?start=0&end=5000", 422, "invalid-request"),
-        ("marks/below/tickets%20%3Ci%3E.pdf?start=5&end=5", 422, "invalid-request"),
-        ("marks/below/tickets%20%3Ci%3E.pdf", 422, "missing-field"),
-    ],
-)
-def test_what_has_no_picture_is_a_problem(client: TestClient, path: str, status: int, code: str) -> None:
-    refused = client.get(f"/v1/{path}")
-    assert (refused.status_code, refused.json()["type"]) == (status, f"urn:qa:problem:{code}")
+NO_PICTURE = [
+    ("pictures/below/tickets%20%3Ci%3E.pdf?page=3", 404, "picture-unavailable"),
+    ("pictures/below/tickets%20%3Ci%3E.pdf?page=0", 422, "invalid-request"),
+    ("pictures/below/tickets%20%3Ci%3E.pdf?width=801", 422, "invalid-request"),
+    ("pictures/below/tickets%20%3Ci%3E.pdf?sha256=" + "0" * 64, 409, "original-unavailable"),
+    ("pictures/apples.txt", 404, "picture-unavailable"),
+    ("pictures/nothing.pdf", 404, "document-not-found"),
+    ("pictures/../../secret.pdf", 404, "not-found"),
+    ("pictures/%2e%2e/secret.pdf", 404, "document-not-found"),
+    ("marks/apples.txt?start=0&end=5", 404, "picture-unavailable"),
+    ("marks/below/tickets%20%3Ci%3E.pdf?start=0&end=5000", 422, "invalid-request"),
+    ("marks/below/tickets%20%3Ci%3E.pdf?start=5&end=5", 422, "invalid-request"),
+    ("marks/below/tickets%20%3Ci%3E.pdf", 422, "missing-field"),
+]
+
+
+def test_what_has_no_picture_is_a_problem(client: TestClient) -> None:
+    for path, status, code in NO_PICTURE:
+        refused = client.get(f"/v1/{path}")
+        assert (refused.status_code, refused.json()["type"]) == (status, f"urn:qa:problem:{code}"), path
+
+
+def test_what_is_attached_to_a_mail_is_shown_as_long_as_the_mail_is_the_same(
+    folder: Path, settings: Settings, build: Build
+) -> None:
+    mail = EmailMessage()
+    mail["Subject"] = "Tickets"
+    mail.set_content("The tickets are attached.")
+    mail.add_attachment(pdf([Text(FIRST)]), maintype="application", subtype="pdf", filename="plan.pdf")
+    (folder / "mail.eml").write_bytes(mail.as_bytes())
+    build()
+    service = Service(settings, make=hashing_encoder)
+    service.reload()
+    client = TestClient(create_app(service, options=Options(pictures=settings.indexes)))
+    page = client.get("/documents/mail.eml/plan.pdf?start=4&end=9").text
+    assert page.count("<rect ") == 1
+    (folder / "mail.eml").write_bytes(mail.as_bytes() + b"\n")
+    assert "has changed since" in client.get("/documents/mail.eml/plan.pdf?start=4&end=9").text
 
 
 def test_many_pictures_at_once_are_refused_in_words(

@@ -171,7 +171,7 @@ def test_following_outlives_a_pointer_that_holds_no_id(
 
 def test_following_tries_again_what_may_pass(build: Build, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     id = build().manifest.id
-    monkeypatch.setattr("qa.service.service._RETRY_EVERY", 0.05)
+    monkeypatch.setattr("qa.service.following._RETRY_EVERY", 0.05)
     failures = iter([OSError("too many open files"), ModelNotFound("the hub is down")])
 
     def make(settings: Settings, *, threads: int) -> Encoder:

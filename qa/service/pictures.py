@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
@@ -34,6 +35,8 @@ FOLDER = ".pictures"
 _VERSION = 1
 _MOST_BYTES = 200_000_000
 _MOST_IN_MEMORY = 32_000_000
+# Seconds: of a document that was deleted, no page is kept for longer than this while others are drawn.
+_OLDEST = 7 * 24 * 3600
 # Characters of the page before, whose text may end with a sentence of this page (qa.readers.pdf.text).
 _BEFORE = 700
 # Which part of a page's text must be found on it, so that it is taken for what was indexed.
@@ -145,15 +148,16 @@ class Pictures:
                 self._memory.popitem(last=False)
 
     def _prune(self) -> None:
-        """Remove the oldest files where there are too many bytes, and what killed processes left half written."""
+        """Remove what is old, the oldest files where there are too many bytes, and what was left half written."""
         files = []
         for path in self._folder.iterdir():
             with suppress(FileNotFoundError):
                 status = path.stat()
                 files.append((status.st_mtime_ns, status.st_size, path))
         size = sum(each for _, each, _ in files)
-        for _, each, path in sorted(files):
-            if size <= self._most_bytes:
+        too_old = time.time_ns() - _OLDEST * 10**9
+        for modified, each, path in sorted(files):
+            if size <= self._most_bytes and modified >= too_old:
                 return
             path.unlink(missing_ok=True)
             size -= each

@@ -128,6 +128,15 @@ def test_the_oldest_pictures_make_room_and_what_was_half_written_too(tmp_path: P
     assert len(kept(tmp_path)) > 1
 
 
+def test_a_picture_is_not_kept_for_more_than_a_week(tmp_path: Path, pictures: Pictures) -> None:
+    pictures.of(DOCUMENT, 1, opener(tmp_path), 800)
+    (old,) = kept(tmp_path)
+    os.utime(old, (1, 1))
+    pictures.of(DOCUMENT, 2, opener(tmp_path), 800)
+    assert old not in kept(tmp_path)
+    assert len(kept(tmp_path)) == 1
+
+
 @pytest.mark.parametrize("damage", [b"", b"{}", b'{"png": 5}\nxx', b"\xff\n", b"[]\n"])
 def test_a_damaged_picture_is_drawn_again(tmp_path: Path, pictures: Pictures, drawing: Drawing, damage: bytes) -> None:
     pictures.of(DOCUMENT, 1, opener(tmp_path), 800)

@@ -209,7 +209,8 @@ def _parted(filter: Filter | None) -> tuple[Rows | None, Filter | None]:
         case Rows():
             return filter, None
         case And(filters) if rows := next((part for part in filters if isinstance(part, Rows)), None):
-            return rows, And(tuple(part for part in filters if part is not rows))
+            others = tuple(part for part in filters if part is not rows)
+            return rows, And(others) if others else None
     return None, filter
 
 

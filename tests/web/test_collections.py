@@ -13,6 +13,7 @@ from qa.web.app import create_app
 from qa.web.deps import Offered, Options
 from tests.support.fake_evaluations import NDJSON, QUESTION, FakeEvaluations
 from tests.support.fake_service import LOADING, READY, FakeMaintenance, FakeService
+from tests.web.pages.test_feedback_page import FORM
 
 
 class Two:
@@ -110,6 +111,27 @@ def test_links_of_a_page_stay_in_its_collection(two: Two, path: str) -> None:
 def test_judgments_are_kept_by_collection(two: Two, tmp_path: Path) -> None:
     page = two.client.get("/collections/market/?q=ferry").text
     assert 'action="/collections/market/feedback"' in page
+    judged = two.client.post("/collections/market/feedback", data=FORM, follow_redirects=False)
+    assert judged.headers["location"].startswith("/collections/market/?q=")
+    assert (tmp_path / "feedback-market.jsonl").read_text().count("\n") == 1
+    assert not (tmp_path / "feedback.jsonl").exists()
+    # Of several together, the judgment is of the passage's own, and the page is that of all.
+    both = {**FORM, "collections": ["harbour", "market"]}
+    judged = two.client.post("/collections/harbour/feedback", data=both, follow_redirects=False)
+    assert judged.headers["location"].endswith("&collections=harbour&collections=market")
+    assert judged.headers["location"].startswith("/?q=")
+    assert (tmp_path / "feedback.jsonl").read_text().count("\n") == 1
+
+
+def test_the_tools_for_language_models_are_of_a_collection_too(two: Two) -> None:
+    call = {"name": "ask", "arguments": {"question": "ferry"}}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+    headers = {"Accept": "application/json, text/event-stream"}
+    assert two.client.post("/collections/market/mcp", json=body, headers=headers).status_code == 200
+    assert [len(service.asked) for service in (two.harbour, two.market)] == [0, 1]
+    assert two.client.post("/mcp", json=body, headers=headers).status_code == 200
+    assert [len(service.asked) for service in (two.harbour, two.market)] == [1, 1]
+    assert two.client.post("/collections/nowhere/mcp", json=body, headers=headers).status_code == 404
 
 
 def test_metrics_name_the_collection(two: Two) -> None:

@@ -67,8 +67,8 @@ class Settings(BaseSettings):
     precision: Literal["fp32", "bf16", "int8", "int8-static"] = Field(
         default="bf16",
         description="The numbers that the compiled model computes with: fp32, bf16, int8 (weights only), or "
-        "int8-static (weights and activations). The last two need `qa[int8]` to compile. After a change,"
-        " build the index again.",
+        "int8-static (weights and activations). The last two need `qa[int8]` to compile, and the last one "
+        "`qa[build]`, too. After a change, build the index again.",
     )
     reranker: str = Field(
         default="",

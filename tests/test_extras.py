@@ -127,8 +127,12 @@ def test_documents_are_indexed_and_asked_without_torch(tmp_path: Path) -> None:
             "the model all-MiniLM-L6-v2 was not compiled (the precision int8 needs the package nncf; install "
             "qa[int8]), and running it as it is needs qa[build]: pip install 'qa[build]'",
         ),
+        (
+            {"QA_PRECISION": "int8-static"},
+            "compiling the model all-MiniLM-L6-v2 needs qa[build]: pip install 'qa[build]'",
+        ),
     ],
-    ids=["another model", "integers"],
+    ids=["another model", "integers", "integers of activations"],
 )
 def test_what_needs_torch_is_said(environment: dict[str, str], message: str, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Ships sail on the sea.\n", encoding="utf-8")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
@@ -186,23 +186,33 @@ class _Tools:
 
     def _read(self, id: str, start: int, characters: int) -> ReadDocument:
         try:
-            stored = self._service.document(id)
+            stored = self._service.stream(id)
         except QAError as error:
             raise _tool_error(error) from error
-        document = stored.document
-        start = min(start, len(document.text))
-        end = min(start + characters, len(document.text))
-        within = [section for section in document.sections if section.start < end and section.end > start]
+        start = min(start, stored.characters)
+        end = min(start + characters, stored.characters)
+        within = [section for section in stored.sections if section.start < end and section.end > start]
         return ReadDocument(
             snapshot=stored.snapshot,
-            id=document.id,
-            title=document.title,
+            id=stored.head.id,
+            title=stored.head.title,
             start=start,
             end=end,
-            characters=len(document.text),
-            text=document.text[start:end],
+            characters=stored.characters,
+            text=_cut(stored.text, start, end),
             sections=[SectionBody.model_validate(section, from_attributes=True) for section in within],
         )
+
+
+def _cut(pieces: Iterator[str], start: int, end: int) -> str:
+    """Return ``text[start:end]`` of a text in pieces, without those behind it: a long text is never held whole."""
+    parts: list[str] = []
+    at = 0
+    while start < end and at < end:
+        piece = next(pieces)
+        parts.append(piece[max(start - at, 0) : end - at])
+        at += len(piece)
+    return "".join(parts)
 
 
 def _check_arguments(tool: Any, arguments: dict[str, Any]) -> None:

@@ -6,8 +6,9 @@ import json
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from structlog.testing import capture_logs
 from qa.client import Client
 from qa.errors import RequestRefused
 from qa.settings import Settings
-from qa.types import Eq, Range
+from qa.types import Eq, Range, StreamedDocument
 from qa.web.deps import Options
 from qa.web.mcp import McpEndpoint, build_server
 from qa.web.middleware.access import new_key, parse_keys
@@ -154,7 +155,7 @@ def test_documents_are_never_looked_through_on_the_event_loop(
     using: Callable[[Use], None], service: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked_in: list[str] = []
-    listing, document = service.listing, service.document
+    listing, stream = service.listing, service.stream
 
     def list_and_note(*arguments: Any) -> Any:
         looked_in.append(threading.current_thread().name)
@@ -162,10 +163,10 @@ def test_documents_are_never_looked_through_on_the_event_loop(
 
     def read_and_note(id: str) -> Any:
         looked_in.append(threading.current_thread().name)
-        return document(id)
+        return stream(id)
 
     monkeypatch.setattr(service, "listing", list_and_note)
-    monkeypatch.setattr(service, "document", read_and_note)
+    monkeypatch.setattr(service, "stream", read_and_note)
 
     async def use(client: Any) -> None:
         await client.call_tool("list_documents", {"pattern": "*a*"})
@@ -206,6 +207,33 @@ def test_documents_are_listed_in_parts_and_read_in_parts(using: Callable[[Use], 
         assert text == FERRY.text
 
     using(use)
+
+
+def test_a_long_document_is_never_held_whole(
+    using: Callable[[Use], None], service: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int] = []
+    stream = service.stream
+
+    def text() -> Iterator[str]:
+        for number in range(30):
+            taken.append(number)
+            yield f"{number:02}" * 500_000
+
+    def stream_long(id: str) -> StreamedDocument:
+        return replace(stream(id), text=text(), characters=30 * 10**6)
+
+    monkeypatch.setattr(service, "stream", stream_long)
+
+    async def use(client: Any) -> None:
+        call = {"id": FERRY.id, "start": 2_999_990, "characters": 20}
+        part = (await client.call_tool("read_document", call)).structured_content
+        assert (part["text"], part["end"], part["characters"]) == ("02" * 5 + "03" * 5, 3_000_010, 30 * 10**6)
+        last = (await client.call_tool("read_document", {**call, "start": 10**9})).structured_content
+        assert (last["text"], last["start"], last["end"]) == ("", 30 * 10**6, 30 * 10**6)
+
+    using(use)
+    assert taken == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(

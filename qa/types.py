@@ -515,6 +515,16 @@ class StreamedDocument:
     sections: Iterator[Section]
     pages: Iterator[Page]
 
+    def cut(self, start: int, end: int) -> str:
+        """Return ``text[start:end]``, once. What is before it is read piece by piece, and what is behind it not."""
+        parts: list[str] = []
+        at = 0
+        while start < end and at < end:
+            piece = next(self.text)
+            parts.append(piece[max(start - at, 0) : end - at])
+            at += len(piece)
+        return "".join(parts)
+
 
 @dataclass(frozen=True, slots=True)
 class State:

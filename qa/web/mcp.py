@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
@@ -199,20 +199,9 @@ class _Tools:
             start=start,
             end=end,
             characters=stored.characters,
-            text=_cut(stored.text, start, end),
+            text=stored.cut(start, end),
             sections=[SectionBody.model_validate(section, from_attributes=True) for section in within],
         )
-
-
-def _cut(pieces: Iterator[str], start: int, end: int) -> str:
-    """Return ``text[start:end]`` of a text in pieces, without those behind it: a long text is never held whole."""
-    parts: list[str] = []
-    at = 0
-    while start < end and at < end:
-        piece = next(pieces)
-        parts.append(piece[max(start - at, 0) : end - at])
-        at += len(piece)
-    return "".join(parts)
 
 
 def _check_arguments(tool: Any, arguments: dict[str, Any]) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -337,6 +339,59 @@ def test_a_long_document_is_sent_in_parts_and_is_what_it_was() -> None:
     assert (found["id"], found["title"], found["problems"]) == (FERRY.id, FERRY.title, [])
     assert [(page["number"], page["start"], page["end"]) for page in found["pages"]] == [(1, 0, len(FERRY.text))]
     assert "content-length" not in sent.headers
+
+
+def test_the_page_of_a_long_document_reads_it_in_parts_and_no_further_than_it_shows() -> None:
+    class Shelf(Library):
+        taken = 0
+
+        def document(self, id: str) -> SnapshotDocument:
+            raise AssertionError("the whole document was read")
+
+        def stream(self, id: str) -> StreamedDocument:
+            text = "".join(self._pieces())
+            return replace(FakeService().stream(id), text=self._counted(), characters=len(text))
+
+        def _pieces(self) -> Iterator[str]:
+            return (f"line {number}\n" * 10_000 for number in range(100, 140))
+
+        def _counted(self) -> Iterator[str]:
+            for piece in self._pieces():
+                self.taken += 1
+                yield piece
+
+    service = Shelf()
+    (page,) = asked(create_app(service), ("GET", f"/documents/{FERRY.id}?start=450000&end=450008", None))
+    assert page.status_code == 200
+    assert ">line 105</mark>" in page.text
+    assert service.taken == 6
+
+
+def test_judgments_are_compared_with_their_documents_two_at_a_time(tmp_path: Path) -> None:
+    """Each holds the whole text of a document, which may have many megabytes."""
+    work = Gated()
+
+    class Slow(FakeService):
+        def document(self, id: str) -> SnapshotDocument:
+            work()
+            return super().document(id)
+
+    app = create_app(Slow(), options=Options(feedback=tmp_path / "feedback.jsonl"))
+    shown = hashlib.sha256(FERRY.text[:20].encode()).hexdigest()
+    form = {"document": FERRY.id, "start": "0", "end": "20", "shown": shown, "verdict": "yes"}
+
+    async def main() -> None:
+        transport = httpx2.ASGITransport(app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost", timeout=AT_MOST) as client:
+            sent = [asyncio.create_task(client.post("/feedback", data={**form, "q": f"q {n}"})) for n in range(8)]
+            for _ in range(2):
+                assert await asyncio.to_thread(work.begun.acquire, timeout=AT_MOST)
+            assert (await client.get("/healthz")).status_code == 200
+            work.go.set()
+            assert {(await response).status_code for response in sent} == {303}
+        assert work.most == 2
+
+    asyncio.run(main())
 
 
 def test_lists_are_given_in_parts_that_lead_to_each_other() -> None:

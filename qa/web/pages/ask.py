@@ -18,7 +18,7 @@ from qa.search.query import faults
 from qa.service.service import Service
 from qa.types import Query, Reply, State
 from qa.web.api.requests import AskParameters
-from qa.web.deps import Deps, of_request
+from qa.web.deps import Dependencies, Deps, of_request
 from qa.web.federation import ask_collections
 from qa.web.pages.filters import keep, make_form, read_form
 from qa.web.pages.rendering import FOLDER, asking_address, read_query, render, without
@@ -147,8 +147,13 @@ class Judgment(AskParameters):
 
 
 @feedback_router.post(FEEDBACK_PATH)
-def judge(request: Request, judgment: Annotated[Judgment, Form()], deps: Deps) -> Response:
+async def judge(request: Request, judgment: Annotated[Judgment, Form()], deps: Deps) -> Response:
     """Append a judgment to the feedback file, with the text of the index, and show the question again."""
+    # A quote is compared with the whole text of its document, which may have many megabytes.
+    return await deps.whole.run(_judge, request, judgment, deps)
+
+
+def _judge(request: Request, judgment: Judgment, deps: Dependencies) -> Response:
     assert deps.feedback is not None
     start, end = judgment.start, judgment.end
     query = judgment.query()

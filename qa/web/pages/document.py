@@ -4,7 +4,7 @@ on beside it, and the original file to download."""
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 from urllib.parse import quote
@@ -18,7 +18,7 @@ from starlette.responses import Response, StreamingResponse
 from qa.errors import NotReady, OriginalUnavailable, Overloaded, PictureUnavailable, QueryError
 from qa.markup import Mark, Piece, pieces
 from qa.service.pictures import Marks, PagePicture, has_pictures, mark, page_at
-from qa.types import Document, Hit, Page, Query, Span
+from qa.types import Hit, Page, Query, Section, Span
 from qa.web.api.pictures import Width, draw_page, picture_address
 from qa.web.api.responses import whole_metadata
 from qa.web.deps import Dependencies, Deps, ServiceDep
@@ -111,19 +111,33 @@ async def read(request: Request, deps: Deps, id: str, place: Annotated[Place, Fr
 
 
 def _page(request: Request, deps: Dependencies, id: str, place: Place, query: Query, beside: Beside) -> Response:
-    document = deps.service.document(id).document
-    length, asked = len(document.text), place.span
-    if asked.start >= asked.end and 0 < place.page <= len(document.pages):
-        asked = Span(document.pages[place.page - 1].start, 0)
+    # In parts: the text may have many megabytes, of which few are shown.
+    stored = deps.service.stream(id)
+    length, asked, pages = stored.characters, place.span, tuple(stored.pages)
+    if asked.start >= asked.end and 0 < place.page <= len(pages):
+        asked = Span(pages[place.page - 1].start, 0)
     has_original = deps.originals and deps.service.source_status(id) == "verified"
-    is_drawn = deps.pictures is not None and document.pages and has_pictures(document.media_type)
-    shown = window(document, min(asked.start, max(length - 1, 0)))
+    document = stored.head
+    is_drawn = deps.pictures is not None and pages and has_pictures(document.media_type)
+    at = min(asked.start, max(length - 1, 0))
+    near = reach(length, at)
+    text = stored.cut(near.start, near.end)
+    shown = window(text, length, at)
+    found = blocks(
+        text[shown.start - near.start : shown.end - near.start],
+        shown,
+        stored.sections,
+        pages,
+        asked if asked.start < asked.end <= length else None,
+    )
     return render(
         request,
         "document.html",
         deps.service.state(),
         document=document,
-        blocks=blocks(document, shown, asked if asked.start < asked.end <= length else None),
+        characters=length,
+        pages=len(pages),
+        blocks=found,
         query=query,
         above=_further(id, max(shown.start - 3 * WINDOW // 4, 0), query) if shown.start else None,
         below=_further(id, shown.end, query) if shown.end < length else None,
@@ -185,32 +199,46 @@ def _further(id: str, start: int, query: Query) -> str:
     return reading_address(id, start, start, query).removesuffix("#span")
 
 
-def window(document: Document, at: int) -> Span:
-    """Return the part to show: at most :data:`WINDOW` characters from the start of a line, a quarter before ``at``."""
-    text = document.text
-    if len(text) <= WINDOW:
-        return Span(0, len(text))
-    start = max(0, min(at - WINDOW // 4, len(text) - WINDOW))
-    line = text.rfind("\n", max(start - WINDOW // 8, 0), start + 1) + 1
-    start = line if line and start else start
-    return Span(start, min(start + WINDOW, len(text)))
+def reach(length: int, at: int) -> Span:
+    """Return which part of a text of ``length`` characters :func:`window` needs: what it may show for ``at``."""
+    start = max(0, min(at - WINDOW // 4, length - WINDOW))
+    return Span(max(start - WINDOW // 8, 0), min(start + WINDOW, length))
 
 
-def blocks(document: Document, shown: Span, span: Span | None) -> list[Block]:
-    """Cut the ``shown`` part of the text at headings and pages; the blocks together hold all of it."""
-    headings = {section.start: section for section in document.sections if section.body > section.start}
-    pages = {page.start: page for page in document.pages}
+def window(text: str, length: int, at: int) -> Span:
+    """Return the part to show: at most :data:`WINDOW` characters from the start of a line, a quarter before ``at``.
+
+    Args:
+        text: the part of the whole text that :func:`reach` names.
+        length: of the whole text, in characters.
+    """
+    if length <= WINDOW:
+        return Span(0, length)
+    begins = reach(length, at).start
+    start = max(0, min(at - WINDOW // 4, length - WINDOW))
+    line = text.rfind("\n", 0, start + 1 - begins) + 1
+    start = begins + line if line and start else start
+    return Span(start, min(start + WINDOW, length))
+
+
+def blocks(
+    text: str, shown: Span, sections: Iterable[Section], pages: Iterable[Page], span: Span | None
+) -> list[Block]:
+    """Cut ``text``, the ``shown`` part of a document, at headings and pages; the blocks together hold all of it."""
+    near = [each for each in sections if each.start <= shown.end and each.body >= shown.start]
+    headings = {section.start: section for section in near if section.body > section.start}
+    starts = {page.start: page for page in pages if shown.start <= page.start < shown.end}
     bodies = {section.body for section in headings.values()}
-    edges = {shown.start, shown.end} | {e for e in (*headings, *bodies, *pages) if shown.start < e < shown.end}
+    edges = {shown.start, shown.end} | {e for e in (*headings, *bodies, *starts) if shown.start < e < shown.end}
     ordered = sorted(edges)
     marks = [] if span is None else [Mark(span.start, span.end, "span")]
     found: list[Block] = []
     for first, last in itertools.pairwise(ordered):
-        text = document.text[first:last]
+        part = text[first - shown.start : last - shown.start]
         cut = [Mark(max(m.start, first) - first, min(m.end, last) - first, m.name) for m in marks]
         inner = [mark for mark in cut if mark.start < mark.end]
         section = headings.get(first)
-        found.append(Block(section.level if section else 0, pieces(text, inner, len(text)), pages.get(first)))
+        found.append(Block(section.level if section else 0, pieces(part, inner, len(part)), starts.get(first)))
     return found
 
 

@@ -168,7 +168,7 @@ def _ask_about(template: str, id: str, request: Request, deps: Dependencies, err
     upkeep.require_changeable()
     sha256 = upkeep.sha256(id)
     try:
-        title = deps.service.document(id).document.title
+        title = deps.service.stream(id).head.title
     except (DocumentNotFound, NotReady):  # it is not indexed, or not yet
         title = ""
     return render(

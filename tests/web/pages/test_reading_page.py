@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from qa.types import AnswerForm, Document, Page, Query, Section, Span
-from qa.web.pages.document import WINDOW, blocks, window
+from qa.web.pages.document import WINDOW, Block, blocks, reach, window
 from tests.support.fake_service import (
     ADDRESS,
     ANSWER,
@@ -181,10 +181,14 @@ def laid_out(draw: st.DrawFn) -> Document:
     return Document("d", "", text, "0" * 64, "text/plain", "text/1", sections=sections, pages=pages)
 
 
+def all_blocks(document: Document, span: Span | None) -> list[Block]:
+    return blocks(document.text, Span(0, len(document.text)), document.sections, document.pages, span)
+
+
 @given(document=laid_out(), start=st.integers(0, 60), length=st.integers(0, 60))
 def test_nothing_of_what_is_shown_is_left_out_or_said_twice(document: Document, start: int, length: int) -> None:
     span = Span(start, start + length) if length and start + length <= len(document.text) else None
-    found = [piece for block in blocks(document, Span(0, len(document.text)), span) for piece in block.pieces]
+    found = [piece for block in all_blocks(document, span) for piece in block.pieces]
     assert "".join(piece.text for piece in found) == document.text
     marked = "".join(piece.text for piece in found if piece.marks)
     assert marked == (document.text[span.start : span.end] if span else "")
@@ -194,6 +198,9 @@ def test_nothing_of_what_is_shown_is_left_out_or_said_twice(document: Document, 
 def test_what_is_asked_for_is_in_the_window(lines: list[int], at: float) -> None:
     text = "\n".join("x" * length for length in lines) or "x"
     position = int(at * (len(text) - 1))
-    shown = window(Document("d", "", text, "0" * 64, "text/plain", "text/1"), position)
+    near = reach(len(text), position)
+    shown = window(text[near.start : near.end], len(text), position)
+    assert near.start <= shown.start
+    assert shown.end <= near.end
     assert shown.start <= position < shown.end
     assert shown.end - shown.start <= WINDOW

@@ -23,6 +23,9 @@ _BLOCKS = frozenset(
 ) | frozenset(HEADINGS)
 _LISTS = frozenset({"ul", "ol", "dir"})
 _GROUPS = _LISTS | {"table", "dl"}
+# Nothing but where a block begins and ends.
+_ONLY_BLOCKS = _BLOCKS - HEADINGS.keys() - _GROUPS - {"li", "tr", "td", "th", "thead", "tbody", "tfoot", "caption"}
+_ONLY_BLOCKS -= {"dt", "dd", "pre", "hr"}
 _CLOSED_ALONE = frozenset({"pre", "sup", "q", "a"})
 _OF_ROWS = frozenset({"td", "th", "tr", "caption"})
 _ROW_GROUPS = frozenset({"thead", "tbody", "tfoot"})
@@ -37,6 +40,7 @@ _MATHS = frozenset({"mwe-math-fallback-image-inline", "mwe-math-fallback-image-d
 _BOXES = frozenset("span a button label time small data b strong em i u font mark".split())
 # They change how their text looks, and nothing else.
 _PLAIN = frozenset("span b strong i em u font mark small big label time cite code var abbr bdi bdo wbr".split())
+_OPENED_AS_TEXT = _PLAIN | {"a"}
 # An address that says more than the words of its link: a file to be had, a mailbox, a telephone.
 _ADDRESS = re.compile(
     r"(?:mailto:|tel:).+|[^?#]+\.(?:pdf|docx?|xlsx?|pptx?|od[tsp]|rtf|csv|zip|epub|ics)(?:[?#].*)?", re.IGNORECASE
@@ -142,7 +146,9 @@ class _Writer:
         tag = element.tag
         if self._closed:
             self._closed, self._opened = (self._closed, tag) if tag in _BOXES else ("", "")
-        if tag not in _PLAIN:
+        if tag in _ONLY_BLOCKS:
+            self._boundary(tag)
+        elif tag not in _OPENED_AS_TEXT:
             self._open(element, tag)
 
     def _open(self, element: Element, tag: str) -> None:
@@ -171,6 +177,9 @@ class _Writer:
     def close(self, element: Element) -> None:
         tag = element.tag
         self._closed, self._opened = (tag if tag in _BOXES else ""), ""
+        if tag in _ONLY_BLOCKS:
+            self._boundary("")
+            return
         if tag in _PLAIN:
             return
         if tag in _BLOCKS:
@@ -232,6 +241,8 @@ class _Writer:
 
     def flush(self) -> None:
         """Write the inline text that was gathered."""
+        if not self._inline:
+            return
         text = "".join(self._inline)
         self._inline.clear()
         if not text.strip():
@@ -331,7 +342,7 @@ class _Writer:
                 self._inline.append("“")
             case "hr":
                 self._composition.gap()
-            case "img" if element.classes & _MATHS or self._is_read(element.get("alt")):
+            case "img" if not _MATHS.isdisjoint(element.classes) or self._is_read(element.get("alt")):
                 self._inline.append(f" {element.get('alt')} ")
 
 

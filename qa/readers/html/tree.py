@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -171,7 +171,6 @@ _PERHAPS_UNREAD = frozenset({"button", "noscript"})
 _NEVER_HIDDEN = frozenset({"html", "body"})
 _DRAWN = frozenset({"svg", "text"})
 _TEXT = "-text"
-_NO_CLASSES: frozenset[str] = frozenset()
 # Shorter ones are names of deeds: "Send", "Add to cart", "Copy link".
 _LEAST_BUTTON_WORDS = 4
 _LONG_CELL = 1_500
@@ -192,7 +191,7 @@ class Element:
     rows: int = 0
     cells: int = 0
     is_layout: bool = False
-    classes: frozenset[str] = field(default_factory=frozenset)
+    classes: Sequence[str] = ()
 
     def get(self, name: str) -> str:
         return self.attributes.get(name) or ""
@@ -267,13 +266,19 @@ class _Builder:
         """Begin an element, and return whether it is read."""
         if tag in _NEVER_READ or (tag == "option" and "selected" not in attributes):
             return False
-        classes = _NO_CLASSES
+        classes: Sequence[str] = ()
         if attributes:
             if names := attributes.get("class"):
-                classes = frozenset(names.split())
+                classes = names.split()
                 if not _FURNITURE.isdisjoint(classes):
                     return False
-            if tag not in _NEVER_HIDDEN and self._is_unseen(attributes, classes):
+            may_be_hidden = (
+                "style" in attributes
+                or "hidden" in attributes
+                or self._hidden_ids
+                or (classes and self._hidden_classes)
+            )
+            if may_be_hidden and tag not in _NEVER_HIDDEN and self._is_unseen(attributes, classes):
                 return False
         element = Element(tag, attributes, len(self.tokens), 0, 0, 0, 0, False, classes)
         if tag == "table":
@@ -342,7 +347,7 @@ class _Builder:
         in_heading = any(above.tag in HEADINGS or above.tag in {"summary", "dt"} for above in self._open)
         return not (opens or in_heading or len(text.split()) >= _LEAST_BUTTON_WORDS)
 
-    def _is_unseen(self, attributes: Mapping[str, str | None], classes: frozenset[str]) -> bool:
+    def _is_unseen(self, attributes: Mapping[str, str | None], classes: Sequence[str]) -> bool:
         """Return whether an element is hidden, and is not a panel that a person can open."""
         style, id = attributes.get("style"), attributes.get("id") or ""
         hidden = (
@@ -414,14 +419,20 @@ def _hiding(sheet: str) -> Iterator[str]:
     if len(lower) != len(sheet):
         lower = sheet  # a letter that is two in lower case
     places = sorted(place for word, pattern in _HIDES.items() for place in _places(lower, word, pattern))
-    depth = reached = opened = before = closed = 0
+    depth = reached = 0
     for place in places:
-        while (brace := _BRACE.search(sheet, reached, place)) is not None:
-            reached = brace.end()
-            if brace[0] == "{":
-                before, opened, depth = max(opened, closed), reached, depth + 1
-            else:
-                closed, depth = reached, max(depth - 1, 0)
-        prelude = sheet[before : opened - 1]
+        opened, closed = sheet.rfind("{", 0, place) + 1, sheet.rfind("}", 0, place) + 1
+        depth = _depth(sheet, reached, place, depth)
+        reached = place
+        prelude = sheet[max(sheet.rfind("{", 0, opened - 1), sheet.rfind("}", 0, opened - 1)) + 1 : opened - 1]
         if depth == 1 and opened > closed and "@" not in prelude:
             yield prelude
+
+
+def _depth(sheet: str, start: int, end: int, depth: int) -> int:
+    """Return how deep in braces ``end`` of a style sheet is, where ``start`` is ``depth`` deep; one too many is none."""
+    if sheet.count("}", start, end) <= depth:
+        return depth + sheet.count("{", start, end) - sheet.count("}", start, end)
+    for brace in _BRACE.findall(sheet, start, end):
+        depth = depth + 1 if brace == "{" else max(depth - 1, 0)
+    return depth

@@ -189,7 +189,8 @@ def placed_annotations(document: PdfDocument, page: PdfPage) -> list[tuple[str, 
         box = pdfium.FS_RECTF()
         try:
             line = _line(document, annotation)
-            pdfium.FPDFAnnot_GetRect(annotation, box)
+            if line:
+                pdfium.FPDFAnnot_GetRect(annotation, box)
         finally:
             pdfium.FPDFPage_CloseAnnot(annotation)
         # One field may be on a page many times.
@@ -207,14 +208,14 @@ def _line(document: PdfDocument, annotation: Any) -> str:
     kind = pdfium.FPDFAnnot_GetSubtype(annotation)
     if kind == pdfium.FPDF_ANNOT_WIDGET:
         return _field(document, annotation)
-    contents = _string(lambda *buffer: pdfium.FPDFAnnot_GetStringValue(annotation, b"Contents", *buffer))
-    if kind == pdfium.FPDF_ANNOT_FREETEXT:
-        return contents
     comments = {
         *(pdfium.FPDF_ANNOT_TEXT, pdfium.FPDF_ANNOT_HIGHLIGHT, pdfium.FPDF_ANNOT_UNDERLINE),
         *(pdfium.FPDF_ANNOT_SQUIGGLY, pdfium.FPDF_ANNOT_STRIKEOUT, pdfium.FPDF_ANNOT_CARET),
     }
-    return f"Comment: {contents}" if contents and kind in comments else ""
+    if kind != pdfium.FPDF_ANNOT_FREETEXT and kind not in comments:
+        return ""  # most of them are links
+    contents = _string(lambda *buffer: pdfium.FPDFAnnot_GetStringValue(annotation, b"Contents", *buffer))
+    return contents if kind == pdfium.FPDF_ANNOT_FREETEXT or not contents else f"Comment: {contents}"
 
 
 def _field(document: PdfDocument, annotation: Any) -> str:

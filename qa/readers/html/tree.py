@@ -430,7 +430,7 @@ def _hiding(sheet: str) -> Iterator[str]:
 
 
 def _depth(sheet: str, start: int, end: int, depth: int) -> int:
-    """Return how deep in braces ``end`` of a style sheet is, where ``start`` is ``depth`` deep; one too many is none."""
+    """Return how deep in braces ``end`` of a style sheet is, where ``start`` is ``depth`` deep."""
     if sheet.count("}", start, end) <= depth:
         return depth + sheet.count("{", start, end) - sheet.count("}", start, end)
     for brace in _BRACE.findall(sheet, start, end):

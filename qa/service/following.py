@@ -13,6 +13,7 @@ import structlog
 from qa.errors import (
     CalibrationError,
     EncoderError,
+    ExtraMissing,
     IndexNotFound,
     QAError,
     SnapshotError,
@@ -53,7 +54,7 @@ def public_reason(error: Exception) -> tuple[str, str]:
             what = "snapshot" if isinstance(error, SnapshotError) else "calibration"
             why = "has been removed" if isinstance(error, SnapshotNotFound) else "cannot be used"
             return "damaged", f"the current {what} {why}; the server's log says why and what to do"
-        case EncoderError():
+        case EncoderError() | ExtraMissing():
             return "no-model", "the model cannot be loaded; the server's log says why and what to do"
         case StorageError() | OSError():
             return "storage", "the disk is full, or cannot be read or written; the server's log says where"

@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
 from qa.answers.calibration import CALIBRATION_FILE, FittedOn
-from qa.errors import ModelNotFound, QAError
+from qa.errors import ExtraMissing, ModelNotFound, QAError
 from qa.evaluation.calibrate import calibrate
 from qa.index.snapshots import Snapshots
 from qa.protocols import Encoder
@@ -74,10 +74,14 @@ def check(service: Service, state: str, to_do: str) -> None:
     assert any(to_do in line and f"'state': '{state}'" in line for line in lines)
 
 
-def test_a_missing_model(settings: Settings, build: Build) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [ModelNotFound("there is no model at /srv/models/x"), ExtraMissing("compiling the model x", "build")],
+    ids=["no model", "no torch to compile it"],
+)
+def test_a_missing_model(settings: Settings, build: Build, error: QAError) -> None:
     build()
-    make = failing(ModelNotFound("there is no model at /srv/models/x"))
-    check(Service(settings, make=make), "no-model", "put the model where QA_MODEL says")
+    check(Service(settings, make=failing(error)), "no-model", "put the model where QA_MODEL says")
 
 
 @pytest.mark.parametrize("file", ["vectors.faiss", "documents.sqlite"])

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 from qa.errors import StorageError
 
@@ -77,6 +77,29 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             # Not by tempfile, whose files are private whatever the operator says.
             with staged.open("xb") as file:
                 file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            staged.replace(path)
+        except BaseException:
+            staged.unlink(missing_ok=True)
+            raise
+        sync(path.parent)
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror}; check permissions and free space") from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[str]]:
+    """Give a text file, in UTF-8, that replaces ``path`` when the block ends, whole and on the disk; not if it raises.
+
+    Raises:
+        StorageError: the disk is full, or cannot be written.
+    """
+    staged = path.with_name(f"{_prefix(path)}{secrets.token_hex(4)}")
+    try:
+        try:
+            with staged.open("x", encoding="utf-8", errors="replace", newline="") as file:
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             staged.replace(path)

@@ -30,7 +30,8 @@ def commands(command, words):
     if not subs:
         required = [each for each in command.params if each.required]
         flags = [[each.opts[0]] if each.param_type_name == "option" else [] for each in required]
-        yield words, [word for flag in flags for word in [*flag, "pyproject.toml"]]
+        either = ["Why?"] if words == ["ask"] else []
+        yield words, [*either, *(word for flag in flags for word in [*flag, "pyproject.toml"])]
     for name, sub in subs.items():
         yield from commands(sub, [*words, name])
 

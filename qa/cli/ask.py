@@ -1,7 +1,11 @@
-"""The command ``qa ask``: one question, of an index of this machine or of a service."""
+"""The command ``qa ask``: one question or a file of them, of an index of this machine or of a service."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,12 +20,15 @@ from qa.cli.flags import (
     RerankFlag,
     load_settings,
 )
-from qa.errors import SettingsError
+from qa.errors import QAError, SettingsError
 from qa.extras import require
+from qa.markup import safe_line
 from qa.search.filters import parse_filter, write_filter
 from qa.types import Query, Turn
 
 if TYPE_CHECKING:
+    from qa.cli.answer_files import AskMany
+    from qa.client import AskOptions
     from qa.settings import Settings
     from qa.web.api.responses import AskResponse
 
@@ -32,7 +39,17 @@ def register(app: typer.Typer) -> None:
 
 
 def ask(
-    question: Annotated[str, typer.Argument(help="A question in plain words.")],
+    question: Annotated[str | None, typer.Argument(help="A question in plain words.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(help="Answer each question of a file: one a line, CSV, TSV, JSON lines, or a JSON list."),
+    ] = None,
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="With --file: the answers, as .csv, .tsv or .jsonl; - shows them.")
+    ] = "-",
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="With --file: leave out wrong lines, and name them.")
+    ] = False,
     name: NameFlag = None,
     indexes: IndexesFlag = None,
     model: ModelFlag = None,
@@ -68,10 +85,15 @@ def ask(
     no_answer: NoAnswerFlag = False,
     json: Annotated[bool, typer.Option("--json", help="Print the JSON that POST /v1/ask returns.")] = False,
 ) -> None:
-    """Ask one question, and show the answer, its source and the passages that match best."""
+    """Ask one question, and show the answer, its source and the passages that match best.
+
+    With --file, answer each of its questions, with its citation, in a file of its own.
+    """
+    if (question is None) == (file is None):
+        raise typer.BadParameter("give either a question, or a file of them with --file")
     settings = load_settings(name=name, indexes=indexes, model=model, url=url)
     query = Query(
-        question,
+        question or "",
         top_k,
         tuple(documents or ()),
         tuple(sections or ()),
@@ -90,17 +112,75 @@ def ask(
             raise SettingsError(
                 f"{wrong[0]} is of an index of this machine, and {settings.url} is asked; leave out one"
             )
-        reply = _ask_service(settings, query)
-    else:
-        if collections:
-            raise SettingsError("--collection is of a service, which --url names; an index of this machine is --name")
-        reply = _ask_here(settings, query)
+    elif collections:
+        raise SettingsError("--collection is of a service, which --url names; an index of this machine is --name")
+    if file is not None:
+        _answer_file(settings, query, file, output, keep_going=keep_going)
+        return
+    reply = _ask_service(settings, query) if settings.url else _ask_here(settings, query)
     from qa.cli.replies import show_reply
 
     if json:
         typer.echo(reply.model_dump_json(indent=2, ensure_ascii=True))
     else:
         show_reply(reply)
+
+
+def _answer_file(settings: Settings, query: Query, file: Path, output: str, *, keep_going: bool) -> None:
+    """Answer the questions of a file, each asked as ``query`` is."""
+    if query.previous or "*" in query.collections or len(query.collections) > 1:
+        raise SettingsError("--after and several collections are of one question, and not of a file of them")
+    if not settings.url:
+        require("serve", "qa ask without --url")
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from qa.cli.answer_files import answer_file, check_questions, choose_form
+
+    form = choose_form(output)
+    count, faults = check_questions(file, keep_going=keep_going)
+    for fault in faults:
+        typer.echo(safe_line(f"left out: {fault}"), err=True)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    columns = (TextColumn("Asking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with (
+        _asking_many(settings, query) as ask_many,
+        Progress(*columns, console=console, disable=not console.is_terminal) as progress,
+    ):
+        task = progress.add_task("", total=count)
+        answer_file(file, output, form, ask_many, lambda done: progress.advance(task, done))
+    if output != "-":
+        noun = "question" if count == 1 else "questions"
+        typer.echo(f"{count:,} {noun} asked; the answers are in {output}", err=True)
+
+
+@contextmanager
+def _asking_many(settings: Settings, query: Query) -> Iterator[AskMany]:
+    """Give what answers several questions as ``query`` is asked, each with a response or its own error."""
+    # One passage is enough: the answer does not depend on how many are given.
+    query = replace(query, top_k=1)
+    if settings.url:
+        from qa.client import Client
+
+        options = _options(query)
+        names = options.pop("collections", ())
+        key = settings.key.get_secret_value() or None
+        with Client(settings.url, api_key=key, collection=next(iter(names), None)) as client:
+            yield lambda questions: client.ask_many(questions, **options)
+        return
+    from qa.search.query import check
+    from qa.service.service import Service
+    from qa.web.api.responses import AskResponse
+
+    service = Service(settings)
+    check(replace(query, question="?"), service.limits)
+    service.reload()
+
+    def ask_many(questions: Sequence[str]) -> list[AskResponse | QAError]:
+        replies = service.ask_many([replace(query, question=question) for question in questions])
+        return [each if isinstance(each, QAError) else AskResponse.from_reply(each) for each in replies]
+
+    yield ask_many
 
 
 def _ask_here(settings: Settings, query: Query) -> AskResponse:
@@ -116,7 +196,14 @@ def _ask_here(settings: Settings, query: Query) -> AskResponse:
 
 
 def _ask_service(settings: Settings, query: Query) -> AskResponse:
-    from qa.client import AskOptions, Client
+    from qa.client import Client
+
+    with Client(settings.url, api_key=settings.key.get_secret_value() or None) as client:
+        return client.ask(query.question, **_options(query))
+
+
+def _options(query: Query) -> AskOptions:
+    from qa.client import AskOptions
 
     options = AskOptions(
         top_k=query.top_k,
@@ -136,5 +223,4 @@ def _ask_service(settings: Settings, query: Query) -> AskResponse:
         options["read_tokens"] = query.read_tokens
     if query.previous:
         options["previous"] = [turn.question for turn in query.previous]
-    with Client(settings.url, api_key=settings.key.get_secret_value() or None) as client:
-        return client.ask(query.question, **options)
+    return options

@@ -372,7 +372,7 @@ def main() -> None:
             typer.echo(f"qa: error: {safe_lines(str(fault))}", err=True)
         if (count := len(error.faults)) > 1:
             first = f", of which the first {_SHOWN_FAULTS} are listed" if count > _SHOWN_FAULTS else ""
-            typer.echo(f"{count:,} faults{first}; qa evaluate --keep-going leaves such records out", err=True)
+            typer.echo(f"{count:,} faults{first}; --keep-going leaves such records out", err=True)
         sys.exit(1)
     except QAError as error:
         _fail(str(error))

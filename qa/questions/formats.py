@@ -6,6 +6,7 @@ References: Thakur et al. 2021 (BEIR); trec_eval's qrels (topic, iteration, docu
 
 from __future__ import annotations
 
+import codecs
 import csv
 import hashlib
 import html
@@ -13,9 +14,10 @@ import io
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import IO, Any, Literal, get_args
 
 from qa.errors import Fault, QuestionFileError
 from qa.questions.questions import FIELDS, QuestionSet, Quote, Record, collect, require_sound
@@ -90,7 +92,7 @@ def parse_questions(
     if format in READERS:
         records = READERS[format]({name: text})
     else:
-        records = _jsonl(name, text) if format == "jsonl" else _table(name, text, "\t" if format == "tsv" else ",")
+        records = _from_lines(name, io.StringIO(text, newline=""), format)
     if most is not None:
         records = _at_most(name, records, most)
     return _collected(name, data, records, keep_going=keep_going)
@@ -154,17 +156,61 @@ def _bytes(path: Path) -> bytes:
 
 
 def _text(name: str, data: bytes) -> str:
+    encoding = _encoding(data)
     try:
-        return data.decode("utf-8-sig")
+        return data.decode(encoding)
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise QuestionFileError([Fault(name, line, "", f"is not UTF-8, at byte {error.start}")]) from error
+        kind = "UTF-8" if encoding == "utf-8-sig" else "UTF-16"
+        raise QuestionFileError([Fault(name, line, "", f"is not {kind}, at byte {error.start}")]) from error
 
 
-def _jsonl(name: str, text: str) -> Iterator[Record | Fault]:
+def _encoding(head: bytes) -> str:
+    """Return the encoding that a file's first bytes tell: UTF-16 by its mark, as spreadsheets write it, else UTF-8."""
+    return "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+
+
+def read_records(path: Path, format: Format | None = None) -> Iterator[Record | Fault]:
+    """Read the records of a question file one after the other, so that a long one is never held whole.
+
+    A ``.txt`` has one question a line. A JSON list is held whole.
+
+    Raises:
+        QuestionFileError: the file cannot be read, or its format is none of one file.
+    """
+    is_plain = format is None and path.suffix.lower() == ".txt"
+    format = "jsonl" if is_plain else format or _detect_format(path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(4)
+        if format == "squad":
+            yield from _squad({path.name: _text(path.name, _bytes(path))})
+            return
+        if format in READERS:
+            message = f"is of the format {format}, which qa evaluate takes; give JSONL, CSV, TSV, JSON or lines of text"
+            raise QuestionFileError([Fault(path.name, None, "", message)])
+        with path.open(encoding=_encoding(head), newline="") as lines:
+            yield from _plain(lines) if is_plain else _from_lines(path.name, lines, format)
+    except UnicodeDecodeError as error:
+        raise QuestionFileError([Fault(path.name, None, "", f"is not {error.encoding.upper()}")]) from error
+    except OSError as error:
+        raise QuestionFileError([Fault(str(path), None, "", f"cannot be read: {error.strerror}")]) from error
+
+
+def _from_lines(name: str, lines: IO[str], format: Format) -> Iterator[Record | Fault]:
+    return _jsonl(name, lines) if format == "jsonl" else _table(name, lines, "\t" if format == "tsv" else ",")
+
+
+def _plain(lines: Iterable[str]) -> Iterator[Record]:
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            yield Record(number, {"question": line.strip()})
+
+
+def _jsonl(name: str, lines: Iterable[str]) -> Iterator[Record | Fault]:
     # Line by line, because a list of millions of lines takes ten times the memory of the file. Only a line feed ends a
-    # line: a text in JSON may hold U+2028 as it is.
-    for number, line in enumerate(io.StringIO(text, newline="\n"), start=1):
+    # line, alone or behind a carriage return: a text in JSON may hold U+2028 as it is.
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
@@ -179,9 +225,15 @@ def _jsonl(name: str, text: str) -> Iterator[Record | Fault]:
             yield Fault(name, number, "", 'must be a JSON object, such as {"question": "…"}')
 
 
-def _table(name: str, text: str, delimiter: str) -> Iterator[Record | Fault]:
+def _table(name: str, lines: IO[str], delimiter: str) -> Iterator[Record | Fault]:
     csv.field_size_limit(_MAX_CELL)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    first = lines.readline()
+    # Spreadsheets write semicolons where the comma is in numbers, and tabs in what they call Unicode text.
+    for other in (delimiter, ";", "\t", ",", "|"):
+        if "question" in _columns(first, other):
+            delimiter = other
+            break
+    reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
     try:
         columns = [column.strip().lower() for column in next(reader, [])]
         if "question" not in columns:
@@ -196,10 +248,23 @@ def _table(name: str, text: str, delimiter: str) -> Iterator[Record | Fault]:
         yield Fault(name, reader.line_num, "", f"is no row of a table: {error}")
 
 
+def _columns(line: str, delimiter: str) -> list[str]:
+    try:
+        return [column.strip().lower() for column in next(csv.reader([line], delimiter=delimiter), [])]
+    except csv.Error:
+        return []
+
+
+# What a library calls the column of row numbers that it wrote.
+_UNNAMED = ("", "unnamed: 0")
+
+
 def _row(name: str, line: int, columns: list[str], row: list[str]) -> Record | Fault:
     if len(row) > len(columns):
         return Fault(name, line, "", f"has {len(row)} cells, and the first line names {len(columns)} columns")
     values: dict[str, Any] = {column: cell for column, cell in zip(columns, row, strict=False) if cell.strip()}
+    for unnamed in _UNNAMED:
+        values.pop(unnamed, None)
     for column, read in _CELLS.items():
         if column in values:
             try:
@@ -329,6 +394,9 @@ def _is_grade(cell: str) -> bool:
 
 def _squad(texts: Texts) -> Iterator[Record | Fault]:
     ((name, text),) = texts.items()
+    if text.lstrip()[:1] == "[":
+        yield from _json_list(name, text)
+        return
     try:
         data = json.loads(text)
         paragraphs = [
@@ -345,6 +413,31 @@ def _squad(texts: Texts) -> Iterator[Record | Fault]:
             yield from [_squad_record(paragraph["context"], question) for question in paragraph["qas"]]
         except (TypeError, KeyError, ValueError) as error:
             yield Fault(name, None, field, f"has no context, or a question with no id or no answers: {error}")
+
+
+def _json_list(name: str, text: str) -> Iterator[Record | Fault]:
+    """Read a list of records, or of questions; each is of the line where it begins."""
+    decoder = json.JSONDecoder()
+    at, line = text.index("[") + 1, text.count("\n", 0, text.index("[")) + 1
+    try:
+        while True:
+            gap = _BETWEEN.match(text, at)
+            assert gap is not None
+            line, at = line + text.count("\n", at, gap.end()), gap.end()
+            if text[at : at + 1] == "]":
+                return
+            values, end = decoder.raw_decode(text, at)
+            values = {"question": values} if isinstance(values, str) else values
+            if isinstance(values, dict):
+                yield Record(line, values)
+            else:
+                yield Fault(name, line, "", 'must be a JSON object, such as {"question": "…"}')
+            line, at = line + text.count("\n", at, end), end
+    except (ValueError, RecursionError) as error:
+        yield Fault(name, line, "", f"is no list of JSON objects: {error}")
+
+
+_BETWEEN = re.compile(r"[\s,]*")
 
 
 def _squad_record(context: str, question: Any) -> Record:

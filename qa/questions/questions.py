@@ -122,6 +122,14 @@ def collect(file: str, records: Iterable[Record | Fault]) -> tuple[tuple[Questio
     return tuple(questions), tuple(faults)
 
 
+def check_record(file: str, record: Record) -> Question | Fault:
+    """Check one record of ``file`` by itself; a question without an id keeps none."""
+    try:
+        return _question(record)
+    except _Invalid as invalid:
+        return Fault(file, record.line, _cut(invalid.field), _cut(str(invalid)))
+
+
 def _require_judgments(before: Question, after: Question) -> None:
     """Raise _Invalid unless two records of one id are judgments of one question."""
     if not before.judged or not after.judged or before.text != after.text:
@@ -166,6 +174,10 @@ def _cut(text: str) -> str:
 
 def _question(record: Record) -> Question:
     values = {name: value for name, value in record.values.items() if value is not None}
+    if isinstance(values.get("answer"), str) and "answers" not in values:
+        # Of a file with a question and its answer.
+        answer = values.pop("answer")
+        values |= {"answers": [answer]} if answer.strip() else {}
     for name in values:
         if name not in FIELDS:
             near = difflib.get_close_matches(name[:_LONGEST_NAME], FIELDS, n=1)

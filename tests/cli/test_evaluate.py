@@ -119,7 +119,7 @@ def test_every_fault_of_a_question_file_is_shown(tmp_path: Path) -> None:
     ended = run("evaluate", str(file), "-o", str(tmp_path / "run"))
     *lines, last = ended.stderr.splitlines()
     assert len(lines) == 8
-    assert last == "8 faults; qa evaluate --keep-going leaves such records out"
+    assert last == "8 faults; --keep-going leaves such records out"
     assert all(f"line {number}, question" in line for number, line in enumerate(lines, start=1))
     file.write_text('{"question": ""}\n' * 25)
     (last,) = run("evaluate", str(file), "-o", str(tmp_path / "run")).stderr.splitlines()[20:]

@@ -274,3 +274,29 @@ def test_a_fault_repeats_no_more_than_a_line_of_the_file() -> None:
         parse_questions("q.jsonl", data, "jsonl")
     assert len(refused.value.faults) == 2
     assert all(len(str(fault)) < 1200 for fault in refused.value.faults)
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("q.csv", "id;question;answers\n1;When does it leave?;noon\n".encode("utf-8-sig")),
+        ("q.csv", "id\tquestion\tanswer\r\n1\tWhen does it leave?\tnoon\r\n".encode("utf-16")),
+        ("q.csv", b",id,question,answer\n0,1,When does it leave?,noon\n"),
+        ("q.csv", b"Unnamed: 0,id,question,answer\n0,1,When does it leave?,noon\n"),
+        ("q.json", b'[{"id": 1, "question": "When does it leave?", "answer": "noon"}]'),
+        ("q.jsonl", b'{"id": 1, "question": "When does it leave?", "answer": "noon"}\r\n\r\n'),
+    ],
+)
+def test_what_spreadsheets_and_libraries_write_is_read(name: str, data: bytes) -> None:
+    (question,) = parse_questions(name, data).questions
+    assert (question.id, question.text, question.answers) == ("1", "When does it leave?", ("noon",))
+
+
+def test_an_answer_that_is_blank_is_none() -> None:
+    (question,) = parse_questions("q.jsonl", b'{"question": "Why?", "answer": " "}').questions
+    assert (question.answers, question.answerable) == ((), None)
+
+
+@pytest.mark.parametrize("text", ["[", "[1,", '[{"question": "Why?"} x]', "[nope]"])
+def test_a_list_that_is_no_json_names_the_line(text: str) -> None:
+    assert fault(f"\n{text}".encode(), "q.json").startswith("q.json, line 2")

@@ -1,0 +1,133 @@
+"""A file of questions answered, as a table or as lines of JSON: a row a question, with its answer and citation."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Literal
+
+from qa.errors import Fault, QAError, QuestionFileError, SettingsError
+from qa.files import replacing
+
+if TYPE_CHECKING:
+    from qa.questions.questions import Question
+    from qa.web.api.responses import AskResponse
+
+Form = Literal["csv", "tsv", "jsonl"]
+COLUMNS = (
+    "id", "question", "outcome", "answer", "confidence", "document", "page", "section", "start", "end", "sha256",
+    "status", "error",
+)  # fmt: skip
+# Questions that are asked together, and faults of a file that are kept to be shown.
+BATCH = 16
+_MOST_FAULTS = 1000
+# What a spreadsheet takes for a formula (OWASP, CSV injection), unless it is a number with its unit.
+_FORMULA = re.compile(r"[=+\-@\t\r]")
+_VALUE = re.compile(r"[+-]\d[\d.,]*(?:\s?[%°€$£]?\w{0,12})?")
+
+# Answers several questions, each with a response or its own error.
+AskMany = Callable[[Sequence[str]], "Sequence[AskResponse | QAError]"]
+
+
+def choose_form(output: str) -> Form:
+    """Return the form of an output file by its suffix; a table for standard output. Raises SettingsError."""
+    suffix = Path(output).suffix.lower()
+    if output == "-":
+        return "csv"
+    forms: dict[str, Form] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+    if suffix not in forms:
+        raise SettingsError(f"--output is {output!r}; its name must end in .csv, .tsv or .jsonl, or it is - alone")
+    return forms[suffix]
+
+
+def check_questions(file: Path, *, keep_going: bool) -> tuple[int, list[Fault]]:
+    """Read a question file once without keeping it: count its questions, and list what is wrong with the others.
+
+    Raises:
+        QuestionFileError: a record is wrong and ``keep_going`` is not set, or there is no question.
+    """
+    count, faults = 0, []
+    for each in _read(file):
+        if isinstance(each, Fault):
+            faults.append(each)
+            if len(faults) == _MOST_FAULTS:
+                break
+        else:
+            count += 1
+    if faults and not (keep_going and count):
+        raise QuestionFileError(faults)
+    if not count:
+        raise QuestionFileError([Fault(file.name, None, "", "there is no question in it")])
+    return count, faults
+
+
+def answer_file(file: Path, output: str, form: Form, ask_many: AskMany, advance: Callable[[int], None]) -> None:
+    """Answer the questions of a file, a few at a time, into ``output``, which appears when all are answered.
+
+    Raises:
+        QuestionFileError, StorageError: the file cannot be read, or the output not be written.
+    """
+    opened: AbstractContextManager[IO[str]] = nullcontext(sys.stdout) if output == "-" else replacing(Path(output))
+    with opened as out:
+        write = _writer(out, form)
+        questions = (each for each in _read(file) if not isinstance(each, Fault))
+        while batch := list(islice(questions, BATCH)):
+            for question, reply in zip(batch, ask_many([each.text for each in batch]), strict=True):
+                write(_row(question, reply))
+            out.flush()
+            advance(len(batch))
+
+
+def _read(file: Path) -> Iterator[Question | Fault]:
+    from qa.questions.formats import read_records
+    from qa.questions.questions import check_record
+
+    for record in read_records(file):
+        yield record if isinstance(record, Fault) else check_record(file.name, record)
+
+
+def _writer(out: IO[str], form: Form) -> Callable[[dict[str, object]], None]:
+    if form == "jsonl":
+        return lambda row: print(json.dumps(row, ensure_ascii=False), file=out)
+    table = csv.writer(out, delimiter="\t" if form == "tsv" else ",", lineterminator="\n")
+    table.writerow(COLUMNS)
+    return lambda row: table.writerow([_cell(row[name]) for name in COLUMNS])
+
+
+def _cell(value: object) -> object:
+    """Write a value for a spreadsheet: a text that it would run as a formula has an apostrophe in front."""
+    if value is None:
+        return ""
+    if isinstance(value, str) and _FORMULA.match(value) and not _VALUE.fullmatch(value):
+        return f"'{value}"
+    return value
+
+
+def _row(question: Question, reply: AskResponse | QAError) -> dict[str, object]:
+    row: dict[str, object] = {**dict.fromkeys(COLUMNS), "id": question.id or None, "question": question.text}
+    if isinstance(reply, QAError):
+        return {**row, "outcome": "error", "error": str(reply)}
+    answer = reply.answer
+    if answer is None:
+        return row
+    found = answer.guess if answer.outcome == "unsure" else answer
+    row |= {"outcome": answer.outcome, "confidence": answer.confidence}
+    if found is None or found.citation is None:
+        return row
+    cited = found.citation
+    return row | {
+        "answer": found.text,
+        "document": cited.document,
+        "page": cited.page,
+        "section": cited.section,
+        "start": cited.start,
+        "end": cited.end,
+        "sha256": cited.sha256,
+        "status": cited.status,
+    }

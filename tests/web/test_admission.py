@@ -233,6 +233,32 @@ def test_bodies_of_all_clients_together_are_bounded() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(("seconds", "outcome"), [(0.05, "408"), (AT_MOST, "whole")])
+def test_a_file_that_comes_byte_by_byte_is_not_waited_for(seconds: float, outcome: str) -> None:
+    """Each part comes in time; but only who sends enough of them a second may go on."""
+
+    async def main() -> str:
+        async def read_all(scope: Any, receive: Any, send: Any) -> None:
+            while (await receive())["more_body"]:
+                pass
+
+        parts = iter(range(200))
+
+        async def receive() -> dict[str, Any]:
+            await asyncio.sleep(0.001)
+            return {"type": "http.request", "body": b"x", "more_body": next(parts) < 199}
+
+        # Two hundred bytes are worth 20 ms more, and take 200 at least.
+        app = BodyLimit(read_all, limit=1, budget=Budget(1, Monitoring()), to_disk={"/files": 1000}, seconds=seconds)
+        try:
+            await app({"type": "http", "path": "/files", "headers": []}, receive, None)  # type: ignore[arg-type]
+        except ProblemError as error:
+            return str(error.problem.status)
+        return "whole"
+
+    assert asyncio.run(main()) == outcome
+
+
 def asked(app: Any, *requests: tuple[str, str, Any]) -> list[httpx2.Response]:
     """Send requests at the same time, in one event loop."""
 

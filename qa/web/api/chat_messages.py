@@ -23,6 +23,8 @@ MOST_MESSAGES = 1000
 _MOST_PARTS = 100
 # Characters of an answer that a later question may lean on.
 _LONGEST_ANSWER = 100
+# Characters of a message in which such an answer is looked for: each of its own may be escaped.
+_LONGEST_MESSAGE = 1000
 # Passages that are named where nothing was found.
 _NEAREST = 3
 _UNSURE = "I am not sure. The best guess: "
@@ -177,7 +179,7 @@ def _is_sound(text: str, longest: int) -> bool:
 
 def read_answer(content: str) -> str:
     """Read the answer back out of a message of :func:`write`; empty where it gave none, or a long one."""
-    first = content.partition("\n")[0].removeprefix(_UNSURE).strip()
+    first = content[:_LONGEST_MESSAGE].partition("\n")[0].removeprefix(_UNSURE).strip()
     answer = re.sub(r"\\([^\w\s])", r"\1", first)
     is_none = not answer or answer in (_NOT_FOUND, _NO_ANSWER) or len(answer) > _LONGEST_ANSWER
     return answer if not is_none and _is_sound(answer, _LONGEST_ANSWER) else ""

@@ -25,6 +25,8 @@ from qa.web.problems import Problem, ProblemError, overloaded
 
 # Bytes of a body that are not counted: a question and its patterns.
 FREE_BYTES = 1 << 17
+# Bytes a second of a body that is written to the disk: few can be sent at a time, and a slow one keeps others waiting.
+SLOWEST = 10_000
 
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.%]+\]|[^:\[\]/?#@\s]+)(?::\d{1,5})?")
 
@@ -135,7 +137,8 @@ class BodyLimit:
     Args:
         by_path: the limits of paths that have their own.
         to_disk: those of paths, and of all below them, whose bodies are written to the disk as they arrive: they are
-            not counted in the budget, and ``seconds`` is how long the next part of one may take.
+            not counted in the budget, and ``seconds`` is how long the next part of one may take; on the whole a
+            client must send :data:`SLOWEST` bytes a second.
         budget: bytes that the bodies of all requests may hold together, until each is answered; the first
             :data:`FREE_BYTES` of each do not count, so that no one is kept from asking by what others send.
         seconds: time in which the whole body must arrive; a slower client gets 408.
@@ -170,7 +173,7 @@ class BodyLimit:
             return
         received, taken, is_whole = 0, 0, False
         clock = asyncio.get_running_loop().time
-        until = clock() + self.seconds
+        first = until = clock() + self.seconds
 
         async def receive_bounded() -> Message:
             nonlocal received, taken, is_whole, until
@@ -182,9 +185,9 @@ class BodyLimit:
             except TimeoutError:
                 raise ProblemError(too_slow(self.seconds)) from None
             is_whole = not message.get("more_body", False)
-            if of_files:
-                until = clock() + self.seconds
             received += len(message.get("body", b""))
+            if of_files:
+                until = min(clock() + self.seconds, first + received / SLOWEST)
             if received > limit:
                 raise ProblemError(too_large(limit))
             if of_files is None and (more := received - FREE_BYTES - taken) > 0:

@@ -220,3 +220,8 @@ def test_a_conversation_has_so_many_messages(service: FakeService) -> None:
     assert chat(client, *[user("ferry?")] * 1000).status_code == 200
     response = chat(client, *[user("ferry?")] * 1001)
     assert (response.status_code, response.json()["detail"]) == (422, "messages may hold at most 1,000.")
+
+
+def test_no_answer_is_looked_for_in_megabytes() -> None:
+    assert read_answer("\\*" * 1_000_000) == ""
+    assert read_answer("noon\n" + "x" * 1_000_000) == "noon"

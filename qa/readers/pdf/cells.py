@@ -9,6 +9,7 @@ order of the file and the columns of at least two rows agree; everything else is
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -101,8 +102,8 @@ def join_cells(runs: Sequence[Run]) -> Sequence[Run]:
             with_lines = _Table(_with_their_lines(table.rows), table.columns)
             sound = next(filter(_is_sound, (with_lines, table)), None)
             if sound is not None and first >= reached:
-                beside = [cell for cell in cells if first - _NEAR <= cell.first <= last + _NEAR]
-                joined += [*runs[reached:first], *_joined_rows(sound, beside)]
+                starts = sorted(cell.left for cell in cells if first - _NEAR <= cell.first <= last + _NEAR)
+                joined += [*runs[reached:first], *_joined_rows(sound, starts)]
                 reached = last + 1
     return [*joined, *runs[reached:]] if reached else runs
 
@@ -189,7 +190,8 @@ def _rows(cells: Sequence[_Cell]) -> Iterator[list[_Cell]]:
     for cell in cells:
         size = cell.lines[0].size
         if row and not (
-            cell.left > row[-1].right + _LEAST_GAP * size
+            len(row) < _MOST_CELLS
+            and cell.left > row[-1].right + _LEAST_GAP * size
             and min(cell.bottom, _bottom(row)) - max(cell.top, _top(row)) > 0.3 * size
         ):
             yield row
@@ -332,8 +334,12 @@ def _is_whole(table: _Table, row: Sequence[_Cell], at: int, gap: float) -> bool:
     )
 
 
-def _joined_rows(table: _Table, beside: Sequence[_Cell]) -> Iterator[Run]:
-    """Yield a run for each row, its cells in their columns; ``beside`` are the table's cells and those near it."""
+def _joined_rows(table: _Table, starts: Sequence[float]) -> Iterator[Run]:
+    """Yield a run for each row, its cells in their columns.
+
+    Args:
+        starts: where the table's cells and those near it begin, in order.
+    """
     cells = [cell for row in table.rows for cell in row]
     size = median(line.size for cell in cells for line in cell.lines)
     # Rows are set as far apart as lines are, so that they stand as those of one line each do.
@@ -341,7 +347,7 @@ def _joined_rows(table: _Table, beside: Sequence[_Cell]) -> Iterator[Run]:
     # As wide as the table, so that no text beside or below it comes between them.
     left, right = table.columns[0][0], table.columns[-1][1]
     top = _top(table.rows[0])
-    rows = [list(_apart(row, beside)) for row in table.rows]
+    rows = [list(_apart(row, starts)) for row in table.rows]
     columns = find_columns(rows)
     for number, row in enumerate(rows):
         place = top + number * pitch
@@ -349,13 +355,15 @@ def _joined_rows(table: _Table, beside: Sequence[_Cell]) -> Iterator[Run]:
         yield Run(place_cells(row, columns), left, place, right, place + size, size, lines=lines)
 
 
-def _apart(row: Sequence[_Cell], beside: Sequence[_Cell]) -> Iterator[Cell]:
+def _apart(row: Sequence[_Cell], starts: Sequence[float]) -> Iterator[Cell]:
     """Yield the cells of a row, near ones together where no other cell near the table begins where the second does."""
     before: Cell | None = None
     for cell in row:
         size = cell.lines[0].size
         is_sure = before is None or len(cell.lines) > 1 or cell.left > before.right + CELL_GAP * size
-        if is_sure or any(abs(other.left - cell.left) <= _SAME_EDGE * size for other in beside if other not in row):
+        # It begins there itself.
+        near = bisect_left(starts, cell.left - _SAME_EDGE * size) + 1
+        if is_sure or (near < len(starts) and starts[near] <= cell.left + _SAME_EDGE * size):
             if before is not None:
                 yield before
             before = Cell(_said(cell), cell.left, cell.right)

@@ -40,7 +40,7 @@ from qa.web.middleware.limits import BodyLimit, HeadAsGet, Hosts, ParameterLimit
 from qa.web.middleware.observing import Observing
 from qa.web.middleware.overload import Refusals, Shedding
 from qa.web.monitoring import Monitoring
-from qa.web.pages import ask, document, documents, upkeep
+from qa.web.pages import api, ask, document, documents, upkeep
 from qa.web.pages import evaluations as evaluation_pages
 from qa.web.pages import unanswered as unanswered_page
 from qa.web.pages.rendering import render_problem
@@ -195,6 +195,7 @@ def _add_routes(app: FastAPI, parts: deps.Dependencies) -> None:
     if parts.pictures is not None:
         app.include_router(pictures.router)
     app.include_router(ask.router)
+    app.include_router(api.router)
     app.include_router(documents.router)
     app.include_router(document.router)
     if parts.unanswered is not None:

@@ -232,6 +232,7 @@ _FAULTS = tuple(Fault("mine.jsonl", line, "question", "there is none") for line 
 
 PAGES = {
     "ask": Shown("/"),
+    "api": Shown("/docs"),
     "answered": Shown(ASKED, lambda site: site.answer()),
     "changed": Shown(ASKED, lambda site: site.answer(citation=_DRIFTED)),
     "unsure": Shown(ASKED, lambda site: site.answer(outcome="unsure", confidence=0.4, promised_error=None)),

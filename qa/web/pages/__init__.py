@@ -9,5 +9,6 @@ documents    the collection and its ingestion report
 upkeep       documents uploaded, replaced and deleted; how far the index is with that
 evaluations  evaluations started, followed, read and compared
 unanswered   what was asked and not answered, in groups
+api          the HTTP API, described
 templates/   the HTML
 """

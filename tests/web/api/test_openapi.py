@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -119,7 +120,12 @@ def test_example_problem_is_what_is_sent(client: TestClient) -> None:
 
 
 def test_no_page_loads_from_elsewhere(client: TestClient) -> None:
-    assert [client.get(path).status_code for path in ("/docs", "/redoc")] == [404, 404]
+    page = client.get("/docs")
+    assert (page.status_code, client.get("/redoc").status_code) == (200, 404)
+    assert "<script" not in page.text
+    assert all(re.match(r"/(?!/)", address) for address in re.findall(r'(?:src|href)="([^"]*)"', page.text))
+    # Every operation is there.
+    assert page.text.count("<article") == len(OPERATIONS)
 
 
 def test_links_lead_to_operations_and_their_parameters() -> None:

@@ -75,6 +75,8 @@ class SiteService(FakeService):
         return SnapshotDocument(SNAPSHOT, TICKETS) if id == TICKETS.id else super().document(id)
 
     def original(self, id: str) -> Original:
+        if id != TICKETS.id:
+            return super().original(id)
         if self.source == "missing" or self.tickets is None:
             raise OriginalUnavailable("the file that this was read from is not where it was indexed")
         with ExitStack() as opened:

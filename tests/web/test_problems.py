@@ -160,7 +160,7 @@ def test_a_body_too_large_as_it_streams(client: TestClient, path: str) -> None:
     assert told["detail"] == "The request body is larger than 20,000 bytes; send less at a time."
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/v1", "/v1/ask/", "/docs", "/redoc", "/static/nothing.css", "/static/"])
+@pytest.mark.parametrize("path", ["/nothing", "/v1", "/v1/ask/", "/docs/", "/redoc", "/static/nothing.css", "/static/"])
 def test_nothing_there(client: TestClient, path: str) -> None:
     assert problem(client.get(path), 404, "not-found")["detail"] == f"There is nothing at {path}."
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from starlette.requests import Request
 
@@ -155,7 +156,9 @@ class Asking:
     def note_unanswered(self, query: Query, outcome: Reply | QAError) -> None:
         """Note a question that was not answered, where that is kept; without blocking."""
         if self._unanswered is not None and isinstance(outcome, Reply):
-            self._unanswered.note(query, outcome)
+            # Of two words, such as "and Oslo?", no one learns what is missing.
+            leans = bool(query.previous and outcome.searched)
+            self._unanswered.note(replace(query, question=outcome.searched) if leans else query, outcome)
 
     async def _answer_many(self, queries: Sequence[Query], request: Request | None) -> list[Reply | QAError]:
         held = self._service.hold()

@@ -87,6 +87,13 @@ def test_each_way_of_asking_is_noted_and_reading_on_is_not(make: Make, service: 
     assert found["groups"][0]["questions"][0]["confidence"] == 0.07
 
 
+def test_a_question_that_leans_on_another_is_noted_as_it_was_searched_for(make: Make) -> None:
+    client = make()
+    client.post("/v1/ask", json={"question": "and a cat?", "previous": [QUESTION]})
+    (noted,) = listed(client)
+    assert noted.startswith("What does a cat")
+
+
 def test_nothing_that_is_kept_tells_who_asked(make: Make, tmp_path: Path) -> None:
     client = make(keys=(READER,))
     client.get("/v1/ask", params={"q": QUESTION}, headers={"X-API-Key": "reading", "User-Agent": "mine/1"})

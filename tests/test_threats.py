@@ -32,6 +32,13 @@ def test_there_are_faults_in_the_table() -> None:
     assert len({row[0] for row in ROWS}) == len(ROWS)
 
 
+def test_every_row_is_of_a_table() -> None:
+    """A row that stands apart is shown as text with bars in it."""
+    blocks = [block for block in TABLES.split("\n\n") if block.lstrip().startswith("|")]
+    assert blocks
+    assert all(block.lstrip().startswith("| what is done | ") for block in blocks)
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
 def test_every_fault_names_its_place_and_its_test(row: list[str]) -> None:
     done, outcome, place, test = row

@@ -6,7 +6,7 @@ from enum import IntEnum
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
 from fastapi import Query as FromQuery
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
@@ -112,7 +112,9 @@ class MarksResponse(BaseModel):
     response_class=Response,
     responses={**problems(404, 409, 422, 503), 200: {"content": {"image/png": {"schema": _BINARY}}}},
 )
-async def get_picture(id: Id, parameters: Annotated[PictureParameters, FromQuery()], deps: Deps) -> Response:
+async def get_picture(
+    id: Id, parameters: Annotated[PictureParameters, FromQuery()], deps: Deps, request: Request
+) -> Response:
     """Draw a page of a PDF or an image, as long as its file is what was indexed. Other documents have no pictures.
 
     A page that was recognised lying on its side is drawn upright.
@@ -125,7 +127,7 @@ async def get_picture(id: Id, parameters: Annotated[PictureParameters, FromQuery
         return draw_page(deps, document, parameters.page, parameters.width).picture.png
 
     cache = {"Cache-Control": _LASTING} if parameters.sha256 is not None else None
-    return Response(await deps.drawing.run(draw), media_type="image/png", headers=cache)
+    return Response(await deps.drawing.run(draw, request=request), media_type="image/png", headers=cache)
 
 
 @router.get(
@@ -135,7 +137,9 @@ async def get_picture(id: Id, parameters: Annotated[PictureParameters, FromQuery
     response_model=MarksResponse,
     responses=problems(404, 409, 422, 503),
 )
-async def get_marks(id: Id, parameters: Annotated[MarksParameters, FromQuery()], deps: Deps) -> Response:
+async def get_marks(
+    id: Id, parameters: Annotated[MarksParameters, FromQuery()], deps: Deps, request: Request
+) -> Response:
     """Find the characters of a span on the picture of a page, and return rectangles that hold them.
 
     Nothing is marked where the text on the page is not what was indexed; `note` says so.
@@ -153,7 +157,7 @@ async def get_marks(id: Id, parameters: Annotated[MarksParameters, FromQuery()],
         found = MarksResponse.from_marks(len(document.pages), address, shown, mark(document, shown, span))
         return found.model_dump_json().encode()
 
-    return Response(await deps.drawing.run(look), media_type="application/json")
+    return Response(await deps.drawing.run(look, request=request), media_type="application/json")
 
 
 def draw_page(deps: Dependencies, document: Document, number: int, width: int) -> PagePicture:

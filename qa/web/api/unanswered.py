@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi import Query as FromQuery
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
@@ -105,7 +105,9 @@ class UnansweredResponse(BaseModel):
     response_model=UnansweredResponse,
     responses=problems(422, 503),
 )
-async def list_unanswered(parameters: Annotated[UnansweredParameters, FromQuery()], deps: Deps) -> Response:
+async def list_unanswered(
+    parameters: Annotated[UnansweredParameters, FromQuery()], deps: Deps, request: Request
+) -> Response:
     """List questions that were not answered, or whose answer somebody judged, grouped by likeness.
 
     Nothing in them tells who asked. The 1,000 that were asked last are compared.
@@ -117,7 +119,7 @@ async def list_unanswered(parameters: Annotated[UnansweredParameters, FromQuery(
         found = UnansweredResponse.from_groups(unanswered.days, groups, parameters.offset, parameters.limit)
         return found.model_dump_json().encode()
 
-    return Response(await deps.whole.run(build), media_type="application/json")
+    return Response(await deps.whole.run(build, request=request), media_type="application/json")
 
 
 @router.get(
@@ -130,7 +132,9 @@ async def list_unanswered(parameters: Annotated[UnansweredParameters, FromQuery(
         200: {"content": {kind.partition(";")[0]: {"schema": {"type": "string"}} for kind in _TYPES.values()}},
     },
 )
-async def export_unanswered(parameters: Annotated[ExportParameters, FromQuery()], deps: Deps) -> Response:
+async def export_unanswered(
+    parameters: Annotated[ExportParameters, FromQuery()], deps: Deps, request: Request
+) -> Response:
     """Return the questions as a file that `qa evaluate` and `qa calibrate` take, once somebody has added answers.
 
     What was judged is in it as evidence.
@@ -143,7 +147,7 @@ async def export_unanswered(parameters: Annotated[ExportParameters, FromQuery()]
         return "".join(lines).encode("utf-8", "replace")
 
     headers = {"Content-Disposition": f'attachment; filename="unanswered.{parameters.format}"'}
-    return Response(await deps.whole.run(build), media_type=_TYPES[parameters.format], headers=headers)
+    return Response(await deps.whole.run(build, request=request), media_type=_TYPES[parameters.format], headers=headers)
 
 
 def of(unanswered: Unanswered | None) -> Unanswered:

@@ -106,7 +106,7 @@ async def read(request: Request, deps: Deps, id: str, place: Annotated[Place, Fr
     before, after = (None, None) if errors else await _find_neighbours(request, deps, id, place.start, query)
     is_shown = bool(place.page) or place.start < place.end
     is_drawn = is_shown and deps.pictures is not None and has_pictures(head.media_type)
-    sheet = await _find_sheet(deps, id, place, query) if is_drawn else None
+    sheet = await _find_sheet(request, deps, id, place, query) if is_drawn else None
     return await deps.whole.run(_page, request, deps, id, place, query, Beside(before, after, sheet), request=request)
 
 
@@ -153,7 +153,7 @@ def _page(request: Request, deps: Dependencies, id: str, place: Place, query: Qu
     )
 
 
-async def _find_sheet(deps: Dependencies, id: str, place: Place, query: Query) -> Sheet:
+async def _find_sheet(request: Request, deps: Dependencies, id: str, place: Place, query: Query) -> Sheet:
     """Draw a page of a document, or say why it is not drawn."""
 
     def draw() -> Sheet:
@@ -179,7 +179,7 @@ async def _find_sheet(deps: Dependencies, id: str, place: Place, query: Query) -
         )
 
     try:
-        return await deps.drawing.run(draw)
+        return await deps.drawing.run(draw, request=request)
     except Overloaded:
         return _no_sheet(place.page, "Too many pictures are being drawn for others now; load this page again.")
 

@@ -47,7 +47,7 @@ async def unanswered_page(
             export=in_collection(EXPORT),
         )
 
-    return await deps.whole.run(build)
+    return await deps.whole.run(build, request=request)
 
 
 def _address(page: int) -> str:

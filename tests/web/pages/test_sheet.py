@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from email.message import EmailMessage
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from starlette.testclient import TestClient
+from starlette.types import ASGIApp, Message
 
 from qa.service.service import Service
 from qa.settings import Settings
@@ -16,6 +19,7 @@ from qa.web.app import create_app
 from qa.web.deps import Options
 from tests.conftest import Build, hashing_encoder
 from tests.support.pdfs import Text, lines, pdf
+from tests.support.waiting import AT_MOST
 
 pytestmark = pytest.mark.slow
 
@@ -48,6 +52,27 @@ def place(client: TestClient) -> Callable[[str], str]:
         return f"start={start}&end={start + len(said)}"
 
     return find
+
+
+def status_for_who_hung_up(app: ASGIApp, path: str, query: bytes) -> int:
+    """Return the status of a request whose client is gone once it has been read."""
+    messages = iter([{"type": "http.request", "body": b"", "more_body": False}])
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return next(messages, {"type": "http.disconnect"})
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        **{"type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "root_path": ""},
+        **{"path": path, "raw_path": path.encode(), "query_string": query},
+        **{"headers": [(b"host", b"localhost")], "client": ("127.0.0.1", 5000), "server": ("localhost", 80)},
+    }
+    asyncio.run(asyncio.wait_for(app(scope, receive, send), AT_MOST))
+    status: int = sent[0]["status"]
+    return status
 
 
 def test_the_page_of_a_span_is_shown_with_the_span_marked(client: TestClient, place: Callable[[str], str]) -> None:
@@ -163,6 +188,22 @@ def test_many_pictures_at_once_are_refused_in_words(
     assert (shown.status_code, "Too many pictures" in shown.text) == (200, True)
     refused = client.get(f"/v1/pictures{ADDRESS[10:]}")
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        (f"/v1/pictures{ADDRESS[10:]}", b"page=1"),
+        (f"/v1/marks{ADDRESS[10:]}", b"start=0&end=3"),
+        (ADDRESS, b"start=0&end=3"),
+    ],
+)
+def test_nothing_is_drawn_for_who_hangs_up_while_waiting(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, path: str, query: bytes
+) -> None:
+    # As though others had every place of the lane.
+    monkeypatch.setattr(client.app.state.dependencies.drawing, "_free", 0)  # type: ignore[attr-defined]
+    assert status_for_who_hung_up(client.app, unquote(path), query) == 499
 
 
 def test_where_it_is_off_there_are_none(file: Path, settings: Settings, indexed: Service) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from anyio import CancelScope
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
@@ -68,7 +69,7 @@ async def receive_form(request: Request, stage: Callable[[], StagedFile]) -> For
         await _feed(request, reader.feed)
         await run_in_threadpool(reader.finish)
     except BaseException:
-        reader.discard()
+        await discard(reader)
         raise
     return reader.form
 
@@ -86,9 +87,15 @@ async def receive_file(request: Request, name: str, stage: Callable[[], StagedFi
         await _feed(request, lambda block: _write(staged, block))
         await run_in_threadpool(_finish, staged)
     except BaseException:
-        staged.discard()
+        await discard(staged)
         raise
     return Received(name, staged)
+
+
+async def discard(received: Form | StagedFile | _FormReader) -> None:
+    """Remove what was received, in a thread: it may be a thousand files. A request that is cancelled waits for it."""
+    with CancelScope(shield=True):
+        await run_in_threadpool(received.discard)
 
 
 async def _feed(request: Request, take: Callable[[bytes], None]) -> None:

@@ -19,7 +19,7 @@ from qa.web.api.openapi import problems
 from qa.web.api.snapshots import IndexResponse, as_text
 from qa.web.deps import Dependencies, Deps, MaintenanceDep, UpkeepDep
 from qa.web.problems import FieldError, Problem, ProblemError
-from qa.web.receiving import MOST_FILES, Form, receive_file, receive_form
+from qa.web.receiving import MOST_FILES, Form, discard, receive_file, receive_form
 
 PATH = "/v1/documents"
 router = APIRouter(tags=["documents"])
@@ -141,11 +141,18 @@ async def put(
     operation_id="deleteDocument",
     summary="Delete a document",
     status_code=202,
+    response_model=IndexResponse,
     responses=problems(401, 403, 404, 409, 412, 422, 503),
 )
-async def delete(id: DocumentId, deps: Deps, upkeep: UpkeepDep, if_match: IfMatch = None) -> IndexResponse:
+async def delete(id: DocumentId, deps: Deps, upkeep: UpkeepDep, if_match: IfMatch = None) -> Response:
     """Remove a document's file; it is out of the answers once the index is updated, as `GET /v1/index` says."""
-    return IndexResponse.from_indexing(await deps.upkeep.run(upkeep.remove, id, parse_match(if_match)))
+    expected = parse_match(if_match)
+
+    def remove() -> str:
+        # Written here, because it lists up to a thousand changes.
+        return IndexResponse.from_indexing(upkeep.remove(id, expected)).model_dump_json()
+
+    return Response(await deps.upkeep.run(remove), 202, media_type="application/json")
 
 
 async def respond(outcomes: list[Outcome], maintenance: Maintenance, status: int) -> Response:
@@ -171,13 +178,13 @@ async def take_form(request: Request, deps: Dependencies, *, replace: bool | Non
     with deps.receiving.taken(1):
         form: Form = await receive_form(request, upkeep.stage)
         if not form.files:
-            form.discard()
+            await discard(form)
             raise ProblemError(Problem("missing-field", 422, "The form holds no file; choose one or more."))
         replaces = bool(form.fields.get("replace")) if replace is None else replace
         try:
             return await deps.upkeep.run(lambda: upkeep.take(form.files, replace=replaces))
         except BaseException:
-            form.discard()
+            await discard(form)
             raise
 
 

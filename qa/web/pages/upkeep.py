@@ -27,7 +27,7 @@ from qa.web.middleware.collections import in_collection
 from qa.web.middleware.headers import HEADERS
 from qa.web.pages.rendering import render
 from qa.web.problems import Problem, ProblemError
-from qa.web.receiving import receive_form
+from qa.web.receiving import discard, receive_form
 
 PATH = "/upkeep"
 UPLOAD_PATH = f"{PATH}/upload"
@@ -136,7 +136,7 @@ async def replace(id: DocumentId, request: Request, deps: Deps, upkeep: UpkeepDe
         except UpkeepError as error:
             return await run_in_threadpool(_ask_about, "replace.html", id, request, deps, str(error))
         finally:
-            form.discard()
+            await discard(form)
     return RedirectResponse(in_collection(CHANGES_PATH), 303)
 
 

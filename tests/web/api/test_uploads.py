@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import httpx2
 import pytest
 from starlette.testclient import TestClient
 
-from qa.build.uploads import DocumentFolder
+from qa.build.uploads import DocumentFolder, StagedFile
 from qa.service.maintenance import Maintenance
 from qa.service.service import Service
 from qa.settings import Settings
@@ -210,6 +211,37 @@ def test_a_form_that_is_broken_leaves_nothing(
     client: TestClient, kept: Path, body: bytes, status: int, code: str
 ) -> None:
     assert problem(client.post("/v1/documents", content=body, headers=BOUNDARY)) == (status, code)
+    assert [*kept.iterdir(), *incoming(kept)] == []
+
+
+def test_what_was_received_in_vain_is_removed_beside_the_event_loop(
+    settings: Settings, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove, removed = StagedFile.discard, []
+
+    def discard(staged: StagedFile) -> None:
+        with pytest.raises(RuntimeError):
+            asyncio.get_running_loop()
+        remove(staged)
+        removed.append(staged.path)
+
+    monkeypatch.setattr(StagedFile, "discard", discard)
+    client = open_client(settings.model_copy(update={"max_file_mb": 1}))
+    assert problem(client.post("/v1/documents", content=PART, headers=BOUNDARY)) == (400, "body-unreadable")
+    assert problem(client.put("/v1/documents/large.txt", content=b"word " * 300_000)) == (422, "upload-refused")
+    assert len(removed) == 2
+    assert incoming(kept) == []
+
+
+@pytest.mark.parametrize("match", ["apples", "0" * 63, 'W/"' + "0" * 64 + '"'])
+def test_what_is_to_be_replaced_or_deleted_is_named_by_its_sha256(client: TestClient, kept: Path, match: str) -> None:
+    headers = {"If-Match": match}
+    for refused in (
+        client.put("/v1/documents/apples.txt", content=APPLES, headers=headers),
+        client.delete("/v1/documents/apples.txt", headers=headers),
+    ):
+        assert problem(refused) == (422, "invalid-request")
+        assert refused.json()["errors"][0]["field"] == "If-Match"
     assert [*kept.iterdir(), *incoming(kept)] == []
 
 

@@ -166,9 +166,8 @@ class DocumentFolder:
         return Kept(len(sizes), sum(sizes))
 
     def sha256(self, id: str) -> str:
-        """Compute the SHA-256 of a document's file. Raises DocumentNotFound, OSError."""
-        change = FolderChange(self.path, self.limits, Kept(0, 0))
-        return change.sha256(id)
+        """Compute the SHA-256 of a document's file. Raises DocumentNotFound, UploadRefused, OSError."""
+        return _sha256(self.path, id)
 
     def stage(self) -> StagedFile:
         """Begin a file, which may become as large as one that is read. Raises OSError."""
@@ -224,11 +223,11 @@ class FolderChange:
             OSError: the disk is full, or cannot be written.
         """
         *folders, name = id.split("/")
-        before = self._look(id)
+        before = _size_of(self._root, id)
         if before is None and expected is not None:
             raise DocumentReplaced(f"{id} is not there any more")
         if before is not None:
-            there = self.sha256(id)
+            there = _sha256(self._root, id)
             if expected is not None and there != expected:
                 raise DocumentReplaced(f"{id} has been replaced since; look at it, and try again")
             if there == staged.sha256:
@@ -251,7 +250,7 @@ class FolderChange:
             DocumentReplaced: it is not the one with the SHA-256 ``expected``.
             OSError: the disk cannot be written.
         """
-        there = self.sha256(id)
+        there = _sha256(self._root, id)
         if expected is not None and there != expected:
             raise DocumentReplaced(f"{id} has been replaced since; look at it, and try again")
         path = self._root.joinpath(*id.split("/"))
@@ -265,32 +264,6 @@ class FolderChange:
                 parent.rmdir()
             except OSError:  # it holds something else
                 break
-
-    def _look(self, id: str) -> int | None:
-        """Return the size of a document's file; ``None`` where there is none. Raises UploadRefused, OSError."""
-        parts = id.split("/")
-        if any(part in {"", ".", ".."} or "\0" in part for part in parts):
-            return None
-        path = self._root.joinpath(*parts)
-        try:
-            with opened_folder(path.parent, self._root) as folder:
-                status = os.stat(path.name, dir_fd=folder, follow_symlinks=False)
-        except FileNotFoundError:
-            return None
-        except (NotADirectoryError, OSError) as error:
-            if error.errno in {errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}:
-                return None
-            raise
-        if stat.S_ISREG(status.st_mode):
-            return status.st_size
-        raise UploadRefused(f"{id} is no file but a {'folder' if stat.S_ISDIR(status.st_mode) else 'link or device'}")
-
-    def sha256(self, id: str) -> str:
-        """Compute the SHA-256 of a document's file. Raises DocumentNotFound, UploadRefused, OSError."""
-        if self._look(id) is None:
-            raise DocumentNotFound(f"there is no file of the name {id!r} in this collection")
-        with open_regular(self._root.joinpath(*id.split("/")), self._root) as file:
-            return sha256_of_file(file)
 
     def _require_room(self, size: int, before: int | None) -> None:
         if before is None and self._kept.files >= self._limits.most_files:
@@ -325,3 +298,31 @@ class FolderChange:
             yield descriptor
         finally:
             os.close(descriptor)
+
+
+def _size_of(root: Path, id: str) -> int | None:
+    """Return the size of a document's file; ``None`` where there is none. Raises UploadRefused, OSError."""
+    parts = id.split("/")
+    if any(part in {"", ".", ".."} or "\0" in part for part in parts):
+        return None
+    path = root.joinpath(*parts)
+    try:
+        with opened_folder(path.parent, root) as folder:
+            status = os.stat(path.name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno in {errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}:
+            return None
+        raise
+    if stat.S_ISREG(status.st_mode):
+        return status.st_size
+    raise UploadRefused(f"{id} is no file but a {'folder' if stat.S_ISDIR(status.st_mode) else 'link or device'}")
+
+
+def _sha256(root: Path, id: str) -> str:
+    """Compute the SHA-256 of a document's file. Raises DocumentNotFound, UploadRefused, OSError."""
+    if _size_of(root, id) is None:
+        raise DocumentNotFound(f"there is no file of the name {id!r} in this collection")
+    with open_regular(root.joinpath(*id.split("/")), root) as file:
+        return sha256_of_file(file)

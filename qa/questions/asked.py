@@ -53,6 +53,7 @@ class Asked:
 
 
 def today() -> date:
+    """Return the day in UTC."""
     return datetime.now(UTC).date()
 
 

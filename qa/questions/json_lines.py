@@ -24,7 +24,7 @@ class JsonLines:
     """A file of JSON lines.
 
     Args:
-        begins: how each line begins that is written here, so that what an editor left is told from what broke off.
+        begins: how each line begins that is written here, so that what an editor left is not taken for what broke off.
     """
 
     def __init__(self, path: Path, begins: bytes) -> None:

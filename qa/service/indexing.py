@@ -238,15 +238,17 @@ class IndexingJob:
 
         assert self._progress is not None
         build = update_own if self._keeps_own() else follow
-        for _ in range(_TRIES):
+        tries = _TRIES
+        while True:
             try:
                 with self._turn:
                     return build(self._settings, self._progress, self._service.encoder())
             except WriterBusy:
+                if not tries:
+                    raise
+                tries -= 1
                 self._progress.stage("Waiting for another process that is writing the index")
                 time.sleep(_AGAIN)
-        with self._turn:
-            return build(self._settings, self._progress, self._service.encoder())
 
     def _keeps_own(self) -> bool:
         """Return whether the index is made of the documents that the collection keeps itself. Raises SnapshotError."""

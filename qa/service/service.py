@@ -26,7 +26,7 @@ from qa.errors import (
     QAError,
     QueryError,
 )
-from qa.index.fields import MOST_FACET_VALUES, Facets
+from qa.index.fields import MOST_FACET_VALUES, Facets, Fields
 from qa.index.snapshots import Snapshots
 from qa.models.loading import EncoderFactory, Models, make_encoder
 from qa.protocols import Encoder
@@ -388,11 +388,7 @@ class Service:
             QueryError: the filter is wrong.
             NotReady: nothing is served.
         """
-        retriever = self._ready()
-        if fault := filter_excess(filter):
-            raise fault
-        retriever.check_filter(filter)
-        return retriever.fields.documents(filter)
+        return self._fields(filter).documents(filter)
 
     def facets(self, filter: tuple[Condition, ...] = (), most: int = MOST_FACET_VALUES) -> Facets:
         """Count the documents by field and value, ``most`` values of each field, beside what a filter lets pass.
@@ -401,11 +397,15 @@ class Service:
             QueryError: the filter is wrong.
             NotReady: nothing is served.
         """
+        return self._fields(filter).facets(filter, most)
+
+    def _fields(self, filter: tuple[Condition, ...]) -> Fields:
+        """Return the fields of what is served, after a check of a filter on them. Raises QueryError, NotReady."""
         retriever = self._ready()
         if fault := filter_excess(filter):
             raise fault
         retriever.check_filter(filter)
-        return retriever.fields.facets(filter, most)
+        return retriever.fields
 
     def document(self, id: str) -> SnapshotDocument:
         """Return one document with its canonical text.

@@ -62,7 +62,7 @@ class Unanswered:
 
     Args:
         encoder: returns the encoder that is loaded, by which questions are alike.
-        trouble: is told in a clause that nothing can be written, and with an empty one that it can again.
+        trouble: is given a clause when nothing can be written, and an empty text when it can again.
     """
 
     def __init__(self, file: AskedFile, encoder: Callable[[], Encoder], trouble: Callable[[str], None]) -> None:

@@ -118,14 +118,10 @@ def _make_parts(
     """Make the parts of each collection; queue, cache, lanes and budgets are those of all."""
     cache = ReplyCache(options.cache_bytes, options.cache_seconds)
     refusals = Refusals(batcher, monitoring)
-    whole, questions = (
-        Lane("whole", monitoring, running=2, waiting=64),
-        Lane("uploads", monitoring, running=1, waiting=4),
-    )
-    drawing, changes = (
-        Lane("drawing", monitoring, running=2, waiting=32),
-        Lane("upkeep", monitoring, running=1, waiting=8),
-    )
+    whole = Lane("whole", monitoring, running=2, waiting=64)
+    uploads = Lane("uploads", monitoring, running=1, waiting=4)
+    drawing = Lane("drawing", monitoring, running=2, waiting=32)
+    upkeep = Lane("upkeep", monitoring, running=1, waiting=8)
     passages, receiving = Budget(_MOST_PASSAGES, monitoring), Budget(_MOST_RECEIVED, monitoring)
     pictures = Pictures(options.pictures) if options.pictures is not None else None
     found: list[deps.Dependencies] = []
@@ -134,19 +130,19 @@ def _make_parts(
         kept = _make_unanswered(each.service, name, options)
         found.append(
             deps.Dependencies(
-                name,
-                each.service,
-                Asking(each.service, monitoring, batcher, cache, kept),
-                monitoring,
-                refusals,
-                whole,
-                questions,
-                drawing,
-                passages,
-                changes,
-                receiving,
-                each.evaluations,
-                each.maintenance,
+                name=name,
+                service=each.service,
+                asking=Asking(each.service, monitoring, batcher, cache, kept),
+                monitoring=monitoring,
+                refusals=refusals,
+                whole=whole,
+                uploads=uploads,
+                drawing=drawing,
+                passages=passages,
+                upkeep=upkeep,
+                receiving=receiving,
+                evaluations=each.evaluations,
+                maintenance=each.maintenance,
                 feedback=_feedback_file(options.feedback, name if found else ""),
                 originals=options.originals,
                 pictures=pictures,

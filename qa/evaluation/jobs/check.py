@@ -28,7 +28,7 @@ _SMALL = 200_000
 _MOST_SECONDS = 60
 _MOST_WAITING = 300.0
 _MOST_BYTES = 1 << 30
-# Faults that are told one by one; of the others only their number is.
+# Faults that are described; the others are only counted.
 _MOST_FAULTS = 100
 
 

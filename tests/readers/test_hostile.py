@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from qa.readers.composition import LONGEST_HEADING
 from qa.readers.discovery import discover
 from qa.readers.isolation import IsolatedReader, ReadingLimits
 from qa.types import Document, FileReport, Source
@@ -176,3 +177,15 @@ def test_a_file_that_is_replaced_while_it_is_read_is_one_or_the_other(tmp_path: 
         assert document is not None
         assert document.text in versions
         assert document.source_sha256 == hashlib.sha256(document.text.encode()).hexdigest()
+
+
+@pytest.mark.parametrize(("name", "text"), [("a.html", "<h1>{}</h1><p>Words.</p>"), ("a.md", "# {}\n\nWords.\n")])
+def test_a_heading_without_end_is_no_path_of_every_passage(
+    tmp_path: Path, reader: IsolatedReader, name: str, text: str
+) -> None:
+    (tmp_path / name).write_text(text.format("endless " * 100_000))
+    document, _ = _read(reader, tmp_path)
+    assert document is not None
+    assert "Words." in document.text
+    assert all(len(section.title) <= LONGEST_HEADING for section in document.sections)
+    assert len(document.title) <= LONGEST_HEADING

@@ -29,17 +29,9 @@ from pydantic import BaseModel, ValidationError
 from qa.errors import RequestRefused, ServerUnreachable
 from qa.search.filters import parse_filter
 from qa.types import Condition, Eq, In, Mode, Range
-from qa.web.api.responses import (
-    AskResponse,
-    BatchResponse,
-    BatchSuccess,
-    CollectionsResponse,
-    DocumentResponse,
-    DocumentsResponse,
-    FacetsResponse,
-    ProblemDetails,
-    ReadyResponse,
-)
+from qa.web.api.document_responses import DocumentResponse, DocumentsResponse, FacetsResponse
+from qa.web.api.operation_responses import CollectionsResponse, ProblemDetails, ReadyResponse
+from qa.web.api.responses import AskResponse, BatchResponse, BatchSuccess
 
 # Seconds: the longest single pause, and the pause where the service names none.
 _LONGEST_PAUSE = 30.0

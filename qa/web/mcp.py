@@ -20,9 +20,10 @@ from qa.search.filters import parse_filter
 from qa.service.service import Service
 from qa.settings import Settings
 from qa.types import Condition, Query, Reply, Turn
+from qa.web.api.document_responses import SPAN_END, SPAN_START, SectionBody, SummaryBody
 from qa.web.api.filters import FilterTexts
 from qa.web.api.requests import Globs, MaxError, PreviousQuestions, ReadTokens, SearchMode, Sections, WantsAnswer
-from qa.web.api.responses import SPAN_END, SPAN_START, AskResponse, SectionBody, SummaryBody
+from qa.web.api.responses import AskResponse
 from qa.web.problems import choose_problem, explain, few
 
 if TYPE_CHECKING:

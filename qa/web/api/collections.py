@@ -9,8 +9,8 @@ from fastapi import APIRouter, Path, Request
 from fastapi import Query as FromQuery
 
 from qa.types import State
-from qa.web.api import responses
 from qa.web.api.openapi import problems
+from qa.web.api.operation_responses import CollectionBody, CollectionsResponse, ReadyResponse
 from qa.web.deps import collections_of, visible_collections
 from qa.web.middleware.collections import asked_path
 from qa.web.problems import Problem, ProblemError, not_ready, nothing_at
@@ -25,12 +25,12 @@ router = APIRouter()
     summary="The collections that can be asked",
     responses=problems(),
 )
-async def list_collections(request: Request) -> responses.CollectionsResponse:
+async def list_collections(request: Request) -> CollectionsResponse:
     """List the collections that the request's key may ask, the default one first, ready or not.
 
     What is at `/v1/…` for the default collection is at `/v1/collections/{collection}/…` for each.
     """
-    return responses.CollectionsResponse.from_states([each.service.state() for each in visible_collections(request)])
+    return CollectionsResponse.from_states([each.service.state() for each in visible_collections(request)])
 
 
 @router.get(
@@ -43,11 +43,11 @@ async def list_collections(request: Request) -> responses.CollectionsResponse:
 async def get_collection(
     collection: Annotated[str, Path(description="As `GET /v1/collections` names it.")],
     request: Request,
-) -> responses.CollectionBody:
+) -> CollectionBody:
     """Return what is served of a collection, and whether it is ready."""
     for place, each in enumerate(visible_collections(request)):
         if each.name == collection:
-            return responses.CollectionBody.from_state(each.service.state(), default=place == 0)
+            return CollectionBody.from_state(each.service.state(), default=place == 0)
     raise ProblemError(nothing_at(asked_path(request.scope)))
 
 
@@ -67,7 +67,7 @@ async def ready(
             "whole server away where another is broken."
         ),
     ] = False,
-) -> responses.ReadyResponse:
+) -> ReadyResponse:
     """Return 200 when every collection is ready, else a problem whose `state` and `detail` say why not.
 
     A collection is ready when a snapshot of it and the models are loaded; beside others that are, an empty one does not
@@ -82,7 +82,7 @@ async def ready(
     if missing and not (any and serving):
         raise ProblemError(_not_ready(missing[0], seen, is_alone=len(states) == 1))
     first = seen[0] if seen else State(True, "ready", "serving", index="")
-    return responses.ReadyResponse.from_state(first, seen[1:])
+    return ReadyResponse.from_state(first, seen[1:])
 
 
 def _not_ready(missing: State, seen: list[State], *, is_alone: bool) -> Problem:

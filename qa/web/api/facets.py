@@ -11,9 +11,9 @@ from starlette.responses import Response
 
 from qa.index.fields import MOST_FACET_VALUES
 from qa.search.filters import parse_filter
+from qa.web.api.document_responses import FacetsResponse
 from qa.web.api.filters import FilterTexts
 from qa.web.api.openapi import problems
-from qa.web.api.responses import FacetsResponse
 from qa.web.deps import Deps, ServiceDep
 
 MOST_LISTED_VALUES = 200

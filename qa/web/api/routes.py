@@ -22,7 +22,7 @@ from qa.errors import DocumentNotFound, QAError
 from qa.search.filters import parse_filter
 from qa.types import Query, Reply
 from qa.web.admission import Budget
-from qa.web.api import requests, responses
+from qa.web.api import document_responses, operation_responses, requests, responses
 from qa.web.api.openapi import problems
 from qa.web.deps import AskingDep, Deps, ServiceDep, visible_collections
 from qa.web.federation import ask_collections
@@ -153,7 +153,7 @@ def _respond(parts: Iterator[bytes]) -> Response:
     tags=["documents"],
     summary="What is indexed, and the ingestion report",
     responses=problems(422, 503),
-    response_model=responses.DocumentsResponse,
+    response_model=document_responses.DocumentsResponse,
 )
 async def list_documents(
     parameters: Annotated[requests.ListParameters, FromQuery()], service: ServiceDep, deps: Deps, request: Request
@@ -166,7 +166,7 @@ async def list_documents(
 
     def build() -> bytes:
         found = service.listing(parameters.offset, parameters.limit, filter=parse_filter(parameters.filter))
-        return responses.DocumentsResponse.from_collection(found, parameters.offset).model_dump_json().encode()
+        return document_responses.DocumentsResponse.from_collection(found, parameters.offset).model_dump_json().encode()
 
     return Response(await deps.whole.run(build, request=request), media_type="application/json")
 
@@ -207,7 +207,7 @@ router.add_api_route(
     operation_id="getDocument",
     tags=["documents"],
     summary="A document with its canonical text",
-    response_model=responses.DocumentResponse,
+    response_model=document_responses.DocumentResponse,
     responses=problems(404, 422, 503),
 )
 def get_document(
@@ -223,7 +223,7 @@ def get_document(
     if not request.scope["path"].endswith(f"/{id}"):
         raise DocumentNotFound(f"no indexed document has the id {shown(request.scope['path'])!r}")
     try:
-        parts = responses.stream_document(service.stream(id))
+        parts = document_responses.stream_document(service.stream(id))
     except DocumentNotFound:
         cited = id.removesuffix("/verify")
         if cited == id:
@@ -240,9 +240,9 @@ def get_document(
     summary="Whether the process is up",
     responses=problems(),
 )
-async def health() -> responses.HealthResponse:
+async def health() -> operation_responses.HealthResponse:
     """Return 200 while the process is up, whether it is ready or not."""
-    return responses.HealthResponse()
+    return operation_responses.HealthResponse()
 
 
 @router.get("/metrics", include_in_schema=False)
@@ -289,4 +289,6 @@ def _result(request: Request, outcome: Reply | QAError | Problem) -> responses.B
     if isinstance(outcome, Reply):
         return responses.BatchSuccess(ok=True, response=responses.AskResponse.from_reply(outcome))
     problem = service_problem(request, outcome) if isinstance(outcome, QAError) else outcome
-    return responses.BatchFailure(ok=False, problem=responses.ProblemDetails.model_validate(problem.members()))
+    return responses.BatchFailure(
+        ok=False, problem=operation_responses.ProblemDetails.model_validate(problem.members())
+    )

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from qa.errors import SnapshotCorrupt
 from qa.index.snapshots import SnapshotInfo
 from qa.service.indexing import Indexing
-from qa.web.api import examples, responses
+from qa.web.api import examples
 from qa.web.api.openapi import problems
+from qa.web.api.operation_responses import ReadyResponse
 from qa.web.deps import MaintenanceDep
 from qa.web.problems import Problem, ProblemError, shown
 
@@ -127,10 +128,10 @@ def snapshots(maintenance: MaintenanceDep) -> SnapshotsResponse:
     summary="Switch to another snapshot, or back",
     responses=problems(401, 403, 404, 409, 503),
 )
-def activate(id: SnapshotId, maintenance: MaintenanceDep) -> responses.ReadyResponse:
+def activate(id: SnapshotId, maintenance: MaintenanceDep) -> ReadyResponse:
     """Check a snapshot and serve it. A damaged one, or one of another model, gets 409, and nothing changes."""
     try:
-        return responses.ReadyResponse.from_state(maintenance.activate(id))
+        return ReadyResponse.from_state(maintenance.activate(id))
     except SnapshotCorrupt as error:
         log.error("snapshot not activated", snapshot=shown(id), reason=str(error))
         detail = "The snapshot is damaged; the server's log says where. The present one is still served."

@@ -19,8 +19,8 @@ from qa.errors import NotReady, OriginalUnavailable, Overloaded, PictureUnavaila
 from qa.markup import Mark, Piece, pieces
 from qa.service.pictures import Marks, PagePicture, has_pictures, mark, page_at
 from qa.types import Hit, Page, Query, Section, Span
+from qa.web.api.document_responses import whole_metadata
 from qa.web.api.pictures import Width, draw_page, picture_address
-from qa.web.api.responses import whole_metadata
 from qa.web.deps import Dependencies, Deps, ServiceDep
 from qa.web.middleware.collections import in_collection
 from qa.web.pages.rendering import facts, page_address, read_query, reading_address, render

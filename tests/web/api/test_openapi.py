@@ -10,9 +10,7 @@ import pytest
 from pydantic import BaseModel
 from starlette.testclient import TestClient
 
-from qa.web.api import examples, requests
-from qa.web.api import responses as document_schemas
-from qa.web.api import responses as schemas
+from qa.web.api import document_responses, examples, operation_responses, requests, responses
 from qa.web.app import create_app
 from qa.web.deps import Options
 from qa.web.middleware.access import Key
@@ -101,14 +99,14 @@ def test_the_limits_of_this_service_are_shown(document: dict[str, Any]) -> None:
     [
         (requests.AskRequest, examples.ASK),
         (requests.BatchRequest, examples.BATCH),
-        (schemas.AskResponse, examples.RESPONSE),
-        (schemas.BatchResponse, examples.BATCH_RESPONSE),
-        (schemas.ProblemDetails, examples.PROBLEM),
-        (document_schemas.DocumentsResponse, examples.DOCUMENTS),
-        (document_schemas.DocumentResponse, examples.DOCUMENT),
-        (schemas.ReadyResponse, examples.READY),
-        (schemas.CollectionBody, examples.COLLECTION),
-        (schemas.FacetsResponse, examples.FACETS),
+        (responses.AskResponse, examples.RESPONSE),
+        (responses.BatchResponse, examples.BATCH_RESPONSE),
+        (operation_responses.ProblemDetails, examples.PROBLEM),
+        (document_responses.DocumentsResponse, examples.DOCUMENTS),
+        (document_responses.DocumentResponse, examples.DOCUMENT),
+        (operation_responses.ReadyResponse, examples.READY),
+        (operation_responses.CollectionBody, examples.COLLECTION),
+        (document_responses.FacetsResponse, examples.FACETS),
     ],
 )
 def test_examples_are_of_their_schema(model: type[BaseModel], example: dict[str, Any]) -> None:

@@ -40,7 +40,10 @@ router = APIRouter(tags=["questions"])
     dependencies=[Depends(json_only)],
     response_model=ChatResponse,
     openapi_extra={"requestBody": requests.body_of(ChatRequest)},
-    responses=problems(400, 404, 413, 415, 422, 503),
+    responses={
+        **problems(400, 404, 413, 415, 422, 503),
+        200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+    },
 )
 async def chat(deps: Deps, request: Request) -> Response:
     """Return the answer with its source, or that there is none, as a message; with `stream` as events, in one chunk.

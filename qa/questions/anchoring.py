@@ -1,13 +1,19 @@
-"""The places of a question file's quotes in the indexed documents. White space may differ, words may not."""
+"""The places of a question file's quotes in the indexed documents.
+
+White space and the Unicode form (NFC, NFD) may differ, words may not. Spans always count in the text as it is.
+"""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import PurePosixPath
 from typing import Protocol
+
+import numpy as np
 
 from qa.errors import Fault
 from qa.markup import safe_line
@@ -59,6 +65,7 @@ class _Anchoring:
         self._file = file
         self._sources = sources
         self._text = lru_cache(_TEXTS_KEPT)(sources.text)
+        self._decomposed = lru_cache(_TEXTS_KEPT)(lambda id: _Decomposed(self._text(id)))
         self._passages = lru_cache(_TEXTS_KEPT)(sources.passages)
         self.faults: list[Fault] = []
 
@@ -102,7 +109,7 @@ class _Anchoring:
         document, start, end = self._place(quote)
         text = self._text(document)
         if quote.part is not None:
-            start, end = _part_within(quote, text, start)
+            start, end = self._decomposed(document).part_within(quote, start)
         overlapping = tuple(id for id, first, last in self._passages(document) if first < end and last > start)
         return Evidence(document, start, end, text[start:end], overlapping)
 
@@ -112,7 +119,7 @@ class _Anchoring:
             ids: Sequence[str] = [self._document(quote.document)]
         else:
             ids = self._holders(quote.text)
-        places = [(id, start, end) for id in ids for start, end in occurrences(quote.text, self._text(id))]
+        places = [(id, start, end) for id in ids for start, end in self._decomposed(id).occurrences(quote.text)]
         if len(places) == 1:
             return places[0]
         shown = _shorten(quote.text)
@@ -134,21 +141,25 @@ class _Anchoring:
         return f"the quote {shown} is not in {ids[0]}{near}"
 
     def _holders(self, text: str) -> list[str]:
-        """Return the documents that hold the text; white space may differ."""
-        wanted = squeeze(text)
+        """Return the documents that hold the text; white space and Unicode form may differ."""
+        wanted = squeeze(decompose(text))
         if (id := self._by_text.get(wanted)) is not None:
             return [id]
         return [id for known, id in self._by_text.items() if wanted in known]
 
     @cached_property
     def _by_text(self) -> dict[str, str]:
-        return {squeeze(self._sources.text(id)): id for id in self._sources.ids}
+        return {squeeze(decompose(self._sources.text(id))): id for id in self._sources.ids}
 
     def _document(self, id: str) -> str:
-        """Return the indexed document with this id, or the only one whose file has this name without its suffix."""
+        """Return the indexed document with this id, or the only one whose file has this name without its suffix.
+
+        A name may be in another Unicode form: those of files from a Mac are often in NFD.
+        """
         if id in self._known:
             return id
-        named = self._by_stem.get(id, [])
+        name = decompose(id)
+        named = self._by_name.get(name) or self._by_stem.get(name, [])
         if len(named) == 1:
             return named[0]
         if named:
@@ -162,10 +173,17 @@ class _Anchoring:
         return frozenset(self._sources.ids)
 
     @cached_property
+    def _by_name(self) -> dict[str, list[str]]:
+        by_name: dict[str, list[str]] = {}
+        for id in self._sources.ids:
+            by_name.setdefault(decompose(id), []).append(id)
+        return by_name
+
+    @cached_property
     def _by_stem(self) -> dict[str, list[str]]:
         by_stem: dict[str, list[str]] = {}
         for id in self._sources.ids:
-            path = PurePosixPath(id)
+            path = PurePosixPath(decompose(id))
             for stem in {path.stem, str(path.with_suffix(""))}:
                 by_stem.setdefault(stem, []).append(id)
         return by_stem
@@ -174,12 +192,83 @@ class _Anchoring:
 def occurrences(quote: str, text: str) -> list[tuple[int, int]]:
     """Return every half-open span of ``text`` that holds the words of ``quote``, with any white space between them.
 
-    Occurrences that overlap count each: a quote must be at one place only.
+    The two may be in different Unicode forms; what begins or ends between a letter and its mark is found only where no
+    whole letters are, and in the form that it has. Occurrences that overlap count each: a quote must be at one place
+    only.
     """
-    return list(_occurrences(quote, text))
+    return _Decomposed(text).occurrences(quote)
 
 
-def _occurrences(quote: str, text: str) -> Iterator[tuple[int, int]]:
+class _Decomposed:
+    """A text in NFD, in which a quote of any form is searched for, and the way back to the text as it is."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._form = decompose(text)
+
+    def occurrences(self, quote: str) -> list[tuple[int, int]]:
+        """Do what :func:`occurrences` does."""
+        if self._text.isascii():
+            return list(_search(decompose(quote), self._text))
+        found = [self._whole(*span) for span in _search(decompose(quote), self._form)]
+        return [span for span in found if span is not None] or list(_search(quote, self._text))
+
+    def part_within(self, quote: Quote, start: int) -> tuple[int, int]:
+        """Return the place of the part of the quote that counts, given where the quote starts.
+
+        White space and Unicode form may differ. Raises _Unfound.
+        """
+        assert quote.part is not None
+        first, last = quote.part
+        before, part = quote.text[:first], quote.text[first:last]
+        if match := _match_part(decompose(before), decompose(part), self._form, self._to_form(start)):
+            low, high = (self._to_text(at) for at in match.span(1))
+            if low is not None and high is not None:
+                return low, high
+        if match := _match_part(before, part, self._text, start):
+            return match.span(1)
+        raise _Unfound(f"the answer {_shorten(part)} does not stand where the file says")
+
+    def _whole(self, start: int, end: int) -> tuple[int, int] | None:
+        """Return a span of the form as one of the text; ``None`` where it cuts a letter, or a mark from it."""
+        if any(at < len(self._form) and unicodedata.combining(self._form[at]) for at in (start, end)):
+            return None
+        first, last = self._to_text(start), self._to_text(end)
+        return None if first is None or last is None else (first, last)
+
+    def _to_text(self, at: int) -> int | None:
+        """Return the place in the text of one in the form; ``None`` where it is within a character of the text."""
+        long, ends = self._long
+        before = int(np.searchsorted(ends, at, side="right"))
+        place = at - (int(ends[before - 1] - long[before - 1]) - 1 if before else 0)
+        return None if before < len(long) and place > long[before] else place
+
+    def _to_form(self, at: int) -> int:
+        long, ends = self._long
+        before = int(np.searchsorted(long, at))
+        return at + (int(ends[before - 1] - long[before - 1]) - 1 if before else 0)
+
+    @cached_property
+    def _long(self) -> tuple[np.ndarray, np.ndarray]:
+        """The characters of the text that are several in the form: their places, and where they end in the form.
+
+        A character's length in NFD does not depend on those around it: marks are put in order, and none is dropped.
+        """
+        codes = np.frombuffer(self._text.encode("utf-32-le", "surrogatepass"), np.dtype("<u4"))
+        lengths = np.ones(int(codes.max(initial=0)) + 1, np.int64)
+        present = np.flatnonzero(np.bincount(codes, minlength=1))
+        lengths[present] = [len(decompose(chr(code))) for code in present]
+        extra = lengths[codes] - 1
+        long = np.flatnonzero(extra)
+        return long, long + 1 + np.cumsum(extra[long])
+
+
+def decompose(text: str) -> str:
+    """Return the text in Unicode NFD."""
+    return unicodedata.normalize("NFD", text)
+
+
+def _search(quote: str, text: str) -> Iterator[tuple[int, int]]:
     words = quote.split()
     if not words:
         return
@@ -215,19 +304,13 @@ def find_nearest_id(id: str, ids: Sequence[str]) -> str | None:
     return None if match is None else str(match[0])
 
 
-def _part_within(quote: Quote, text: str, start: int) -> tuple[int, int]:
-    """Return the place of the part of the quote that counts, given the quote's; white space may differ."""
-    assert quote.part is not None
-    first, last = quote.part
-    before, part = quote.text[:first], quote.text[first:last]
+def _match_part(before: str, part: str, text: str, start: int) -> re.Match[str] | None:
+    """Match the part of a quote behind what is before it; white space may differ."""
     pattern = r"\s+".join(map(re.escape, before.split()))
     # At the start of the quote or after white space, what separates the two is not a word's; elsewhere it is nothing.
     between = r"\s*" if not before.strip() or before[-1:].isspace() or part[:1].isspace() else ""
     inner = r"\s+".join(map(re.escape, part.split()))
-    match = re.compile(f"{pattern}{between}({inner})").match(text, start)
-    if match is None:
-        raise _Unfound(f"the answer {_shorten(part)} does not stand where the file says")
-    return match.span(1)
+    return re.compile(f"{pattern}{between}({inner})").match(text, start)
 
 
 def squeeze(text: str) -> str:

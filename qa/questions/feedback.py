@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from qa.errors import QueryError, StorageError
-from qa.questions.anchoring import squeeze
+from qa.questions.anchoring import decompose, squeeze
 from qa.questions.json_lines import JsonLines
 from qa.questions.questions import Quote
 
@@ -27,11 +27,12 @@ def make_quote(document: str, text: str, start: int, end: int, *, relevant: bool
     """
     if not 0 <= start < end <= len(text) or not text[start:end].strip():
         raise QueryError("end", f"the span {start} to {end} holds no text of the document")
-    whole = squeeze(text)
+    whole, form = squeeze(text), squeeze(decompose(text))
     for around in _AROUND:
         first, last = max(start - around, 0), min(end + around, len(text))
         quote = text[first:last]
-        if _is_once(squeeze(quote), whole):
+        # A quote is searched for in every Unicode form.
+        if _is_once(squeeze(quote), whole) and _is_once(squeeze(decompose(quote)), form):
             return Quote(document, quote, (start - first, end - first) if around else None, relevant)
     raise QueryError("start", "this text stands more than once in the document, and so does all that is around it")
 

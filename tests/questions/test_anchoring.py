@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,11 @@ from hypothesis import strategies as st
 from qa.questions.anchoring import Anchored, anchor, find_nearest, occurrences
 from qa.questions.questions import Question, QuestionSet, Quote
 from tests.support.evaluation_samples import FERRY, Folder
+
+FEES = "Die Übersicht\nder Gebühren hängt am Büro. Das Café öffnet um neun."
+FORMS: list[Literal["NFC", "NFD"]] = ["NFC", "NFD"]
+# Letters with and without marks, one that has two code points, marks alone, one that is two, and Hangul in parts.
+MARKED = st.text("aK\u212aeéạ\u0301\u0323\u0344가각\u1100\u1161\u11a8 \n", max_size=12)
 
 
 def anchored(*questions: Question, folder: Folder | None = None) -> Anchored:
@@ -100,6 +107,101 @@ def test_occurrences_are_all_places_where_the_words_are_equal(text: str, quote: 
         if wanted and squeeze(text[start:end]) == wanted and not (text[start].isspace() or text[end - 1].isspace())
     }
     assert set(occurrences(quote, text)) == expected
+
+
+@pytest.mark.parametrize("typed", FORMS)
+@pytest.mark.parametrize("stored", FORMS)
+def test_a_quote_and_a_name_may_be_in_another_unicode_form(
+    typed: Literal["NFC", "NFD"], stored: Literal["NFC", "NFD"]
+) -> None:
+    text = unicodedata.normalize(stored, FEES)
+    name, context = unicodedata.normalize(stored, "müll/gebühren.txt"), unicodedata.normalize(typed, FEES)
+    start = len(unicodedata.normalize(typed, "Die Übersicht der "))
+    part = (start, start + len(unicodedata.normalize(typed, "Gebühren")))
+    quotes = (
+        Quote(unicodedata.normalize(typed, "müll/gebühren.txt"), unicodedata.normalize(typed, "Gebühren  hängt")),
+        Quote(unicodedata.normalize(typed, "gebühren"), unicodedata.normalize(typed, "Das Café")),
+        Quote(None, context, part),
+    )
+    (judged,) = anchored(Question("a", "Wo?", quotes), folder=Folder({name: text})).questions
+    found = [unicodedata.normalize("NFC", each.text) for each in judged.evidence]
+    assert found == ["Gebühren hängt", "Das Café", "Gebühren"]
+    assert all(each.text == text[each.start : each.end] for each in judged.evidence)
+    assert judged.documents == {name: 1}
+
+
+def test_a_quote_that_occurs_in_both_forms_occurs_twice() -> None:
+    folder = Folder({"a.txt": "Im Büro. Am Bu\u0308ro."})
+    assert "occurs 2 times (a.txt at 3 to 7, a.txt at 12 to 17)" in fault(Quote("a.txt", "Büro"), folder=folder)
+
+
+def test_names_that_differ_in_form_alone_are_two_documents() -> None:
+    folder = Folder({"Büro.txt": "1", "Bu\u0308ro.txt": "2"})
+    (judged,) = anchored(Question("a", "Wo?", documents={"Büro.txt": 1}), folder=folder).questions
+    assert judged.documents == {"Büro.txt": 1}
+    assert "may be" in fault(documents={"Büro": 1}, folder=folder)
+
+
+def test_the_sign_of_kelvin_is_a_letter_in_every_form() -> None:
+    assert occurrences("5 \u212a", "It has 5 K.") == occurrences("5 K", "It has 5 \u212a.") == [(7, 10)]
+
+
+def test_a_letter_is_not_found_in_one_with_a_mark() -> None:
+    for form in FORMS:
+        text = unicodedata.normalize(form, "Café und Cafe")
+        assert occurrences("Cafe", text) == [(len(text) - 4, len(text))]
+
+
+def test_an_answer_that_ends_within_a_letter_of_the_document() -> None:
+    assert "the answer “Bu” does not stand where the file says" in fault(
+        Quote("a.txt", "Im Bu\u0308ro", (3, 5)), folder=Folder({"a.txt": "Im Büro."})
+    )
+
+
+@settings(deadline=None)
+@given(MARKED, st.integers(0, 12), st.integers(0, 12), st.sampled_from(FORMS), st.sampled_from(FORMS))
+def test_each_part_of_a_text_is_found_in_every_form(
+    text: str, first: int, last: int, typed: Literal["NFC", "NFD"], stored: Literal["NFC", "NFD"]
+) -> None:
+    before, quote, behind = text[:first], text[first:last].strip(), text[last:]
+    # Else the parts of the text melt together.
+    stored_text = "x ".join(unicodedata.normalize(stored, each) for each in (before, f"x{quote}x ", behind))
+    wanted = re.sub(r"\s+", " ", unicodedata.normalize("NFD", f"x{quote}x"))
+    spans = occurrences(unicodedata.normalize(typed, f"x{quote}x"), stored_text)
+    assert spans
+    for start, end in spans:
+        assert re.sub(r"\s+", " ", unicodedata.normalize("NFD", stored_text[start:end])) == wanted
+
+
+@settings(deadline=None)
+@given(MARKED, MARKED)
+def test_occurrences_are_all_whole_letters_that_are_equal_in_nfd(text: str, quote: str) -> None:
+    def squeeze(value: str) -> str:
+        return re.sub(r"\s+", " ", unicodedata.normalize("NFD", value))
+
+    def is_whole(at: int) -> bool:
+        return at == len(text) or not unicodedata.combining(unicodedata.normalize("NFD", text[at])[0])
+
+    wanted = squeeze(quote.strip())
+    expected = [
+        (start, end)
+        for start in range(len(text))
+        for end in range(start + 1, len(text) + 1)
+        if squeeze(text[start:end]) == wanted and is_whole(start) and is_whole(end)
+    ]
+    found = occurrences(quote, text)
+    if wanted and expected:
+        assert found == expected
+    else:
+        # What begins or ends within a letter is found where the text has it so.
+        assert all(re.sub(r"\s+", " ", text[a:b]) == re.sub(r"\s+", " ", quote.strip()) for a, b in found)
+
+
+@settings(deadline=None)
+@given(MARKED, st.integers(0, 12), st.integers(0, 12))
+def test_what_is_cut_anywhere_is_found_again(text: str, first: int, last: int) -> None:
+    quote = text[first:last]
+    assert bool(occurrences(quote, text)) == bool(quote.strip())
 
 
 @pytest.mark.parametrize("text", ["", "x", "the ferry leaves", FERRY])

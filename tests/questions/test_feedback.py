@@ -47,7 +47,7 @@ def anchored(text: str, quote: Quote) -> tuple[int, int]:
     return evidence.start, evidence.end
 
 
-@given(st.text("ab \n", min_size=1, max_size=80), st.data())
+@given(st.text("ab \n", min_size=1, max_size=80) | st.text("aeé\u0301\u0323 ", min_size=1, max_size=20), st.data())
 def test_a_judged_span_is_found_again(text: str, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(text) - 1))
     end = data.draw(st.integers(start + 1, len(text)))
@@ -57,6 +57,11 @@ def test_a_judged_span_is_found_again(text: str, data: st.DataObject) -> None:
     if start >= end:
         return
     assert anchored(text, make_quote("a.txt", text, start, end, relevant=True)) == (start, end)
+
+
+def test_a_judged_word_that_is_there_in_both_unicode_forms_is_found_again() -> None:
+    text = "Das Bu\u0308ro. Im Büro ist Ruhe."
+    assert anchored(text, make_quote("a.txt", text, 14, 18, relevant=True)) == (14, 18)
 
 
 @pytest.mark.parametrize(("start", "end"), [(3, 3), (-1, 4), (0, len(TEXT) + 1), (31, 33)])

@@ -171,7 +171,8 @@ _FRENCH = _Rules(
 _LANGUAGES = (_ENGLISH, _GERMAN, _FRENCH)
 
 
-@lru_cache(maxsize=1024)
+# A question of a batch is resolved three times; one may be kept with 130 kB of what was asked before.
+@lru_cache(maxsize=64)
 def resolve(question: str, previous: Sequence[Turn]) -> str:
     """Make a question that stands alone of one that follows ``previous``, the oldest first.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from qa.errors import QueryError
@@ -107,6 +109,16 @@ def test_of_a_letter_before_it_the_question_counts() -> None:
 def test_what_would_be_too_long_to_search_for_is_not_made() -> None:
     before = Turn("Where is " + "very " * 70 + "far?")
     assert resolve("Why?", (before,)) == "Why?"
+
+
+def test_few_conversations_are_kept_in_memory() -> None:
+    tracemalloc.start()
+    for number in range(300):
+        longest = f"{number}{chr(0x1F600) * 1990}"
+        resolve(longest, tuple(Turn(f"{turn}{longest}", f"{turn}{longest}") for turn in range(8)))
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 16_000_000
 
 
 def test_a_reply_says_what_was_searched_for_and_is_that_of_the_whole_question(service: Service) -> None:

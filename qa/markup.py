@@ -36,8 +36,10 @@ _IN_PAGES = re.compile(f"[{_ACTING}]")
 # A terminal also acts on the other white space, and cannot be sent halves of surrogate pairs.
 _IN_LINES = re.compile(f"[{_ACTING}\\x0b\\x0c\\r\\x85\u2028\u2029\\ud800-\\udfff]")
 _ON_ONE_LINE = re.compile(f"[{_ACTING}\\x09-\\x0d\\x85\u2028\u2029\\ud800-\\udfff]")
-# A spreadsheet takes a cell that begins with one of these for a formula.
+# A spreadsheet takes a cell that begins with one of these for a formula (OWASP, CSV injection), unless it is a number
+# with its unit.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_NUMBER = re.compile(r"[+-]\d[\d.,]*(?:\s?[%°€$£]?\w{0,12})?")
 
 
 def safe_line(text: str, longest: int | None = None) -> str:
@@ -58,7 +60,7 @@ def safe_lines(text: str) -> str:
 def safe_cell(text: str) -> str:
     """Make a text of others safe in a table: no formula to a spreadsheet, and nothing that a terminal acts on."""
     shown = safe_lines(text)
-    return f"'{shown}" if text.startswith(_FORMULA) else shown
+    return f"'{shown}" if text.startswith(_FORMULA) and not _NUMBER.fullmatch(text) else shown
 
 
 def _escaped(found: re.Match[str]) -> str:

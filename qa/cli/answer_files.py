@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -14,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Literal
 
 from qa.errors import Fault, QAError, QuestionFileError, SettingsError
 from qa.files import replacing
+from qa.markup import safe_cell
 
 if TYPE_CHECKING:
     from qa.questions.questions import Question
@@ -27,9 +27,6 @@ COLUMNS = (
 # Questions that are asked together, and faults of a file that are kept to be shown.
 BATCH = 16
 _MOST_FAULTS = 1000
-# What a spreadsheet takes for a formula (OWASP, CSV injection), unless it is a number with its unit.
-_FORMULA = re.compile(r"[=+\-@\t\r]")
-_VALUE = re.compile(r"[+-]\d[\d.,]*(?:\s?[%°€$£]?\w{0,12})?")
 
 # Answers several questions, each with a response or its own error.
 AskMany = Callable[[Sequence[str]], "Sequence[AskResponse | QAError]"]
@@ -101,12 +98,10 @@ def _writer(out: IO[str], form: Form) -> Callable[[dict[str, object]], None]:
 
 
 def _cell(value: object) -> object:
-    """Write a value for a spreadsheet: a text that it would run as a formula has an apostrophe in front."""
+    """Return a value as a table shows it: a text acts neither on a spreadsheet nor on a terminal."""
     if value is None:
         return ""
-    if isinstance(value, str) and _FORMULA.match(value) and not _VALUE.fullmatch(value):
-        return f"'{value}"
-    return value
+    return safe_cell(value) if isinstance(value, str) else value
 
 
 def _row(question: Question, reply: AskResponse | QAError) -> dict[str, object]:

@@ -139,9 +139,18 @@ def test_what_fails_on_the_way_leaves_the_answers_from_before(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("question", "cell"),
-    [("=1+1?", "'=1+1?"), ("@cmd?", "'@cmd?"), ("-1+cmd|x?", "'-1+cmd|x?"), ("-18 °C", "-18 °C"), ("Why?", "Why?")],
+    [
+        *[
+            ("=1+1?", "'=1+1?"),
+            ("@cmd?", "'@cmd?"),
+            ("-1+cmd|x?", "'-1+cmd|x?"),
+            ("-18 °C", "-18 °C"),
+            ("Why?", "Why?"),
+        ],
+        ("Why\x1b[2J?", "Why\\x1b[2J?"),
+    ],
 )
-def test_a_table_runs_no_formula(tmp_path: Path, question: str, cell: str) -> None:
+def test_a_table_acts_on_no_spreadsheet_and_no_terminal(tmp_path: Path, question: str, cell: str) -> None:
     file, output = tmp_path / "questions.jsonl", tmp_path / "answers.csv"
     file.write_text(json.dumps({"question": question}), encoding="utf-8")
     answer_file(file, str(output), "csv", replies, lambda done: None)

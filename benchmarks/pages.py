@@ -9,6 +9,9 @@ processor's speed (``Emulation.setCPUThrottlingRate``, which does not slow the s
 with their headers, as the network counts them. First paint: ``first-contentful-paint`` from the beginning of the
 navigation (Paint Timing). Shift: the sum of all layout shifts until half a second after that (Layout Instability).
 Medians; a table, and one JSON line last.
+
+With ``--document ID`` it is the page of that document, a PDF or an image, with its first characters marked: while its
+picture is drawn, for which all pictures that are kept are removed before each load, and when it is kept.
 """
 
 from __future__ import annotations
@@ -24,10 +27,13 @@ from typing import Any
 from playwright.sync_api import Browser, sync_playwright
 
 from benchmarks.serving import free_port, running
+from qa.service.pictures import FOLDER
+from qa.settings import Settings
 
 SLOWER = 4
 QUESTION = "/?q=How+far+is+the+army+from+Mosul%3F"
 PAGES = {"empty": "/", "answered": QUESTION}
+DRAWN = "picture not kept"
 
 PAINTED = """() => new Promise(resolve => {
     let shift = 0;
@@ -62,13 +68,15 @@ def load(browser: Browser, address: str, path: str) -> dict[str, float]:
     return {"bytes": sum(received), "first_byte_ms": first_byte, "first_paint_ms": paint, "layout_shift": shift}
 
 
-def measure(browser: Browser, address: str, rounds: int) -> dict[str, dict[str, float]]:
-    """Load both pages in turn, and return the median of each figure."""
-    loads: dict[str, list[dict[str, float]]] = {name: [] for name in PAGES}
-    for path in PAGES.values():  # the first of each finds the server cold
+def measure(browser: Browser, address: str, pages: dict[str, str], rounds: int) -> dict[str, dict[str, float]]:
+    """Load the pages in turn, and return the median of each figure."""
+    loads: dict[str, list[dict[str, float]]] = {name: [] for name in pages}
+    for path in pages.values():  # the first of each finds the server cold
         load(browser, address, path)
     for _ in range(rounds):
-        for name, path in PAGES.items():
+        for name, path in pages.items():
+            if name == DRAWN:
+                shutil.rmtree(Settings().indexes / FOLDER, ignore_errors=True)
             loads[name].append(load(browser, address, path))
     return {
         name: {measure: statistics.median(one[measure] for one in all_) for measure in all_[0]}
@@ -81,15 +89,19 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--name", default="seeds")
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--document")
     arguments = parser.parse_args()
+    pages = PAGES
+    if arguments.document:
+        pages = dict.fromkeys((DRAWN, "picture kept"), f"/documents/{arguments.document}?start=0&end=40")
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     serve = [str(Path(sys.executable).parent / "qa"), "serve", "--name", arguments.name, "--port", str(port)]
     with running(serve, f"{address}/readyz"), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        result = measure(browser, address, arguments.rounds)
+        result = measure(browser, address, pages, arguments.rounds)
         browser.close()
-    measures = list(result["empty"])
+    measures = list(next(iter(result.values())))
     print(f"| page | {' | '.join(measures)} |\n|---|{'---|' * len(measures)}")
     for name, values in result.items():
         print(f"| {name} | {' | '.join(f'{values[measure]:g}' for measure in measures)} |")

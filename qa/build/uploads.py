@@ -242,8 +242,8 @@ class FolderChange:
         self._kept = Kept(self._kept.files + added, self._kept.bytes + staged.size - (before or 0))
         return "added" if added else "replaced"
 
-    def remove(self, id: str, expected: str | None = None) -> None:
-        """Remove a document's file, and the folders that it leaves empty, and return when that is durable.
+    def remove(self, id: str, expected: str | None = None) -> str:
+        """Remove a document's file, and the folders that it leaves empty, and return its SHA-256 when that is durable.
 
         Raises:
             DocumentNotFound: there is no such file.
@@ -264,6 +264,7 @@ class FolderChange:
                 parent.rmdir()
             except OSError:  # it holds something else
                 break
+        return there
 
     def _require_room(self, size: int, before: int | None) -> None:
         if before is None and self._kept.files >= self._limits.most_files:

@@ -11,7 +11,7 @@ import json
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,10 +73,10 @@ def has_pictures(media_type: str) -> bool:
     return media_type in {PDF, *IMAGES}
 
 
-def page_at(document: Document, at: int) -> Page:
+def page_at(pages: Sequence[Page], at: int) -> Page:
     """Return the page that holds a character, the nearest before it, or else the first."""
-    holding = [page for page in document.pages if page.start <= at and page.start < page.end]
-    return holding[-1] if holding else document.pages[0]
+    holding = [page for page in pages if page.start <= at and page.start < page.end]
+    return holding[-1] if holding else pages[0]
 
 
 class Pictures:
@@ -124,7 +124,8 @@ class Pictures:
             text,
             page.recognised is not None,
         )
-        key = hashlib.sha256(json.dumps([_VERSION, *wanted.key()]).encode()).hexdigest()
+        decisive = hashlib.sha256(json.dumps([_VERSION, *wanted.key()]).encode()).hexdigest()
+        key = f"{document.source_sha256}-{decisive}"
         # Opened first: a picture of what has changed since is not shown, even if there is one.
         with original().descriptor() as file:
             found = self._kept(key, wanted)
@@ -161,6 +162,16 @@ class Pictures:
                 return
             path.unlink(missing_ok=True)
             size -= each
+
+
+def forget_pictures(indexes: Path, sha256: str) -> None:
+    """Remove the pictures of a file that has been deleted, and of what was attached to it.
+
+    One that cannot be removed goes within a week. Where the same file is a document elsewhere it is drawn again.
+    """
+    with suppress(OSError):
+        for path in (indexes / FOLDER).glob(f"{sha256}-*"):
+            path.unlink(missing_ok=True)
 
 
 def _encode(picture: Picture) -> bytes:

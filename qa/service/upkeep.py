@@ -18,6 +18,7 @@ from qa.errors import CollectionFixed, IndexNotFound, QAError, StorageError, Upk
 from qa.files import printable, why
 from qa.index.snapshots import Snapshots
 from qa.service.indexing import FileChange, Indexing, IndexingJob
+from qa.service.pictures import forget_pictures
 from qa.settings import Settings
 from qa.types import UploadLimits
 
@@ -181,7 +182,8 @@ class Upkeep:
         """
         self.require_changeable()
         with _storing(), self._folder.changing() as change:
-            change.remove(id, expected)
+            sha256 = change.remove(id, expected)
+        forget_pictures(self._settings.indexes, sha256)
         log.info("document removed", index=self._settings.name, document=printable(id))
         return self._job.note([FileChange(id, "removed")])
 

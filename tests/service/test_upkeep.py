@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from qa.build.update import update
@@ -20,14 +23,17 @@ from qa.errors import (
     UploadRefused,
 )
 from qa.index.snapshots import Snapshots
+from qa.readers.pictures.process import Picture, Wanted
 from qa.readers.registry import read_source
 from qa.service.indexing import Indexing
 from qa.service.maintenance import Maintenance
+from qa.service.pictures import FOLDER, WIDTHS, Pictures
 from qa.service.service import Service
 from qa.service.upkeep import Outcome, Received
 from qa.settings import Settings
 from qa.types import Query
 from tests.conftest import Build, Recorder, hashing_encoder
+from tests.support.pdfs import lines, pdf
 from tests.support.reading import InProcessReader
 from tests.support.waiting import wait_for
 
@@ -130,6 +136,25 @@ def test_a_file_that_cannot_be_read_replaces_nothing(operator: Maintenance, sett
     assert outcome.status == "refused"
     assert documents_of(settings) == {"apples.txt": APPLES}
     assert service_of(operator).state().snapshot == before
+
+
+def test_with_a_document_its_pictures_are_deleted_and_no_others(operator: Maintenance, settings: Settings) -> None:
+    first, other = pdf(lines("Apples grow on trees.")), pdf(lines("Pears grow as well."))
+    upload(operator, apples_pdf=first, pears_pdf=other)
+
+    def blank(file: int, wanted: Wanted, cache: object) -> Picture:
+        characters = len(wanted.before) + len(wanted.text)
+        return Picture(b"\x89PNG", wanted.width, 1000, np.zeros((characters, 4), np.int16), 1.0)
+
+    service, pictures = service_of(operator), Pictures(settings.indexes, blank)
+    for id in ("apples.pdf", "pears.pdf"):
+        for width in WIDTHS:
+            pictures.of(service.document(id).document, 1, partial(service.original, id), width)
+    operator.upkeep.remove("apples.pdf")
+    kept = [path.name for path in (settings.indexes / FOLDER).iterdir()]
+    assert len(kept) == len(WIDTHS)
+    assert all(name.startswith(hashlib.sha256(other).hexdigest()) for name in kept)
+    ended(operator)
 
 
 def test_what_is_deleted_is_gone(operator: Maintenance, settings: Settings) -> None:

@@ -151,7 +151,7 @@ async def get_marks(
         if not span.start < span.end <= len(document.text):
             message = f"end must be greater than start, and at most {len(document.text):,}."
             raise ProblemError(invalid((FieldError("end", message),)))
-        number = parameters.page or (page_at(document, span.start).number if document.pages else 1)
+        number = parameters.page or (page_at(document.pages, span.start).number if document.pages else 1)
         shown = draw_page(deps, document, number, Width.SCREEN)
         address = picture_address(document, number)
         found = MarksResponse.from_marks(len(document.pages), address, shown, mark(document, shown, span))

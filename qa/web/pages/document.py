@@ -1,11 +1,15 @@
 """The page of one document: its canonical text with a span marked in its place, the picture of the page that it stands
-on beside it, and the original file to download."""
+on beside it, and the original file to download.
+
+A picture may take seconds to draw. The text is sent before it, so that nobody waits for a picture to read.
+"""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated
 from urllib.parse import quote
 
@@ -15,15 +19,16 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from qa.errors import NotReady, OriginalUnavailable, Overloaded, PictureUnavailable, QueryError
+from qa.errors import NotReady, Overloaded, QAError, QueryError
 from qa.markup import Mark, Piece, pieces
 from qa.service.pictures import Marks, PagePicture, has_pictures, mark, page_at
 from qa.types import Hit, Page, Query, Section, Span
+from qa.web.admission import HungUp
 from qa.web.api.document_responses import whole_metadata
 from qa.web.api.pictures import Width, draw_page, picture_address
 from qa.web.deps import Dependencies, Deps, ServiceDep
 from qa.web.middleware.collections import in_collection
-from qa.web.pages.rendering import facts, page_address, read_query, reading_address, render
+from qa.web.pages.rendering import facts, fill, page_address, read_query, reading_address, render, render_around
 
 # Characters that a page shows at most: a book of many megabytes would stop a browser.
 WINDOW = 20_000
@@ -85,12 +90,11 @@ class Place(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
-    """What is shown beside a text: the passages before and after in the ranking, and a page as a picture."""
+class Neighbours:
+    """The passages before and after in the ranking."""
 
     before: Neighbour | None = None
     after: Neighbour | None = None
-    sheet: Sheet | None = None
 
 
 @router.get("/documents/{id:path}")
@@ -102,15 +106,12 @@ async def read(request: Request, deps: Deps, id: str, place: Annotated[Place, Fr
     """
     query, errors = read_query(request.query_params, deps.service.limits)
     # Before a question is asked for a document that there is not.
-    head = (await run_in_threadpool(deps.service.stream, id)).head
-    before, after = (None, None) if errors else await _find_neighbours(request, deps, id, place.start, query)
-    is_shown = bool(place.page) or place.start < place.end
-    is_drawn = is_shown and deps.pictures is not None and has_pictures(head.media_type)
-    sheet = await _find_sheet(request, deps, id, place, query) if is_drawn else None
-    return await deps.whole.run(_page, request, deps, id, place, query, Beside(before, after, sheet), request=request)
+    await run_in_threadpool(deps.service.stream, id)
+    beside = Neighbours() if errors else await _find_neighbours(request, deps, id, place.start, query)
+    return await deps.whole.run(_page, request, deps, id, place, query, beside, request=request)
 
 
-def _page(request: Request, deps: Dependencies, id: str, place: Place, query: Query, beside: Beside) -> Response:
+def _page(request: Request, deps: Dependencies, id: str, place: Place, query: Query, beside: Neighbours) -> Response:
     # In parts: the text may have many megabytes, of which few are shown.
     stored = deps.service.stream(id)
     length, asked, pages = stored.characters, place.span, tuple(stored.pages)
@@ -130,58 +131,72 @@ def _page(request: Request, deps: Dependencies, id: str, place: Place, query: Qu
         pages,
         asked if asked.start < asked.end <= length else None,
     )
-    return render(
-        request,
-        "document.html",
-        deps.service.state(),
-        document=document,
-        characters=length,
-        pages=len(pages),
-        blocks=found,
-        query=query,
-        above=_further(id, max(shown.start - 3 * WINDOW // 4, 0), query) if shown.start else None,
-        below=_further(id, shown.end, query) if shown.end < length else None,
-        part=shown,
-        sheet=beside.sheet,
-        first_page=_page_address(id, 1, query) if is_drawn else None,
-        before=beside.before,
-        after=beside.after,
-        original=original_address(id) if has_original else None,
-        facts=facts(whole_metadata(document.metadata, length)),
-        attachments=[(other, page_address(other)) for other in document.attachments[:_SHOWN_ATTACHMENTS]],
-        container=page_address(document.container),
-    )
+    sheet_number = 0
+    if is_drawn and (place.page or asked.start < asked.end):
+        sheet_number = place.page or page_at(pages, place.start).number
+    values: dict[str, object] = {
+        "document": document,
+        "characters": length,
+        "pages": len(pages),
+        "blocks": found,
+        "query": query,
+        "above": _further(id, max(shown.start - 3 * WINDOW // 4, 0), query) if shown.start else None,
+        "below": _further(id, shown.end, query) if shown.end < length else None,
+        "part": shown,
+        "sheet_number": sheet_number,
+        "is_large": place.large,
+        "first_page": _page_address(id, 1, query) if is_drawn else None,
+        "before": beside.before,
+        "after": beside.after,
+        "original": original_address(id) if has_original else None,
+        "facts": facts(whole_metadata(document.metadata, length)),
+        "attachments": [(other, page_address(other)) for other in document.attachments[:_SHOWN_ATTACHMENTS]],
+        "container": page_address(document.container),
+    }
+    if not sheet_number:
+        return render(request, "document.html", deps.service.state(), 200, None, **values)
+    later = partial(_draw_sheet, request, deps, id, place, query, sheet_number)
+    return render_around(request, "document.html", deps.service.state(), later, **values)
 
 
-async def _find_sheet(request: Request, deps: Dependencies, id: str, place: Place, query: Query) -> Sheet:
-    """Draw a page of a document, or say why it is not drawn."""
+async def _draw_sheet(request: Request, deps: Dependencies, id: str, place: Place, query: Query, number: int) -> str:
+    """Return the HTML of a page as a picture, or of the sentence that says why it is not drawn.
 
-    def draw() -> Sheet:
-        document = deps.service.document(id).document
-        span = place.span if place.start < place.end <= len(document.text) else None
-        number = place.page or (page_at(document, place.start).number if document.pages else 1)
-        width, large = (Width.LARGE, True) if place.large else (Width.SCREEN, False)
-        try:
-            shown = draw_page(deps, document, number, width)
-        except (PictureUnavailable, OriginalUnavailable) as error:
-            return _no_sheet(number, f"There is no picture of page {number:,}: {error}.")
-        marks = mark(document, shown, span) if span is not None else Marks(())
-        return Sheet(
-            number,
-            shown,
-            marks,
-            marks.note,
-            {each: picture_address(document, number, each) for each in Width},
-            large,
-            _page_address(id, number, query, span, large=not large),
-            _page_address(id, number - 1, query, span, large=large) if number > 1 else None,
-            _page_address(id, number + 1, query, span, large=large) if number < len(document.pages) else None,
-        )
+    Nothing that a user can cause is raised: the text above it has been sent.
+    """
+
+    def draw() -> str:
+        return fill("sheet.html", sheet=_find_sheet(deps, id, place, query, number))
 
     try:
         return await deps.drawing.run(draw, request=request)
+    except HungUp:
+        return ""
     except Overloaded:
-        return _no_sheet(place.page, "Too many pictures are being drawn for others now; load this page again.")
+        note = "Too many pictures are being drawn for others now; load this page again."
+    except QAError as error:
+        note = f"There is no picture of page {number:,}: {error}."
+    return fill("sheet.html", sheet=_no_sheet(number, note))
+
+
+def _find_sheet(deps: Dependencies, id: str, place: Place, query: Query, number: int) -> Sheet:
+    """Draw a page of a document. Raises PictureUnavailable, OriginalUnavailable, DocumentNotFound, NotReady."""
+    document = deps.service.document(id).document
+    span = place.span if place.start < place.end <= len(document.text) else None
+    width, large = (Width.LARGE, True) if place.large else (Width.SCREEN, False)
+    shown = draw_page(deps, document, number, width)
+    marks = mark(document, shown, span) if span is not None else Marks(())
+    return Sheet(
+        number,
+        shown,
+        marks,
+        marks.note,
+        {each: picture_address(document, number, each) for each in Width},
+        large,
+        _page_address(id, number, query, span, large=not large),
+        _page_address(id, number - 1, query, span, large=large) if number > 1 else None,
+        _page_address(id, number + 1, query, span, large=large) if number < len(document.pages) else None,
+    )
 
 
 def _no_sheet(number: int, note: str) -> Sheet:
@@ -242,22 +257,20 @@ def blocks(
     return found
 
 
-async def _find_neighbours(
-    request: Request, deps: Dependencies, id: str, start: int, query: Query
-) -> tuple[Neighbour | None, Neighbour | None]:
+async def _find_neighbours(request: Request, deps: Dependencies, id: str, start: int, query: Query) -> Neighbours:
     """Find the passages that are ranked before and after the one that holds ``start``."""
     if not query.question:
-        return None, None
+        return Neighbours()
     try:
         # Of several collections those of this one, which this page's addresses are of.
         reply = await deps.asking.ask(replace(query, collections=()), request, noted=True)
     except (QueryError, NotReady, Overloaded):
-        return None, None
+        return Neighbours()
     holds = [hit.passage.document == id and hit.passage.start <= start < hit.passage.end for hit in reply.hits]
     if True not in holds:
-        return None, (_neighbour(reply.hits[0], query) if reply.hits else None)
+        return Neighbours(after=_neighbour(reply.hits[0], query) if reply.hits else None)
     at = holds.index(True)
-    return (
+    return Neighbours(
         _neighbour(reply.hits[at - 1], query) if at else None,
         _neighbour(reply.hits[at + 1], query) if at + 1 < len(reply.hits) else None,
     )

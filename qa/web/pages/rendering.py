@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -14,7 +15,7 @@ import jinja2
 from pydantic import ValidationError
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from qa.index.store import text_sha256
 from qa.markup import Mark, Piece, by_ocr, describe_confidence, pages_by_ocr, pieces, plain, visible
@@ -182,19 +183,53 @@ def render(
     **values: object,
 ) -> Response:
     """Render a template as the response of ``request``. Every page shows ``state``, where it is known."""
+    return Response(_encode(_fill_page(request, template, state, values)), status, headers, HTML)
+
+
+def render_around(
+    request: Request, template: str, state: State, later: Callable[[], Awaitable[str]], **values: object
+) -> Response:
+    """Render a page with a part that takes long; what the template has before ``{{ later }}`` is sent before it.
+
+    Args:
+        later: makes that part, as HTML. It should not raise, because what was sent cannot be taken back.
+    """
+    # It is in no document, because nobody can know it.
+    gap = secrets.token_hex()
+    before, _, after = _fill_page(request, template, state, {**values, "later": gap}).partition(gap)
+
+    async def send() -> AsyncIterator[bytes]:
+        yield _encode(before)
+        yield _encode(await later())
+        yield _encode(after)
+
+    # By default nginx holds back what is short, until all of it is there.
+    return StreamingResponse(send(), headers={"X-Accel-Buffering": "no"}, media_type=HTML)
+
+
+def _fill_page(request: Request, template: str, state: State | None, values: Mapping[str, object]) -> str:
     query = values.get("query")
     asked = query if isinstance(query, Query) else None
     # Not by the collection: a page may say that there is none of that name.
     first: Dependencies = request.app.state.dependencies
-    html = _templates.get_template(template).render(
+    return fill(
+        template,
         state=state,
         evaluates=first.evaluations is not None,
         kept_days=first.unanswered.days if first.unanswered is not None else 0,
         choices_for=partial(make_choices, request, query=asked),
         **values,
     )
+
+
+def fill(template: str, **values: object) -> str:
+    """Return the HTML of a template with these values."""
+    return _templates.get_template(template).render(values)
+
+
+def _encode(html: str) -> bytes:
     # File names and documents are not always valid Unicode.
-    return Response(html.encode(errors="replace"), status, headers, HTML)
+    return html.encode(errors="replace")
 
 
 def render_problem(request: Request, problem: Problem) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from email.message import EmailMessage
 from pathlib import Path
 from urllib.parse import unquote
@@ -13,11 +13,15 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message
 
+from qa.build.update import update
+from qa.errors import DocumentNotFound
+from qa.readers.registry import read_source
 from qa.service.service import Service
 from qa.settings import Settings
+from qa.types import SnapshotDocument
 from qa.web.app import create_app
 from qa.web.deps import Options
-from tests.conftest import Build, hashing_encoder
+from tests.conftest import Recorder, hashing_encoder
 from tests.support.pdfs import Text, lines, pdf
 from tests.support.waiting import AT_MOST
 
@@ -27,19 +31,45 @@ FIRST, SECOND = "The ferry leaves at noon.", "A ticket costs three crowns."
 ADDRESS = "/documents/below/tickets%20%3Ci%3E.pdf"
 
 
-@pytest.fixture
-def file(folder: Path) -> Path:
-    path = folder / "below" / "tickets <i>.pdf"
-    path.write_bytes(pdf([Text(FIRST)], lines(SECOND)))
-    return path
+_FILE = pdf([Text(FIRST)], lines(SECOND))
 
 
-@pytest.fixture
-def client(file: Path, settings: Settings, build: Build) -> TestClient:
-    build()
-    service = Service(settings, make=hashing_encoder)
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Path]:
+    """Index a PDF, a mail with one attached, and a text, for all tests; return the settings and the files' folder."""
+    home = tmp_path_factory.mktemp("sheet")
+    folder = home / "documents"
+    (folder / "below").mkdir(parents=True)
+    (folder / "apples.txt").write_text("Apples grow on trees.")
+    (folder / "below" / "tickets <i>.pdf").write_bytes(_FILE)
+    mail = EmailMessage()
+    mail["Subject"] = "Tickets"
+    mail.set_content("The tickets are attached.")
+    mail.add_attachment(pdf([Text(FIRST)]), maintype="application", subtype="pdf", filename="plan.pdf")
+    (folder / "mail.eml").write_bytes(mail.as_bytes())
+    settings = Settings(indexes=home / "indexes", name="test")
+    update(settings, (folder,), Recorder(), make=hashing_encoder, read=read_source)
+    return settings, folder
+
+
+@pytest.fixture(scope="module")
+def service(served: tuple[Settings, Path]) -> Service:
+    service = Service(served[0], make=hashing_encoder)
     service.reload()
-    return TestClient(create_app(service, options=Options(pictures=settings.indexes)))
+    return service
+
+
+@pytest.fixture
+def file(served: tuple[Settings, Path]) -> Iterator[Path]:
+    """Give the PDF, which a test may change or remove."""
+    path = served[1] / "below" / "tickets <i>.pdf"
+    yield path
+    path.write_bytes(_FILE)
+
+
+@pytest.fixture
+def client(served: tuple[Settings, Path], service: Service) -> TestClient:
+    return TestClient(create_app(service, options=Options(pictures=served[0].indexes)))
 
 
 @pytest.fixture
@@ -54,16 +84,25 @@ def place(client: TestClient) -> Callable[[str], str]:
     return find
 
 
-def status_for_who_hung_up(app: ASGIApp, path: str, query: bytes) -> int:
-    """Return the status of a request whose client is gone once it has been read."""
+def status_for_who_hung_up(app: ASGIApp, path: str, query: bytes, while_sent: bool) -> int:
+    """Return the status of a request whose client is gone once it has been read, or once a part has been sent."""
     messages = iter([{"type": "http.request", "body": b"", "more_body": False}])
     sent: list[Message] = []
+    gone = asyncio.Event()
 
     async def receive() -> Message:
-        return next(messages, {"type": "http.disconnect"})
+        if (message := next(messages, None)) is not None:
+            return message
+        await gone.wait()
+        return {"type": "http.disconnect"}
 
     async def send(message: Message) -> None:
         sent.append(message)
+        if message.get("body"):
+            gone.set()
+
+    if not while_sent:
+        gone.set()
 
     scope = {
         **{"type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "root_path": ""},
@@ -87,6 +126,7 @@ def test_the_page_of_a_span_is_shown_with_the_span_marked(client: TestClient, pl
     assert picture.headers["content-type"] == "image/png"
     assert "immutable" in picture.headers["cache-control"]
     assert 'style="' not in page
+    assert page.index('id="span"') < page.index("<img"), "the text is not kept waiting"
 
 
 def test_a_page_can_be_leafed_through_and_seen_in_large(client: TestClient, place: Callable[[str], str]) -> None:
@@ -163,20 +203,12 @@ def test_what_has_no_picture_is_a_problem(client: TestClient) -> None:
 
 
 def test_what_is_attached_to_a_mail_is_shown_as_long_as_the_mail_is_the_same(
-    folder: Path, settings: Settings, build: Build
+    client: TestClient, served: tuple[Settings, Path]
 ) -> None:
-    mail = EmailMessage()
-    mail["Subject"] = "Tickets"
-    mail.set_content("The tickets are attached.")
-    mail.add_attachment(pdf([Text(FIRST)]), maintype="application", subtype="pdf", filename="plan.pdf")
-    (folder / "mail.eml").write_bytes(mail.as_bytes())
-    build()
-    service = Service(settings, make=hashing_encoder)
-    service.reload()
-    client = TestClient(create_app(service, options=Options(pictures=settings.indexes)))
     page = client.get("/documents/mail.eml/plan.pdf?start=4&end=9").text
     assert page.count("<rect ") == 1
-    (folder / "mail.eml").write_bytes(mail.as_bytes() + b"\n")
+    mail = served[1] / "mail.eml"
+    mail.write_bytes(mail.read_bytes() + b"\n")
     assert "has changed since" in client.get("/documents/mail.eml/plan.pdf?start=4&end=9").text
 
 
@@ -191,23 +223,37 @@ def test_many_pictures_at_once_are_refused_in_words(
 
 
 @pytest.mark.parametrize(
-    ("path", "query"),
+    ("path", "query", "status"),
     [
-        (f"/v1/pictures{ADDRESS[10:]}", b"page=1"),
-        (f"/v1/marks{ADDRESS[10:]}", b"start=0&end=3"),
-        (ADDRESS, b"start=0&end=3"),
+        (f"/v1/pictures{ADDRESS[10:]}", b"page=1", 499),
+        (f"/v1/marks{ADDRESS[10:]}", b"start=0&end=3", 499),
+        (ADDRESS, b"start=0&end=3", 200),
     ],
 )
 def test_nothing_is_drawn_for_who_hangs_up_while_waiting(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch, path: str, query: bytes
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, path: str, query: bytes, status: int
 ) -> None:
     # As though others had every place of the lane.
     monkeypatch.setattr(client.app.state.dependencies.drawing, "_free", 0)  # type: ignore[attr-defined]
-    assert status_for_who_hung_up(client.app, unquote(path), query) == 499
+    assert status_for_who_hung_up(client.app, unquote(path), query, while_sent=status == 200) == status
 
 
-def test_where_it_is_off_there_are_none(file: Path, settings: Settings, indexed: Service) -> None:
-    client = TestClient(create_app(indexed))
+def test_a_document_that_goes_while_its_page_is_sent_leaves_a_whole_page(
+    client: TestClient, place: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, service: Service
+) -> None:
+    span = place("three crowns")
+
+    def gone(id: str) -> SnapshotDocument:
+        raise DocumentNotFound(f"no indexed document is named {id!r}")
+
+    monkeypatch.setattr(service, "document", gone)
+    page = client.get(f"{ADDRESS}?{span}").text
+    assert "There is no picture of page 2: no indexed document" in page
+    assert page.rstrip().endswith("</html>")
+
+
+def test_where_it_is_off_there_are_none(settings: Settings, service: Service) -> None:
+    client = TestClient(create_app(service))
     assert "<img" not in client.get(f"{ADDRESS}?start=0&end=3").text
     assert client.get(f"/v1/pictures{ADDRESS[10:]}").status_code == 404
     assert Options.from_settings(settings).pictures == settings.indexes

@@ -154,8 +154,12 @@ class Asking:
         return outcomes
 
     def note_unanswered(self, query: Query, outcome: Reply | QAError) -> None:
-        """Note a question that was not answered, where that is kept; without blocking."""
-        if self._unanswered is not None and isinstance(outcome, Reply):
+        """Note a question that was not answered, where that is kept; without blocking.
+
+        One to a part of the collection is not noted: what is missing there may well stand elsewhere.
+        """
+        is_of_part = bool(query.filter or query.documents or query.sections)
+        if self._unanswered is not None and isinstance(outcome, Reply) and not is_of_part:
             # Of two words, such as "and Oslo?", no one learns what is missing.
             leans = bool(query.previous and outcome.searched)
             self._unanswered.note(replace(query, question=outcome.searched) if leans else query, outcome)

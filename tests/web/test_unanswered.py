@@ -87,6 +87,25 @@ def test_each_way_of_asking_is_noted_and_reading_on_is_not(make: Make, service: 
     assert found["groups"][0]["questions"][0]["confidence"] == 0.07
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"filter": {"op": "eq", "field": "type", "value": "pdf"}},
+        {"documents": ["hr/*"]},
+        {"sections": ["Fares"]},
+    ],
+)
+def test_what_a_part_of_the_collection_does_not_answer_is_not_missing_in_the_whole(
+    make: Make, part: dict[str, object]
+) -> None:
+    client = make()
+    assert client.post("/v1/ask", json={"question": QUESTION, **part}).json()["answer"]["outcome"] == "not_found"
+    body = {"question": QUESTION, **part, "collections": ["harbour"]}
+    assert client.post("/v1/ask", json=body).json()["answer"]["outcome"] == "not_found"
+    client.post("/v1/ask", json={"question": "Another one?"})
+    assert listed(client) == {"Another one?": 1}
+
+
 def test_a_question_that_leans_on_another_is_noted_as_it_was_searched_for(make: Make) -> None:
     client = make()
     client.post("/v1/ask", json={"question": "and a cat?", "previous": [QUESTION]})

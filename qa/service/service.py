@@ -118,11 +118,14 @@ class Service:
         self._citers = Citers(self._snapshots)
         self._problem: tuple[str, str] | None = ("loading", "the snapshot and its models are being loaded")
         self._logged = ""
+        self._noting = threading.Lock()
         self._troubles: dict[str, str] = {}
 
     def note(self, part: str, clause: str) -> None:
         """Say in :meth:`state` what another part of the server cannot do; an empty ``clause`` takes it back."""
-        self._troubles = {**self._troubles, part: clause}
+        # Two parts that note at once must not lose what one of them says.
+        with self._noting:
+            self._troubles = {**self._troubles, part: clause}
 
     def reload(self) -> bool:
         """Load the current snapshot and calibration, and return whether the snapshot changed.

@@ -52,7 +52,9 @@ async def chat(deps: Deps, request: Request) -> Response:
     """
     body = await read_body(ChatRequest, request)
     parts = _choose(request, deps, body.model)
-    query = make_query(body, parts.service.limits.question_chars, parts.service.limits.previous)
+    limits = parts.service.limits
+    # In a thread, because a thousand messages have megabytes.
+    query = await run_in_threadpool(make_query, body, limits.question_chars, limits.previous)
     reply = await parts.asking.ask(query, request)
     return await run_in_threadpool(_respond, request, deps, parts, body, query, reply)
 

@@ -27,6 +27,8 @@ _LONGEST_ANSWER = 100
 _LONGEST_MESSAGE = 1000
 # Passages that are named where nothing was found.
 _NEAREST = 3
+# What no question may hold: NUL, and halves of surrogate pairs.
+_UNSOUND = re.compile("[\\0\ud800-\udfff]")
 _UNSURE = "I am not sure. The best guess: "
 _NOT_FOUND = "The documents do not say: none of the passages that were read is about this."
 _NO_ANSWER = "These passages match best:"
@@ -153,28 +155,30 @@ def make_query(body: ChatRequest, longest: int, most: int) -> Query:
     Of these the last ``most`` count, and none of more than ``longest`` characters: a question does not become wrong by
     what was said before it. Raises ProblemError where there is no question.
     """
-    turns: list[Turn] = []
+    # Questions with the last message that answered each.
+    turns: list[tuple[str, str]] = []
     for message in body.messages:
         text = message.text
         if message.role == "user":
-            turns.append(Turn(text))
+            turns.append((text, ""))
         elif message.role == "assistant" and turns:
-            turns[-1] = Turn(turns[-1].question, read_answer(text))
+            turns[-1] = turns[-1][0], text
     if not turns:
         raise ProblemError(invalid((FieldError("messages", "messages holds no message of the role user."),)))
-    before = [turn for turn in turns[:-1] if turn.question.strip() and _is_sound(turn.question, longest)]
+    *earlier, (last, _) = turns
+    before = [(asked, said) for asked, said in earlier if asked.strip() and _is_sound(asked, longest)]
     return Query(
-        turns[-1].question,
+        last,
         documents=tuple(body.documents),
         sections=tuple(body.sections),
         max_error=body.max_error,
         read_tokens=body.read_tokens,
-        previous=tuple(before[-most:]),
+        previous=tuple(Turn(asked, read_answer(said)) for asked, said in before[-most:]),
     )
 
 
 def _is_sound(text: str, longest: int) -> bool:
-    return len(text) <= longest and "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
+    return len(text) <= longest and _UNSOUND.search(text) is None
 
 
 def read_answer(content: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +13,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from qa.types import Query, Turn
-from qa.web.api.chat_messages import escape, read_answer
+from qa.web.api.chat_messages import escape, make_query, read_answer
 from qa.web.app import create_app
 from qa.web.deps import Offered, Options
 from qa.web.middleware.access import new_key, parse_keys
@@ -220,6 +221,18 @@ def test_a_conversation_has_so_many_messages(service: FakeService) -> None:
     assert chat(client, *[user("ferry?")] * 1000).status_code == 200
     response = chat(client, *[user("ferry?")] * 1001)
     assert (response.status_code, response.json()["detail"]) == (422, "messages may hold at most 1,000.")
+
+
+def test_a_conversation_is_never_looked_through_on_the_event_loop(
+    service: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(*arguments: Any) -> Query:
+        with pytest.raises(RuntimeError):
+            asyncio.get_running_loop()
+        return make_query(*arguments)
+
+    monkeypatch.setattr("qa.web.api.chat.make_query", look)
+    assert chat(TestClient(create_app(service)), user(QUESTION)).status_code == 200
 
 
 def test_no_answer_is_looked_for_in_megabytes() -> None:

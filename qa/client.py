@@ -14,11 +14,14 @@ Every response is one of the shapes of the service's OpenAPI document. A problem
 from __future__ import annotations
 
 import asyncio
+import re
+import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypedDict, TypeVar, Unpack
 from urllib.parse import quote
@@ -26,19 +29,27 @@ from urllib.parse import quote
 import httpx2
 from pydantic import BaseModel, ValidationError
 
-from qa.errors import RequestRefused, ServerUnreachable
+from qa.errors import RequestRefused, ServerUnreachable, StorageError
+from qa.files import why
 from qa.search.filters import parse_filter
 from qa.types import Condition, Eq, In, Mode, Range
 from qa.web.api.document_responses import DocumentResponse, DocumentsResponse, FacetsResponse
 from qa.web.api.operation_responses import CollectionsResponse, ProblemDetails, ReadyResponse
 from qa.web.api.responses import AskResponse, BatchResponse, BatchSuccess
+from qa.web.api.upkeep_responses import IndexResponse, UploadResponse
 
 # Seconds: the longest single pause, and the pause where the service names none.
 _LONGEST_PAUSE = 30.0
 _PAUSE = 1.0
 _LATER = (429, 503)
+# Bytes of an upload that are in memory at a time, and the seconds that the service may take to read what it received.
+_BLOCK = 1 << 18
+_READING = 600.0
 
 Body = TypeVar("Body", bound=BaseModel)
+
+# A file to upload: its path, under whose last part it is kept, or a name such as ``reports/2023.pdf`` and the content.
+Upload = str | Path | tuple[str, bytes | Path]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +60,9 @@ class Call(Generic[Body]):
     path: str
     shape: type[Body]
     json: Mapping[str, Any] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    # What is uploaded, one behind the other.
+    parts: Sequence[bytes | Path] = ()
 
 
 def _ask_call(question: str, options: AskOptions) -> Call[AskResponse]:
@@ -91,10 +105,90 @@ def _facets_call(filter: Sequence[str], values: int) -> Call[FacetsResponse]:
     return Call("GET", f"/v1/facets?values={values:d}{_parameters(filter)}", FacetsResponse)
 
 
+def _upload_call(files: Iterable[Upload], into: str, replace: bool) -> Call[UploadResponse]:
+    """Build the form of the files, as RFC 7578 has it. Each is opened when its turn comes: there may be a thousand."""
+    boundary = secrets.token_hex(16)
+    parts: list[bytes | Path] = []
+    if into:
+        parts.append(f'--{boundary}\r\nContent-Disposition: form-data; name="into"\r\n\r\n{into}\r\n'.encode())
+    for file in files:
+        name, content = (Path(file).name, Path(file)) if isinstance(file, (str, Path)) else file
+        quoted = _ESCAPED.sub(lambda found: _escape(found[0]), name)
+        head = f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="{quoted}"\r\n\r\n'
+        parts += [head.encode("utf-8", "surrogateescape"), content, b"\r\n"]
+    parts.append(f"--{boundary}--\r\n".encode())
+    headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    path = f"/v1/documents?replace={str(replace).lower()}"
+    return Call("POST", path, UploadResponse, headers=headers, parts=parts)
+
+
+# What would end a name within a header.
+_ESCAPED = re.compile(r'["\\\x00-\x1f\x7f]')
+
+
+def _escape(character: str) -> str:
+    return f"\\{character}" if character in '"\\' else f"%{ord(character):02X}"
+
+
+def _put_call(id: str, content: bytes | Path, if_match: str | None) -> Call[UploadResponse]:
+    headers = {"Content-Type": "application/octet-stream", **_match(if_match)}
+    return Call("PUT", f"/v1/documents/{quote(id, safe='/')}", UploadResponse, headers=headers, parts=[content])
+
+
+def _delete_call(id: str, if_match: str | None) -> Call[IndexResponse]:
+    return Call("DELETE", f"/v1/documents/{quote(id, safe='/')}", IndexResponse, headers=_match(if_match))
+
+
+def _match(sha256: str | None) -> dict[str, str]:
+    return {} if sha256 is None else {"If-Match": f'"{sha256}"'}
+
+
+def _count_bytes(parts: Sequence[bytes | Path]) -> int:
+    """Add up what is uploaded. Raises StorageError where a file cannot be read."""
+    with _reading():
+        return sum(len(part) if isinstance(part, bytes) else part.stat().st_size for part in parts)
+
+
+def _read_blocks(parts: Sequence[bytes | Path]) -> Iterator[bytes]:
+    """Yield what is uploaded in blocks. Raises StorageError where a file cannot be read."""
+    for part in parts:
+        if isinstance(part, bytes):
+            yield part
+            continue
+        with _reading(), part.open("rb") as file:
+            while block := file.read(_BLOCK):
+                yield block
+
+
+async def _read_blocks_beside(parts: Sequence[bytes | Path]) -> AsyncIterator[bytes]:
+    """Do what :func:`_read_blocks` does, and read files in a thread."""
+    blocks = _read_blocks(parts)
+    while block := await asyncio.to_thread(next, blocks, b""):
+        yield block
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"cannot read {error.filename or 'the file'}: {why(error)}") from error
+
+
+def _request_options(call: Call[Any], timeout: float) -> dict[str, Any]:
+    """Return what a request has besides the body of an upload. Raises StorageError."""
+    if not call.parts:
+        return {"json": call.json, "headers": dict(call.headers)}
+    headers = {**call.headers, "Content-Length": str(_count_bytes(call.parts))}
+    return {"headers": headers, "timeout": httpx2.Timeout(timeout, read=max(timeout, _READING))}
+
+
 def _parameters(filter: Sequence[str]) -> str:
     return "".join(f"&filter={quote(text, safe='')}" for text in filter)
 
 
+_INDEXING = Call("GET", "/v1/index", IndexResponse)
+_UPDATE = Call("POST", "/v1/index", IndexResponse)
 _COLLECTIONS = Call("GET", "/v1/collections", CollectionsResponse)
 _READY = Call("GET", "/readyz", ReadyResponse)
 
@@ -200,7 +294,7 @@ class Client:
         base_url: such as ``http://127.0.0.1:8000``.
         api_key: a key, where the service needs one.
         collection: the one to ask; by default the first of those that the key may ask.
-        timeout: seconds that one request may take.
+        timeout: seconds that one request may take; an upload has ten minutes to be read by the service.
         patience: seconds that a call may wait in all for a service that is busy or starting.
         transport: for tests.
 
@@ -210,6 +304,8 @@ class Client:
     Every method raises:
         RequestRefused: with the service's problem.
         ServerUnreachable: no service answered in time.
+
+    Methods that upload raise StorageError, too, where a file cannot be read.
     """
 
     def __init__(
@@ -222,7 +318,7 @@ class Client:
         patience: float = 60.0,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
-        self._base_url, self._patience, self._collection = base_url, patience, collection
+        self._base_url, self._patience, self._collection, self._timeout = base_url, patience, collection, timeout
         options = _transport_options(api_key, timeout)
         with _checking(base_url):
             self._http = httpx2.Client(base_url=base_url, transport=transport, **options)
@@ -270,6 +366,29 @@ class Client:
         """Return a document with the canonical text that spans count in."""
         return self._call(_document_call(id))
 
+    def upload_documents(self, files: Iterable[Upload], into: str = "", *, replace: bool = False) -> UploadResponse:
+        """Upload files into the folder ``into``; each is accepted or refused by itself, and indexed soon.
+
+        Files are sent from the disk in blocks. Where none was accepted, RequestRefused has the reason for each.
+        """
+        return self._call(_upload_call(files, into, replace))
+
+    def put_document(self, id: str, content: bytes | Path, *, if_match: str | None = None) -> UploadResponse:
+        """Make a file or bytes the document of this id; with ``if_match``, only in place of that SHA-256."""
+        return self._call(_put_call(id, content, if_match))
+
+    def delete_document(self, id: str, *, if_match: str | None = None) -> IndexResponse:
+        """Delete a document; with ``if_match``, only if its file has that SHA-256."""
+        return self._call(_delete_call(id, if_match))
+
+    def indexing(self) -> IndexResponse:
+        """Return how far the update of the index is: ``status`` is ``running`` until all of it is answered from."""
+        return self._call(_INDEXING)
+
+    def update_index(self) -> IndexResponse:
+        """Begin an update of the index from its files."""
+        return self._call(_UPDATE)
+
     def collections(self) -> CollectionsResponse:
         """List the collections that the key may ask, the default one first."""
         return self._call(_COLLECTIONS)
@@ -280,9 +399,13 @@ class Client:
 
     def _call(self, call: Call[Body]) -> Body:
         until = time.monotonic() + self._patience
+        path = _path_in(self._collection, call.path)
         while True:
+            options = _request_options(call, self._timeout)
+            if call.parts:
+                options["content"] = _read_blocks(call.parts)
             try:
-                response = self._http.request(call.method, _path_in(self._collection, call.path), json=call.json)
+                response = self._http.request(call.method, path, **options)
             except httpx2.TransportError as error:
                 raise _unreachable(self._base_url, error) from error
             pause = _find_pause(response)
@@ -304,7 +427,7 @@ class AsyncClient:
         patience: float = 60.0,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
-        self._base_url, self._patience, self._collection = base_url, patience, collection
+        self._base_url, self._patience, self._collection, self._timeout = base_url, patience, collection, timeout
         options = _transport_options(api_key, timeout)
         with _checking(base_url):
             self._http = httpx2.AsyncClient(base_url=base_url, transport=transport, **options)
@@ -349,6 +472,28 @@ class AsyncClient:
         """Do what :meth:`Client.document` does."""
         return await self._call(_document_call(id))
 
+    async def upload_documents(
+        self, files: Iterable[Upload], into: str = "", *, replace: bool = False
+    ) -> UploadResponse:
+        """Do what :meth:`Client.upload_documents` does."""
+        return await self._call(_upload_call(files, into, replace))
+
+    async def put_document(self, id: str, content: bytes | Path, *, if_match: str | None = None) -> UploadResponse:
+        """Do what :meth:`Client.put_document` does."""
+        return await self._call(_put_call(id, content, if_match))
+
+    async def delete_document(self, id: str, *, if_match: str | None = None) -> IndexResponse:
+        """Do what :meth:`Client.delete_document` does."""
+        return await self._call(_delete_call(id, if_match))
+
+    async def indexing(self) -> IndexResponse:
+        """Do what :meth:`Client.indexing` does."""
+        return await self._call(_INDEXING)
+
+    async def update_index(self) -> IndexResponse:
+        """Do what :meth:`Client.update_index` does."""
+        return await self._call(_UPDATE)
+
     async def collections(self) -> CollectionsResponse:
         """Do what :meth:`Client.collections` does."""
         return await self._call(_COLLECTIONS)
@@ -359,9 +504,13 @@ class AsyncClient:
 
     async def _call(self, call: Call[Body]) -> Body:
         until = time.monotonic() + self._patience
+        path = _path_in(self._collection, call.path)
         while True:
+            options = _request_options(call, self._timeout)
+            if call.parts:
+                options["content"] = _read_blocks_beside(call.parts)
             try:
-                response = await self._http.request(call.method, _path_in(self._collection, call.path), json=call.json)
+                response = await self._http.request(call.method, path, **options)
             except httpx2.TransportError as error:
                 raise _unreachable(self._base_url, error) from error
             pause = _find_pause(response)

@@ -14,6 +14,7 @@ evaluations          question files in; progress, measures and reports out
 pictures             pages as pictures, and where spans stand on them
 snapshots            snapshots listed and activated, the index updated
 uploads              documents uploaded, replaced and deleted
+upkeep_responses     the shapes of what is said of those and of the index
 unanswered           what was asked and not answered, listed and exported
 openapi              the OpenAPI document
 examples             the examples in the OpenAPI document

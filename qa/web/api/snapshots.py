@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from qa.errors import SnapshotCorrupt
 from qa.index.snapshots import SnapshotInfo
-from qa.service.indexing import Indexing
 from qa.web.api import examples
 from qa.web.api.openapi import problems
 from qa.web.api.operation_responses import ReadyResponse
+from qa.web.api.upkeep_responses import IndexResponse
 from qa.web.deps import MaintenanceDep
 from qa.web.problems import Problem, ProblemError, shown
 
@@ -58,57 +58,6 @@ class SnapshotsResponse(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [examples.SNAPSHOTS]})
 
     snapshots: list[SnapshotBody]
-
-
-class ChangeBody(BaseModel):
-    """A document that was uploaded, replaced or deleted, and what has become of that."""
-
-    id: str
-    kind: str = Field(description="`added`, `replaced`, `removed`, `unchanged` or `refused`.")
-    status: str = Field(
-        description="`waiting`, `reading`, then what the new snapshot says of it: `indexed`, `partial`, `skipped`, "
-        "`failed`, `removed`; or `unchanged` or `refused`."
-    )
-    reason: str
-
-
-class IndexResponse(BaseModel):
-    """The last update of the index that was requested over HTTP since the server started."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [examples.INDEXING]})
-
-    status: str = Field(description="`none`, `running`, `done`, `unchanged` or `failed`.")
-    detail: str
-    snapshot: str | None = Field(description="The snapshot that the update made active.")
-    started: str | None = Field(description="In ISO 8601.")
-    seconds: float | None
-    files: int = Field(description="How many files there are, while it runs.")
-    done: int = Field(description="How many of them have been gone through.")
-    share: float = Field(description="The share of their bytes that has been gone through.")
-    changes: list[ChangeBody] = Field(description="The documents that were changed from outside: at most 1,000.")
-
-    @classmethod
-    def from_indexing(cls, indexing: Indexing) -> IndexResponse:
-        changes = [
-            ChangeBody(id=as_text(change.id), kind=change.kind, status=change.status, reason=as_text(change.reason))
-            for change in indexing.changes
-        ]
-        return cls(
-            status=indexing.status,
-            detail=indexing.detail,
-            snapshot=indexing.snapshot,
-            started=indexing.started,
-            seconds=indexing.seconds,
-            files=indexing.files,
-            done=indexing.done,
-            share=indexing.share,
-            changes=changes,
-        )
-
-
-def as_text(name: str) -> str:
-    """Return a name in valid Unicode: what was refused may have any."""
-    return name.encode("utf-8", "replace").decode()
 
 
 @router.get(

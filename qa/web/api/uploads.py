@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Request
 from fastapi import Query as FromQuery
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from qa.service.indexing import Indexing
 from qa.service.maintenance import Maintenance
 from qa.service.upkeep import Outcome
-from qa.web.api import examples
 from qa.web.api.openapi import problems
-from qa.web.api.snapshots import IndexResponse, as_text
+from qa.web.api.upkeep_responses import IndexResponse, UploadResponse, as_text
 from qa.web.deps import Dependencies, Deps, MaintenanceDep, UpkeepDep
 from qa.web.problems import FieldError, Problem, ProblemError
 from qa.web.receiving import MOST_FILES, Form, discard, receive_file, receive_form
@@ -54,40 +51,6 @@ IfMatch = Annotated[
     Header(description="The `sha256` of the document that is to be replaced or deleted; 412 where it is another."),
 ]
 Replace = Annotated[bool, FromQuery(description="Whether documents of the same names are replaced.")]
-
-
-class UploadedFile(BaseModel):
-    """What became of a file that was sent. What is not `refused` is on the server's disk, and will be indexed."""
-
-    id: str
-    status: Literal["added", "replaced", "unchanged", "refused"]
-    reason: str = Field(description="Why it was refused; else empty.")
-    bytes: int
-    sha256: str = Field(description="Of its bytes; empty where it was refused.")
-
-    @classmethod
-    def from_outcome(cls, outcome: Outcome) -> UploadedFile:
-        return cls(
-            id=as_text(outcome.id),
-            status=outcome.status,
-            reason=outcome.reason,
-            bytes=outcome.size,
-            sha256=outcome.sha256,
-        )
-
-
-class UploadResponse(BaseModel):
-    """What became of each file, in the order in which they were sent, and of the index."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [examples.UPLOAD]})
-
-    files: list[UploadedFile]
-    indexing: IndexResponse
-
-    @classmethod
-    def from_outcomes(cls, outcomes: list[Outcome], indexing: Indexing) -> UploadResponse:
-        files = [UploadedFile.from_outcome(outcome) for outcome in outcomes]
-        return cls(files=files, indexing=IndexResponse.from_indexing(indexing))
 
 
 @router.post(

@@ -41,6 +41,9 @@ _ENGLISH = frozenset(
 )
 _LETTER = regex.compile(r"\p{L}")
 _LATIN_WORD = regex.compile(r"\p{Latin}+")
+# What a question is about: a word, a number, or a character of a script in which one may be a word.
+_WORD = regex.compile(r"[\p{L}\p{M}]{2,}|\p{Nd}{2,}|[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}]")
+_WORDLESS_NOTE = "the question has no word to look for an answer by"
 # Words from which a language can be told, and the least share of English ones among them.
 _LEAST_WORDS = 8
 _LEAST_ENGLISH = 0.08
@@ -211,7 +214,9 @@ class Answerer:
 
     def _judged(self, query: Query, guess: Guess, spent: float) -> Reply:
         answer = guess.reply.answer
-        if answer is not None and guess.signals is not None:
+        if answer is not None and not _WORD.search(query.question):
+            answer = replace(answer, outcome="not_found", alternatives=(), note=_WORDLESS_NOTE)
+        elif answer is not None and guess.signals is not None:
             regime = regime_of(query, guess.reply.legs)
             max_error = query.max_error or self._max_error
             verdict = self._calibrations.judge(regime, guess.signals, guess.relevance, max_error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,8 @@ from qa.readers.records import write_record
 
 # A million abstracts are two gigabytes, beyond what a file may have by default.
 _MOST_DOCUMENTS = 1_000_000
+# Lines that are no documents whose numbers are given.
+_NAMED = 5
 
 
 def is_corpus(line: bytes) -> bool:
@@ -27,8 +29,10 @@ def _parse(line: bytes | str) -> Mapping[str, Any] | None:
         record = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    is_document = isinstance(record, dict) and all(isinstance(record.get(key), str) for key in ("_id", "title", "text"))
-    return record if is_document else None
+    if not isinstance(record, dict) or not all(isinstance(record.get(key), str) for key in ("title", "text")):
+        return None
+    id = record.get("_id")
+    return record if isinstance(id, str | int) and not isinstance(id, bool) else None
 
 
 class CorpusReader:
@@ -43,27 +47,33 @@ class CorpusReader:
         decoded = decode(data)
         names = AttachmentNames()
         documents: list[Attachment] = []
-        damaged, beyond = 0, 0
-        for line in decoded.text.split("\n"):
+        damaged: list[int] = []
+        beyond = 0
+        for number, line in enumerate(decoded.text.split("\n"), 1):
             if not line.strip():
                 continue
             if (record := _parse(line)) is None:
-                damaged += 1
+                damaged.append(number)
             elif len(documents) == _MOST_DOCUMENTS:
                 beyond += 1
             else:
-                name = names.choose(record["_id"], str(len(documents) + 1))
+                name = names.choose(str(record["_id"]), str(len(documents) + 1))
                 documents.append(
                     Attachment(name, line.encode("utf-8", "surrogatepass"), reader=CorpusDocumentReader.name)
                 )
         problems = list(decoded.problems)
         if damaged:
-            lines = "a line is no document" if damaged == 1 else f"{damaged:,} lines are no documents"
+            lines = f"line {damaged[0]} is no document" if len(damaged) == 1 else _name_lines(damaged)
             problems.append(f"{lines} with _id, title and text")
         if beyond:
             lost, are = ("a document", "is") if beyond == 1 else (f"{beyond:,} documents", "are")
             problems.append(f"{lost} beyond the first {_MOST_DOCUMENTS:,} {are} not read")
         return replace(Composition().content(problems=problems), attachments=tuple(documents))
+
+
+def _name_lines(numbers: Sequence[int]) -> str:
+    shown = ", ".join(map(str, numbers[:_NAMED]))
+    return f"{len(numbers):,} lines ({shown}{', …' if len(numbers) > _NAMED else ''}) are no documents"
 
 
 class CorpusDocumentReader:

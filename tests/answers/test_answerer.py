@@ -65,6 +65,21 @@ def test_every_text_is_what_its_citation_holds(seeded: Service, question: str, m
         assert not reply.answer.answerable
 
 
+@pytest.mark.parametrize("question", ["x", "?", "👍🏽", "= 1 + x?", "a b c"])
+def test_what_has_no_word_is_no_question(seeded: Service, question: str) -> None:
+    answer = seeded.ask(Query(question, max_error=0.9)).answer
+    assert answer is not None
+    assert (answer.outcome, answer.confidence) == ("not_found", None)
+    assert "no word" in answer.note or answer.text is None
+
+
+@pytest.mark.parametrize("question", ["水?", "50", "TV"])
+def test_a_word_or_number_alone_may_be_answered(seeded: Service, question: str) -> None:
+    answer = seeded.ask(Query(question, max_error=0.9)).answer
+    assert answer is not None
+    assert "no word" not in answer.note
+
+
 def test_whoever_disagrees_is_shown(seeded: Service) -> None:
     answer = seeded.ask(Query(FIGHTERS)).answer
     assert answer is not None

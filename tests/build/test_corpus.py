@@ -83,8 +83,16 @@ def test_a_changed_line_is_read_again_and_nothing_is_where_none_changed(corpus_f
 
 def test_lines_that_are_no_documents_are_counted(corpus_folder: _Corpus) -> None:
     corpus_folder.write(TIDES, "{", {"_id": "5", "text": "no title"})
-    reason = "it holds a document; 2 lines are no documents with _id, title and text"
+    reason = "it holds a document; 2 lines (2, 3) are no documents with _id, title and text"
     assert _lines(corpus_folder.index())["corpus.jsonl"] == ("skipped", reason)
+
+
+def test_ids_may_be_numbers(corpus_folder: _Corpus) -> None:
+    corpus_folder.write({**TIDES, "_id": 7}, {**TIDES, "_id": True})
+    assert _lines(corpus_folder.index()) == {
+        "corpus.jsonl": ("skipped", "it holds a document; line 2 is no document with _id, title and text"),
+        "corpus.jsonl/7": ("read", ""),
+    }
 
 
 def test_two_lines_of_one_id_are_told_apart_and_none_has_no_name(corpus_folder: _Corpus) -> None:

@@ -178,7 +178,7 @@ class Fields:
         said: dict[str, list[_Said]] = {name: [] for name in KINDS}
         place = {number: at for at, (number, *_) in enumerate(documents)}
         for at, (_, *filed) in enumerate(documents):
-            for name, value in _file(*filed):
+            for name, value in describe_file(*filed):
                 said[name].append((at, 0, -1, value))
         for number, start, end, characters, name, value in store.properties():
             is_whole = start == 0 and end == characters
@@ -305,8 +305,11 @@ def _its_dates(said: dict[str, list[_Said]]) -> Iterator[_Said]:
         known |= here
 
 
-def _file(id: str, title: str, reader: str, language: str, container: str) -> Iterator[tuple[str, str]]:
-    """Yield the fields and values of a document that are no metadata; it has every folder that it is below."""
+def describe_file(id: str, title: str, reader: str, language: str, container: str) -> Iterator[tuple[str, str]]:
+    """Yield the fields and values of a document that are no metadata; it has every folder that it is below.
+
+    Of a file that could not be read ``title``, ``reader`` and ``language`` are empty: folders and type remain.
+    """
     folders = (container or id).split("/")[:-1]
     yield from (("folder", path) for path in accumulate(folders, "{}/{}".format))
     yield "type", name_type(id, reader.partition("/")[0])

@@ -228,9 +228,12 @@ def parse_suffix(name: str) -> str:
 
 
 def name_type(name: str, reader: str) -> str:
-    """Return the usual suffix of what a document is: of its own name, or of what its ``reader`` takes else."""
+    """Return the usual suffix of what a document is: of its own name, or of what its ``reader`` takes else.
+
+    Where no ``reader`` is named, because none could read it, its name decides.
+    """
     suffix = parse_suffix(name)
-    found = suffix if _READER.get(suffix) == reader else _BY_SUFFIX.get(reader, (reader,))[0]
+    found = suffix if not reader or _READER.get(suffix) == reader else _BY_SUFFIX.get(reader, (reader,))[0]
     return _ALIKE.get(found, found)
 
 

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qa.errors import QueryError, QuestionTooLong
-from qa.index.fields import Fields
+from qa.index.fields import Fields, describe_file
 from qa.index.index import DOCUMENT_COLUMN, Index, below
 from qa.index.store import Store
 from qa.protocols import And, Encoder, Filter, Reranker
-from qa.search.filters import filter_faults
+from qa.search.filters import filter_faults, values_of
 from qa.search.follow_ups import resolve
 from qa.search.query import check, find_question
 from qa.search.ranking import Nearest, Ranked, Ranker, search_depth
-from qa.text.globs import Names
+from qa.text.globs import Names, fold
 from qa.text.words import passage_terms
-from qa.types import Condition, Hit, In, Limits, Passage, Query, Reply
+from qa.types import Condition, FileReport, Hit, In, Limits, Passage, Query, Reply
 
 if TYPE_CHECKING:
     from qa.types import Vectors
@@ -175,6 +175,23 @@ class Retriever:
     def documents_matching(self, globs: Sequence[str]) -> list[str]:
         """Return the ids of the documents that any glob matches, in ascending order."""
         return [self._names.names[at] for at in self._names.find(globs)]
+
+    def files_passing(self, files: Sequence[FileReport], query: Query) -> list[FileReport]:
+        """Choose the files, none of them read whole, that could pass what limits a query.
+
+        What was read of a file decides, and of the others their names: the folder and the type. Their sections, and
+        what they say of themselves, are unknown, and pass nothing.
+        """
+        if query.sections:
+            return []
+        if query.documents:
+            files = [files[at] for at in Names([file.id for file in files]).find(query.documents)]
+        if not query.filter or not files:
+            return list(files)
+        passing = frozenset(self.fields.documents(query.filter))
+        return [
+            file for file in files if (file.id in passing if _is_indexed(file) else _passes_by_name(file, query.filter))
+        ]
 
     def _is_word(self, word: str) -> bool:
         """Tell whether the encoder's vocabulary has a word whole, as it has no misspelt ones."""
@@ -345,3 +362,15 @@ def score_within(
         scores.append(reranker.score(question, passages[at : at + batch]))
         slowest = max(slowest, time.perf_counter() - begun)
     return np.concatenate(scores)
+
+
+def _is_indexed(file: FileReport) -> bool:
+    """Return whether a file that could not be read whole is in the index: a part of it, or its version before."""
+    return file.status == "partial" or bool(file.kept_since)
+
+
+def _passes_by_name(file: FileReport, conditions: Iterable[Condition]) -> bool:
+    said = {(field, fold(value)) for field, value in describe_file(file.id, "", "", "", file.container)}
+    return all(
+        any((condition.column, fold(value)) in said for value in values_of(condition)) for condition in conditions
+    )

@@ -42,6 +42,7 @@ from qa.types import (
     CitationStatus,
     Collection,
     Condition,
+    FileReport,
     Query,
     Reply,
     SnapshotDocument,
@@ -114,7 +115,7 @@ class Service:
         self._revision = 0
         self._examples = Examples()
         # A snapshot, and its files that could not be read whole.
-        self._unread = ("", 0)
+        self._unread: tuple[str, tuple[FileReport, ...]] = ("", ())
         self._citers = Citers(self._snapshots)
         self._problem: tuple[str, str] | None = ("loading", "the snapshot and its models are being loaded")
         self._logged = ""
@@ -294,21 +295,26 @@ class Service:
         sound = [(query, each) for query, each in zip(queries, found, strict=True) if not isinstance(each, QueryError)]
         asked, searched = [query for query, _ in sound], [each for _, each in sound]
         answered = self._answerer(retriever, calibrations).answer_many(asked, searched)
-        replies = (_with_metadata(retriever, reply) for reply in answered)
-        return [
-            each if isinstance(each, QueryError) else self._count_unread(retriever, next(replies)) for each in found
-        ]
+        replies = (
+            self._count_unread(retriever, query, _with_metadata(retriever, reply))
+            for query, reply in zip(asked, answered, strict=True)
+        )
+        return [each if isinstance(each, QueryError) else next(replies) for each in found]
 
-    def _count_unread(self, retriever: Retriever, reply: Reply) -> Reply:
-        """Say beside an answer that was not found how many files could not be read whole: they may hold it."""
+    def _count_unread(self, retriever: Retriever, query: Query, reply: Reply) -> Reply:
+        """Say beside an answer that was not found how many files could not be read whole: they may hold it.
+
+        Those that what limits the query leaves out do not count.
+        """
         answer = reply.answer
         if answer is None or answer.outcome != "not_found":
             return reply
         id = retriever.index.manifest.id
         if self._unread[0] != id:
             files = retriever.index.store.report()
-            self._unread = id, sum(file.status in ("failed", "partial") for file in files)
-        return replace(reply, answer=replace(answer, unread_files=self._unread[1]))
+            self._unread = id, tuple(file for file in files if file.status in ("failed", "partial"))
+        passing = retriever.files_passing(self._unread[1], query)
+        return replace(reply, answer=replace(answer, unread_files=len(passing)))
 
     def guess_many(self, queries: Sequence[Query]) -> list[Guess | QueryError]:
         """Return the best guess at each question, before it is judged; ``qa calibrate`` fits on these.

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ from qa.index.snapshots import Snapshots
 from qa.protocols import Encoder
 from qa.service.service import Service
 from qa.settings import Settings
-from qa.types import FileReport, Query, State
+from qa.types import Eq, FileReport, In, Query, Range, State
 from tests.conftest import REPOSITORY, SEED, Build, Recorder, hashing_encoder
 from tests.support.hashing import HashingEncoder
 from tests.support.waiting import wait_for
@@ -115,6 +116,40 @@ def test_beside_what_is_not_found_stand_the_files_that_could_not_be_read(
     assert found.outcome != "not_found"
     assert found.unread_files == 0
     assert service.ask(Query("When do pears ripen?", answer=False)).answer is None
+
+
+@pytest.mark.parametrize(
+    ("limits", "unread"),
+    [
+        ({}, 4),
+        ({"filter": (Eq("type", "PDF"),)}, 2),
+        ({"filter": (Eq("folder", "hr"),)}, 2),
+        ({"filter": (Eq("folder", "hr/old"), Eq("type", "pdf"))}, 1),
+        ({"filter": (In("type", ("html", "docx")),)}, 2),
+        # Of what could not be read at all nobody knows who wrote it; a part that was read says it.
+        ({"filter": (Eq("author", "Ann"),)}, 1),
+        ({"filter": (Eq("author", "Ann"), Eq("folder", "hr"))}, 0),
+        ({"filter": (Range("date", "1990", None),)}, 0),
+        ({"documents": ("hr/*", "apples.txt")}, 2),
+        ({"documents": ("apples.txt",)}, 0),
+        ({"documents": ("*",), "filter": (Eq("type", "pdf"), Eq("folder", "it"))}, 0),
+        ({"sections": ("Pears",)}, 0),
+    ],
+)
+def test_files_that_could_not_be_read_count_where_they_could_pass(
+    build: Build, settings: Settings, folder: Path, limits: dict[str, Any], unread: int
+) -> None:
+    (folder / "hr/old").mkdir(parents=True)
+    for name in ("broken.pdf", "hr/old/broken.pdf", "hr/broken.docx"):
+        (folder / name).write_bytes(b"%PDF-1.7\nnothing more" if name.endswith("pdf") else b"PK\x03\x04 word/")
+    damaged = "<meta name=author content=Ann><p>Ann likes quinces: äöüäöüäöü ".encode() + b"\xff</p>"
+    (folder / "partly.html").write_bytes(damaged)
+    build()
+    service = Service(settings, make=hashing_encoder)
+    service.reload()
+    answer = service.ask(Query("Who won the chess championship of 1972?", **limits)).answer
+    assert answer is not None
+    assert (answer.outcome, answer.unread_files) == ("not_found", unread)
 
 
 def test_a_service_of_one_snapshot_keeps_to_it_and_is_closed(build: Build, settings: Settings) -> None:

@@ -111,6 +111,14 @@ def replacing(path: Path) -> Iterator[IO[str]]:
         raise StorageError(f"cannot write {path}: {error.strerror}; check permissions and free space") from error
 
 
+def is_same_file(first: Path, second: Path) -> bool:
+    """Return whether two paths lead to one file that is there, by links too."""
+    try:
+        return first.samefile(second)
+    except OSError:
+        return False
+
+
 def remove_leftovers(path: Path) -> None:
     """Remove what killed processes left of writing ``path``; nobody may be writing it now. Raises OSError."""
     for leftover in path.parent.glob(f"{_prefix(path)}*"):

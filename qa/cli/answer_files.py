@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 
 from qa.errors import Fault, QAError, QuestionFileError, SettingsError
-from qa.files import replacing
+from qa.files import is_same_file, replacing
 from qa.markup import safe_cell
 
 if TYPE_CHECKING:
@@ -41,6 +41,12 @@ def choose_form(output: str) -> Form:
     if suffix not in forms:
         raise SettingsError(f"--output is {output!r}; its name must end in .csv, .tsv or .jsonl, or it is - alone")
     return forms[suffix]
+
+
+def require_other_file(file: Path, output: str) -> None:
+    """Raise SettingsError where the answers would replace their questions, by another path or a link too."""
+    if output != "-" and is_same_file(file, Path(output)):
+        raise SettingsError(f"--output {output} is the question file itself; give the answers another name")
 
 
 def check_questions(file: Path, *, keep_going: bool) -> tuple[int, list[Fault]]:

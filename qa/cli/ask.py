@@ -135,9 +135,10 @@ def _answer_file(settings: Settings, query: Query, file: Path, output: str, *, k
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from qa.cli.answer_files import answer_file, check_questions, choose_form
+    from qa.cli.answer_files import answer_file, check_questions, choose_form, require_other_file
 
     form = choose_form(output)
+    require_other_file(file, output)
     count, faults = check_questions(file, keep_going=keep_going)
     for fault in faults:
         typer.echo(safe_line(f"left out: {fault}"), err=True)

@@ -20,7 +20,7 @@ from qa.cli.flags import (
     RerankFlag,
     load_settings,
 )
-from qa.errors import QAError
+from qa.errors import QAError, SettingsError
 from qa.extras import require
 from qa.markup import safe_line
 
@@ -92,10 +92,14 @@ def evaluate(
     from qa.cli.progress import EvaluationProgress, counted, show_summary
     from qa.evaluation.evaluate import evaluate_questions, judge
     from qa.evaluation.outcomes import AskingOptions
-    from qa.evaluation.runs import REPORT_FILE
+    from qa.evaluation.runs import REPORT_FILE, WRITTEN
+    from qa.files import is_same_file
     from qa.questions.formats import load_questions
 
     settings = load_settings(name=name, indexes=indexes, model=model)
+    for given in filter(None, (file, qrels)):
+        if any(is_same_file(given, output / written) for written in WRITTEN):
+            raise SettingsError(f"the run in {output} would replace {given}; give --output another folder")
     questions = load_questions(file, format, qrels=qrels, keep_going=keep_going)
     options = AskingOptions(mode, top_k, rerank, not no_answer, max_error)
     judged = judge(settings, questions, options, snapshot, keep_going=keep_going)
@@ -122,9 +126,12 @@ def compare(
     from qa.cli.progress import show_comparison
     from qa.evaluation.comparison import compare_runs
     from qa.evaluation.report import comparison_page
-    from qa.evaluation.runs import load_run
-    from qa.files import write_atomically
+    from qa.evaluation.runs import RUN_FILE, load_run
+    from qa.files import is_same_file, write_atomically
 
+    for folder in (baseline, candidate):
+        if output and any(is_same_file(output, path) for path in (folder, folder / RUN_FILE)):
+            raise SettingsError(f"--output {output} is one of the runs; give the page another name")
     comparison = compare_runs(load_run(baseline), load_run(candidate), measure)
     path = output or (candidate if candidate.is_dir() else candidate.parent) / "compared.html"
     write_atomically(path, comparison_page(comparison))

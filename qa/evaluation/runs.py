@@ -268,6 +268,11 @@ def _dumps(value: object) -> str:
 
 
 _SUFFIX: Mapping[Level, str] = {"passages": "", "documents": "-documents"}
+# The names of all files that are written in the folder of a run.
+WRITTEN = frozenset(
+    {RUN_FILE, SUMMARY_FILE, REPORT_FILE, _PROGRESS, "questions.csv", "qrels-quotes.trec"}
+    | {f"{kind}{suffix}.trec" for kind in ("run", "qrels") for suffix in _SUFFIX.values()}
+)
 
 
 def dump_tables(evaluation: Evaluation, values: Sequence[Mapping[str, float]]) -> dict[str, str]:

@@ -93,6 +93,27 @@ def test_a_dash_shows_the_answers(tmp_path: Path, address: str) -> None:
     assert row["answer"] == "noon"
 
 
+@pytest.mark.parametrize("kind", ["same", "other path", "symbolic link", "hard link"])
+def test_answers_do_not_replace_their_own_questions(tmp_path: Path, kind: str) -> None:
+    file, output = tmp_path / "self.csv", tmp_path / "other.csv"
+    file.write_text(f"question\n{QUESTION}\n", encoding="utf-8")
+    match kind:
+        case "same":
+            output = file
+        case "other path":
+            (tmp_path / "below").mkdir()
+            output = tmp_path / "below" / ".." / "self.csv"
+        case "symbolic link":
+            output.symlink_to(file)
+        case _:
+            output.hardlink_to(file)
+    # Nothing answers at this address: it is refused before anything is asked.
+    done = qa("--file", file, "-o", output, "--url", "http://127.0.0.1:1")
+    assert isinstance(done.exception, SettingsError)
+    assert str(done.exception) == f"--output {output} is the question file itself; give the answers another name"
+    assert file.read_text(encoding="utf-8") == f"question\n{QUESTION}\n"
+
+
 def replies(questions: Sequence[str]) -> list[AskResponse | QAError]:
     service = FakeService()
     service.limits = replace(service.limits, question_chars=2000)

@@ -113,6 +113,27 @@ def test_a_question_file_that_is_wrong_is_one_line(tmp_path: Path, content: str 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("name", ["questions.csv", "progress.jsonl", "qrels-quotes.trec"])
+def test_a_run_does_not_replace_its_own_questions(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    file.write_text("question\nWhy?\n")
+    ended = run("evaluate", str(file), "-o", str(tmp_path))
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line == f"qa: error: the run in {tmp_path} would replace {file}; give --output another folder"
+    assert file.read_text() == "question\nWhy?\n"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_comparison_does_not_replace_a_run(tmp_path: Path) -> None:
+    before, after = write(tmp_path / "a", 1), write(tmp_path / "b", 1)
+    kept = (tmp_path / "a" / "run.json").read_bytes()
+    ended = run("compare", before, after, "-o", str(tmp_path / "b" / ".." / "a" / "run.json"))
+    assert ended.returncode == 1
+    assert "is one of the runs; give the page another name" in ended.stderr
+    assert (tmp_path / "a" / "run.json").read_bytes() == kept
+
+
 def test_every_fault_of_a_question_file_is_shown(tmp_path: Path) -> None:
     file = tmp_path / "q.jsonl"
     file.write_text('{"question": ""}\n' * 8)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from qa.errors import RunError
 from qa.evaluation.outcomes import Evaluation, GivenAnswer, Inputs, PassageText, QuestionOutcome, RankedPassage, ask_all
-from qa.evaluation.runs import RunFolder, dump_run, dump_tables, load_run
+from qa.evaluation.runs import WRITTEN, RunFolder, dump_run, dump_tables, load_run
 from qa.evaluation.summary import compute_values
 from qa.questions.questions import Evidence, JudgedQuestion
 from qa.types import Scores, Span
@@ -161,6 +161,7 @@ def test_the_trec_files_give_the_same_measures_to_ir_measures(level: str) -> Non
     evaluation = spaced()
     values = compute_values(evaluation)
     files = dump_tables(evaluation, values)
+    assert {*files, "run.json", "summary.json", "report.html", "progress.jsonl"} == WRITTEN
     qrels = list(ir_measures.read_trec_qrels(files[f"qrels{level}.trec"]))
     run = list(ir_measures.read_trec_run(files[f"run{level}.trec"]))
     for name in ("nDCG@10", "AP", "RR@10", "P@5"):

@@ -70,21 +70,26 @@ def check_questions(file: Path, *, keep_going: bool) -> tuple[int, list[Fault]]:
     return count, faults
 
 
-def answer_file(file: Path, output: str, form: Form, ask_many: AskMany, advance: Callable[[int], None]) -> None:
+def answer_file(file: Path, output: str, form: Form, ask_many: AskMany, advance: Callable[[int], None]) -> int:
     """Answer the questions of a file, a few at a time, into ``output``, which appears when all are answered.
+
+    Returns how many could not be asked; their outcome is ``error``.
 
     Raises:
         QuestionFileError, StorageError: the file cannot be read, or the output not be written.
     """
     opened: AbstractContextManager[IO[str]] = nullcontext(sys.stdout) if output == "-" else replacing(Path(output))
+    failed = 0
     with opened as out:
         write = _writer(out, form)
         questions = (each for each in _read(file) if not isinstance(each, Fault))
         while batch := list(islice(questions, BATCH)):
             for question, reply in zip(batch, ask_many([each.text for each in batch]), strict=True):
                 write(_row(question, reply))
+                failed += isinstance(reply, QAError)
             out.flush()
             advance(len(batch))
+    return failed
 
 
 def _read(file: Path) -> Iterator[Question | Fault]:

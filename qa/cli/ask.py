@@ -149,10 +149,14 @@ def _answer_file(settings: Settings, query: Query, file: Path, output: str, *, k
         Progress(*columns, console=console, disable=not console.is_terminal) as progress,
     ):
         task = progress.add_task("", total=count)
-        answer_file(file, output, form, ask_many, lambda done: progress.advance(task, done))
+        failed = answer_file(file, output, form, ask_many, lambda done: progress.advance(task, done))
+    noun = "question" if count == 1 else "questions"
     if output != "-":
-        noun = "question" if count == 1 else "questions"
         typer.echo(f"{count:,} {noun} asked; the answers are in {output}", err=True)
+    if failed:
+        why = "their outcome is error, and the column error says why"
+        typer.echo(f"qa: error: {failed:,} of {count:,} {noun} failed; {why}", err=True)
+        raise typer.Exit(1)
 
 
 @contextmanager

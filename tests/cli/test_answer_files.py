@@ -76,6 +76,8 @@ def test_lines_of_json_have_the_same_and_guesses_and_errors_are_called_so(
     file.write_text(f"{QUESTION}\nIs it impossible?\n{'x' * 201}\n", encoding="utf-8")
     done = qa("--file", file, "-o", output, "--url", address, "--max-error", "0.1")
     assert "3 questions asked; the answers are in" in done.stderr
+    assert "qa: error: 2 of 3 questions failed; their outcome is error, and the column error says why" in done.stderr
+    assert done.exit_code == 1
     guess, impossible, long = map(json.loads, output.read_text(encoding="utf-8").splitlines())
     assert (guess["outcome"], guess["answer"], guess["start"], guess["error"]) == ("unsure", "noon", NOON, None)
     assert (impossible["outcome"], impossible["answer"]) == ("error", None)
@@ -90,7 +92,11 @@ def test_a_dash_shows_the_answers(tmp_path: Path, address: str) -> None:
     file.write_text(QUESTION, encoding="utf-8")
     done = qa("--file", file, "--url", address)
     (row,) = csv.DictReader(io.StringIO(done.stdout))
-    assert row["answer"] == "noon"
+    assert (row["answer"], done.exit_code) == ("noon", 0)
+    file.write_text("Is it impossible?", encoding="utf-8")
+    done = qa("--file", file, "--url", address)
+    assert (next(csv.DictReader(io.StringIO(done.stdout)))["outcome"], done.exit_code) == ("error", 1)
+    assert "qa: error: 1 of 1 question failed;" in done.stderr
 
 
 @pytest.mark.parametrize("kind", ["same", "other path", "symbolic link", "hard link"])

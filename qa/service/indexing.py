@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Literal
 import structlog
 
 from qa.build.uploads import DocumentFolder, is_made_of
-from qa.errors import QAError, SnapshotError, StorageError, UpdateRunning, WriterBusy
+from qa.errors import (
+    EncoderError,
+    ExtraMissing,
+    QAError,
+    SnapshotError,
+    StorageError,
+    UpdateRunning,
+    WriterBusy,
+)
 from qa.index.snapshots import Snapshots
 from qa.service.service import Service
 from qa.settings import Settings
@@ -132,7 +140,10 @@ class IndexingJob:
         self._progress: _Progress | None = None
         self._changes = _Changes()
         self._again = False
+        # Files that were due when the update began, until it has counted those that it reads.
+        self._expected = 0
         self._pruning: Pruning | None = None
+        service.explain_empty(self._explain_empty)
 
     def start(self) -> Indexing:
         """Start to update the index, and return at once.
@@ -149,6 +160,15 @@ class IndexingJob:
             begun = self._begin()
         self._start()
         return begun
+
+    def retry(self) -> bool:
+        """Start to update the index again where the last update failed, and return whether that was so."""
+        with self._lock:
+            if self._state.status != "failed":
+                return False
+            self._begin()
+        self._start()
+        return True
 
     def note(self, changes: Iterable[FileChange]) -> Indexing:
         """Take note of changes, and update the index where they changed something: after the running update, if any."""
@@ -183,8 +203,22 @@ class IndexingJob:
             state, detail=progress.detail, files=progress.files, done=progress.done, share=round(progress.share, 4)
         )
 
+    def _explain_empty(self) -> str:
+        """Say why a collection has nothing to answer from yet; nothing where it waits for documents."""
+        with self._lock:
+            status, progress, files = self._state.status, self._progress, self._expected
+        if status == "failed":
+            return "none of the documents is indexed yet"
+        if status != "running":
+            return ""
+        if progress is not None:
+            files = progress.files or files
+        count = f"{files:,} {'file is' if files == 1 else 'files are'}" if files else "the documents are"
+        return f"{count} being indexed; questions are answered when that is done"
+
     def _begin(self) -> Indexing:
         self._again = False
+        self._expected = len(self._changes.due)
         self._progress = None
         self._state = Indexing("running", "the files are being read", started=_now())
         return replace(self._state, changes=tuple(self._changes.known.values()))
@@ -199,6 +233,10 @@ class IndexingJob:
                 batch, self._changes.due = self._changes.due, set()
                 self._progress = _Progress(self._read)
             result, reports = self._update(batch)
+            # Before the update ends, so that who sees that it failed finds the reason.
+            # What is made of folders of the operator's own may be updated by others, who would not take it back.
+            has_failed = result.status == "failed" and self._folder.exists
+            self._service.note("index", result.detail if has_failed else "")
             with self._lock:
                 for id in batch & self._changes.known.keys() - self._changes.due:
                     self._changes.known[id] = _settled(self._changes.known[id], result, reports.get(id))
@@ -229,7 +267,24 @@ class IndexingJob:
             unforeseen = None if isinstance(error, QAError | OSError) else error
             to_do = {"to_do": TO_DO} if isinstance(error, OSError | StorageError) else {}
             log.error("index not updated", reason=str(error), exc_info=unforeseen, **to_do)
-            return Indexing("failed", "the index could not be updated; the server's log says why and what to do"), {}
+            return Indexing("failed", self._describe_failure(error)), {}
+
+    def _describe_failure(self, error: Exception) -> str:
+        """Say what an update failed at and what to do, in a clause that names no path of this machine."""
+        match error:
+            case StorageError() | OSError():
+                reason = "the disk is full, or cannot be read or written"
+            case EncoderError() | ExtraMissing():
+                reason = "the model cannot be loaded"
+            case WriterBusy():
+                reason = "another process is writing the index"
+            case _:
+                reason = "the server's log says why"
+        again = "; the server tries again every few minutes, and with the next change" if self._folder.exists else ""
+        return (
+            f"the last update of the index failed: {reason}; what was changed since the one before is not answered "
+            f"from; mend that, and send POST /v1/index{again}"
+        )
 
     def _build(self) -> Update | None:
         """Update the index, after another process that writes it is done. Raises what :func:`follow` does."""

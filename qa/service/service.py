@@ -121,12 +121,20 @@ class Service:
         self._logged = ""
         self._noting = threading.Lock()
         self._troubles: dict[str, str] = {}
+        self._explain_empty: Callable[[], str] = str
 
     def note(self, part: str, clause: str) -> None:
         """Say in :meth:`state` what another part of the server cannot do; an empty ``clause`` takes it back."""
         # Two parts that note at once must not lose what one of them says.
         with self._noting:
             self._troubles = {**self._troubles, part: clause}
+
+    def explain_empty(self, explain: Callable[[], str]) -> None:
+        """Set what says in a clause why the collection has nothing to answer from; it must not block.
+
+        Where it returns an empty string, the collection is empty, and waits for documents.
+        """
+        self._explain_empty = explain
 
     def reload(self) -> bool:
         """Load the current snapshot and calibration, and return whether the snapshot changed.
@@ -237,6 +245,9 @@ class Service:
         troubles = tuple(clause for _, clause in sorted(self._troubles.items()) if clause)
         if retriever is None:
             status, detail = problem or ("loading", "")
+            if status == "empty":
+                detail = "; ".join((self._explain_empty() or detail, *troubles))
+                return State(False, status, detail, index=self._settings.name, troubles=troubles)
             return State(False, status, detail, index=self._settings.name)
         manifest = retriever.index.manifest
         detail = f"serving snapshot {manifest.id}"
@@ -285,7 +296,7 @@ class Service:
         """
         self._ready()
         if (held := self._held) is None:  # the collection has just become empty
-            raise NotReady(_EMPTY[1], _EMPTY[0])
+            raise NotReady(self.state().detail, _EMPTY[0])
         return held
 
     def _answer_all(

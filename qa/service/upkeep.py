@@ -6,6 +6,7 @@ of folders of the operator's own is not changed from outside.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+# Seconds after which an update that failed is tried again.
+_RETRY_EVERY = 300.0
 _FIXED = "this collection is made of folders of its operator's; what lies there is changed there, and not from outside"
 
 
@@ -106,6 +109,12 @@ class Upkeep:
             if self._snapshots.current_or_none() is None and not self._folder.kept().files:
                 return None
         return self._job.start()
+
+    def keep_trying(self, stopped: threading.Event) -> None:
+        """Update the index again, every few minutes, while the last update failed; run this in a thread of its own."""
+        while not stopped.wait(_RETRY_EVERY):
+            if self._job.retry():
+                log.info("an update that failed is tried again", index=self._settings.name)
 
     def stage(self) -> StagedFile:
         """Begin a file that is being received. Raises CollectionFixed, StorageError."""

@@ -57,6 +57,7 @@ def run(settings: Settings, listening: socket.socket, watched: bool = False, nam
     for each in collections:
         if not each.maintenance.upkeep.why_fixed():
             _catch_up(each)
+            _keep_trying(each, stopped)
         elif watched:
             _watch(each, stopped, collections.turn)
     turn = threading.Lock()
@@ -97,6 +98,11 @@ def _catch_up(served: Served) -> None:
     if state is None:
         _say(f"The collection {served.name} is empty; upload documents.")
         threading.Thread(target=_prepare, args=(served.service,), daemon=True, name=f"prepare-{served.name}").start()
+
+
+def _keep_trying(served: Served, stopped: threading.Event) -> None:
+    name = f"retry-{served.name}"
+    threading.Thread(target=served.maintenance.upkeep.keep_trying, args=(stopped,), daemon=True, name=name).start()
 
 
 def _prepare(service: Service) -> None:

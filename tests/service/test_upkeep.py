@@ -337,6 +337,81 @@ def test_a_disk_that_is_full_for_the_index_keeps_the_file_and_the_answers(
     assert answers(operator, "When do pears ripen?")[0] == "pears.txt"
 
 
+def test_a_collection_whose_first_documents_are_being_indexed_says_so(
+    operator: Maintenance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from qa.build import update as module
+
+    build, begun, go_on = module.update_own, threading.Event(), threading.Event()
+
+    def waiting(*arguments: object) -> object:
+        begun.set()
+        go_on.wait()
+        return build(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("qa.build.update.update_own", waiting)
+    service_of(operator).clear()
+    assert "upload documents" in service_of(operator).state().detail
+    sent = [received(operator, "apples.txt", APPLES), received(operator, "pears.txt", PEARS)]
+    operator.upkeep.take(sent, replace=False)
+    begun.wait()
+    state = service_of(operator).state()
+    assert (state.status, state.detail) == (
+        "empty",
+        "2 files are being indexed; questions are answered when that is done",
+    )
+    with pytest.raises(NotReady, match="2 files are being indexed"):
+        service_of(operator).ask(Query("Where do apples grow?"))
+    go_on.set()
+    ended(operator)
+    assert service_of(operator).state().ready
+
+
+def test_a_collection_whose_first_update_failed_says_so(operator: Maintenance, monkeypatch: pytest.MonkeyPatch) -> None:
+    service_of(operator).clear()
+    with full_disk(monkeypatch, "qa.build.builder.StoreWriter.add_document"):
+        upload(operator, apples_txt=APPLES)
+    state = service_of(operator).state()
+    assert (state.ready, state.status) == (False, "empty")
+    assert state.detail.startswith(
+        "none of the documents is indexed yet; the last update of the index failed: the disk is full"
+    )
+    assert "upload documents" not in state.detail
+
+
+def test_a_failed_update_is_said_until_one_succeeds(operator: Maintenance, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload(operator, apples_txt=APPLES, pears_txt=PEARS)
+    with full_disk(monkeypatch, "qa.build.update.update_own"):
+        operator.upkeep.remove("apples.txt")
+        ended(operator)
+    state = service_of(operator).state()
+    assert state.ready
+    (trouble,) = state.troubles
+    assert trouble in state.detail
+    assert "the disk is full" in trouble
+    assert "POST /v1/index" in trouble
+    operator.index()
+    ended(operator)
+    assert service_of(operator).state().troubles == ()
+    assert answers(operator, "Where do apples grow?") == ["pears.txt"]
+
+
+def test_a_failed_update_is_tried_again_by_itself(operator: Maintenance, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qa.service.upkeep._RETRY_EVERY", 0.01)
+    stopped = threading.Event()
+    trying = threading.Thread(target=operator.upkeep.keep_trying, args=(stopped,))
+    with full_disk(monkeypatch, "qa.build.builder.StoreWriter.add_document"):
+        upload(operator, apples_txt=APPLES)
+    assert operator.indexing().status == "failed"
+    trying.start()
+    try:
+        wait_for(lambda: operator.indexing().status == "done")
+    finally:
+        stopped.set()
+        trying.join()
+    assert answers(operator, "Where do apples grow?") == ["apples.txt"]
+
+
 def test_many_uploads_leave_a_few_snapshots(settings: Settings) -> None:
     few = settings.model_copy(update={"keep_snapshots": 2})
     DocumentFolder(few.indexes / few.name, few.upload_limits).create()

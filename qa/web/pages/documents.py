@@ -130,10 +130,10 @@ async def documents_page(
 
 
 def _render(request: Request, deps: Dependencies, view: View) -> Response:
-    service = deps.service
+    service, state = deps.service, deps.service.state()
     keeping = look_at_keeping(request, deps)
     # An empty collection has a page, for its first documents.
-    is_empty = keeping is not None and service.state().status == "empty"
+    is_empty = keeping is not None and state.status == "empty"
     collection = Collection("", (), ()) if is_empty else service.collection()
     rows = make_rows(collection)
     if view.filter and not is_empty:
@@ -148,7 +148,7 @@ def _render(request: Request, deps: Dependencies, view: View) -> Response:
     return render(
         request,
         "documents.html",
-        service.state(),
+        state,
         headers=SENDING if keeping is not None and keeping.is_open else None,
         keeping=keeping,
         view=view,

@@ -55,7 +55,7 @@ def test_an_empty_collection_has_a_page_that_takes_its_first_documents(client: T
     assert asking.status_code == 503
     assert 'href="/documents"' in asking.text
     page = client.get("/documents").text
-    assert "This collection is empty" in page
+    assert "The collection is empty; upload documents" in page
     assert (
         '<form class="upload" id="upload" action="/upkeep/upload" method="post" enctype="multipart/form-data"' in page
     )

@@ -24,7 +24,7 @@ said and slots, none of them in Python.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
@@ -99,7 +99,7 @@ class _Column:
     """What is said in one field: ``codes (r,)`` of values, ascending, each of the slots ``[low, high)`` of a document.
 
     ``shown`` are the values by code, and ``first (v + 1,)`` says where each one's rows begin; of dates ``seconds (v,
-    2)`` are the first and the last second.
+    2)`` are the first and the last second. ``outer`` are the codes of folders that hold one folder and nothing else.
     """
 
     kind: FieldKind
@@ -111,6 +111,7 @@ class _Column:
     numbers: dict[str, int]
     first: Ids
     seconds: Ids
+    outer: Ids
 
     def rows(self, condition: Condition) -> Ids | slice:
         """Find the rows whose value passes a condition."""
@@ -212,7 +213,8 @@ class Fields:
         shown = tuple(max(sorted(forms[folded]), key=forms[folded].__getitem__) for folded in names)
         first = np.searchsorted(codes, np.arange(len(names) + 1))
         spans = np.array([dates[folded] for folded in names] if kind == "date" else [], np.int64).reshape(-1, 2)
-        return _Column(kind, codes, lows, highs, at, shown, names, first, spans)
+        outer = _outer_folders(names, np.diff(first)) if kind == "folder" else np.zeros(0, np.int64)
+        return _Column(kind, codes, lows, highs, at, shown, names, first, spans, outer)
 
     @property
     def kinds(self) -> dict[str, FieldKind]:
@@ -260,7 +262,8 @@ class Fields:
         """Count for each field the documents that have a value, ``most`` values at most; some are kept.
 
         A field is counted over what passes the conditions on the other fields, so that one sees what else could be
-        chosen. The values that most documents have come first, dates as years, the latest first.
+        chosen. The values that most documents have come first, dates as years, the latest first. A folder that holds
+        nothing but one other is left out.
         """
         every = self._mask(conditions)
         facets = []
@@ -283,6 +286,9 @@ def _count(name: str, column: _Column, mask: Mask, most: int) -> Facet:
     # Each document once for each value; one number sorts by value and document.
     distinct = np.unique(codes * size + documents) // size
     values, counts = np.unique(distinct, return_counts=True)
+    # To choose such a folder is to choose the one in it.
+    is_offered = ~np.isin(values, column.outer)
+    values, counts = values[is_offered], counts[is_offered]
     if column.kind == "date":
         order = np.argsort(-values)[:most]
         shown = [f"{value:04d}" for value in values[order].tolist()]
@@ -291,6 +297,13 @@ def _count(name: str, column: _Column, mask: Mask, most: int) -> Facet:
         shown = [column.shown[value] for value in values[order].tolist()]
     found = tuple(FacetValue(value, int(count)) for value, count in zip(shown, counts[order].tolist(), strict=True))
     return Facet(name, column.kind, having, len(values), found)
+
+
+def _outer_folders(numbers: Mapping[str, int], documents: Ids) -> Ids:
+    """Return the codes of folders that hold one folder with all of their documents; ``documents (v,)`` counts them."""
+    counts = dict(zip(numbers, documents.tolist(), strict=True))
+    outer = {above for name in counts if counts.get(above := name.rpartition("/")[0]) == counts[name]}
+    return np.array([numbers[name] for name in outer], np.int64)
 
 
 def _its_dates(said: dict[str, list[_Said]]) -> Iterator[_Said]:

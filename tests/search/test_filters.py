@@ -368,6 +368,28 @@ def test_facets_count_documents_and_show_what_else_could_be_chosen(asked: Servic
     assert (folder.kind, folder.documents, folder.distinct) == ("folder", 6, 4)
 
 
+def test_a_folder_in_which_there_is_one_folder_alone_is_not_offered_above_it(tmp_path: Path) -> None:
+    deep = "/".join("abcdefghijklmnop")
+    for name in (f"{deep}/one.txt", f"{deep}/two.txt", "hr/notes.txt", "hr/pay/pay.txt", "hr/pay/old/old.txt"):
+        path = tmp_path / "files" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"About {name}.\n")
+    settings = Settings(indexes=tmp_path / "indexes", name="deep")
+    update(settings, (tmp_path / "files",), Recorder(), make=hashing_encoder, read=read_source)
+    service = Service(settings, make=hashing_encoder)
+    service.reload()
+
+    def offered(*filter: Condition) -> tuple[dict[str, int], int]:
+        folder = next(each for each in service.facets(filter).fields if each.field == "folder")
+        return {each.value: each.documents for each in folder.values}, folder.distinct
+
+    assert offered() == ({"hr": 3, "hr/pay": 2, deep: 2, "hr/pay/old": 1}, 4)
+    # What is left out can still be chosen, and what is offered does not depend on what else is chosen.
+    assert service.facets((Eq("folder", "a/b"),)).documents == 2
+    assert offered(Eq("type", "txt")) == offered()
+    service.close()
+
+
 def test_documents_without_passages_pass_by_what_they_say(tmp_path: Path) -> None:
     folder = tmp_path / "files"
     folder.mkdir()

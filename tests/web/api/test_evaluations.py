@@ -125,9 +125,9 @@ def test_an_empty_file_has_no_other_records_to_score(client: TestClient) -> None
 
 
 def test_faults_of_the_file_name_line_and_field(client: TestClient) -> None:
-    data = QUESTION + b'{"question": "x", "answer": "y"}\n'
+    data = QUESTION + b'{"question": "x", "anwser": "y"}\n'
     refused = client.post("/v1/evaluations?top_k=5", content=data, headers=NDJSON).json()
-    assert refused["errors"][0]["field"] == "line 2, answer"
+    assert refused["errors"][0]["field"] == "line 2, anwser"
     kept = client.post("/v1/evaluations?top_k=5&keep_going=true", content=data, headers=NDJSON)
     assert kept.status_code == 202
 

@@ -32,6 +32,7 @@ def test_a_citation_is_checked_against_source_and_text(http: TestClient, indexed
         "citation": {
             "start": 40, "end": 49, "document": "pears.md", "page": None, "recognised": None,
             "section": "Storage", "sha256": SHA256, "text_sha256": TEXT_SHA256, "status": "verified",
+            "collection": None,
         },
         "text": "Keep them",
         "detail": "the source is byte for byte what was indexed, and the span holds this text",

@@ -128,10 +128,20 @@ class Lane:
 
 
 class Budget:
-    """An amount of something, such as bytes, that all requests together may hold. Use it from one loop."""
+    """An amount of something, such as bytes, that all requests together may hold. Use it from one loop.
 
-    def __init__(self, most: int, monitoring: Monitoring) -> None:
+    Args:
+        refusal: what a refused client is told, in a clause.
+    """
+
+    def __init__(
+        self,
+        most: int,
+        monitoring: Monitoring,
+        refusal: str = "too much is being sent and answered at once; try again later",
+    ) -> None:
         self.most = most
+        self._refusal = refusal
         self._held: Counter[str] = Counter()
         self._monitoring = monitoring
 
@@ -150,7 +160,7 @@ class Budget:
         own = self._held[client]
         if (own and own + amount > share_of(self.most)) or (self.held and self.held + amount > self.most):
             self._monitoring.refused("overloaded")
-            raise Overloaded("too much is being sent and answered at once; try again later", _RETRY)
+            raise Overloaded(self._refusal, _RETRY)
         self._held[client] += amount
 
     def give(self, amount: int) -> None:

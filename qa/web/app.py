@@ -32,6 +32,7 @@ from qa.web.api import evaluations as evaluation_routes
 from qa.web.asking import Asking, ReplyCache
 from qa.web.batching import Batcher
 from qa.web.deps import Offered, Options
+from qa.web.fairness import share_of
 from qa.web.mcp import McpEndpoint, McpEndpoints, build_server
 from qa.web.middleware.access import Access, Identity
 from qa.web.middleware.collections import CollectionAccess, CollectionPaths
@@ -122,7 +123,9 @@ def _make_parts(
     uploads = Lane("uploads", monitoring, running=1, waiting=4)
     drawing = Lane("drawing", monitoring, running=2, waiting=32)
     upkeep = Lane("upkeep", monitoring, running=1, waiting=8)
-    passages, receiving = Budget(_MOST_PASSAGES, monitoring), Budget(_MOST_RECEIVED, monitoring)
+    passages = Budget(_MOST_PASSAGES, monitoring)
+    at_once = f"at most {_MOST_RECEIVED} uploads may arrive at once, {share_of(_MOST_RECEIVED)} of them from one client"
+    receiving = Budget(_MOST_RECEIVED, monitoring, f"{at_once}; try again when one of them is done")
     pictures = Pictures(options.pictures) if options.pictures is not None else None
     found: list[deps.Dependencies] = []
     for each in offered:

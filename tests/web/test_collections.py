@@ -70,6 +70,19 @@ def test_the_server_is_ready_when_all_are_and_an_empty_one_may_wait(two: Two) ->
     assert two.client.get("/readyz?any=true").status_code == 200
 
 
+def test_what_is_wrong_with_one_that_is_still_served_is_said_beside_the_default(two: Two) -> None:
+    """As where its folder is gone while it is answered from: it is ready, and could not be started again."""
+    gone = "serving snapshot 1; the current one cannot be loaded (no-index): the index is not there"
+    two.market.current = replace(READY, index="market", detail=gone, problem="no-index")
+    found = two.client.get("/readyz")
+    assert found.status_code == 200
+    assert found.json()["details"] == {"harbour": READY.detail, "market": gone}
+    two.harbour.current = LOADING
+    refused = two.client.get("/readyz")
+    assert refused.status_code == 503
+    assert refused.json()["details"] == {"harbour": LOADING.detail, "market": gone}
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -71,7 +71,8 @@ async def ready(
     """Return 200 when every collection is ready, else a problem whose `state` and `detail` say why not.
 
     A collection is ready when a snapshot of it and the models are loaded; beside others that are, an empty one does not
-    count. What needs a key is not named without one.
+    count. `details` say what is wrong with each, also with one that is still answered from. What needs a key is not
+    named without one.
     """
     # A coroutine: in the thread pool it would wait behind questions, and a busy server would look like a dead one.
     states = {name: each.service.state() for name, each in collections_of(request.app).items()}
@@ -92,4 +93,5 @@ def _not_ready(missing: State, seen: list[State], *, is_alone: bool) -> Problem:
     named = [f"{state.index}: {state.detail}" for state in seen if not state.ready]
     problem = not_ready("; ".join(named) or "not all collections are ready", missing.status)
     statuses = {state.index: state.status for state in seen}
-    return replace(problem, extra={**problem.extra, "collections": statuses})
+    details = {state.index: state.detail for state in seen}
+    return replace(problem, extra={**problem.extra, "collections": statuses, "details": details})

@@ -209,6 +209,7 @@ READY: dict[str, JsonValue] = {
     "passages": 2,
     "created": "2026-04-01T12:00:00+00:00",
     "collections": {"seeds": "ready"},
+    "details": {"seeds": "Serving."},
 }
 
 SNAPSHOTS: dict[str, JsonValue] = {

@@ -32,6 +32,9 @@ class ProblemDetails(BaseModel):
     collections: dict[str, str] = Field(
         default={}, description="Where the service is not ready: the status of each collection by its name."
     )
+    details: dict[str, str] = Field(
+        default={}, description="Where the service is not ready: what there is to say of each collection, by its name."
+    )
 
 
 class HealthResponse(BaseModel):
@@ -91,8 +94,13 @@ class ReadyResponse(BaseModel):
     passages: int
     created: str | None = Field(description="When the snapshot was built, in ISO 8601.")
     collections: dict[str, str] = Field(default={}, description="The status of each collection by its name.")
+    details: dict[str, str] = Field(
+        default={}, description="What is served of each collection, and what is wrong with it, by its name."
+    )
 
     @classmethod
     def from_state(cls, state: State, others: Sequence[State] = ()) -> ReadyResponse:
-        values = {name: getattr(state, name) for name in cls.model_fields if name != "collections"}
-        return cls(**values, collections={each.index: each.status for each in (state, *others) if each.index})
+        values = {name: getattr(state, name) for name in cls.model_fields.keys() - {"collections", "details"}}
+        named = [each for each in (state, *others) if each.index]
+        statuses, details = {each.index: each.status for each in named}, {each.index: each.detail for each in named}
+        return cls(**values, collections=statuses, details=details)

@@ -288,7 +288,12 @@ def test_a_full_disk_is_said_and_nothing_is_left(
 def test_so_many_uploads_arrive_at_once(client: TestClient, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     busy = client.app.state.dependencies.receiving  # type: ignore[attr-defined]
     busy.take(busy.most)
-    assert problem(upload(client, ("apples.txt", APPLES))) == (503, "overloaded")
+    refused = upload(client, ("apples.txt", APPLES))
+    assert problem(refused) == (503, "overloaded")
+    assert refused.json()["detail"] == (
+        "at most 4 uploads may arrive at once, 3 of them from one client; try again when one of them is done."
+    )
+    assert refused.headers["Retry-After"]
     assert problem(client.put("/v1/documents/apples.txt", content=APPLES)) == (503, "overloaded")
     busy.give(busy.most)
     assert upload(client, ("apples.txt", APPLES)).status_code == 202

@@ -225,15 +225,15 @@ class FolderChange:
         *folders, name = id.split("/")
         before = _size_of(self._root, id)
         if before is None and expected is not None:
-            raise DocumentReplaced(f"{id} is not there any more")
+            raise DocumentReplaced(f"{id!r} is not there any more")
         if before is not None:
             there = _sha256(self._root, id)
             if expected is not None and there != expected:
-                raise DocumentReplaced(f"{id} has been replaced since; look at it, and try again")
+                raise DocumentReplaced(f"{id!r} has been replaced since; look at it, and try again")
             if there == staged.sha256:
                 return "unchanged"
             if not replace:
-                raise DocumentExists(f"{id} is there already; replace it, or send this file under another name")
+                raise DocumentExists(f"{id!r} is there already; replace it, or send this file under another name")
         self._require_room(staged.size, before)
         with self._made(folders, id) as folder:
             os.rename(staged.path, name, dst_dir_fd=folder)
@@ -252,7 +252,7 @@ class FolderChange:
         """
         there = _sha256(self._root, id)
         if expected is not None and there != expected:
-            raise DocumentReplaced(f"{id} has been replaced since; look at it, and try again")
+            raise DocumentReplaced(f"{id!r} has been replaced since; look at it, and try again")
         path = self._root.joinpath(*id.split("/"))
         with opened_folder(path.parent, self._root) as folder:
             os.unlink(path.name, dir_fd=folder)
@@ -292,7 +292,7 @@ class FolderChange:
                     below = open_in(descriptor, part, FOLDER)
                 except OSError as error:
                     if error.errno in {errno.ENOTDIR, errno.ELOOP}:
-                        raise UploadRefused(f"{part} is no folder, and {id} would lie in it; rename one") from None
+                        raise UploadRefused(f"{part!r} is no folder, and {id!r} would lie in it; rename one") from None
                     raise
                 os.close(descriptor)
                 descriptor = below
@@ -318,7 +318,7 @@ def _size_of(root: Path, id: str) -> int | None:
         raise
     if stat.S_ISREG(status.st_mode):
         return status.st_size
-    raise UploadRefused(f"{id} is no file but a {'folder' if stat.S_ISDIR(status.st_mode) else 'link or device'}")
+    raise UploadRefused(f"{id!r} is no file but a {'folder' if stat.S_ISDIR(status.st_mode) else 'link or device'}")
 
 
 def _sha256(root: Path, id: str) -> str:

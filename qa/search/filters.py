@@ -40,7 +40,7 @@ def parse_filter(texts: Iterable[str]) -> tuple[Condition, ...]:
     fields: dict[str, None] = {}
     for number, text in enumerate(texts):
         if number == MOST_VALUES:
-            raise QueryError("filter", f"filter has too many conditions; at most {MOST_VALUES} are allowed")
+            raise QueryError("filter", f"filter has more than {MOST_VALUES} values; shorten it")
         found = _OPERATOR.search(text)
         field, operator, value = (
             (text[: found.start()].strip(), found[0], text[found.end() :].strip()) if found else [""] * 3

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from qa.markup import describe_confidence, safe_line
 from qa.types import Citation, Hit, Query, Reply, Turn
 from qa.web.api import examples, requests, responses
+from qa.web.api.filters import FilterNode
 from qa.web.problems import FieldError, ProblemError, invalid
 
 # Messages of a conversation, and parts of one message.
@@ -29,6 +30,7 @@ _LONGEST_MESSAGE = 1000
 _NEAREST = 3
 # What no question may hold: NUL, and halves of surrogate pairs.
 _UNSOUND = re.compile("[\\0\ud800-\udfff]")
+_NO_TEXT = "The last message of the role user has no text, and images are not read; write the question as text."
 _UNSURE = "I am not sure. The best guess: "
 _NOT_FOUND = "The documents do not say: none of the passages that were read is about this."
 _NO_ANSWER = "These passages match best:"
@@ -62,7 +64,7 @@ class StreamOptions(BaseModel):
 
 
 class ChatRequest(BaseModel):
-    """A conversation. Fields of the OpenAI API that are not listed are ignored; the last four are of this service."""
+    """A conversation. Fields of the OpenAI API that are not listed are ignored; the last five are of this service."""
 
     model_config = ConfigDict(extra="ignore", json_schema_extra={"examples": [examples.CHAT]})
 
@@ -74,6 +76,7 @@ class ChatRequest(BaseModel):
     stream_options: StreamOptions | None = None
     documents: requests.Globs = []
     sections: requests.Sections = []
+    filter: FilterNode | None = None
     max_error: requests.MaxError = None
     read_tokens: requests.ReadTokens = None
 
@@ -157,14 +160,19 @@ def make_query(body: ChatRequest, longest: int, most: int) -> Query:
     """
     # Questions with the last message that answered each.
     turns: list[tuple[str, str]] = []
+    # Whether the last question could be blank by itself, and not because what it is made of is no text.
+    has_text = True
     for message in body.messages:
         text = message.text
         if message.role == "user":
+            has_text = isinstance(message.content, str) or bool(text)
             turns.append((text, ""))
         elif message.role == "assistant" and turns:
             turns[-1] = turns[-1][0], text
     if not turns:
         raise ProblemError(invalid((FieldError("messages", "messages holds no message of the role user."),)))
+    if not has_text:
+        raise ProblemError(invalid((FieldError("messages", _NO_TEXT, "question-empty"),)))
     *earlier, (last, _) = turns
     before = [(asked, said) for asked, said in earlier if asked.strip() and _is_sound(asked, longest)]
     return Query(
@@ -172,6 +180,7 @@ def make_query(body: ChatRequest, longest: int, most: int) -> Query:
         documents=tuple(body.documents),
         sections=tuple(body.sections),
         max_error=body.max_error,
+        filter=body.filter.conditions() if body.filter is not None else (),
         read_tokens=body.read_tokens,
         previous=tuple(Turn(asked, read_answer(said)) for asked, said in before[-most:]),
     )

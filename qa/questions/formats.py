@@ -31,6 +31,8 @@ _SUFFIXES: Mapping[str, Format] = {
 }  # fmt: skip
 # The two that stand for a list of one in a table, where most evidence is one quote of one document.
 _SINGLE = ("document", "quote")
+# Files that programs of Windows write in its code page.
+_IN_CODE_PAGES = frozenset({".csv", ".tsv", ".tab", ".txt"})
 _MAX_CELL = 10_000_000
 # Of files that come from clients: bytes of a line, and values of a JSON document, which take about 100 bytes each.
 _LONGEST_LINE = 1_000_000
@@ -162,12 +164,40 @@ def _text(name: str, data: bytes) -> str:
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         kind = "UTF-8" if encoding == "utf-8-sig" else "UTF-16"
-        raise QuestionFileError([Fault(name, line, "", f"is not {kind}, at byte {error.start}")]) from error
+        raise QuestionFileError(
+            [Fault(name, line, "", f"is not {kind}, at byte {error.start}; save it as UTF-8")]
+        ) from error
 
 
 def _encoding(head: bytes) -> str:
     """Return the encoding that a file's first bytes tell: UTF-16 by its mark, as spreadsheets write it, else UTF-8."""
     return "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+
+
+def _encoding_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return _encoding(file.read(4))
+
+
+def is_windows_text(path: Path) -> bool:
+    """Return whether a table, or a text of one question a line, is read as Windows-1252 because it is not UTF-8.
+
+    Excel writes CSV in the code page of Windows, which is that one in Western Europe, without a mark. JSON is UTF-8.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    if path.suffix.lower() not in _IN_CODE_PAGES or _encoding_of(path) != "utf-8-sig":
+        return False
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with path.open("rb") as file:
+        try:
+            while part := file.read(1 << 20):
+                decoder.decode(part)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return True
+    return False
 
 
 def read_records(path: Path, format: Format | None = None) -> Iterator[Record | Fault]:
@@ -181,18 +211,19 @@ def read_records(path: Path, format: Format | None = None) -> Iterator[Record | 
     is_plain = format is None and path.suffix.lower() == ".txt"
     format = "jsonl" if is_plain else format or _detect_format(path)
     try:
-        with path.open("rb") as file:
-            head = file.read(4)
         if format == "squad":
             yield from _squad({path.name: _text(path.name, _bytes(path))})
             return
         if format in READERS:
             message = f"is of the format {format}, which qa evaluate takes; give JSONL, CSV, TSV, JSON or lines of text"
             raise QuestionFileError([Fault(path.name, None, "", message)])
-        with path.open(encoding=_encoding(head), newline="") as lines:
+        encoding = "cp1252" if is_windows_text(path) else _encoding_of(path)
+        with path.open(encoding=encoding, newline="") as lines:
             yield from _plain(lines) if is_plain else _from_lines(path.name, lines, format)
     except UnicodeDecodeError as error:
-        raise QuestionFileError([Fault(path.name, None, "", f"is not {error.encoding.upper()}")]) from error
+        # Python's name of what every code page of Windows is decoded by.
+        kind = "neither UTF-8 nor Windows-1252" if error.encoding == "charmap" else f"not {error.encoding.upper()}"
+        raise QuestionFileError([Fault(path.name, None, "", f"is {kind}; save it as UTF-8")]) from error
     except OSError as error:
         raise QuestionFileError([Fault(str(path), None, "", f"cannot be read: {error.strerror}")]) from error
 

@@ -87,6 +87,36 @@ def test_lines_of_json_have_the_same_and_guesses_and_errors_are_called_so(
 
 
 @pytest.mark.server
+def test_a_table_as_excel_saves_it_with_columns_of_ones_own_is_answered(
+    tmp_path: Path, service: FakeService, address: str
+) -> None:
+    file, output = tmp_path / "questions.csv", tmp_path / "answers.csv"
+    table = "question;Department;tags;Größe\r\nWann fährt die Fähre?;Häfen;[1;5\r\nWhy – and “when”?;;;\r\n"
+    file.write_bytes(table.replace("[1", "a|b").encode("cp1252"))
+    done = qa("--file", file, "-o", output, "--url", address)
+    assert (done.exit_code, [query.question for query in service.asked]) == (
+        0,
+        ["Wann fährt die Fähre?", "Why – and “when”?"],
+    )
+    assert (
+        "note: questions.csv is not UTF-8, and is read as Windows-1252; if letters are wrong, save it as UTF-8"
+        in done.stderr
+    )
+    assert done.stderr.count("note: these fields are passed over: department, größe") == 1
+
+
+def test_a_file_in_no_known_encoding_says_what_to_do(tmp_path: Path) -> None:
+    for name, said in (
+        ("q.csv", "is neither UTF-8 nor Windows-1252; save it as UTF-8"),
+        ("q.jsonl", "is not UTF-8; save it"),
+    ):
+        file = tmp_path / name
+        file.write_bytes(b"question\nWhy \x81?\n")
+        with pytest.raises(QuestionFileError, match=said):
+            check_questions(file, keep_going=False)
+
+
+@pytest.mark.server
 def test_a_dash_shows_the_answers(tmp_path: Path, address: str) -> None:
     file = tmp_path / "questions.txt"
     file.write_text(QUESTION, encoding="utf-8")
@@ -133,8 +163,8 @@ def test_a_wrong_line_is_named_and_nothing_is_written(tmp_path: Path) -> None:
         check_questions(file, keep_going=False)
     assert [fault.line for fault in raised.value.faults] == [2, 3]
     assert "did you mean question?" in str(raised.value)
-    count, faults = check_questions(file, keep_going=True)
-    assert (count, len(faults)) == (1, 2)
+    checked = check_questions(file, keep_going=True)
+    assert (checked.count, len(checked.faults), checked.notes) == (1, 2, ())
     answer_file(file, str(tmp_path / "out.csv"), "csv", replies, lambda done: None)
     assert (tmp_path / "out.csv").read_text(encoding="utf-8").count("\n") == 2
 

@@ -32,5 +32,5 @@ def test_filter_sort_turn_the_page_and_read(visiting: Visiting, site: Site, java
     page.go_back()
     expect(page.get_by_role("columnheader", name="Characters")).to_have_attribute("aria-sort", "descending")
     page.goto("/documents?sort=file&order=desc")
-    page.get_by_role("link", name="مكتبة.txt").click()
+    page.get_by_role("link", name="مكتبة.txt", exact=True).click()
     expect(page.get_by_role("heading", level=1)).to_have_text("المكتبة")

@@ -14,6 +14,7 @@ import stat
 import threading
 import time
 import unicodedata
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ _MOST_PARTS = 20
 _DECEIVING = frozenset("\u061c\u200b\u200e\u200f\u2028\u2029\u2060\ufeff") | {
     chr(code) for codes in (range(0x202A, 0x202F), range(0x2066, 0x2070), range(0xFFF9, 0xFFFC)) for code in codes
 }
-# Seconds: a change is short, and an upload is over long before what it left may be removed.
+# Seconds: a change is short, and an upload is over long before what it left may be removed by age.
 _PATIENCE = 30.0
 _LEFT_OVER = 3600.0
 
@@ -145,6 +146,8 @@ class DocumentFolder:
         self.limits = limits
         self._incoming = self.path.with_name(_INCOMING)
         self._mutex = threading.Lock()
+        self._receiving = threading.Lock()
+        self._is_receiving = False
 
     @property
     def exists(self) -> bool:
@@ -152,13 +155,19 @@ class DocumentFolder:
         return self.path.is_dir()
 
     def create(self) -> None:
-        """Make the folder, and remove what uploads left there that were killed long ago. Raises OSError."""
+        """Make the folder, and remove what killed uploads left.
+
+        Where a living server receives files, only what is an hour old is removed. Raises OSError.
+        """
         for folder in (self.path, self._incoming):
             folder.mkdir(parents=True, exist_ok=True)
             sync(folder.parent)
-        for leftover in self._incoming.iterdir():
-            if time.time() - leftover.stat().st_mtime > _LEFT_OVER:
-                leftover.unlink(missing_ok=True)
+        with self._receiving, _opened(self._incoming) as received:
+            is_alone = not self._is_receiving and _lock(received, shared=False)
+            for leftover in self._incoming.iterdir():
+                with suppress(FileNotFoundError):  # another server has just landed or removed it
+                    if is_alone or time.time() - leftover.stat().st_mtime > _LEFT_OVER:
+                        leftover.unlink()
 
     def kept(self) -> Kept:
         """Count what is there. Raises OSError."""
@@ -172,6 +181,7 @@ class DocumentFolder:
     def stage(self) -> StagedFile:
         """Begin a file, which may become as large as one that is read. Raises OSError."""
         self._incoming.mkdir(exist_ok=True)
+        self._announce()
         return StagedFile(self._incoming / secrets.token_hex(16), self.limits.file_bytes)
 
     @contextmanager
@@ -192,6 +202,16 @@ class DocumentFolder:
                 yield FolderChange(self.path, self.limits, self.kept())
             finally:
                 lock.release()
+
+    def _announce(self) -> None:
+        """Hold a lock that says for as long as this process lives that it may be receiving files. Raises OSError."""
+        with self._receiving:
+            if self._is_receiving:
+                return
+            folder = os.open(self._incoming, FOLDER)
+            weakref.finalize(self, os.close, folder)
+            _lock(folder, shared=True)
+            self._is_receiving = True
 
     def _sizes(self) -> Iterator[int]:
         for folder, _, names in os.walk(self.path):
@@ -299,6 +319,30 @@ class FolderChange:
             yield descriptor
         finally:
             os.close(descriptor)
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    """Give the descriptor of a folder. Raises OSError."""
+    descriptor = os.open(folder, FOLDER)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _lock(folder: int, *, shared: bool) -> bool:
+    """Lock an open folder until it is closed, if only by the end of the process, and return whether that was done.
+
+    A shared lock is waited for, as nobody holds the other one for long. Some network file systems have neither.
+    """
+    import fcntl  # late: Windows has none
+
+    try:
+        fcntl.flock(folder, fcntl.LOCK_SH if shared else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _size_of(root: Path, id: str) -> int | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import unicodedata
 from pathlib import Path
@@ -249,6 +251,38 @@ def test_what_was_left_long_ago_is_removed_and_what_is_received_is_not(kept: Doc
     os.utime(old.path, (0, 0))
     kept.create()
     assert incoming(kept) == [new.path]
+
+
+RECEIVING = """
+import sys
+from pathlib import Path
+from qa.build.uploads import DocumentFolder
+from qa.types import UploadLimits
+folder = DocumentFolder(Path(sys.argv[1]), UploadLimits(1000, 3, 2000))
+staged = folder.stage()
+staged.write(b"a part")
+print("receiving", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_a_killed_server_was_receiving_is_removed_at_the_next_start_and_what_a_living_one_is_not(
+    tmp_path: Path,
+) -> None:
+    index = tmp_path / "index"
+    folder = DocumentFolder(index, LIMITS)
+    folder.create()
+    command = [sys.executable, "-c", RECEIVING, str(index)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == b"receiving\n"
+        (part,) = incoming(folder)
+        folder.create()
+        assert incoming(folder) == [part]
+        server.kill()
+        server.wait()
+    folder.create()
+    assert incoming(folder) == []
 
 
 def put_both(index: str) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 from qa.errors import StorageError
 
@@ -71,21 +71,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         StorageError: the disk is full, or cannot be written.
     """
     data = content.encode("utf-8", "replace") if isinstance(content, str) else content
-    try:
-        staged = path.with_name(f"{_prefix(path)}{secrets.token_hex(4)}")
-        try:
-            # Not by tempfile, whose files are private whatever the operator says.
-            with staged.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            staged.replace(path)
-        except BaseException:
-            staged.unlink(missing_ok=True)
-            raise
-        sync(path.parent)
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}; check permissions and free space") from error
+    with _staged(path, "xb") as file:
+        file.write(data)
 
 
 @contextmanager
@@ -95,10 +82,18 @@ def replacing(path: Path) -> Iterator[IO[str]]:
     Raises:
         StorageError: the disk is full, or cannot be written.
     """
+    with _staged(path, "x", encoding="utf-8", errors="replace", newline="") as file:
+        yield file
+
+
+@contextmanager
+def _staged(path: Path, mode: str, **options: str) -> Iterator[IO[Any]]:
+    """Give a new file beside ``path`` that replaces it when the block ends, and is removed if that raises."""
     staged = path.with_name(f"{_prefix(path)}{secrets.token_hex(4)}")
     try:
         try:
-            with staged.open("x", encoding="utf-8", errors="replace", newline="") as file:
+            # Not by tempfile, whose files are private whatever the operator says.
+            with staged.open(mode, **options) as file:  # type: ignore[call-overload]
                 yield file
                 file.flush()
                 os.fsync(file.fileno())

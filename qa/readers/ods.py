@@ -10,7 +10,7 @@ from qa.errors import UnreadableDocument
 from qa.readers.archive import Archive, attribute, local
 from qa.readers.composition import Composition, Content
 from qa.readers.odt import number_of, read_metadata, text_of, unseen_styles
-from qa.readers.sheets import Row, TableWriter
+from qa.readers.sheets import Row, name_hidden, write_sheet
 
 _CONTENT = "content.xml"
 _BROKEN = "it is a damaged spreadsheet, or protected by a password; open it and save it without one"
@@ -54,7 +54,7 @@ class OdsReader:
         composition = Composition()
         problems: list[str] = []
         unseen = unseen_styles(content)
-        hidden_tables = {} if self._reads_hidden else _hidden_tables(content)
+        hidden_tables = frozenset() if self._reads_hidden else _hidden_tables(content)
         for table in _sheets(content):
             name = attribute(table, "name")
             if attribute(table, "style-name") in hidden_tables:
@@ -111,17 +111,8 @@ class _Sheet:
         """Write the tables under the name of the sheet, unless it is empty."""
         if not self._reads_hidden:
             self._hidden_columns = set(self._find_hidden_columns())
-        tables = TableWriter(composition)
-        is_titled = False
-        for block in self._blocks():
-            if not is_titled:
-                composition.part((("sheet", name),))
-                composition.heading(name, 1)
-                is_titled = True
-            tables.write(block)
-        for noun, count in (("hidden row", self._unread_rows), ("hidden column", len(self._unread_columns))):
-            if count:
-                self.problems.append(f"{count:,} {noun}{'s' * (count > 1)}")
+        write_sheet(name, self._blocks(), composition)
+        self.problems += name_hidden(self._unread_rows, len(self._unread_columns))
         if self._cells > _MOST_CELLS:
             self.problems.append(f"what follows the first {_MOST_CELLS:,} cells")
 

@@ -9,7 +9,7 @@ import csv
 import datetime
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -49,6 +49,24 @@ class TableWriter:
         """Write the rows between two blank ones: a table, or several side by side."""
         for table in _side_by_side(rows):
             self._header, self._was_bold = _write_table(table, self._composition, self._header, was_bold=self._was_bold)
+
+
+def write_sheet(name: str, blocks: Iterable[Sequence[Row]], composition: Composition) -> None:
+    """Write the tables of a sheet under its name, unless it is empty; ``blocks`` are the rows between blank ones."""
+    tables = TableWriter(composition)
+    is_titled = False
+    for block in blocks:
+        if not is_titled:
+            composition.part((("sheet", name),))
+            composition.heading(name, 1)
+            is_titled = True
+        tables.write(block)
+
+
+def name_hidden(rows: int, columns: int) -> list[str]:
+    """Say how many rows and columns of a sheet were left out because they are hidden, where any were."""
+    counts = (("hidden row", rows), ("hidden column", columns))
+    return [f"{count:,} {noun}{'s' * (count > 1)}" for noun, count in counts if count]
 
 
 def _write_table(
@@ -160,21 +178,10 @@ class SpreadsheetReader:
                 if sheet.visible != SheetVisibleEnum.Visible and not self._reads_hidden:
                     problems.append(f"the sheet {sheet.name} is hidden and left out")
                     continue
-                _write_sheet(workbook.get_sheet_by_name(sheet.name), composition)
+                write_sheet(sheet.name, _blocks(workbook.get_sheet_by_name(sheet.name)), composition)
         except (CalamineError, OSError, ValueError) as error:
             raise UnreadableDocument(_BROKEN) from error
         return composition.content([], problems, titled_by_heading=False)
-
-
-def _write_sheet(sheet: CalamineSheet, composition: Composition) -> None:
-    tables = TableWriter(composition)
-    is_titled = False
-    for block in _blocks(sheet):
-        if not is_titled:
-            composition.part((("sheet", sheet.name),))
-            composition.heading(sheet.name, 1)
-            is_titled = True
-        tables.write(block)
 
 
 def _blocks(sheet: CalamineSheet) -> Iterator[Sequence[Row]]:

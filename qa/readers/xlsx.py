@@ -13,7 +13,7 @@ from qa.errors import UnreadableDocument
 from qa.readers.archive import Package, attribute, local
 from qa.readers.composition import Composition, Content
 from qa.readers.number_formats import shown, temporal_kind
-from qa.readers.sheets import Row, TableWriter
+from qa.readers.sheets import Row, name_hidden, write_sheet
 
 _BROKEN = "it is a damaged Excel workbook; open it and save it again"
 _MAIN = "xl/workbook.xml"
@@ -169,20 +169,11 @@ class _Sheet:
 
     def write(self, name: str, composition: Composition) -> None:
         """Write the tables under the name of the sheet, unless it is empty."""
-        tables = TableWriter(composition)
-        is_titled = False
         try:
-            for block in self._blocks():
-                if not is_titled:
-                    composition.part((("sheet", name),))
-                    composition.heading(name, 1)
-                    is_titled = True
-                tables.write(block)
+            write_sheet(name, self._blocks(), composition)
         except UnreadableDocument:
             self.problems.append("a part that is damaged")
-        for noun, count in (("hidden row", self._unread_rows), ("hidden column", len(self._unread_columns))):
-            if count:
-                self.problems.append(f"{count:,} {noun}{'s' * (count > 1)}")
+        self.problems += name_hidden(self._unread_rows, len(self._unread_columns))
         if self._without_value:
             self.problems.append(f"{self._without_value} formulas without a value (save it in Excel to compute them)")
 

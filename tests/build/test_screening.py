@@ -43,6 +43,7 @@ def test_what_a_reader_takes_is_accepted(screening: Screening, tmp_path: Path, n
     path = tmp_path / "received"
     path.write_bytes(data)
     screening.check(path, name)
+    assert path.read_bytes() == data
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from qa.settings import Settings
 from qa.types import FileReport
 from tests.support.hashing import HashingEncoder
 
-pytest_plugins = ["tests.support.browsing", "tests.support.site"]
+pytest_plugins = ["tests.support.browsing", "tests.support.reading", "tests.support.site"]
 
 REPOSITORY = Path(__file__).parent.parent
 SEED = REPOSITORY / "seeds" / "000_ed61de6b1921e49a.txt"

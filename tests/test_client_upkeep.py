@@ -21,9 +21,10 @@ from qa.service.service import Service
 from qa.settings import Settings
 from qa.web.app import create_app
 from tests.conftest import hashing_encoder
-from tests.support.reading import InProcessReader
 from tests.support.uvicorn_server import serving
 from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.usefixtures("reading_here")
 
 APPLES = b"Apples grow on trees. They are red or green.\n"
 PEARS = b"Pears ripen in autumn. Keep them cool.\n"
@@ -40,9 +41,7 @@ def kept(settings: Settings) -> Path:
 
 
 @pytest.fixture
-def address(settings: Settings, kept: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setattr("qa.build.screening.IsolatedReader", InProcessReader)
-    monkeypatch.setattr("qa.build.update.IsolatedReader", InProcessReader)
+def address(settings: Settings, kept: Path) -> Iterator[str]:
     service = Service(settings, make=hashing_encoder)
     with serving(create_app(service, None, maintenance=Maintenance(settings, service))) as (host, port):
         yield f"http://{host}:{port}"

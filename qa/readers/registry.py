@@ -217,9 +217,8 @@ def _read(source: Source, options: ReadingOptions, recogniser: Recogniser | None
         if not source.id.endswith(f"/{attachment.name}"):
             raise UnreadableDocument(_MOVED)
         data, metadata = attachment.data, attachment.metadata
-        kind = Kind(attachment.reader or None)
-        if not attachment.reader:
-            kind = _detect(io.BytesIO(data), attachment.name, options, recogniser)
+        named = Kind(attachment.reader) if attachment.reader else None
+        kind = named or _detect(io.BytesIO(data), attachment.name, options, recogniser)
     else:
         _opened.clear()
         # Opened once, so that what is read is what was looked at.

@@ -34,17 +34,12 @@ from qa.settings import Settings
 from qa.types import Query
 from tests.conftest import Build, Recorder, hashing_encoder
 from tests.support.pdfs import lines, pdf
-from tests.support.reading import InProcessReader
 from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.usefixtures("reading_here")
 
 APPLES = b"Apples grow on trees. They are red or green.\n"
 PEARS = b"Pears ripen in autumn. Keep them cool.\n"
-
-
-@pytest.fixture(autouse=True)
-def reading_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qa.build.screening.IsolatedReader", InProcessReader)
-    monkeypatch.setattr("qa.build.update.IsolatedReader", InProcessReader)
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Self
 
+import pytest
+
 from qa.readers.isolation import ReadingLimits, ReadWithOptions, Recognition
 from qa.readers.registry import ReadingOptions, read_source
 from qa.types import Document, FileReport, Source
@@ -33,3 +35,10 @@ class InProcessReader:
 
     def read(self, source: Source) -> tuple[Document | None, FileReport]:
         return self._read(source, self._options)
+
+
+@pytest.fixture
+def reading_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have files that are sent, and those of an index, read in this process."""
+    monkeypatch.setattr("qa.build.screening.IsolatedReader", InProcessReader)
+    monkeypatch.setattr("qa.build.update.IsolatedReader", InProcessReader)

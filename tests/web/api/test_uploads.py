@@ -18,19 +18,14 @@ from qa.settings import Settings
 from qa.web.app import create_app
 from qa.web.deps import Options
 from tests.conftest import Build, hashing_encoder
-from tests.support.reading import InProcessReader
 from tests.support.uvicorn_server import serving
 from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.usefixtures("reading_here")
 
 APPLES = b"Apples grow on trees. They are red or green.\n"
 PEARS = b"Pears ripen in autumn. Keep them cool.\n"
 HERE = ("127.0.0.1", 5000)
-
-
-@pytest.fixture(autouse=True)
-def reading_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qa.build.screening.IsolatedReader", InProcessReader)
-    monkeypatch.setattr("qa.build.update.IsolatedReader", InProcessReader)
 
 
 @pytest.fixture

@@ -24,9 +24,10 @@ from tests.web.api.test_uploads import (  # noqa: F401 - fixtures
     indexed,
     kept,
     open_client,
-    reading_here,
 )
 from tests.web.middleware.test_access import BOSS, dialogue
+
+pytestmark = pytest.mark.usefixtures("reading_here")
 
 ELSEWHERE = ("203.0.113.7", 5000)
 

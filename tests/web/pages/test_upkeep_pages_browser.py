@@ -15,19 +15,16 @@ from qa.settings import Settings
 from qa.web.app import create_app
 from tests.conftest import hashing_encoder
 from tests.support.browsing import Visiting
-from tests.support.reading import InProcessReader
 from tests.support.uvicorn_server import serving
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("reading_here")]
 
 APPLES = b"Apples grow on trees. They are red or green.\n"
 
 
 @pytest.fixture
-def served(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Path]]:
+def served(settings: Settings) -> Iterator[tuple[str, Path]]:
     """Give the address of an empty collection that takes uploads, and its folder."""
-    monkeypatch.setattr("qa.build.screening.IsolatedReader", InProcessReader)
-    monkeypatch.setattr("qa.build.update.IsolatedReader", InProcessReader)
     folder = DocumentFolder(settings.indexes / settings.name, settings.upload_limits)
     folder.create()
     service = Service(settings, make=hashing_encoder)

@@ -23,7 +23,9 @@ import numpy as np
 from qa.index.fields import Fields
 from qa.index.index import DOCUMENT_COLUMN
 from qa.index.lexical import LexicalIndex, LexicalRow, LexicalWriter
-from qa.index.store import DOCUMENTS_FILE, Store, StoreWriter, passage_key, window_key
+from qa.index.schema import DOCUMENTS_FILE, passage_key, window_key
+from qa.index.store import Store
+from qa.index.store_writer import StoreWriter
 from qa.index.vectors import VECTORS_FILE, FaissFlat
 from qa.protocols import And, VectorRows
 from qa.search.filters import parse_filter

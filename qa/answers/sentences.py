@@ -13,7 +13,7 @@ import regex
 
 from qa.answers.weekdays import is_timetable_line
 from qa.index.index import Index
-from qa.index.store import window_key
+from qa.index.schema import window_key
 from qa.search.retriever import Found
 from qa.text.sentences import sentences
 from qa.text.words import Words, read_words

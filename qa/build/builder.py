@@ -16,7 +16,8 @@ from qa.build.reuse import Content, Previous, modified_ns, trusted
 from qa.errors import NothingToIndex
 from qa.index.index import COLUMNS, filter_columns
 from qa.index.lexical import LEXICAL_FINGERPRINT, LexicalRow, LexicalWriter
-from qa.index.store import DOCUMENTS_FILE, StoreWriter, passage_key, window_key
+from qa.index.schema import DOCUMENTS_FILE, passage_key, window_key
+from qa.index.store_writer import StoreWriter
 from qa.index.vectors import new_vectors
 from qa.protocols import Encoder, VectorIndex, VectorRows
 from qa.readers.isolation import ReadSource

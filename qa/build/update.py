@@ -20,8 +20,9 @@ from qa.errors import CollectionFixed, IndexNotFound, NothingToIndex, SnapshotEr
 from qa.files import printable
 from qa.index.index import Index
 from qa.index.manifest import Manifest
+from qa.index.schema import DOCUMENTS_FILE
 from qa.index.snapshots import Provenance, Snapshots, SnapshotWriter
-from qa.index.store import DOCUMENTS_FILE, Store
+from qa.index.store import Store
 from qa.models.loading import EncoderFactory, make_encoder
 from qa.protocols import Encoder
 from qa.readers.discovery import discover

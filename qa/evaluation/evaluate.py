@@ -25,8 +25,9 @@ from qa.evaluation.outcomes import (
 )
 from qa.evaluation.runs import REPORT_FILE, SUMMARY_FILE, RunFolder, dump_summary, dump_tables, load_run
 from qa.evaluation.summary import Summary, summarise
+from qa.index.schema import DOCUMENTS_FILE
 from qa.index.snapshots import Snapshots
-from qa.index.store import DOCUMENTS_FILE, Store
+from qa.index.store import Store
 from qa.models.loading import EncoderFactory, make_encoder
 from qa.protocols import Encoder
 from qa.questions.anchoring import anchor

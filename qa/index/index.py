@@ -14,7 +14,8 @@ import numpy as np
 from qa.errors import SnapshotCorrupt, VectorIndexError
 from qa.index.lexical import LexicalIndex
 from qa.index.manifest import Manifest, file_sums
-from qa.index.store import DOCUMENTS_FILE, Store, text_sha256
+from qa.index.schema import DOCUMENTS_FILE, text_sha256
+from qa.index.store import Store
 from qa.index.vectors import open_vectors
 from qa.protocols import Filter, VectorIndex
 from qa.types import In, Passage

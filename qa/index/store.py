@@ -1,27 +1,22 @@
-"""``documents.sqlite``: texts with their sections, pages and excluded spans, passages, and the ingestion report.
-
-The tables, the keys under which other files name their rows, and who reads and writes them.
-"""
+"""``documents.sqlite``, open: texts with their sections, pages and excluded spans, passages, ingestion report."""
 
 from __future__ import annotations
 
 import codecs
-import hashlib
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from itertools import groupby
-from operator import attrgetter
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qa.errors import DocumentNotFound, SnapshotCorrupt, StorageError
+from qa.errors import DocumentNotFound, SnapshotCorrupt
+from qa.index.schema import REPORT
 from qa.types import (
     Document,
     DocumentSummary,
@@ -38,50 +33,8 @@ from qa.types import (
 if TYPE_CHECKING:
     from qa.types import Ids
 
-DOCUMENTS_FILE = "documents.sqlite"
 # Bytes of a text that are read at once where it is read in parts.
 _BLOCK = 1 << 18
-
-SCHEMA = """
-CREATE TABLE documents (
-    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, title TEXT NOT NULL, media_type TEXT NOT NULL,
-    reader TEXT NOT NULL, language TEXT NOT NULL, container TEXT NOT NULL, source_sha256 TEXT NOT NULL,
-    text_sha256 TEXT NOT NULL,
-    problems TEXT NOT NULL, characters INTEGER NOT NULL, text TEXT NOT NULL);
-CREATE TABLE sections (
-    document INTEGER NOT NULL REFERENCES documents, ordinal INTEGER NOT NULL, title TEXT NOT NULL,
-    level INTEGER NOT NULL, start INTEGER NOT NULL, body INTEGER NOT NULL, end INTEGER NOT NULL,
-    PRIMARY KEY (document, ordinal)) WITHOUT ROWID;
-CREATE TABLE pages (
-    document INTEGER NOT NULL REFERENCES documents, number INTEGER NOT NULL, start INTEGER NOT NULL,
-    end INTEGER NOT NULL, recognised REAL, PRIMARY KEY (document, number)) WITHOUT ROWID;
-CREATE TABLE excluded (
-    document INTEGER NOT NULL REFERENCES documents, start INTEGER NOT NULL, end INTEGER NOT NULL,
-    PRIMARY KEY (document, start)) WITHOUT ROWID;
-CREATE TABLE metadata (
-    document INTEGER NOT NULL REFERENCES documents, start INTEGER NOT NULL, ordinal INTEGER NOT NULL,
-    end INTEGER NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL,
-    PRIMARY KEY (document, start, ordinal)) WITHOUT ROWID;
-CREATE INDEX metadata_by_value ON metadata (name, value);
-CREATE TABLE passages (
-    id INTEGER PRIMARY KEY, document INTEGER NOT NULL REFERENCES documents, start INTEGER NOT NULL,
-    end INTEGER NOT NULL, text TEXT NOT NULL, context TEXT NOT NULL, path TEXT NOT NULL, page INTEGER);
-CREATE INDEX passages_by_document ON passages (document, start);
-CREATE TABLE windows (
-    id INTEGER PRIMARY KEY, passage INTEGER NOT NULL REFERENCES passages, start INTEGER NOT NULL,
-    end INTEGER NOT NULL, context TEXT NOT NULL);
-CREATE INDEX windows_by_passage ON windows (passage, start);
-CREATE TABLE files (
-    ordinal INTEGER PRIMARY KEY, id TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL, size INTEGER NOT NULL,
-    characters INTEGER NOT NULL, pages INTEGER NOT NULL, empty_pages INTEGER NOT NULL, passages INTEGER NOT NULL,
-    seconds REAL NOT NULL, modified_ns INTEGER NOT NULL, kept_since TEXT NOT NULL, container TEXT NOT NULL,
-    recognised TEXT NOT NULL);
-CREATE INDEX files_by_container ON files (container) WHERE container != '';
-"""
-
-
-# The columns of a file's line, in the order of the fields.
-REPORT = ", ".join(field.name for field in fields(FileReport))
 _SUMMARIES = (
     "SELECT id, title, media_type, source_sha256, characters, "
     "(SELECT count(*) FROM pages WHERE pages.document = number), "
@@ -97,25 +50,10 @@ PASSAGE = (
 )
 
 
-def passage_key(id: str) -> int:
-    """Turn a passage's id, 16 hexadecimal digits, into the 63-bit number that the vector index holds."""
-    return int(id, 16)
-
-
-def window_key(passage: Passage, window: Window) -> int:
-    """Compute 63 bits that name a window in the vector index: a hash of its passage and of its place in it."""
-    place = f"{passage.id} {window.start - passage.start} {window.end - passage.start}"
-    return int.from_bytes(hashlib.blake2b(place.encode(), digest_size=8).digest(), "big") >> 1
-
-
 def _summary(row: Sequence[Any]) -> DocumentSummary:
     """Make the summary of a row of ``_SUMMARIES``."""
     metadata = tuple((name, value) for name, value in json.loads(row[-1]))
     return replace(DocumentSummary(*row[:-1]), metadata=metadata)
-
-
-def text_sha256(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _passage(row: Sequence[Any], windows: Sequence[Window]) -> Passage:
@@ -418,108 +356,3 @@ class Store:
 
 def _not_found(id: str) -> DocumentNotFound:
     return DocumentNotFound(f"no indexed document has the id {id if len(id) < 200 else id[:200] + '…'!r}")
-
-
-# Of a line of the report, in the order of REPORT; dataclasses.astuple copies deeply, which a folder of files feels.
-_columns_of = attrgetter(*(field.name for field in fields(FileReport)))
-
-
-class StoreWriter:
-    """Writer of a new file; no one else sees it before it is left, so it needs no journal.
-
-    Raises:
-        StorageError: on leaving it, where the disk could not be written.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._connection = sqlite3.connect(path, isolation_level=None)
-        self._connection.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;" + SCHEMA + "BEGIN;")
-        self._numbers = 0
-        self.passages = 0
-        self.windows = 0
-
-    def __enter__(self) -> StoreWriter:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        try:
-            if kind is None:
-                self._connection.execute("COMMIT")
-        except sqlite3.Error as unwritten:
-            kind, error = sqlite3.Error, unwritten
-        finally:
-            self._connection.close()
-        if kind is not None and issubclass(kind, sqlite3.Error):
-            raise StorageError(
-                f"cannot write {self._path} ({error}); check the folder's permissions and the disk's free space"
-            ) from error
-
-    @property
-    def documents(self) -> int:
-        return self._numbers
-
-    def add_document(self, document: Document) -> int:
-        """Write a document; returns the number by which :meth:`add_passages` names it."""
-        self._numbers += 1
-        number = self._numbers
-        self._connection.execute(
-            "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                number,
-                document.id,
-                document.title,
-                document.media_type,
-                document.reader,
-                document.language,
-                document.container,
-                document.source_sha256,
-                text_sha256(document.text),
-                json.dumps(document.problems),
-                len(document.text),
-                document.text,
-            ),
-        )
-        rows: dict[str, list[tuple[object, ...]]] = {
-            "INSERT INTO sections VALUES (?, ?, ?, ?, ?, ?, ?)": [
-                (number, i, s.title, s.level, s.start, s.body, s.end) for i, s in enumerate(document.sections)
-            ],
-            "INSERT INTO pages VALUES (?, ?, ?, ?, ?)": [
-                (number, p.number, p.start, p.end, p.recognised) for p in document.pages
-            ],
-            "INSERT INTO excluded VALUES (?, ?, ?)": [(number, span.start, span.end) for span in document.excluded],
-            "INSERT INTO metadata VALUES (?, ?, ?, ?, ?, ?)": [
-                (number, p.start, i, p.end, p.name, p.value) for i, p in enumerate(document.metadata)
-            ],
-        }
-        # Most files have few of these, and there may be a hundred thousand files.
-        for statement, values in rows.items():
-            if values:
-                self._connection.executemany(statement, values)
-        return number
-
-    def add_passages(self, rows: Iterable[tuple[int, Passage]]) -> None:
-        """Write passages; ``rows`` pair a document's number with its passage."""
-        rows = list(rows)
-        self._connection.executemany(
-            "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (passage_key(p.id), number, p.start, p.end, p.text, p.context, json.dumps(p.path), p.page)
-                for number, p in rows
-            ],
-        )
-        windows = [
-            (window_key(p, window), passage_key(p.id), window.start, window.end, window.context)
-            for _, p in rows
-            for window in p.windows
-        ]
-        self._connection.executemany("INSERT INTO windows VALUES (?, ?, ?, ?, ?)", windows)
-        self.passages += len(rows)
-        self.windows += len(windows)
-
-    def add_report(self, report: FileReport) -> None:
-        *columns, recognised = _columns_of(report)
-        self._connection.execute(
-            f"INSERT INTO files ({REPORT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*columns, json.dumps(recognised)),
-        )

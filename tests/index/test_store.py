@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from qa.errors import DocumentNotFound
-from qa.index.store import Store, StoreWriter
+from qa.index.store import Store
+from qa.index.store_writer import StoreWriter
 from qa.types import Document, FileReport, Page, Property, Section, Span
 
 

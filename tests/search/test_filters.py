@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from qa.build.update import update
 from qa.errors import QueryError
 from qa.index.fields import KINDS
+from qa.index.schema import passage_key
 from qa.index.snapshots import Snapshots
-from qa.index.store import passage_key
 from qa.protocols import And
 from qa.readers.registry import read_source
 from qa.search.filters import parse_filter, write_filter

@@ -15,7 +15,7 @@ import pytest
 from qa.answers.citations import Original
 from qa.errors import Fault, OriginalUnavailable
 from qa.evaluation.jobs.jobs import Compared, Job
-from qa.index.store import text_sha256
+from qa.index.schema import text_sha256
 from qa.questions.questions import Quote
 from qa.service.indexing import FileChange, Indexing
 from qa.types import Answer, Collection, Document, DocumentSummary, FileReport, Page, Query, Reply, SnapshotDocument

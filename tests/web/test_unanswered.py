@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 from starlette.testclient import TestClient
 
-from qa.index.store import text_sha256
+from qa.index.schema import text_sha256
 from qa.settings import Settings
 from qa.types import Answer
 from qa.web.app import create_app

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, RedirectResponse, Response
 
 from qa.errors import NotReady, Overloaded, QueryError, StorageError
-from qa.index.store import text_sha256
+from qa.index.schema import text_sha256
 from qa.questions.feedback import make_quote
 from qa.search.query import faults
 from qa.service.service import Service

@@ -17,7 +17,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from qa.index.store import text_sha256
+from qa.index.schema import text_sha256
 from qa.markup import Mark, Piece, by_ocr, describe_confidence, pages_by_ocr, pieces, plain, visible
 from qa.readers.metadata import DATES
 from qa.search.filters import write_filter

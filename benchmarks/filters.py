@@ -26,7 +26,7 @@ from qa.index.lexical import LexicalIndex, LexicalRow, LexicalWriter
 from qa.index.schema import DOCUMENTS_FILE, passage_key, window_key
 from qa.index.store import Store
 from qa.index.store_writer import StoreWriter
-from qa.index.vectors import VECTORS_FILE, FaissFlat
+from qa.index.vectors.exact import VECTORS_FILE, FaissFlat
 from qa.protocols import And, VectorRows
 from qa.search.filters import parse_filter
 from qa.types import Condition, Document, Passage, Property, Window

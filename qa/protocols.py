@@ -241,6 +241,13 @@ class VectorIndex(Protocol):
             VectorIndexError: one is not of unit length.
         """
 
+    def describe(self) -> Mapping[str, object]:
+        """Describe how the index is opened again, as JSON values: its ``engine``, and that engine's parameters.
+
+        A snapshot's manifest keeps it, since FAISS does not keep parameters of queries. It is final once the index is
+        saved.
+        """
+
     def save(self, folder: Path) -> None:
         """Write the index into an existing folder.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from qa.index.index import COLUMNS, filter_columns
 from qa.index.lexical import LEXICAL_FINGERPRINT, LexicalRow, LexicalWriter
 from qa.index.schema import DOCUMENTS_FILE, passage_key, window_key
 from qa.index.store_writer import StoreWriter
-from qa.index.vectors import new_vectors
+from qa.index.vectors.engines import new_vectors
 from qa.protocols import Encoder, VectorIndex, VectorRows
 from qa.readers.isolation import ReadSource
 from qa.readers.registry import ReadingOptions, reader_versions
@@ -129,12 +129,14 @@ class BuildListener(Protocol):
 class BuildCounts:
     """What a build did: ``encoded`` passages went through the encoder, the others' embeddings were known.
 
-    ``changed`` is false where everything came out as it is in the previous snapshot.
+    ``changed`` is false where everything came out as it is in the previous snapshot. ``vectors`` describes the vector
+    index, see :meth:`qa.protocols.VectorIndex.describe`.
     """
 
     documents: int
     passages: int
     encoded: int
+    vectors: Mapping[str, object]
     changed: bool = True
 
 
@@ -185,7 +187,7 @@ class Builder:
             WindowTooSmall: the parameters leave no room in the encoder's window.
         """
         self.listener.started(sum(item.size for item in found if isinstance(item, Source)), len(found))
-        vectors = new_vectors(self.encoder.dimension, COLUMNS)
+        vectors = new_vectors(folder, self.encoder.dimension, COLUMNS)
         reports: list[FileReport] = []
         differs = False
         with (
@@ -207,7 +209,7 @@ class Builder:
             vectors.save(folder)
             followed = self.previous if self.previous is not None and self.previous.is_followed else None
             changed = differs or followed is None or not followed.is_same(reports)
-            return BuildCounts(store.documents, store.passages, embedding.encoded, changed)
+            return BuildCounts(store.documents, store.passages, embedding.encoded, vectors.describe(), changed)
 
     def _lines(self, item: Source | FileReport, rows: PassageWriter) -> Iterator[tuple[FileReport, bool]]:
         """Yield the report's lines of a file, with what is attached to it, or of a folder that cannot be listed.

@@ -224,15 +224,14 @@ def _update(
             is_followed = not rebuild and active.manifest.fingerprint == json.loads(json.dumps(fingerprint))
             previous = Previous(active.store, active.manifest.created, is_followed=is_followed)
             if previous.is_as_found(found):
-                return active.manifest, BuildCounts(
-                    active.manifest.documents, active.manifest.passages, encoded=0, changed=False
-                )
+                kept = active.manifest
+                return kept, BuildCounts(kept.documents, kept.passages, 0, kept.vectors, changed=False)
             builder = replace(builder, previous=previous)
         counts = builder.build(staged, found)
         if active is not None and not counts.changed:
             return active.manifest, counts
         listener.stage("Verifying and publishing")
-        provenance = Provenance(encoder.name, fingerprint, inputs.sources)
+        provenance = Provenance(encoder.name, fingerprint, inputs.sources, counts.vectors)
         if inputs.gate is None:
             manifest = writer.publish(staged, provenance, counts.documents, counts.passages)
             cache.finish(used=True)

@@ -4,7 +4,7 @@ manifest      manifest.json: what a snapshot is made of, and the sums that prove
 schema        documents.sqlite: its tables, and the keys and sums under which other files name its rows
 store         documents.sqlite, open: texts, sections, pages, passages and the ingestion report
 store_writer  documents.sqlite, written
-vectors       exact search by cosine in FAISS, with columns to filter by
+vectors/      search by cosine, with columns to filter by; the manifest says which engine does it
 lexical       BM25 in tantivy
 fields        what documents can be filtered by, as columns of a snapshot, and how many have each value
 index         one snapshot, open and checked

@@ -16,7 +16,7 @@ from qa.index.lexical import LexicalIndex
 from qa.index.manifest import Manifest, file_sums
 from qa.index.schema import DOCUMENTS_FILE, text_sha256
 from qa.index.store import Store
-from qa.index.vectors import open_vectors
+from qa.index.vectors.engines import open_vectors
 from qa.protocols import Filter, VectorIndex
 from qa.types import In, Passage
 
@@ -103,7 +103,7 @@ def open_index(folder: Path) -> Index:
         index = Index(
             manifest,
             store,
-            open_vectors(folder),
+            open_vectors(folder, manifest.vectors),
             LexicalIndex(folder),
             windows,
             passages,

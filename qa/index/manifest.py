@@ -13,7 +13,7 @@ from qa.errors import SnapshotCorrupt, SnapshotIncompatible
 from qa.files import sha256_of_file, sum_of_values, write_atomically
 
 MANIFEST_FILE = "manifest.json"
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 _SUM = "sha256"
 _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "id": str,
@@ -24,6 +24,7 @@ _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "sources": list,
     "documents": int,
     "passages": int,
+    "vectors": dict,
     "files": dict,
 }
 # What a compiled model adds to the fingerprint of its reference, which multiplies in fp32.
@@ -36,8 +37,10 @@ class Manifest:
 
     ``created`` is UTC, ISO 8601. ``fingerprint`` has the parts ``encoder``, ``splitter`` and ``readers``; only the
     first decides whether the snapshot can be searched. ``parent`` is the snapshot that was active when this was made.
-    ``sources`` are the absolute paths that were indexed. ``files`` gives the SHA-256 of every other file; the manifest
-    itself ends with the SHA-256 of its own values, which manifests of earlier versions lack.
+    ``sources`` are the absolute paths that were indexed. ``vectors`` is what
+    :meth:`qa.protocols.VectorIndex.describe` gave: the ``engine``, and its parameters. ``files`` gives the SHA-256 of
+    every other file; the manifest itself ends with the SHA-256 of its own values, which manifests of earlier versions
+    lack.
     """
 
     id: str
@@ -48,6 +51,7 @@ class Manifest:
     sources: tuple[str, ...]
     documents: int
     passages: int
+    vectors: Mapping[str, Any]
     files: Mapping[str, str]
     format: int = FORMAT_VERSION
 

@@ -215,6 +215,7 @@ class Provenance:
     encoder: str
     fingerprint: Mapping[str, Any]
     sources: tuple[str, ...]
+    vectors: Mapping[str, Any]
 
 
 class SnapshotWriter:
@@ -267,6 +268,7 @@ class SnapshotWriter:
             sources=provenance.sources,
             documents=documents,
             passages=passages,
+            vectors=provenance.vectors,
             files=sums,
         )
         manifest.write(staged)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ def test_a_name_cannot_steer_the_terminal(build: Build, capsys: pytest.CaptureFi
 
 def test_where_nothing_changed_it_says_so(build: Build, capsys: pytest.CaptureFixture[str]) -> None:
     update = build()
-    same = update.__class__(update.manifest, update.counts.__class__(3, 4, 0, changed=False), 0.1)
+    same = replace(update, counts=replace(update.counts, encoded=0, changed=False))
     IndexingProgress().summarise(same, "test")
     assert (
         capsys.readouterr().err == f"Nothing has changed: snapshot {update.manifest.id} of index test stays active.\n"

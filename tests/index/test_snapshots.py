@@ -131,11 +131,11 @@ def test_a_damaged_snapshot_cannot_be_activated(build: Build, snapshots: Snapsho
 def test_a_manifest_of_a_later_format_is_refused_as_such(build: Build, snapshots: Snapshots) -> None:
     path = snapshots.path(build().manifest.id) / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_bytes()), "format": 99}))
-    with pytest.raises(SnapshotIncompatible, match="of format 99 and this program reads 4"):
+    with pytest.raises(SnapshotIncompatible, match="of format 99 and this program reads 5"):
         snapshots.open()
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 4}', "not json"])
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 5}', "not json"])
 def test_what_is_no_manifest_is_said_to_be_none_and_still_listed(
     build: Build, snapshots: Snapshots, content: str
 ) -> None:

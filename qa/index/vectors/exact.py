@@ -1,142 +1,30 @@
-"""Vector indexes behind :class:`qa.protocols.VectorIndex`, each with string columns that a search can be filtered by.
+"""Exact search by inner product in FAISS, which is the cosine, as every vector is of unit length.
 
-One so far: exact inner product in FAISS (``IndexIDMap`` over ``IndexFlatIP``), which is the cosine, as every vector is
-of unit length. One contract suite (``tests/index/test_vectors.py``) holds them all.
+The index is an ``IndexIDMap`` over an ``IndexFlatIP``.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qa.errors import SnapshotCorrupt, StorageError, VectorIndexError
-from qa.protocols import And, Filter, Rows, VectorIndex, VectorRows
-from qa.types import Eq, In, Range
+from qa.errors import SnapshotCorrupt, VectorIndexError
+from qa.index.vectors.columns import COLUMNS_FILE, Columns, unwritten
+from qa.protocols import Filter, VectorRows
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from qa.types import Ids, Vectors
 
-    from qa.types import Ids, Mask, Vectors
-
-
+ENGINE = "exact"
 VECTORS_FILE = "vectors.faiss"
-COLUMNS_FILE = "vectors.columns.npz"
 
 # Inner products of equal vectors differ in their last bits with the rows around them; a tie must stay a tie.
 _DECIMALS = 6
 _TIE_MARGIN = 32
 _VERIFIED_AT_ONCE = 65536
-
-
-class Columns:
-    """Declared columns, one string a row in each, coded as integers. Rows are in the order of their appending."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self._values: dict[str, dict[str, int]] = {name: {} for name in names}
-        self._codes: dict[str, NDArray[np.int32]] = {name: np.empty(0, np.int32) for name in names}
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(self._values)
-
-    def check(self, columns: Mapping[str, Sequence[str]], rows: int) -> None:
-        """Raise VectorIndexError unless the columns are the declared ones and ``rows`` long."""
-        if set(columns) != set(self._values):
-            raise VectorIndexError(f"columns {sorted(columns)} were given, {sorted(self._values)} are declared")
-        for name, values in columns.items():
-            if len(values) != rows:
-                raise VectorIndexError(f"column {name!r} has {len(values)} values for {rows} rows")
-
-    def append(self, columns: Mapping[str, Sequence[str]]) -> None:
-        for name, values in columns.items():
-            known = self._values[name]
-            codes = np.fromiter((known.setdefault(value, len(known)) for value in values), np.int32, len(values))
-            self._codes[name] = np.concatenate([self._codes[name], codes])
-
-    def keep(self, mask: Mask) -> None:
-        """Drop the rows where ``mask`` is false."""
-        self._codes = {name: codes[mask] for name, codes in self._codes.items()}
-
-    def mask(self, filter: Filter, ids: Ids) -> Mask:
-        """Find which of the rows of ``ids (n,)`` pass ``filter``, as booleans.
-
-        Raises:
-            VectorIndexError: the filter names a column that is not declared, or was made for other rows.
-        """
-        match filter:
-            case And(filters):
-                mask = np.ones(len(ids), dtype=np.bool_)
-                for part in filters:
-                    mask &= self.mask(part, ids)
-                return mask
-            case Rows(of, mask):
-                if of is not ids or len(mask) != len(ids):
-                    raise VectorIndexError("the filter was made for other rows than the index has")
-                return mask
-            case Eq(column, value):
-                return self._matching(column, {value})
-            case In(column, values):
-                return self._matching(column, set(values))
-            case Range(column, low, high):
-                known = self._known(column)
-                inside = {v for v in known if (low is None or v >= low) and (high is None or v <= high)}
-                return self._matching(column, inside)
-
-    def _known(self, column: str) -> dict[str, int]:
-        if column not in self._values:
-            raise VectorIndexError(f"no filter column {column!r}; declared are {sorted(self._values)}")
-        return self._values[column]
-
-    def _matching(self, column: str, values: set[str]) -> Mask:
-        known = self._known(column)
-        passing = np.zeros(len(known), dtype=np.bool_)
-        passing[[known[value] for value in values if value in known]] = True
-        mask: Mask = passing[self._codes[column]]
-        return mask
-
-    def save(self, path: Path) -> None:
-        """Write an ``.npz``: for each column its codes, and its values as UTF-8 JSON. Nothing is pickled.
-
-        Raises:
-            StorageError: the disk is full, or cannot be written.
-        """
-        arrays: dict[str, NDArray[np.int32] | NDArray[np.uint8]] = {}
-        for name, values in self._values.items():
-            arrays[f"{name}.codes"] = self._codes[name]
-            arrays[f"{name}.values"] = np.frombuffer(json.dumps(list(values)).encode(), dtype=np.uint8)
-        try:
-            with path.open("wb") as file:
-                np.savez(file, allow_pickle=False, **arrays)
-        except OSError as error:
-            raise _unwritten(path) from error
-
-    @classmethod
-    def open(cls, path: Path, rows: int) -> Columns:
-        """Read what :meth:`save` wrote. Raises SnapshotCorrupt unless it holds ``rows`` values in each column."""
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                names = [key.removesuffix(".codes") for key in arrays.files if key.endswith(".codes")]
-                columns = cls(names)
-                for name in names:
-                    values = json.loads(arrays[f"{name}.values"].tobytes())
-                    columns._values[name] = {value: code for code, value in enumerate(values)}
-                    columns._codes[name] = arrays[f"{name}.codes"]
-        except (OSError, ValueError, KeyError) as error:
-            raise SnapshotCorrupt(f"{path} cannot be read ({error}); build the index again") from error
-        for name, codes in columns._codes.items():
-            if len(codes) != rows or (
-                rows and not 0 <= int(codes.min()) <= int(codes.max()) < len(columns._values[name])
-            ):
-                raise SnapshotCorrupt(f"column {name!r} in {path} does not fit its {rows} rows; build the index again")
-        return columns
-
-
-def _unwritten(path: Path) -> StorageError:
-    return StorageError(f"cannot write {path}; check the folder's permissions and the disk's free space")
 
 
 def _faiss() -> Any:
@@ -279,7 +167,7 @@ class FaissFlat:
         try:
             _faiss().write_index(self._index, str(folder / VECTORS_FILE))
         except RuntimeError as error:
-            raise _unwritten(folder / VECTORS_FILE) from error
+            raise unwritten(folder / VECTORS_FILE) from error
         self._columns.save(folder / COLUMNS_FILE)
 
     @classmethod
@@ -299,17 +187,10 @@ class FaissFlat:
         index._columns = Columns.open(folder / COLUMNS_FILE, len(index._ids))
         return index
 
+    def describe(self) -> Mapping[str, object]:
+        return {"engine": ENGINE}
+
     def close(self) -> None:
         self._index.reset()
         self._pending = []
         self._ids = np.empty(0, dtype=np.int64)
-
-
-def new_vectors(dimension: int, columns: Sequence[str]) -> VectorIndex:
-    """Make an empty index in memory; exact search is the only back end so far."""
-    return FaissFlat(dimension, columns)
-
-
-def open_vectors(folder: Path) -> VectorIndex:
-    """Open what :meth:`qa.protocols.VectorIndex.save` wrote. Raises SnapshotCorrupt."""
-    return FaissFlat.open(folder)

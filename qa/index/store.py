@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cached_property, lru_cache
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -33,6 +33,7 @@ from qa.types import (
 if TYPE_CHECKING:
     from qa.types import Ids
 
+_TABLES = ("documents", "passages", "windows", "files")
 # Bytes of a text that are read at once where it is read in parts.
 _BLOCK = 1 << 18
 _SUMMARIES = (
@@ -86,10 +87,8 @@ class Store:
             self._connection = sqlite3.connect(
                 f"{path.absolute().as_uri()}?immutable=1", uri=True, check_same_thread=False
             )
-            self.documents, self.passages, self.windows = self._one(
-                "SELECT (SELECT count(*) FROM documents), (SELECT count(*) FROM passages), "
-                "(SELECT count(*) FROM windows)"
-            )
+            for table in _TABLES:
+                self._one(f"SELECT 1 FROM {table}")
         except sqlite3.Error as error:
             raise SnapshotCorrupt(f"{path} cannot be read ({error}); build the index again") from error
 
@@ -102,22 +101,18 @@ class Store:
     def _all(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         return self._connection.execute(sql, parameters).fetchall()
 
-    def passage_keys(self) -> Ids:
-        """Return the keys ``(n,)`` of all passages, in ascending order."""
-        rows = self._connection.execute("SELECT id FROM passages ORDER BY id")
-        return np.fromiter((key for (key,) in rows), np.int64, self.passages)
+    def count(self, table: Literal["documents", "passages", "windows"]) -> int:
+        """Count the rows of a table, in time linear in them."""
+        return int(self._one(f"SELECT count(*) FROM {table}")[0])
 
-    def windows_of_passages(self) -> tuple[Ids, Ids, Ids]:
-        """Return the keys of all windows ``(n,)``, in ascending order, and of each its passage and its document.
+    def passage_places(self) -> Iterator[tuple[int, int]]:
+        """Stream the key and the document's number of every passage, by document and start."""
+        # The index has all of it, so that no text is read.
+        yield from self._connection.execute("SELECT id, document FROM passages ORDER BY document, start, id")
 
-        A document is its number, -1 where the passage is missing.
-        """
-        rows = self._connection.execute(
-            "SELECT windows.id, passage, coalesce(passages.document, -1) FROM windows "
-            "LEFT JOIN passages ON passages.id = windows.passage ORDER BY windows.id"
-        )
-        flat = np.fromiter((key for row in rows for key in row), np.int64, 3 * self.windows)
-        return flat[::3].copy(), flat[1::3].copy(), flat[2::3].copy()
+    def window_places(self) -> Iterator[tuple[int, int]]:
+        """Stream the passage's key and the key of every window, by passage and start."""
+        yield from self._connection.execute("SELECT passage, id FROM windows ORDER BY passage, start, id")
 
     def windows_out_of_range(self) -> int:
         """Count windows that are empty, reach beyond their passage or have none, and passages without a window."""

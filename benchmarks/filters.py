@@ -23,6 +23,7 @@ import numpy as np
 from qa.index.fields import Fields
 from qa.index.index import DOCUMENT_COLUMN
 from qa.index.lexical import LexicalIndex, LexicalRow, LexicalWriter
+from qa.index.relations import derive_relations
 from qa.index.schema import DOCUMENTS_FILE, passage_key, window_key
 from qa.index.store import Store
 from qa.index.store_writer import StoreWriter
@@ -111,16 +112,16 @@ def milliseconds(work: Callable[[], object], times: int = 15) -> float:
 def measure(folder: Path) -> None:
     """Open the index in ``folder``, and print what each filter costs."""
     store, words, vectors = Store(folder / DOCUMENTS_FILE), LexicalIndex(folder), FaissFlat.open(folder)
-    windows, passages, _ = store.windows_of_passages()
+    relations = derive_relations(store)
     started = time.perf_counter()
-    fields = Fields("benchmark", store, vectors.ids(), windows, passages)
+    fields = Fields("benchmark", store, vectors.ids(), relations)
     question = vectors.rows(vectors.ids()[:1])
     print(f"reading the columns: {time.perf_counter() - started:.1f} s")
 
     def print_row(name: str, conditions: tuple[Condition, ...]) -> None:
         rows, filters = fields.limits(conditions) if conditions else (None, ())
         within = And(filters) if filters else None
-        found = len(store.passage_keys()) if rows is None else int(np.count_nonzero(rows.mask)) // 3
+        found = len(relations.passages) if rows is None else int(np.count_nonzero(rows.mask)) // 3
         spent = [
             milliseconds(lambda: fields.limits.__wrapped__(conditions)),
             milliseconds(lambda: vectors.search(question, 3 * DEPTH, rows)),

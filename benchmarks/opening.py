@@ -28,10 +28,10 @@ import numpy as np
 from qa.errors import IndexNotFound
 from qa.index.index import COLUMNS, Index, filter_columns
 from qa.index.lexical import LexicalRow, LexicalWriter
-from qa.index.snapshots import Provenance, Snapshots
 from qa.index.schema import DOCUMENTS_FILE, passage_key, window_key
+from qa.index.snapshots import Provenance, Snapshots
 from qa.index.store_writer import StoreWriter
-from qa.index.vectors import new_vectors
+from qa.index.vectors.engines import new_vectors
 from qa.protocols import VectorRows
 from qa.search.filters import parse_filter
 from qa.search.retriever import Retriever
@@ -58,7 +58,8 @@ def documents(count: int) -> Iterator[tuple[Document, list[Passage]]]:
         metadata = tuple(Property(name, value, 0, len(text)) for name, value in said)
         sums = f"{number:064x}"
         document = Document(id, f"Document {number}", text, sums, "text/plain", "text/1", metadata=metadata)
-        passages, at = [], 0
+        passages: list[Passage] = []
+        at = 0
         for part in texts:
             name = f"{chance.getrandbits(62):016x}"
             end = at + len(part)
@@ -73,7 +74,7 @@ def build(snapshots: Snapshots, passages: int, dimension: int) -> None:
     encoder = HashingEncoder(dimension)
     chance = np.random.default_rng(0)
     with snapshots.writing() as writer, writer.staging() as folder:
-        vectors = new_vectors(dimension, COLUMNS)
+        vectors = new_vectors(folder, dimension, COLUMNS)
         with StoreWriter(folder / DOCUMENTS_FILE) as store, LexicalWriter(folder, COLUMNS) as words:
             made = documents(passages // PASSAGES)
             while batch := list(itertools.islice(made, _AT_ONCE // PASSAGES)):
@@ -94,13 +95,16 @@ def build(snapshots: Snapshots, passages: int, dimension: int) -> None:
             words.finish()
         vectors.save(folder)
         fingerprint = {"encoder": dict(encoder.fingerprint), "splitter": {}, "readers": {}}
-        writer.publish(folder, Provenance("hashing", fingerprint, ("/made-up",)), store.documents, store.passages)
+        provenance = Provenance("hashing", fingerprint, ("/made-up",), vectors.describe())
+        writer.publish(folder, provenance, store.documents, store.passages)
 
 
 def memory() -> dict[str, int]:
     """Return the resident memory of this process in megabytes, and how much of it is anonymous."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    values = {name: int(rest.split()[0]) // 1024 for name, _, rest in (line.partition(":") for line in lines) if "kB" in rest}
+    values = {
+        name: int(rest.split()[0]) // 1024 for name, _, rest in (line.partition(":") for line in lines) if "kB" in rest
+    }
     return {"resident": values["VmRSS"], "anonymous": values["RssAnon"], "peak": values["VmHWM"]}
 
 

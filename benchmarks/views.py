@@ -62,10 +62,10 @@ def load(name: str, part: Part, encoder: Encoder) -> Collection:
     """Read a set's index."""
     questions = choose_questions(name, part)[:QUESTIONS]
     index = Snapshots(Path("indexes") / "benchmarks", name).open()
-    keys = index.store.passage_keys()
+    keys = index.relations.passages
     found = index.store.find_passages(keys.tolist())
     passages = [found[key][0] for key in keys.tolist()]
-    windows, starts = index.windows_of(keys)
+    windows, starts = index.relations.windows_of(keys)
     place = {key: at for at, key in enumerate(keys.tolist())}
     asked_terms = [index.lexical.question_terms(question.text) for question in questions]
     bm25 = np.zeros((len(questions), len(keys)), np.float32)
@@ -81,7 +81,7 @@ def load(name: str, part: Part, encoder: Encoder) -> Collection:
         index.vectors.rows(windows),
         starts,
         [p.document.rpartition("/")[2].removesuffix(".txt") for p in passages],
-        np.unique(index.documents_of(windows[starts]), return_inverse=True)[1],
+        np.unique(index.relations.documents_of(windows[starts]), return_inverse=True)[1],
         encoder.encode_questions([question.text for question in questions]),
         bm25,
         *(_counts(rows, len(vocabulary)) for rows in (text, context, terms)),

@@ -7,6 +7,8 @@ store_writer  documents.sqlite, written
 vectors/      search by cosine, with columns to filter by; the manifest says which engine does it
 lexical       BM25 in tantivy
 fields        what documents can be filtered by, as columns of a snapshot, and how many have each value
+relations     relations/: which windows, passages and documents belong together, as mapped arrays
+sums          the sums of a snapshot's files, and those that are remembered
 index         one snapshot, open and checked
 snapshots     the snapshots of an index: listed, published, activated, pruned
 """

@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from qa.index.index import DOCUMENT_COLUMN
+from qa.index.relations import Relations
 from qa.index.store import Store
 from qa.protocols import Filter, Rows
 from qa.readers.kinds import name_type
@@ -143,32 +144,28 @@ class Fields:
 
     Args:
         vector_ids: the ids ``(n,)`` of the vector index's rows, in their order.
-        windows, passages: windows' ids, ascending, and of each the key of its passage, ``(n,)`` both.
     """
 
-    def __init__(self, snapshot: str, store: Store, vector_ids: Ids, windows: Ids, passages: Ids) -> None:
+    def __init__(self, snapshot: str, store: Store, vector_ids: Ids, relations: Relations) -> None:
         documents = store.filed()
-        keys, of, starts = store.passage_places()
-        numbers = np.array([number for number, *_ in documents], np.int64)
+        counts = np.diff(relations.first_places)
         # Slots: for each document one of its own, before those of its passages.
-        every = np.concatenate([numbers, of])
-        places = np.concatenate([np.full(len(numbers), -1, np.int64), starts])
-        order = np.lexsort((places, every))
-        slots = np.empty_like(order)
-        slots[order] = np.arange(len(order))
-        self._slots = len(order)
+        self._bounds = relations.first_places + np.arange(len(relations.first_places))
+        self._of_document = self._bounds[:-1]
+        self._slots = int(self._bounds[-1])
         self._ids = [id for _, id, *_ in documents]
-        self._of_document = slots[: len(numbers)]
-        self._keys = keys
-        self._of_key = slots[len(numbers) :]
+        self._keys = relations.passages
+        in_order = np.arange(len(relations.placed)) + np.repeat(np.arange(1, len(counts) + 1), counts)
+        self._of_key = in_order[relations.places]
         self._vector_ids = vector_ids
-        at = np.searchsorted(keys, passages[np.searchsorted(windows, vector_ids)])
-        self._of_row = self._of_key[at].astype(np.int32)
-        # Where each document begins, and the last one ends.
-        self._bounds = np.append(self._of_document, self._slots)
-        # One number sorts by document and place, so that an interval is found by one search.
-        self._far = int(places.max(initial=0)) + 2
-        self._sought = every[order] * self._far + places[order] + 1
+        rows = relations.owners[np.searchsorted(relations.windows, vector_ids)]
+        self._of_row = self._of_key[rows].astype(np.int32)
+        # One number sorts by document and start, so that an interval is found by one search.
+        starts = np.fromiter(store.passage_starts(), np.int64, len(in_order))
+        self._far = int(starts.max(initial=-1)) + 2
+        self._sought = np.empty(self._slots, np.int64)
+        self._sought[self._of_document] = np.arange(1, len(counts) + 1) * self._far
+        self._sought[in_order] = np.repeat(np.arange(1, len(counts) + 1), counts) * self._far + starts + 1
         self._columns = self._read(store, documents)
         self._snapshot = snapshot
         self.limits = lru_cache(maxsize=_KEPT)(self._limits)

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qa.errors import SnapshotCorrupt, VectorIndexError
 from qa.index.lexical import LexicalIndex
-from qa.index.manifest import Manifest, file_sums
+from qa.index.manifest import Manifest
+from qa.index.relations import Relations, derive_relations, open_relations, save_relations
 from qa.index.schema import DOCUMENTS_FILE, text_sha256
 from qa.index.store import Store
+from qa.index.sums import SnapshotSums
 from qa.index.vectors.engines import open_vectors
 from qa.protocols import Filter, VectorIndex
 from qa.types import In, Passage
-
-if TYPE_CHECKING:
-    from qa.types import Ids
 
 # The filter columns that every row of both indexes carries: the id of its document, and the headings above it.
 DOCUMENT_COLUMN, PATH_COLUMN = COLUMNS = ("document", "path")
@@ -43,101 +41,79 @@ def below(paths: Iterable[tuple[str, ...]]) -> Filter:
 class Index:
     """An open snapshot, immutable; any number of threads may read it.
 
-    ``vectors`` has a row for each window of a passage; ``windows (n,)`` are their keys in ascending order,
-    ``passages (n,)`` those of the passages that they are windows of, and ``by_passage (n,)`` sorts them by passage.
-    ``documents (n,)`` are the numbers of their documents, and ``by_document (n,)`` sorts them by document.
+    ``vectors`` has a row for each window of a passage, and ``relations`` says which belong together. Nothing in it
+    grows with the number of passages: the files are mapped, or read where a question needs them.
     """
 
     manifest: Manifest
     store: Store
     vectors: VectorIndex
     lexical: LexicalIndex
-    windows: Ids
-    passages: Ids
-    by_passage: Ids
-    documents: Ids
-    by_document: Ids
-
-    def windows_of(self, passages: Ids) -> tuple[Ids, Ids]:
-        """Return the windows of passages ``(p,)``, one passage's after the other's, and where each one's begin."""
-        first = np.searchsorted(self.passages, passages, "left", sorter=self.by_passage)
-        last = np.searchsorted(self.passages, passages, "right", sorter=self.by_passage)
-        starts = np.concatenate([[0], np.cumsum(last - first)])
-        rows = np.arange(starts[-1]) + np.repeat(first - starts[:-1], last - first)
-        return self.windows[self.by_passage[rows]], starts[:-1]
-
-    def passages_of(self, windows: Ids) -> Ids:
-        """Return the passage ``(n,)`` of each window ``(n,)``, all by their keys."""
-        of: Ids = self.passages[np.searchsorted(self.windows, windows)]
-        return of
-
-    def documents_of(self, windows: Ids) -> Ids:
-        """Return the number of the document of each window ``(n,)``, given by its key."""
-        of: Ids = self.documents[np.searchsorted(self.windows, windows)]
-        return of
-
-    def windows_in(self, document: int) -> Ids:
-        """Return the keys of a document's windows, given by its number."""
-        first = np.searchsorted(self.documents, document, "left", sorter=self.by_document)
-        last = np.searchsorted(self.documents, document, "right", sorter=self.by_document)
-        return self.windows[self.by_document[first:last]]
+    relations: Relations
 
     def close(self) -> None:
         self.store.close()
         self.vectors.close()
 
 
-def open_index(folder: Path) -> Index:
-    """Open a snapshot, trusting nothing before sums, counts, ids and ranges were checked.
+def open_index(folder: Path, sums: SnapshotSums | None = None) -> Index:
+    """Open a snapshot, trusting nothing before its files' sums were compared with the manifest's, and their counts.
+
+    What the files hold was compared when the snapshot was published (:func:`verify_index`), and the sums say that they
+    are the same files.
+
+    Args:
+        sums: those that are remembered; without them every file is read.
 
     Raises:
         SnapshotCorrupt: a check failed; the message names the file.
         SnapshotIncompatible: the snapshot is of another format.
     """
     manifest = Manifest.read(folder)
-    _check_sums(folder, manifest)
+    _check_sums(folder, manifest, sums)
     with ExitStack() as opened:
         store = Store(folder / DOCUMENTS_FILE)
         opened.callback(store.close)
-        windows, passages, documents = store.windows_of_passages()
-        index = Index(
-            manifest,
-            store,
-            open_vectors(folder, manifest.vectors),
-            LexicalIndex(folder),
-            windows,
-            passages,
-            by_passage=np.argsort(passages, kind="stable"),
-            documents=documents,
-            by_document=np.argsort(documents, kind="stable"),
-        )
+        vectors = open_vectors(folder, manifest.vectors)
+        index = Index(manifest, store, vectors, LexicalIndex(folder), open_relations(folder))
         _check_counts(folder, index)
         opened.pop_all()
     return index
 
 
-def open_store(folder: Path) -> tuple[Manifest, Store]:
+def open_store(folder: Path, sums: SnapshotSums | None = None) -> tuple[Manifest, Store]:
     """Open the documents of a snapshot alone, checked by their sum.
 
     Raises:
         SnapshotCorrupt, SnapshotIncompatible: as :func:`open_index`.
     """
     manifest = Manifest.read(folder)
-    _check_sums(folder, manifest, [DOCUMENTS_FILE])
+    _check_sums(folder, manifest, sums, [DOCUMENTS_FILE])
     return manifest, Store(folder / DOCUMENTS_FILE)
 
 
-def verify_index(folder: Path) -> Manifest:
-    """Check all that :func:`open_index` does, and every text, span and vector: as slow as reading them all.
+def derive_files(folder: Path) -> None:
+    """Write into a snapshot's folder, before it is published, what is derived from its documents.
+
+    Raises:
+        SnapshotCorrupt: they do not hold together.
+        StorageError: the disk is full, or cannot be written.
+    """
+    with closing(Store(folder / DOCUMENTS_FILE)) as store:
+        save_relations(derive_relations(store), folder)
+
+
+def verify_index(folder: Path, sums: SnapshotSums | None = None) -> Manifest:
+    """Check every byte, text, span, id and vector of a snapshot: as slow as reading them all.
 
     Raises:
         SnapshotCorrupt: naming the first document or passage that is wrong.
     """
-    index = open_index(folder)
+    _check_sums(folder, Manifest.read(folder), sums, read_all=True)
+    index = open_index(folder, sums)
     try:
+        _check_rows(folder, index)
         _check_texts(index.store)
-        if not np.array_equal(index.lexical.keys(), index.store.passage_keys()):
-            raise SnapshotCorrupt(f"the passages and the lexical index in {folder} differ; build the index again")
         index.vectors.verify()
     except VectorIndexError as error:
         raise SnapshotCorrupt(f"snapshot {index.manifest.id}: {error}; build the index again") from error
@@ -146,10 +122,17 @@ def verify_index(folder: Path) -> Manifest:
     return index.manifest
 
 
-def _check_sums(folder: Path, manifest: Manifest, names: Collection[str] | None = None) -> None:
+def _check_sums(
+    folder: Path,
+    manifest: Manifest,
+    sums: SnapshotSums | None,
+    names: Collection[str] | None = None,
+    *,
+    read_all: bool = False,
+) -> None:
     """Compare the sums of all files, or of those of these ``names``, with the manifest's."""
     expected = {name: manifest.files.get(name) for name in (manifest.files if names is None else names)}
-    found = file_sums(folder, expected)
+    found = (sums or SnapshotSums()).of(folder, expected, read_all=read_all)
     wrong = sorted(name for name, sum in expected.items() if sum is None or found.get(name) != sum)
     if wrong:
         raise SnapshotCorrupt(
@@ -159,20 +142,33 @@ def _check_sums(folder: Path, manifest: Manifest, names: Collection[str] | None 
 
 
 def _check_counts(folder: Path, index: Index) -> None:
-    manifest, store = index.manifest, index.store
-    if (store.documents, store.passages) != (manifest.documents, manifest.passages):
+    """Compare what each file says that it holds, which takes no longer with more of it."""
+    manifest, relations = index.manifest, index.relations
+    documents, passages, windows = len(relations.first_places) - 1, len(relations.passages), len(relations.windows)
+    if (documents, passages) != (manifest.documents, manifest.passages):
         raise SnapshotCorrupt(
-            f"{folder} holds {store.documents} documents and {store.passages} passages, its manifest says "
+            f"{folder} holds {documents} documents and {passages} passages, its manifest says "
             f"{manifest.documents} and {manifest.passages}; build the index again"
         )
-    if not np.array_equal(np.sort(index.vectors.ids()), index.windows):
-        raise SnapshotCorrupt(f"the ids of windows and of vectors in {folder} differ; build the index again")
-    if len(index.lexical) != store.passages:
+    if index.vectors.count() != windows:
+        raise SnapshotCorrupt(f"the windows and the vectors in {folder} differ; build the index again")
+    if len(index.lexical) != passages:
         raise SnapshotCorrupt(f"the passages and the lexical index in {folder} differ; build the index again")
+
+
+def _check_rows(folder: Path, index: Index) -> None:
+    """Compare every id of the documents with the other files, and every span with what it is a part of."""
+    store, relations = index.store, index.relations
     if astray := store.passages_out_of_range():
         raise SnapshotCorrupt(f"{astray} passages in {folder} reach beyond their documents; build the index again")
     if astray := store.windows_out_of_range():
         raise SnapshotCorrupt(f"{astray} windows in {folder} do not fit their passages; build the index again")
+    if not relations.is_same(derive_relations(store)):
+        raise SnapshotCorrupt(f"the documents and the relations in {folder} differ; build the index again")
+    if not np.array_equal(np.sort(index.vectors.ids()), relations.windows):
+        raise SnapshotCorrupt(f"the ids of windows and of vectors in {folder} differ; build the index again")
+    if not np.array_equal(index.lexical.keys(), relations.passages):
+        raise SnapshotCorrupt(f"the passages and the lexical index in {folder} differ; build the index again")
 
 
 def _check_texts(store: Store) -> None:

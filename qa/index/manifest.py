@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from qa.errors import SnapshotCorrupt, SnapshotIncompatible
-from qa.files import sha256_of_file, sum_of_values, write_atomically
+from qa.files import sum_of_values, write_atomically
 
 MANIFEST_FILE = "manifest.json"
 FORMAT_VERSION = 5
@@ -126,12 +126,3 @@ def file_names(folder: Path) -> list[str]:
     """List every file below ``folder`` but the manifest, by its path with ``/``."""
     paths = (path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST_FILE)
     return sorted(path.relative_to(folder).as_posix() for path in paths)
-
-
-def file_sums(folder: Path, names: Iterable[str]) -> dict[str, str]:
-    """Compute the SHA-256 of each of the named files that is there."""
-    sums = {}
-    for name in names:
-        if (folder / name).is_file():
-            sums[name] = sha256_of_file(folder / name)
-    return sums

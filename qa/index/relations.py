@@ -1,4 +1,4 @@
-"""``relations/``: which windows, passages and documents belong together, as arrays that are mapped and never read whole.
+"""``relations/``: which windows, passages and documents belong together, as arrays that are mapped, never read whole.
 
 They are derived from ``documents.sqlite`` when a snapshot is published, so that nothing is read row by row when it is
 opened, and what a question needs is found by bisection: a few pages of each file come into memory.
@@ -89,16 +89,20 @@ class Relations:
         rows = self.placed[self.first_places[document - 1] : self.first_places[document]]
         return np.sort(self._windows_at(rows.astype(np.int64))[0])
 
+    def is_same(self, other: Relations) -> bool:
+        """Tell whether all arrays are equal."""
+        return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in _DTYPES)
 
-def derive(store: Store) -> Relations:
+
+def derive_relations(store: Store) -> Relations:
     """Derive the relations of a store's rows, in memory: about 60 bytes for each window and passage.
 
     Raises:
         SnapshotCorrupt: a window or a passage belongs to nothing.
     """
     documents = store.count("documents")
-    keys, of = _columns(store.passage_places(), store.count("passages"))
-    owner_keys, by_passage = _columns(store.window_places(), store.count("windows"))
+    keys, of = _columns(store.passages_in_order(), store.count("passages"))
+    owner_keys, by_passage = _columns(store.windows_in_order(), store.count("windows"))
     if len(of) and not 1 <= of[0] <= of[-1] <= documents:
         raise SnapshotCorrupt("passages reach beyond their documents, or have none; build the index again")
     places = np.argsort(keys)
@@ -123,7 +127,7 @@ def derive(store: Store) -> Relations:
     )
 
 
-def save(relations: Relations, folder: Path) -> None:
+def save_relations(relations: Relations, folder: Path) -> None:
     """Write the relations into the new folder ``folder/relations``, an ``.npy`` file for each array.
 
     Raises:
@@ -141,7 +145,7 @@ def save(relations: Relations, folder: Path) -> None:
 
 
 def open_relations(folder: Path) -> Relations:
-    """Map what :func:`save` wrote.
+    """Map what :func:`save_relations` wrote.
 
     Raises:
         SnapshotCorrupt: a file is something else, or they do not fit each other.

@@ -28,9 +28,10 @@ from qa.errors import (
     WriterBusy,
 )
 from qa.files import remove_leftovers, share, sync, write_atomically
-from qa.index.index import Index, open_index, open_store, verify_index
-from qa.index.manifest import Manifest, file_names, file_sums
+from qa.index.index import Index, derive_files, open_index, open_store, verify_index
+from qa.index.manifest import Manifest, file_names
 from qa.index.store import Store
+from qa.index.sums import SUMS_FILE, SnapshotSums
 
 # Folders that are being built or removed carry this prefix; whoever holds the lock may delete them.
 ASIDE = ".aside-"
@@ -81,6 +82,8 @@ class Snapshots:
         self.name = name
         self.folder = root / name
         self._root = root
+        #: What is known of the sums of this index's files.
+        self.sums = SnapshotSums(self.folder)
 
     @property
     def _snapshots(self) -> Path:
@@ -162,11 +165,11 @@ class Snapshots:
 
     def open(self, id: str | None = None) -> Index:
         """Open a snapshot, the active one by default, checked. Raises what :func:`qa.index.index.open_index` does."""
-        return open_index(self._own(id or self.current()))
+        return open_index(self._own(id or self.current()), self.sums)
 
     def open_store(self, id: str) -> tuple[Manifest, Store]:
         """Open the documents of a snapshot alone, checked. Raises what :func:`qa.index.index.open_store` does."""
-        return open_store(self._own(id))
+        return open_store(self._own(id), self.sums)
 
     def manifest(self, id: str | None = None) -> Manifest:
         """Read the manifest of a snapshot without opening it. Raises SnapshotCorrupt."""
@@ -174,7 +177,7 @@ class Snapshots:
 
     def verify(self, id: str | None = None) -> Manifest:
         """Check every byte, span and vector. Raises SnapshotCorrupt."""
-        return verify_index(self._own(id or self.current()))
+        return verify_index(self._own(id or self.current()), self.sums)
 
     def _own(self, id: str) -> Path:
         """Return the snapshot's folder, if it is the one that was published under this id."""
@@ -203,6 +206,7 @@ class Snapshots:
             for leftover in self._snapshots.glob(f"{ASIDE}*"):
                 remove(leftover)
             remove_leftovers(self._pointer)
+            remove_leftovers(self.folder / SUMS_FILE)
             yield SnapshotWriter(self, self._snapshots, self._pointer)
         finally:
             lock.release()
@@ -255,8 +259,9 @@ class SnapshotWriter:
         Raises:
             SnapshotCorrupt: what was written does not hold together; nothing is published.
         """
+        derive_files(staged)
         now = self._now()
-        sums = file_sums(staged, file_names(staged))
+        sums = SnapshotSums().of(staged, file_names(staged))
         identity = json.dumps([now.isoformat(), sums, provenance.fingerprint], sort_keys=True)
         manifest = Manifest(
             # In the order of their making when sorted, and never one id for two snapshots.
@@ -276,7 +281,7 @@ class SnapshotWriter:
             share(path)
             sync(path)
         sync(staged)
-        verify_index(staged)
+        verify_index(staged, self._snapshots.sums)
         staged.rename(self._folder / manifest.id)
         sync(self._folder)
         return manifest

@@ -13,8 +13,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from qa.errors import DocumentNotFound, SnapshotCorrupt
 from qa.index.schema import REPORT
 from qa.types import (
@@ -31,7 +29,7 @@ from qa.types import (
 )
 
 if TYPE_CHECKING:
-    from qa.types import Ids
+    pass
 
 _TABLES = ("documents", "passages", "windows", "files")
 # Bytes of a text that are read at once where it is read in parts.
@@ -105,12 +103,12 @@ class Store:
         """Count the rows of a table, in time linear in them."""
         return int(self._one(f"SELECT count(*) FROM {table}")[0])
 
-    def passage_places(self) -> Iterator[tuple[int, int]]:
+    def passages_in_order(self) -> Iterator[tuple[int, int]]:
         """Stream the key and the document's number of every passage, by document and start."""
         # The index has all of it, so that no text is read.
         yield from self._connection.execute("SELECT id, document FROM passages ORDER BY document, start, id")
 
-    def window_places(self) -> Iterator[tuple[int, int]]:
+    def windows_in_order(self) -> Iterator[tuple[int, int]]:
         """Stream the passage's key and the key of every window, by passage and start."""
         yield from self._connection.execute("SELECT passage, id FROM windows ORDER BY passage, start, id")
 
@@ -209,20 +207,20 @@ class Store:
             "JOIN documents ON documents.number = metadata.document"
         )
 
-    def passage_places(self) -> tuple[Ids, Ids, Ids]:
-        """Return the keys ``(n,)`` of all passages, ascending, and of each its document's number and its start."""
-        rows = self._connection.execute("SELECT id, document, start FROM passages ORDER BY id")
-        flat = np.fromiter((number for row in rows for number in row), np.int64, 3 * self.passages)
-        return flat[::3].copy(), flat[1::3].copy(), flat[2::3].copy()
+    def passage_starts(self) -> Iterator[int]:
+        """Stream where every passage begins, by document and start."""
+        rows = self._connection.execute("SELECT start FROM passages ORDER BY document, start, id")
+        yield from (start for (start,) in rows)
 
     @cached_property
     def files(self) -> int:
         """How many files the ingestion report is on."""
-        return int(self._one("SELECT count(*) FROM files")[0])
+        # They are numbered from 1, and counting them would read them all.
+        return int(self._one("SELECT coalesce(max(ordinal), 0) FROM files")[0])
 
     def report(self, offset: int = 0, limit: int = -1) -> list[FileReport]:
         """Read the ingestion report, or a part of it, in the order in which the files were found."""
-        rows = self._all(f"SELECT {REPORT} FROM files ORDER BY ordinal LIMIT ? OFFSET ?", (limit, offset))
+        rows = self._all(f"SELECT {REPORT} FROM files WHERE ordinal > ? ORDER BY ordinal LIMIT ?", (offset, limit))
         return [FileReport(*(*row[:-1], _pages_of(row[-1]))) for row in rows]
 
     def document(self, id: str) -> Document:

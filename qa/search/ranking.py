@@ -129,7 +129,7 @@ class Ranker:
         """Find the passages of the windows found; where they are too few, those of more windows."""
         while True:
             found = windows[windows >= 0]
-            passages, first = np.unique(self._index.passages_of(found), return_index=True)
+            passages, first = np.unique(self._index.relations.passages_of(found), return_index=True)
             if len(found) < len(windows) or len(passages) >= depth:
                 return Nearest(vector, passages[np.argsort(first)[:depth]], best)
             windows = self._index.vectors.search(vector[None, :], 4 * len(windows), filter)[0][0]
@@ -178,17 +178,17 @@ class Ranker:
 
     def _cosines(self, vector: Vectors, passages: Ids) -> tuple[Vectors, Vectors]:
         """Compute for each passage ``(n,)`` the cosines of its nearest window, and of its document."""
-        windows, starts = self._index.windows_of(passages)
+        windows, starts = self._index.relations.windows_of(passages)
         if not len(windows):
             return np.empty(0, np.float32), np.empty(0, np.float32)
         best: Vectors = np.maximum.reduceat(self._index.vectors.cosines(vector, windows), starts)
-        documents, at = np.unique(self._index.documents_of(windows[starts]), return_inverse=True)
+        documents, at = np.unique(self._index.relations.documents_of(windows[starts]), return_inverse=True)
         whole: Vectors = np.stack([self._document_vector(number) for number in documents.tolist()]) @ vector
         return best, whole[at]
 
     def _sum_up(self, document: int) -> Vectors:
         """Compute the direction ``(d,)`` of a document: of the mean of its windows, which stands for the whole."""
-        windows = self._index.windows_in(document)
+        windows = self._index.relations.windows_in(document)
         if len(windows) > _MOST_MEANT:
             windows = windows[np.linspace(0, len(windows) - 1, _MOST_MEANT, dtype=np.int64)]
         mean: Vectors = self._index.vectors.rows(windows).mean(axis=0)

@@ -164,7 +164,7 @@ class Retriever:
     def fields(self) -> Fields:
         """What the documents can be filtered by; read at the first use, about a second for 100,000 passages."""
         index = self.index
-        return Fields(index.manifest.id, index.store, index.vectors.ids(), index.windows, index.passages)
+        return Fields(index.manifest.id, index.store, index.vectors.ids(), index.relations)
 
     def check_filter(self, conditions: Sequence[Condition]) -> None:
         """Raise QueryError for the first fault of a filter in this snapshot; its ``faults`` has all of them."""

@@ -388,10 +388,10 @@ class Service:
             NotReady: nothing is served.
         """
         retriever = self._ready()
-        store, snapshot = retriever.index.store, retriever.index.manifest.id
+        store, manifest = retriever.index.store, retriever.index.manifest
         if not globs and not filter:
             parts = tuple(store.summaries(offset, limit)), tuple(store.report(offset, limit))
-            return Collection(snapshot, *parts, total=store.documents, files=store.files)
+            return Collection(manifest.id, *parts, total=manifest.documents, files=store.files)
         if excess := find_excess(globs):
             raise QueryError("pattern", f"pattern: {excess}")
         ids = retriever.documents_matching(globs or ("*",))
@@ -399,7 +399,7 @@ class Service:
             passing = set(self.passing(filter))
             ids = [id for id in ids if id in passing]
         found = store.summaries_of(ids[offset : offset + limit] if limit >= 0 else ids[offset:])
-        return Collection(snapshot, tuple(found), (), total=len(ids))
+        return Collection(manifest.id, tuple(found), (), total=len(ids))
 
     def passing(self, filter: tuple[Condition, ...]) -> list[str]:
         """Return the ids, ascending, of the documents that pass a filter, or of which a part does.

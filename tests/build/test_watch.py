@@ -217,7 +217,7 @@ def _embeddings(settings: Settings) -> int:
 def _windows(settings: Settings) -> int:
     index = Snapshots(settings.indexes, settings.name).open()
     try:
-        return int(index.store.windows)
+        return len(index.relations.windows)
     finally:
         index.close()
 

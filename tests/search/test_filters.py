@@ -231,7 +231,7 @@ def _fused_order(retriever: Retriever, vector: np.ndarray, hits: list[Hit]) -> l
     whole = []
     for hit in hits:
         numbers = {id: number for number, id, *_ in retriever.index.store.filed()}
-        windows = retriever.index.windows_in(numbers[hit.passage.document])
+        windows = retriever.index.relations.windows_in(numbers[hit.passage.document])
         mean = retriever.index.vectors.rows(windows).mean(axis=0)
         whole.append(float(mean @ vector / np.linalg.norm(mean)))
     dense = np.array([hit.scores.dense for hit in hits], np.float32)
@@ -259,7 +259,7 @@ def test_words_are_searched_exactly_in_named_documents_and_by_hits_alike(
         ["sent>=2024-12"],
     ):
         vectors, filters = fields.limits(parse_filter(texts))
-        passing = set(retriever.index.passages_of(vectors.ids[vectors.mask]).tolist())
+        passing = set(retriever.index.relations.passages_of(vectors.ids[vectors.mask]).tolist())
         for k in (1, 2, 100):
             for filter in (And(filters), And((And(filters), And(())))):
                 some, their = lexical.search(terms, k, filter)

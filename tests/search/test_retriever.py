@@ -130,7 +130,7 @@ def test_a_question_is_answered_the_same_alone_and_among_others(service: Service
 def test_passages_are_read_again_once_they_were_forgotten(service: Service, settings: Settings) -> None:
     index = Snapshots(settings.indexes, settings.name).open()
     cache = PassageCache(index.store, most=2)
-    keys = index.store.passage_keys().tolist()
+    keys = index.relations.passages.tolist()
     every = {key: passage.text for key, (passage, _) in index.store.find_passages(keys).items()}
     assert len(keys) > 2
     for order in (keys, keys[::-1], keys):

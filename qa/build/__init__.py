@@ -1,7 +1,8 @@
 """Documents to a snapshot.
 
 update      an index made and kept current, as the settings say; pruning
-builder     files in, a snapshot's folder out: read, split, encode, write
+builder     files in, a snapshot's folder out: encode and write
+contents    what files hold: read and split, or taken over
 reuse       what a build takes over from the active snapshot
 embeddings  vectors of texts: from the cache, or encoded while the next are read
 watch       `qa serve --watch`: the index follows its folder

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from qa.build.builder import BuildCounts, Builder, BuildListener, require_sources
+from qa.build.contents import Contents
 from qa.build.embeddings import CACHE_FILE, EmbeddingCache, cache_keys
 from qa.build.reuse import Previous
 from qa.build.uploads import DOCUMENTS, is_made_of
@@ -216,7 +217,8 @@ def _update(
             listener.stage(f"Loading the model {encoder.name}")
             encoder.load()
 
-        builder = Builder(encoder, inputs.parameters, cache, listener, read, load, options=inputs.options)
+        contents = Contents(encoder, inputs.parameters, read, options=inputs.options)
+        builder = Builder(contents, cache, listener, load)
         fingerprint = builder.fingerprint()
         active = _active(snapshots, inputs.sources)
         if active is not None:
@@ -226,7 +228,7 @@ def _update(
             if previous.is_as_found(found):
                 kept = active.manifest
                 return kept, BuildCounts(kept.documents, kept.passages, 0, kept.vectors, changed=False)
-            builder = replace(builder, previous=previous)
+            builder = replace(builder, contents=replace(contents, previous=previous))
         counts = builder.build(staged, found)
         if active is not None and not counts.changed:
             return active.manifest, counts

@@ -13,6 +13,8 @@ from qa.text.splitter import SPLITTER_VERSION, SplitterParameters, split
 from qa.text.words import detect_language, prepare_detection
 from qa.types import Document, FileReport, Passage, Source
 
+# The folder of what OCR read of pages, for all indexes; derived data beside them.
+RECOGNISED = ".recognised"
 # Documents that may be attached to one file and to what is attached to it. What a file itself has, its reader bounds.
 _MOST_ATTACHED = 10_000
 

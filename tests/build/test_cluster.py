@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,7 +70,7 @@ def build(indexes: Path, name: str, documents: Path, make: EncoderFactory, ray: 
     return update(Settings(indexes=indexes, name=name), [documents], Recorder(), make=make, ray=ray)
 
 
-def content(indexes: Path, name: str) -> tuple[dict[str, Any], list[Any], Ids, Vectors]:
+def content(indexes: Path, name: str) -> tuple[Mapping[str, Any], list[Any], Ids, Vectors]:
     """Return the fingerprint, the passages and the vectors of the active snapshot."""
     index: Index = Snapshots(indexes, name).open()
     try:

@@ -20,10 +20,12 @@ from pathlib import Path
 
 import numpy as np
 
+from qa.index.catalog import CATALOG_FILE, Catalog
+from qa.index.derived import derive_files
 from qa.index.fields import Fields
 from qa.index.index import DOCUMENT_COLUMN
 from qa.index.lexical import LexicalIndex, LexicalRow, LexicalWriter
-from qa.index.relations import derive_relations
+from qa.index.relations import open_relations
 from qa.index.schema import DOCUMENTS_FILE, passage_key, window_key
 from qa.index.store import Store
 from qa.index.store_writer import StoreWriter
@@ -96,6 +98,7 @@ def build(folder: Path) -> None:
     index = FaissFlat(DIMENSION)
     index.upsert(VectorRows(np.array(keys, np.int64), vectors))
     index.save(folder)
+    derive_files(folder, index.describe())
 
 
 def milliseconds(work: Callable[[], object], times: int = 15) -> float:
@@ -112,9 +115,9 @@ def milliseconds(work: Callable[[], object], times: int = 15) -> float:
 def measure(folder: Path) -> None:
     """Open the index in ``folder``, and print what each filter costs."""
     store, words, vectors = Store(folder / DOCUMENTS_FILE), LexicalIndex(folder), FaissFlat.open(folder)
-    relations = derive_relations(store)
+    relations, catalog = open_relations(folder), Catalog(folder / CATALOG_FILE)
     started = time.perf_counter()
-    fields = Fields("benchmark", store, vectors.ids(), relations)
+    fields = Fields("benchmark", folder, store, catalog, relations, vectors.ids())
     question = vectors.rows(vectors.ids()[:1])
     print(f"reading the columns: {time.perf_counter() - started:.1f} s")
 

@@ -18,52 +18,47 @@ pass a condition on it.
 
 Passages are counted in slots, in the order of their place in the documents, each document's behind a slot of its own.
 What is said is then an interval of slots, and a set of values a union of intervals: as many steps as there are values
-said and slots, none of them in Python.
+said and slots, none of them in Python. The intervals are arrays that are mapped (:mod:`qa.index.field_writer`), and the
+values lie in the catalog.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from itertools import accumulate
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qa.errors import SnapshotCorrupt
+from qa.index.catalog import Catalog
+from qa.index.field_writer import FACETS_FILE, FIELDS_FILE, FIELDS_FOLDER, KINDS, FieldKind
 from qa.index.index import DOCUMENT_COLUMN
-from qa.index.relations import Relations
+from qa.index.relations import Relations, map_array
 from qa.index.store import Store
 from qa.protocols import Filter, Rows
-from qa.readers.kinds import name_type
-from qa.readers.metadata import DATES, NAMES
 from qa.text.dates import parse_date
-from qa.text.globs import fold
 from qa.types import Condition, Eq, In, Range
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from qa.types import Ids, Mask
 
-FieldKind = Literal["folder", "value", "date"]
-# What is said in a field: of a document, by its place; where a part of it starts and ends, or 0 and -1; and the value.
-_Said = tuple[int, int, int, str]
-
-DATE = "date"
-# Of several dates of a document the first is its date. Not the first of all: that may be its template's.
-_ITS_DATE = ("sent", "modified", "created")
-KINDS: dict[str, FieldKind] = {
-    **{"folder": "folder", "type": "value", "language": "value", "title": "value", DATE: "date"},
-    **{name: "date" if name in DATES else "value" for name in NAMES},
-}
 # Filters whose rows are kept: a byte for each passage and each window of it.
 _KEPT = 32
+_KEPT_BYTES = 64_000_000
 # Words are looked for in named documents as long as these are few, and their number times the share of passages that
 # pass is less than this: with 100,000 passages a name costs two microseconds, and a hit that is thrown away a third.
 _MOST_NAMED = 1000
 _FEW = 28
 # Values of a facet that are counted where nobody says how many.
 MOST_FACET_VALUES = 20
+# Values of each facet that are counted when a snapshot is published.
+COUNTED_VALUES = 200
 _MOST_SECONDS = np.iinfo(np.int64).max
 
 
@@ -99,20 +94,33 @@ class Facets:
 class _Column:
     """What is said in one field: ``codes (r,)`` of values, ascending, each of the slots ``[low, high)`` of a document.
 
-    ``shown`` are the values by code, and ``first (v + 1,)`` says where each one's rows begin; of dates ``seconds (v,
-    2)`` are the first and the last second. ``outer`` are the codes of folders that hold one folder and nothing else.
+    ``first (v + 1,)`` says where each value's rows begin; of dates ``dates (v, 3)`` are the first and the last second,
+    and the year. ``outer`` are the codes of folders that hold one folder and nothing else. ``number`` is the field's in
+    the catalog.
     """
 
+    number: int
     kind: FieldKind
-    codes: Ids
-    lows: Ids
-    highs: Ids
-    documents: Ids
-    shown: tuple[str, ...]
-    numbers: dict[str, int]
+    codes: NDArray[np.int32]
+    lows: NDArray[np.int32]
+    highs: NDArray[np.int32]
+    documents: NDArray[np.int32]
     first: Ids
-    seconds: Ids
+    dates: Ids
     outer: Ids
+    catalog: Catalog
+
+    @classmethod
+    def open(cls, folder: Path, number: int, kind: FieldKind, catalog: Catalog) -> _Column:
+        """Map a column. Raises OSError, ValueError."""
+        rows = map_array(folder / f"{number}.rows.npy", np.int32, 2)
+        first = map_array(folder / f"{number}.first.npy", np.int64)
+        dates = map_array(folder / f"{number}.dates.npy", np.int64, 2)
+        outer = map_array(folder / f"{number}.outer.npy", np.int64)
+        if len(rows) != 4 or not len(first) or first[-1] != rows.shape[1]:
+            raise ValueError(f"the arrays of field {number} do not fit each other")
+        codes, lows, highs, documents = rows
+        return cls(number, kind, codes, lows, highs, documents, first, dates, outer, catalog)
 
     def rows(self, condition: Condition) -> Ids | slice:
         """Find the rows whose value passes a condition."""
@@ -124,94 +132,56 @@ class _Column:
             case In(_, values) if self.kind == "date":
                 passing = np.any([self._within(value, value) for value in values], axis=0)
             case Eq(_, value):
-                code = self.numbers.get(fold(value))
-                return slice(0, 0) if code is None else slice(self.first[code], self.first[code + 1])
+                codes = self.catalog.codes_of(self.number, [value])
+                return slice(self.first[codes[0]], self.first[codes[0] + 1]) if codes else slice(0, 0)
             case In(_, values):
-                passing = np.zeros(len(self.shown), np.bool_)
-                passing[[self.numbers[each] for each in map(fold, values) if each in self.numbers]] = True
+                codes = self.catalog.codes_of(self.number, values)
+                ranges = [np.arange(self.first[code], self.first[code + 1]) for code in sorted(set(codes))]
+                return np.concatenate(ranges) if ranges else slice(0, 0)
         return np.flatnonzero(passing[self.codes])
 
     def _within(self, low: str | None, high: str | None) -> Mask:
         first, last = (parse_date(each or "") for each in (low, high))
         least = -_MOST_SECONDS if first is None else first[0]
         most = _MOST_SECONDS if last is None else last[1]
-        mask: Mask = (self.seconds[:, 0] >= least) & (self.seconds[:, 1] <= most)
+        mask: Mask = (self.dates[:, 0] >= least) & (self.dates[:, 1] <= most)
         return mask
 
 
 class Fields:
-    """The fields of one snapshot, in memory: 20 bytes for each value of a document. Thread-safe.
+    """The fields of one open snapshot; their files are mapped. Thread-safe.
 
-    Args:
-        vector_ids: the ids ``(n,)`` of the vector index's rows, in their order.
+    Raises:
+        SnapshotCorrupt: on opening, where they do not fit the snapshot.
     """
 
-    def __init__(self, snapshot: str, store: Store, vector_ids: Ids, relations: Relations) -> None:
-        documents = store.filed()
-        counts = np.diff(relations.first_places)
-        # Slots: for each document one of its own, before those of its passages.
-        self._bounds = relations.first_places + np.arange(len(relations.first_places))
-        self._of_document = self._bounds[:-1]
-        self._slots = int(self._bounds[-1])
-        self._ids = [id for _, id, *_ in documents]
-        self._keys = relations.passages
-        in_order = np.arange(len(relations.placed)) + np.repeat(np.arange(1, len(counts) + 1), counts)
-        self._of_key = in_order[relations.places]
-        self._vector_ids = vector_ids
-        rows = relations.owners[np.searchsorted(relations.windows, vector_ids)]
-        self._of_row = self._of_key[rows].astype(np.int32)
-        # One number sorts by document and start, so that an interval is found by one search.
-        starts = np.fromiter(store.passage_starts(), np.int64, len(in_order))
-        self._far = int(starts.max(initial=-1)) + 2
-        self._sought = np.empty(self._slots, np.int64)
-        self._sought[self._of_document] = np.arange(1, len(counts) + 1) * self._far
-        self._sought[in_order] = np.repeat(np.arange(1, len(counts) + 1), counts) * self._far + starts + 1
-        self._columns = self._read(store, documents)
+    def __init__(
+        self, snapshot: str, folder: Path, store: Store, catalog: Catalog, relations: Relations, vector_ids: Ids
+    ) -> None:
+        source = folder / FIELDS_FOLDER
         self._snapshot = snapshot
-        self.limits = lru_cache(maxsize=_KEPT)(self._limits)
+        self._store = store
+        self._keys = relations.passages
+        self._vector_ids = vector_ids
+        try:
+            # Where each document begins, and the last one ends.
+            self._bounds = map_array(source / "document_slots.npy", np.int64)
+            self._of_key = map_array(source / "passage_slots.npy", np.int32)
+            self._of_row = map_array(source / "row_passages.npy", np.int32)
+            listed = json.loads((source / FIELDS_FILE).read_bytes())["columns"]
+            self._columns: dict[str, _Column] = {
+                each["name"]: _Column.open(source, each["number"], each["kind"], catalog) for each in listed
+            }
+            self._counted = _read_facets(source / FACETS_FILE)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise SnapshotCorrupt(f"{source} cannot be read ({error}); build the index again") from error
+        lengths = len(self._bounds), len(self._of_key), len(self._of_row)
+        if lengths != (len(relations.first_places), len(relations.passages), len(vector_ids)):
+            raise SnapshotCorrupt(f"{source} does not fit the documents; build the index again")
+        self._slots = int(self._bounds[-1])
+        kept = max(2, min(_KEPT, _KEPT_BYTES // (len(self._of_key) + len(self._of_row) + 1)))
+        self.limits = lru_cache(maxsize=kept)(self._limits)
         self.facets = lru_cache(maxsize=_KEPT)(self._facets)
-
-    def _read(self, store: Store, documents: Sequence[tuple[int, str, str, str, str, str]]) -> dict[str, _Column]:
-        """Read what is said in every field; fields in which nothing is said are left out."""
-        said: dict[str, list[_Said]] = {name: [] for name in KINDS}
-        place = {number: at for at, (number, *_) in enumerate(documents)}
-        for at, (_, *filed) in enumerate(documents):
-            for name, value in describe_file(*filed):
-                said[name].append((at, 0, -1, value))
-        for number, start, end, characters, name, value in store.properties():
-            is_whole = start == 0 and end == characters
-            said.setdefault(name, []).append((place[number], start, -1 if is_whole else end, value))
-        said[DATE] = list(_its_dates(said))
-        columns = {name: self._column(KINDS.get(name, "value"), rows) for name, rows in said.items()}
-        return {name: column for name, column in columns.items() if len(column.codes)}
-
-    def _column(self, kind: FieldKind, rows: Iterable[_Said]) -> _Column:
-        forms: dict[str, Counter[str]] = {}
-        dates: dict[str, tuple[int, int]] = {}
-        kept = []
-        for row in rows:
-            folded = fold(row[3])
-            if kind == "date" and folded not in dates:
-                if (seconds := parse_date(row[3])) is None:
-                    continue
-                dates[folded] = seconds
-            forms.setdefault(folded, Counter())[row[3]] += 1
-            kept.append((row, folded))
-        names = {folded: code for code, folded in enumerate(sorted(forms))}
-        table = np.array([(names[folded], *row[:3]) for row, folded in kept], np.int64).reshape(-1, 4)
-        codes, at, starts, ends = table[np.lexsort((table[:, 2], table[:, 1], table[:, 0]))].T
-        lows, highs = self._bounds[at], self._bounds[at + 1]
-        parts = np.flatnonzero(ends >= 0)
-        # Behind the document's own slot.
-        base = self._sought[lows[parts]] + 1
-        lows[parts], highs[parts] = (
-            np.searchsorted(self._sought, base + np.minimum(places[parts], self._far - 1)) for places in (starts, ends)
-        )
-        shown = tuple(max(sorted(forms[folded]), key=forms[folded].__getitem__) for folded in names)
-        first = np.searchsorted(codes, np.arange(len(names) + 1))
-        spans = np.array([dates[folded] for folded in names] if kind == "date" else [], np.int64).reshape(-1, 2)
-        outer = _outer_folders(names, np.diff(first)) if kind == "folder" else np.zeros(0, np.int64)
-        return _Column(kind, codes, lows, highs, at, shown, names, first, spans, outer)
 
     @property
     def kinds(self) -> dict[str, FieldKind]:
@@ -226,9 +196,7 @@ class Fields:
             if column is None:
                 return np.zeros(self._slots, np.bool_)
             rows = column.rows(condition)
-            steps = np.bincount(column.lows[rows], minlength=self._slots + 1)
-            steps -= np.bincount(column.highs[rows], minlength=self._slots + 1)
-            mask &= np.cumsum(steps[:-1]) > 0
+            mask &= _cover(column.lows[rows], column.highs[rows], self._slots)
         return mask
 
     def _limits(self, conditions: tuple[Condition, ...]) -> tuple[Rows, tuple[Filter, ...]]:
@@ -237,22 +205,35 @@ class Fields:
         Some are kept.
         """
         mask = self._mask(conditions)
-        vectors, passages = Rows(self._vector_ids, mask[self._of_row]), Rows(self._keys, mask[self._of_key])
+        vectors, passages = self._rows(mask)
         found = np.flatnonzero(self._documents(mask))
         passing = int(np.count_nonzero(passages.mask))
-        if len(found) > _MOST_NAMED or len(found) * passing > _FEW * len(self._keys):
+        if len(found) > _MOST_NAMED or len(found) * passing > _FEW * len(self._of_key):
             return vectors, (passages,)
-        named = In(DOCUMENT_COLUMN, tuple(self._ids[at] for at in found.tolist()))
+        named = In(DOCUMENT_COLUMN, tuple(self._store.ids_of((found + 1).tolist())))
         held = int((self._bounds[found + 1] - self._bounds[found] - 1).sum())
         return vectors, (named,) if held == passing else (named, passages)
 
-    def documents(self, conditions: Sequence[Condition]) -> list[str]:
-        """Return the ids, ascending, of the documents that pass, or of which a part does."""
-        found = self._documents(self._mask(conditions))
-        return sorted(self._ids[at] for at in np.flatnonzero(found).tolist())
+    def _rows(self, mask: Mask) -> tuple[Rows, Rows]:
+        """Turn slots ``(s,)`` into rows of the vector index and of the lexical index."""
+        passages = mask[self._of_key]
+        return Rows(self._vector_ids, passages[self._of_row]), Rows(self._keys, passages)
+
+    def limits_of_documents(self, numbers: Ids) -> tuple[Filter, Filter]:
+        """Make the filters for documents ``(n,)``, given by their numbers, of the vectors and of the words."""
+        if len(numbers) <= _MOST_NAMED:
+            named = In(DOCUMENT_COLUMN, tuple(self._store.ids_of(numbers.tolist())))
+            return named, named
+        documents = np.zeros(len(self._bounds) - 1, np.bool_)
+        documents[numbers - 1] = True
+        return self._rows(np.repeat(documents, np.diff(self._bounds)))
+
+    def documents(self, conditions: Sequence[Condition]) -> Ids:
+        """Return the numbers, ascending, of the documents that pass, or of which a part does."""
+        return np.flatnonzero(self._documents(self._mask(conditions))) + 1
 
     def _documents(self, mask: Mask) -> Mask:
-        found: Mask = np.logical_or.reduceat(mask, self._of_document) if len(mask) else mask
+        found: Mask = np.logical_or.reduceat(mask, self._bounds[:-1]) if len(mask) else mask
         return found
 
     def _facets(self, conditions: tuple[Condition, ...], most: int) -> Facets:
@@ -262,6 +243,10 @@ class Fields:
         chosen. The values that most documents have come first, dates as years, the latest first. A folder that holds
         nothing but one other is left out.
         """
+        if not conditions and self._counted is not None and most <= COUNTED_VALUES:
+            documents, counted = self._counted
+            cut = (replace(facet, values=facet.values[:most]) for facet in counted)
+            return Facets(self._snapshot, documents, tuple(cut))
         every = self._mask(conditions)
         facets = []
         for name, column in self._columns.items():
@@ -271,14 +256,51 @@ class Fields:
         return Facets(self._snapshot, int(np.count_nonzero(self._documents(every))), tuple(facets))
 
 
+def _cover(lows: NDArray[np.int32], highs: NDArray[np.int32], slots: int) -> Mask:
+    """Find which of the slots ``(s,)`` are in any of the intervals ``[low, high)``."""
+    if len(lows) <= _MOST_NAMED:
+        mask = np.zeros(slots, np.bool_)
+        for low, high in zip(lows.tolist(), highs.tolist(), strict=True):
+            mask[low:high] = True
+        return mask
+    steps = np.bincount(lows, minlength=slots + 1)
+    steps -= np.bincount(highs, minlength=slots + 1)
+    covered: Mask = np.cumsum(steps[:-1], out=steps[:-1]) > 0
+    return covered
+
+
+def count_facets(fields: Fields, folder: Path) -> None:
+    """Write what every document says, counted, so that it need not be counted when a snapshot is opened.
+
+    Raises:
+        OSError: the disk is full, or cannot be written.
+    """
+    counted = fields.facets((), COUNTED_VALUES)
+    (folder / FIELDS_FOLDER / FACETS_FILE).write_text(
+        json.dumps({"documents": counted.documents, "fields": [asdict(facet) for facet in counted.fields]}),
+        encoding="utf-8",
+    )
+
+
+def _read_facets(path: Path) -> tuple[int, tuple[Facet, ...]] | None:
+    """Read what was counted; ``None`` where it has not been yet. Raises OSError, ValueError, KeyError, TypeError."""
+    if not path.exists():
+        return None
+    content = json.loads(path.read_bytes())
+    facets = (
+        Facet(**{**each, "values": tuple(FacetValue(**value) for value in each["values"])})
+        for each in content["fields"]
+    )
+    return int(content["documents"]), tuple(facets)
+
+
 def _count(name: str, column: _Column, mask: Mask, most: int) -> Facet:
     before = np.concatenate([[0], np.cumsum(mask)])
     passing = before[column.highs] > before[column.lows]
     codes, documents = column.codes[passing], column.documents[passing]
     having = len(np.unique(documents))
     if column.kind == "date":
-        years = np.array([int(value[:4]) for value in column.shown], np.int64)
-        codes = years[codes]
+        codes = column.dates[codes, 2]
     size = max(len(mask), 1)
     # Each document once for each value; one number sorts by value and document.
     distinct = np.unique(codes * size + documents) // size
@@ -291,38 +313,6 @@ def _count(name: str, column: _Column, mask: Mask, most: int) -> Facet:
         shown = [f"{value:04d}" for value in values[order].tolist()]
     else:
         order = np.lexsort((values, -counts))[:most]
-        shown = [column.shown[value] for value in values[order].tolist()]
+        shown = column.catalog.values_of(column.number, values[order].tolist())
     found = tuple(FacetValue(value, int(count)) for value, count in zip(shown, counts[order].tolist(), strict=True))
     return Facet(name, column.kind, having, len(values), found)
-
-
-def _outer_folders(numbers: Mapping[str, int], documents: Ids) -> Ids:
-    """Return the codes of folders that hold one folder with all of their documents; ``documents (v,)`` counts them."""
-    counts = dict(zip(numbers, documents.tolist(), strict=True))
-    outer = {above for name in counts if counts.get(above := name.rpartition("/")[0]) == counts[name]}
-    return np.array([numbers[name] for name in outer], np.int64)
-
-
-def _its_dates(said: dict[str, list[_Said]]) -> Iterator[_Said]:
-    """Choose the one date of every document and part that has any."""
-    known: set[tuple[int, int, int]] = set()
-    for name in _ITS_DATE:
-        here = set()
-        for row in said.get(name, ()):
-            if row[:3] not in known and row[:3] not in here and parse_date(row[3]) is not None:
-                here.add(row[:3])
-                yield row
-        known |= here
-
-
-def describe_file(id: str, title: str, reader: str, language: str, container: str) -> Iterator[tuple[str, str]]:
-    """Yield the fields and values of a document that are no metadata; it has every folder that it is below.
-
-    Of a file that could not be read ``title``, ``reader`` and ``language`` are empty: folders and type remain.
-    """
-    folders = (container or id).split("/")[:-1]
-    yield from (("folder", path) for path in accumulate(folders, "{}/{}".format))
-    yield "type", name_type(id, reader.partition("/")[0])
-    yield "title", title
-    if language:
-        yield "language", language

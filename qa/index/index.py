@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from qa.errors import SnapshotCorrupt, VectorIndexError
+from qa.index.catalog import CATALOG_FILE, Catalog
 from qa.index.lexical import LexicalIndex
 from qa.index.manifest import Manifest
-from qa.index.relations import Relations, derive_relations, open_relations, save_relations
+from qa.index.relations import Relations, derive_relations, open_relations
 from qa.index.schema import DOCUMENTS_FILE, text_sha256
 from qa.index.store import Store
 from qa.index.sums import SnapshotSums
@@ -50,9 +51,12 @@ class Index:
     vectors: VectorIndex
     lexical: LexicalIndex
     relations: Relations
+    catalog: Catalog
+    folder: Path
 
     def close(self) -> None:
         self.store.close()
+        self.catalog.close()
         self.vectors.close()
 
 
@@ -74,8 +78,10 @@ def open_index(folder: Path, sums: SnapshotSums | None = None) -> Index:
     with ExitStack() as opened:
         store = Store(folder / DOCUMENTS_FILE)
         opened.callback(store.close)
-        vectors = open_vectors(folder, manifest.vectors)
-        index = Index(manifest, store, vectors, LexicalIndex(folder), open_relations(folder))
+        catalog = Catalog(folder / CATALOG_FILE)
+        opened.callback(catalog.close)
+        vectors, lexical = open_vectors(folder, manifest.vectors), LexicalIndex(folder)
+        index = Index(manifest, store, vectors, lexical, open_relations(folder), catalog, folder)
         _check_counts(folder, index)
         opened.pop_all()
     return index
@@ -90,17 +96,6 @@ def open_store(folder: Path, sums: SnapshotSums | None = None) -> tuple[Manifest
     manifest = Manifest.read(folder)
     _check_sums(folder, manifest, sums, [DOCUMENTS_FILE])
     return manifest, Store(folder / DOCUMENTS_FILE)
-
-
-def derive_files(folder: Path) -> None:
-    """Write into a snapshot's folder, before it is published, what is derived from its documents.
-
-    Raises:
-        SnapshotCorrupt: they do not hold together.
-        StorageError: the disk is full, or cannot be written.
-    """
-    with closing(Store(folder / DOCUMENTS_FILE)) as store:
-        save_relations(derive_relations(store), folder)
 
 
 def verify_index(folder: Path, sums: SnapshotSums | None = None) -> Manifest:

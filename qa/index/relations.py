@@ -32,6 +32,7 @@ _DTYPES: Mapping[str, type[np.signedinteger[Any]]] = {
     "by_passage": np.int64,
     "windows": np.int64,
     "owners": np.int32,
+    "by_id": np.int32,
 }
 # Rows that are taken from the store at once.
 _BLOCK = 1 << 16
@@ -53,6 +54,7 @@ class Relations:
         by_passage: int64 ``(w,)``, the keys of all windows, in the order of their passages' keys.
         windows: int64 ``(w,)``, the keys of all windows, ascending.
         owners: int32 ``(w,)``, of each window, in the order of the keys, the row of its passage in ``passages``.
+        by_id: int32 ``(d,)``, the numbers of all documents in the order of their ids.
     """
 
     passages: Ids
@@ -63,6 +65,7 @@ class Relations:
     by_passage: Ids
     windows: Ids
     owners: NDArray[np.int32]
+    by_id: NDArray[np.int32]
 
     def passages_of(self, windows: Ids) -> Ids:
         """Return the key of the passage ``(n,)`` of each window ``(n,)``, given by its key."""
@@ -124,6 +127,7 @@ def derive_relations(store: Store) -> Relations:
         by_passage=by_passage,
         windows=by_passage[order],
         owners=np.repeat(np.arange(len(passages), dtype=np.int32), counts)[order],
+        by_id=np.fromiter((number for number, _ in store.numbered()), np.int32, documents),
     )
 
 
@@ -152,7 +156,7 @@ def open_relations(folder: Path) -> Relations:
     """
     source = folder / RELATIONS_FOLDER
     try:
-        relations = Relations(**{name: _map(source / f"{name}.npy", dtype) for name, dtype in _DTYPES.items()})
+        relations = Relations(**{name: map_array(source / f"{name}.npy", dtype) for name, dtype in _DTYPES.items()})
     except (OSError, ValueError, EOFError) as error:
         raise SnapshotCorrupt(f"{source} cannot be read ({error}); build the index again") from error
     passages, windows = len(relations.passages), len(relations.windows)
@@ -162,16 +166,18 @@ def open_relations(folder: Path) -> Relations:
         (relations.first_windows, passages + 1),
         (relations.by_passage, windows),
         (relations.owners, windows),
+        (relations.by_id, len(relations.first_places) - 1),
     )
     if any(len(array) != length for array, length in lengths) or not len(relations.first_places):
         raise SnapshotCorrupt(f"the arrays in {source} do not fit each other; build the index again")
     return relations
 
 
-def _map(path: Path, dtype: type[np.signedinteger[Any]]) -> Any:
-    """Map an array of one dimension. Raises OSError, ValueError."""
+def map_array(path: Path, dtype: type[np.signedinteger[Any]], dimensions: int = 1) -> Any:
+    """Map an array of integers. Raises OSError, ValueError."""
+    # A plain view: each slice of a ``memmap`` would cost microseconds.
     found = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    if found.ndim != 1 or found.dtype != dtype:
+    if found.ndim != dimensions or found.dtype != dtype:
         raise ValueError(f"{path.name} holds {found.dtype} {found.shape}")
     return found
 

@@ -28,7 +28,8 @@ from qa.errors import (
     WriterBusy,
 )
 from qa.files import remove_leftovers, share, sync, write_atomically
-from qa.index.index import Index, derive_files, open_index, open_store, verify_index
+from qa.index.derived import derive_files
+from qa.index.index import Index, open_index, open_store, verify_index
 from qa.index.manifest import Manifest, file_names
 from qa.index.store import Store
 from qa.index.sums import SUMS_FILE, SnapshotSums
@@ -259,7 +260,7 @@ class SnapshotWriter:
         Raises:
             SnapshotCorrupt: what was written does not hold together; nothing is published.
         """
-        derive_files(staged)
+        derive_files(staged, provenance.vectors)
         now = self._now()
         sums = SnapshotSums().of(staged, file_names(staged))
         identity = json.dumps([now.isoformat(), sums, provenance.fingerprint], sort_keys=True)

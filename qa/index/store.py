@@ -164,15 +164,22 @@ class Store:
             first, *others = group
             yield _passage(first, [Window(*row[-3:]) for row in (first, *others)])
 
-    @cached_property
-    def paths(self) -> list[tuple[str, ...]]:
-        """The different paths of headings above passages."""
-        return [_titles(path) for (path,) in self._all("SELECT DISTINCT path FROM passages ORDER BY path")]
+    def numbered(self) -> Iterator[tuple[int, str]]:
+        """Stream number and id of every document, by id."""
+        yield from self._connection.execute("SELECT number, id FROM documents ORDER BY id")
+
+    def path_rows(self) -> Iterator[tuple[str]]:
+        """Stream the different paths of headings above passages, in order, as JSON."""
+        yield from self._connection.execute("SELECT DISTINCT path FROM passages ORDER BY path")
 
     @cached_property
     def document_ids(self) -> list[str]:
         """The ids of all documents, in ascending order."""
         return [id for (id,) in self._all("SELECT id FROM documents ORDER BY id")]
+
+    def ids_of(self, numbers: Sequence[int]) -> list[str]:
+        """Return the ids of documents by their numbers, in the order given; all of them are there."""
+        return [self._one("SELECT id FROM documents WHERE number = ?", (number,))[0] for number in numbers]
 
     def summaries(self, offset: int = 0, limit: int = -1) -> list[DocumentSummary]:
         """Describe the documents by id: ``limit`` of them from ``offset`` on, or all from there."""
@@ -191,20 +198,21 @@ class Store:
         )
         return tuple((name, value) for name, value in rows)
 
-    def summaries_of(self, ids: Sequence[str]) -> list[DocumentSummary]:
-        """Describe documents by their ids, at most a few thousand; ids that are not there are left out."""
-        rows = self._all(f"{_SUMMARIES} WHERE id IN ({','.join('?' * len(ids))}) ORDER BY id", ids)
-        return [_summary(row) for row in rows]
+    def summaries_at(self, numbers: Sequence[int]) -> list[DocumentSummary]:
+        """Describe documents by their numbers, in the order given; all of them are there."""
+        return [_summary(self._one(f"{_SUMMARIES} WHERE number = ?", (number,))) for number in numbers]
 
-    def filed(self) -> list[tuple[int, str, str, str, str, str]]:
-        """Return number, id, title, reader, language and container of all documents, by number."""
-        return self._all("SELECT number, id, title, reader, language, container FROM documents ORDER BY number")
+    def filed(self) -> Iterator[tuple[int, str, str, str, str, str]]:
+        """Stream number, id, title, reader, language and container of all documents, by number."""
+        yield from self._connection.execute(
+            "SELECT number, id, title, reader, language, container FROM documents ORDER BY number"
+        )
 
     def properties(self) -> Iterator[tuple[int, int, int, int, str, str]]:
-        """Stream all metadata: document, span, the characters of the document, name and value."""
+        """Stream all metadata by document: its number, span, the characters of the document, name and value."""
         yield from self._connection.execute(
             "SELECT document, start, end, characters, name, value FROM metadata "
-            "JOIN documents ON documents.number = metadata.document"
+            "JOIN documents ON documents.number = metadata.document ORDER BY document, start, ordinal"
         )
 
     def passage_starts(self) -> Iterator[int]:

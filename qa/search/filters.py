@@ -17,7 +17,7 @@ from qa.text.dates import parse_date
 from qa.types import Condition, Eq, In, Range
 
 if TYPE_CHECKING:
-    from qa.index.fields import FieldKind
+    from qa.index.field_writer import FieldKind
 
 # Conditions of one filter, values of all of them, and their characters.
 MOST_CONDITIONS = 20

@@ -13,20 +13,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qa.errors import QueryError, QuestionTooLong
-from qa.index.fields import Fields, describe_file
-from qa.index.index import DOCUMENT_COLUMN, Index, below
+from qa.index.field_writer import describe_file
+from qa.index.fields import Fields
+from qa.index.index import Index, below
 from qa.index.store import Store
-from qa.protocols import And, Encoder, Filter, Reranker
+from qa.protocols import And, Encoder, Filter, Reranker, Rows
 from qa.search.filters import filter_faults, values_of
 from qa.search.follow_ups import resolve
 from qa.search.query import check, find_question
 from qa.search.ranking import Nearest, Ranked, Ranker, search_depth
 from qa.text.globs import Names, fold
 from qa.text.words import passage_terms
-from qa.types import Condition, FileReport, Hit, In, Limits, Passage, Query, Reply
+from qa.types import Condition, FileReport, Hit, Limits, Passage, Query, Reply
 
 if TYPE_CHECKING:
-    from qa.types import Vectors
+    from qa.types import Ids, Vectors
 
 # Passages that are kept, about 3 kB each.
 _MOST = 4096
@@ -34,6 +35,8 @@ _READ_AT_ONCE = 16
 # Shared words over all words (Jaccard, 1901). Copies with another date or name stay above, passages that overlap by
 # their last sentences stay far below.
 _SAME = 0.8
+# Paths of headings that sections are limited to at most.
+_MOST_PATHS = 100_000
 # The first places, in which no passage repeats another.
 _DISTINCT = 10
 # Candidates that a cross-encoder reads at most.
@@ -154,17 +157,12 @@ class Retriever:
         self._budget_ms = rerank_budget_ms
         self._ranker = Ranker(index, encoder.languages, self._is_word, encoder.spread)
         self._passages = PassageCache(index.store)
-        self._names = Names(index.store.document_ids)
-
-    @cached_property
-    def _titles(self) -> Names:
-        return Names(list({title for path in self.index.store.paths for title in path}))
 
     @cached_property
     def fields(self) -> Fields:
-        """What the documents can be filtered by; read at the first use, about a second for 100,000 passages."""
+        """What the documents can be filtered by. Raises SnapshotCorrupt."""
         index = self.index
-        return Fields(index.manifest.id, index.store, index.vectors.ids(), index.relations)
+        return Fields(index.manifest.id, index.folder, index.store, index.catalog, index.relations, index.vectors.ids())
 
     def check_filter(self, conditions: Sequence[Condition]) -> None:
         """Raise QueryError for the first fault of a filter in this snapshot; its ``faults`` has all of them."""
@@ -172,9 +170,25 @@ class Retriever:
             found[0].faults = tuple(found)
             raise found[0]
 
-    def documents_matching(self, globs: Sequence[str]) -> list[str]:
-        """Return the ids of the documents that any glob matches, in ascending order."""
-        return [self._names.names[at] for at in self._names.find(globs)]
+    def documents_passing(self, globs: Sequence[str], filter: Sequence[Condition]) -> Ids:
+        """Return the numbers of the documents that a glob matches and a filter lets pass, in the order of their ids.
+
+        Args:
+            globs: with none of them every document is matched.
+
+        Raises:
+            QueryError: too many names would have to be compared with the globs.
+        """
+        found: Ids = self.index.relations.by_id.astype(np.int64)
+        for numbers in (
+            self.index.catalog.find("documents", globs, "pattern") if globs else None,
+            self.fields.documents(filter) if filter else None,
+        ):
+            if numbers is not None:
+                passing = np.zeros(self.index.manifest.documents + 1, np.bool_)
+                passing[numbers] = True
+                found = found[passing[found]]
+        return found
 
     def files_passing(self, files: Sequence[FileReport], query: Query) -> list[FileReport]:
         """Choose the files, none of them read whole, that could pass what limits a query.
@@ -188,7 +202,7 @@ class Retriever:
             files = [files[at] for at in Names([file.id for file in files]).find(query.documents)]
         if not query.filter or not files:
             return list(files)
-        passing = frozenset(self.fields.documents(query.filter))
+        passing = frozenset(self.index.store.ids_of(self.fields.documents(query.filter).tolist()))
         return [
             file for file in files if (file.id in passing if _is_indexed(file) else _passes_by_name(file, query.filter))
         ]
@@ -250,32 +264,36 @@ class Retriever:
             self.check_filter(query.filter)
             limits = (query.documents, query.sections, query.filter)
             if limits not in matching:
-                globs = self._documents(query.documents), self._sections(query.sections)
+                rows, named = self._documents(query.documents)
+                below_headings = self._sections(query.sections)
                 dense, lexical = self.fields.limits(query.filter) if query.filter else (None, ())
-                matching[limits] = Limited(_all_of(dense, *globs), _all_of(*lexical, *globs))
+                matching[limits] = Limited(
+                    _all_of(dense, rows, below_headings), _all_of(*lexical, named, below_headings)
+                )
         except QueryError as error:
             return error
         return matching[limits]
 
-    def _documents(self, globs: tuple[str, ...]) -> Filter | None:
+    def _documents(self, globs: tuple[str, ...]) -> tuple[Filter | None, Filter | None]:
+        """Make the filters for documents, of the vectors and of the words. Raises QueryError where there is none."""
         if not globs:
-            return None
-        ids = self.index.store.document_ids
-        matching = tuple(self.documents_matching(globs))
-        if not matching:
+            return None, None
+        numbers = self.index.catalog.find("documents", globs, "documents")
+        if not len(numbers):
             raise QueryError("documents", f"no indexed document matches {' or '.join(map(repr, globs))}")
-        return In(DOCUMENT_COLUMN, matching) if len(matching) < len(ids) else None
+        if len(numbers) == self.index.manifest.documents:
+            return None, None
+        return self.fields.limits_of_documents(numbers)
 
     def _sections(self, globs: tuple[str, ...]) -> Filter | None:
         if not globs:
             return None
-        paths = self.index.store.paths
-        titles = self._titles
-        found = {titles.names[at] for at in titles.find(globs)}
-        matching = [path for path in paths if not found.isdisjoint(path)]
-        if not matching:
+        numbers = self.index.catalog.find("headings", globs, "sections")
+        if not len(numbers):
             raise QueryError("sections", f"no heading matches {' or '.join(map(repr, globs))}")
-        return below(matching)
+        if len(numbers) > _MOST_PATHS:
+            raise QueryError("sections", f"sections: {len(numbers):,} headings match; name the one that is meant")
+        return below(self.index.catalog.paths(numbers.tolist()))
 
     def _search(
         self, query: Query, nearest: Nearest | None, filter: Limited, before: Mapping[str, float], depth: int
@@ -332,8 +350,12 @@ class Retriever:
 
 def _all_of(*parts: Filter | None) -> Filter | None:
     """Return the filter for what passes all of these."""
-    given = tuple(part for part in parts if part is not None)
-    return And(given) if len(given) > 1 else given[0] if given else None
+    given = [part for part in parts if part is not None]
+    rows = [part for part in given if isinstance(part, Rows)]
+    if len(rows) > 1:
+        both = Rows(rows[0].ids, np.logical_and.reduce([part.mask for part in rows]))
+        given = [both, *(part for part in given if not isinstance(part, Rows))]
+    return And(tuple(given)) if len(given) > 1 else given[0] if given else None
 
 
 def _searched(query: Query) -> str:

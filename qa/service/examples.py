@@ -59,7 +59,7 @@ def _proposed(index: Index, sources: SourceFiles) -> Iterator[str]:
         # Spread over the file: its first questions are mostly about one thing.
         step = max(len(own) // _TRIED, 1)
         yield from own[::step]
-    for path in index.store.paths[:_HEADINGS]:
+    for path in index.catalog.first_paths(_HEADINGS):
         if path and path[-1].rstrip().endswith(_MARKS):
             yield path[-1]
 

@@ -394,12 +394,11 @@ class Service:
             return Collection(manifest.id, *parts, total=manifest.documents, files=store.files)
         if excess := find_excess(globs):
             raise QueryError("pattern", f"pattern: {excess}")
-        ids = retriever.documents_matching(globs or ("*",))
-        if filter:
-            passing = set(self.passing(filter))
-            ids = [id for id in ids if id in passing]
-        found = store.summaries_of(ids[offset : offset + limit] if limit >= 0 else ids[offset:])
-        return Collection(manifest.id, tuple(found), (), total=len(ids))
+        self._fields(filter)
+        found = retriever.documents_passing(globs, filter)
+        page = found[offset : offset + limit] if limit >= 0 else found[offset:]
+        summaries = store.summaries_at(page.tolist())
+        return Collection(manifest.id, tuple(summaries), (), total=len(found))
 
     def passing(self, filter: tuple[Condition, ...]) -> list[str]:
         """Return the ids, ascending, of the documents that pass a filter, or of which a part does.
@@ -408,7 +407,9 @@ class Service:
             QueryError: the filter is wrong.
             NotReady: nothing is served.
         """
-        return self._fields(filter).documents(filter)
+        self._fields(filter)
+        retriever = self._ready()
+        return retriever.index.store.ids_of(retriever.documents_passing((), filter).tolist())
 
     def facets(self, filter: tuple[Condition, ...] = (), most: int = MOST_FACET_VALUES) -> Facets:
         """Count the documents by field and value, ``most`` values of each field, beside what a filter lets pass.

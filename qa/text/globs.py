@@ -1,7 +1,7 @@
 """Names chosen by globs: ids of documents and titles of sections, in time linear in the names and in the patterns.
 
 A pattern that is a name, or a beginning with ``*`` behind it, is looked up. All others together become one automaton
-that reads every name once, a step for each character, many names side by side: the Shift-And method (Baeza-Yates and
+that reads each name once, a step for each character, many names side by side: the Shift-And method (Baeza-Yates and
 Gonnet 1992), with ``*`` as a state that stays. No pattern makes it go back.
 """
 
@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from fnmatch import translate
-from functools import cached_property
 
 import numpy as np
 
@@ -21,9 +21,14 @@ import numpy as np
 MOST_GLOBS = 100
 MOST_CHARACTERS = 10_000
 MOST_WILD_CHARACTERS = 1_000
+# Steps of comparing names with patterns, about three seconds of one core: for a name one for each 64 characters of the
+# patterns, and as long as these few for reading it.
+MOST_STEPS = 20_000_000
+_STEPS_OF_A_NAME = 4
 
 _WILD = re.compile(r"[*?\[]")
-_BLOCK = 2048
+# Names that are read side by side.
+BLOCK = 2048
 _BITS = 64
 
 
@@ -40,58 +45,106 @@ def find_excess(globs: Sequence[str]) -> str:
     return ""
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What globs come to: names, beginnings of names, and patterns that names are compared with; all of them folded.
+
+    ``every`` says that all names are chosen.
+    """
+
+    every: bool
+    names: tuple[str, ...]
+    beginnings: tuple[str, ...]
+    patterns: tuple[str, ...]
+
+    @property
+    def compared(self) -> list[tuple[str, str | None]]:
+        """The ranges of names that have to be compared with the patterns, as :func:`beginning_range` gives them.
+
+        A pattern can only match a name that begins with what is before its first wildcard.
+        """
+        merged: list[tuple[str, str | None]] = []
+        for low, high in sorted(beginning_range(_WILD.split(pattern, maxsplit=1)[0]) for pattern in self.patterns):
+            # Sorted beginnings: each is within the range before it, or behind it.
+            if not merged or (merged[-1][1] is not None and low >= merged[-1][1]):
+                merged.append((low, high))
+        return merged
+
+    def find_excess(self, compared: int) -> str:
+        """Return, as a clause, that the patterns cannot be compared with so many names; empty where they can."""
+        words = -(-sum(map(len, self.patterns)) // _BITS)
+        if compared * (_STEPS_OF_A_NAME + words) <= MOST_STEPS:
+            return ""
+        return (
+            f"{', '.join(map(repr, self.patterns[:3]))} would have to be compared with {compared:,} names; "
+            "begin it with a folder, such as reports/*, or filter by type or folder"
+        )
+
+
+def beginning_range(beginning: str) -> tuple[str, str | None]:
+    """Return the first name with a beginning, and the first one behind all of these; ``None`` where there is none."""
+    # The next character, in the order of code points; halves of surrogate pairs are none that UTF-8 has.
+    kept = beginning.rstrip("\U0010ffff")
+    if not kept:
+        return beginning, None
+    code = ord(kept[-1]) + 1
+    return beginning, kept[:-1] + chr(0xE000 if 0xD800 <= code < 0xE000 else code)
+
+
+def choose(globs: Iterable[str], is_name: Callable[[str], bool]) -> Choice:
+    """Sort out what globs choose, in any case and Unicode form (NFC).
+
+    A glob that is a name but does not match it, as ``[1].txt`` does not, chooses that name.
+
+    Args:
+        is_name: tells whether there is a name that folds to a text.
+    """
+    names, beginnings, patterns = [], [], []
+    for glob in dict.fromkeys(map(fold, globs)):
+        if not glob.strip("*") and glob:
+            return Choice(True, (), (), ())
+        names.append(glob)
+        if not _WILD.search(glob) or (is_name(glob) and not re.match(translate(glob), glob)):
+            continue
+        if not _WILD.search(beginning := glob.rstrip("*")):
+            beginnings.append(beginning)
+        else:
+            patterns.append(glob)
+    return Choice(False, tuple(names), tuple(beginnings), tuple(patterns))
+
+
 class Names:
-    """Names that are chosen by globs, in any case and Unicode form (NFC)."""
+    """Names in memory that are chosen by globs."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names
-
-    @cached_property
-    def _places(self) -> dict[str, list[int]]:
-        places: dict[str, list[int]] = {}
-        for at, name in enumerate(self.names):
-            places.setdefault(fold(name), []).append(at)
-        return places
-
-    @cached_property
-    def _folded(self) -> list[str]:
-        return sorted(self._places)
-
-    @cached_property
-    def _by_length(self) -> list[str]:
-        return sorted(self._places, key=len, reverse=True)
+        self._places: dict[str, list[int]] = {}
+        for at, name in enumerate(names):
+            self._places.setdefault(fold(name), []).append(at)
+        self._folded = sorted(self._places)
 
     def find(self, globs: Sequence[str]) -> list[int]:
-        """Find the names, by their places, that any glob matches.
+        """Find the names, by their places, that any glob matches."""
+        choice = choose(globs, self._places.__contains__)
+        if choice.every:
+            return list(range(len(self.names)))
+        found = {name for name in choice.names if name in self._places}
+        for beginning in choice.beginnings:
+            found.update(self._between(*beginning_range(beginning)))
+        if choice.patterns:
+            compared = [name for low, high in choice.compared for name in self._between(low, high)]
+            automaton = Automaton(choice.patterns)
+            for start in range(0, len(compared), BLOCK):
+                block = compared[start : start + BLOCK]
+                found.update(block[at] for at in automaton.matching(block))
+        return sorted(at for name in found for at in self._places[name])
 
-        A glob that is a name but does not match it, as ``[1].txt`` does not, chooses that name.
-        """
-        found: set[int] = set()
-        wild = []
-        for glob in dict.fromkeys(map(fold, globs)):
-            if not glob.strip("*") and glob:
-                return list(range(len(self.names)))
-            named = self._places.get(glob, [])
-            found.update(named)
-            if not _WILD.search(glob) or (named and not re.match(translate(glob), glob)):
-                continue
-            if not _WILD.search(beginning := glob.rstrip("*")):
-                found.update(self._beginning_with(beginning))
-            else:
-                wild.append(glob)
-        if wild:
-            found.update(at for name in _Automaton(wild).matching(self._by_length) for at in self._places[name])
-        return sorted(found)
-
-    def _beginning_with(self, beginning: str) -> Iterator[int]:
-        for number in range(bisect_left(self._folded, beginning), len(self._folded)):
-            name = self._folded[number]
-            if not name.startswith(beginning):
-                return
-            yield from self._places[name]
+    def _between(self, low: str, high: str | None) -> Sequence[str]:
+        end = len(self._folded) if high is None else bisect_left(self._folded, high)
+        return self._folded[bisect_left(self._folded, low) : end]
 
 
-class _Automaton:
+class Automaton:
     """All patterns as one automaton: a bit for each state, and a state for each character that was matched."""
 
     def __init__(self, globs: Sequence[str]) -> None:
@@ -133,23 +186,27 @@ class _Automaton:
             self._steps[code] = self._mask([*self._any, *self._letters.get(character, ()), *classes])
         return self._steps[code]
 
-    def matching(self, names: Sequence[str]) -> Iterator[str]:
-        """Yield the names that any pattern matches; ``names`` come longest first."""
-        for start in range(0, len(names), _BLOCK):
-            block = names[start : start + _BLOCK]
-            for at in np.flatnonzero(self._accepts(block)).tolist():
-                yield block[at]
+    def matching(self, names: Sequence[str]) -> list[int]:
+        """Find the places of the names, :data:`BLOCK` of them at most, that any pattern matches."""
+        order = sorted(range(len(names)), key=lambda at: -len(names[at]))
+        accepted = self._accepts([names[at] for at in order])
+        return [order[at] for at in np.flatnonzero(accepted).tolist()]
 
     def _accepts(self, block: Sequence[str]) -> np.ndarray:
+        """Tell of each name, the longest first, whether any pattern matches it."""
         lengths = np.array([len(name) for name in block])
         longest = int(lengths[0])
         states = np.tile(self._first, (len(block), 1))
         if longest:
             # (names, characters); a NUL at a name's end is a character too, and numpy keeps it in the buffer.
             codes = np.array(block, dtype=f"U{longest}").view(np.uint32).reshape(len(block), longest)
-            distinct, numbers = np.unique(codes, return_inverse=True)
-            steps = np.stack([self._step(int(code)) for code in distinct])
-            numbers = numbers.reshape(codes.shape)
+            # By a table of all characters up to the last one: to sort those of the block takes five times as long.
+            numbers = np.zeros(int(codes.max()) + 1, np.int32)
+            numbers[codes] = 1
+            distinct = np.flatnonzero(numbers)
+            numbers[distinct] = np.arange(len(distinct))
+            numbers = numbers[codes]
+            steps = np.stack([self._step(code) for code in distinct.tolist()])
             # Names are sorted by length: those that have a character at this place are the first ones.
             counts = np.searchsorted(-lengths, -np.arange(longest), side="left")
             for place, count in enumerate(counts.tolist()):

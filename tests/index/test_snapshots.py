@@ -59,7 +59,9 @@ def test_nothing_but_the_published_files_is_left_behind(build: Build, snapshots:
     assert {path.name for path in snapshots.folder.iterdir()} == {"CURRENT", "LOCK", "embeddings.sqlite", "snapshots"}
     assert [path.name for path in (snapshots.folder / "snapshots").iterdir()] == [id]
     assert {path.name for path in snapshots.path(id).iterdir()} == {
+        "catalog.sqlite",
         "documents.sqlite",
+        "fields",
         "lexical",
         "manifest.json",
         "relations",
@@ -102,7 +104,9 @@ def test_a_name_cannot_lead_out_of_the_folder(tmp_path: Path, name: str) -> None
         Snapshots(tmp_path, name)
 
 
-@pytest.mark.parametrize("file", ["documents.sqlite", "vectors.faiss", "vectors.columns.npz", "relations/passages.npy"])
+@pytest.mark.parametrize(
+    "file", ["documents.sqlite", "vectors.faiss", "vectors.columns.npz", "relations/passages.npy", "catalog.sqlite"]
+)
 @pytest.mark.parametrize("damage", ["flipped", "cut", "gone", "empty"])
 def test_a_damaged_file_is_found_and_named(build: Build, snapshots: Snapshots, file: str, damage: str) -> None:
     path = snapshots.path(build().manifest.id) / file

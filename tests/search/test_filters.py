@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from qa.build.update import update
 from qa.errors import QueryError
-from qa.index.fields import KINDS
+from qa.index.field_writer import KINDS
 from qa.index.schema import passage_key
 from qa.index.snapshots import Snapshots
 from qa.protocols import And
@@ -170,7 +170,7 @@ FILTERS = st.lists(st.sampled_from(list(_VALUES)).flatmap(_conditions), min_size
 def _said(retriever: Retriever, passage: Passage) -> dict[str, list[str]]:
     """Collect field by field what a passage's document and part say, as a person would from what is shown of them."""
     store = retriever.index.store
-    (document,) = store.summaries_of([passage.document])
+    (document,) = (each for each in store.summaries() if each.id == passage.document)
     said: dict[str, list[str]] = {}
     for name, value in store.metadata_at(passage.document, passage.start):
         said.setdefault(name, []).append(value)

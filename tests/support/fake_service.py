@@ -15,7 +15,8 @@ from pathlib import Path
 from qa.answers.citations import Original
 from qa.build.uploads import DocumentFolder
 from qa.errors import DocumentNotFound, NotReady, OriginalUnavailable, QAError, QueryError
-from qa.index.fields import KINDS, Facet, Facets, FacetValue
+from qa.index.field_writer import KINDS
+from qa.index.fields import Facet, Facets, FacetValue
 from qa.index.snapshots import SnapshotInfo
 from qa.protocols import Encoder
 from qa.search.filters import filter_excess, filter_faults

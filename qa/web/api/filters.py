@@ -13,7 +13,7 @@ from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from qa.errors import QueryError
-from qa.index.fields import KINDS
+from qa.index.field_writer import KINDS
 from qa.search.filters import (
     LONGEST_VALUE,
     MOST_CONDITIONS,

@@ -13,7 +13,8 @@ from datetime import UTC, datetime, timedelta
 from starlette.datastructures import QueryParams
 
 from qa.errors import NotReady, QueryError
-from qa.index.fields import DATE, Facet, Facets
+from qa.index.field_writer import DATE
+from qa.index.fields import Facet, Facets
 from qa.search.filters import parse_filter, values_of, write_filter
 from qa.service.service import Service
 from qa.text.dates import parse_date

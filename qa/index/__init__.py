@@ -6,7 +6,10 @@ store         documents.sqlite, open: texts, sections, pages, passages and the i
 store_writer  documents.sqlite, written
 vectors/      search by cosine, with columns to filter by; the manifest says which engine does it
 lexical       BM25 in tantivy
-fields        what documents can be filtered by, as columns of a snapshot, and how many have each value
+catalog       catalog.sqlite: the names of documents, headings and values, which globs and filters choose by
+fields        what documents can be filtered by, as mapped columns, and how many have each value
+field_writer  what is said in each field, collected from the documents and written
+derived       what is derived from the documents when a snapshot is published
 relations     relations/: which windows, passages and documents belong together, as mapped arrays
 sums          the sums of a snapshot's files, and those that are remembered
 index         one snapshot, open and checked

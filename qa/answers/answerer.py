@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import regex
 
 from qa.answers.calibration import Calibrations, Signals, measure_signals, regime_of
 from qa.answers.excerpts import Excerpt, plan_excerpts
 from qa.answers.quantities import contradicts, parse
-from qa.answers.sentences import DEPTH, Candidate, candidates, weigh_question
-from qa.answers.spans import Choice, Fitted, best_spans, fit, fit_sentence
+from qa.answers.sentences import DEPTH, Candidate, best_sentences, candidates, weigh_question
+from qa.answers.spans import Choice, Fitted, fit, fit_sentence, in_order, spans_of
 from qa.answers.weekdays import ask_as_written
 from qa.index.index import Index
 from qa.protocols import AnswerReader, Cite, Reading
@@ -67,12 +68,18 @@ class Guess:
 
 @dataclass(slots=True)
 class _Plan:
-    """What is to be read for one question, and what was."""
+    """What is to be read for one question, and what was; ``choices`` are the best spans of each reading."""
 
     found: Found
     every: list[Candidate]
     excerpts: list[Excerpt]
-    readings: list[Reading]
+    readings: list[Reading] = field(default_factory=list)
+    choices: list[list[Choice]] = field(default_factory=list)
+
+    def add(self, reading: Reading) -> None:
+        """Add the reading of the next excerpt."""
+        self.choices.append(spans_of(self.excerpts[len(self.readings)], reading))
+        self.readings.append(reading)
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
@@ -133,30 +140,36 @@ class Answerer:
         every = candidates(self._index, found, words)
         read = [each for each in every if each.hit.rank <= DEPTH]
         if is_foreign(found.question, [hit.passage for hit in found.hits[:2]]):
-            return _Plan(found, every, [], [])
+            return _Plan(found, every, [])
         budget = found.read_tokens or self._read_tokens
         excerpts = plan_excerpts(
             found.question, read, self._reader.count_tokens, budget, self._names_above, self._leads_above
         )
-        return _Plan(found, every, excerpts, [])
+        return _Plan(found, every, excerpts)
 
     def _read(self, plans: Sequence[_Plan]) -> None:
         """Read the first excerpt of each question together, then the rest of those that it does not settle."""
         first = [plan for plan in plans if plan.excerpts]
         for plan, reading in zip(first, self._reader.read([plan.pairs[0] for plan in first]), strict=True):
-            plan.readings.append(reading)
+            plan.add(reading)
         open_ = [plan for plan in first if not _is_settled(plan)]
         readings = iter(self._reader.read([pair for plan in open_ for pair in plan.pairs]))
         for plan in open_:
-            plan.readings += [next(readings) for _ in plan.pairs]
+            for _ in plan.pairs:
+                plan.add(next(readings))
 
     def _guess(self, plan: _Plan, spent: float) -> Guess:
         timings = {**plan.found.reply.timings_ms, "read": spent} if plan.readings else plan.found.reply.timings_ms
         shown = _by_relevance(plan)[: len(plan.found.reply.hits)]
-        hits = [_with_highlight(hit, plan.every) for hit in shown]
-        ranked = tuple(replace(hit, rank=rank) for rank, hit in enumerate(hits, start=1))
+        marked = _best_by_rank(plan.every)
+        ranked = tuple(
+            replace(hit, rank=rank, highlights=(Span(mark.span.start, mark.span.end),))
+            if (mark := marked.get(hit.rank)) is not None
+            else replace(hit, rank=rank)
+            for rank, hit in enumerate(shown, start=1)
+        )
         reply = replace(plan.found.reply, hits=ranked, timings_ms=timings)
-        choices = best_spans(plan.excerpts[: len(plan.readings)], plan.readings)
+        choices = in_order([choice for choices in plan.choices for choice in choices])
         if not choices:
             return Guess(replace(reply, answer=self._nearest_sentence(plan)), None)
         best = choices[0]
@@ -235,7 +248,12 @@ class Answerer:
 
     def _highlighted(self, found: Found) -> Reply:
         """Give the passages alone, each with the sentence that matches best."""
-        return _with_highlights(found, candidates(self._index, found, weigh_question(self._index, found.terms)))
+        best = best_sentences(self._index, found, weigh_question(self._index, found.terms))
+        hits = (
+            hit if span is None else replace(hit, highlights=(span,))
+            for hit, span in zip(found.reply.hits, best, strict=False)
+        )
+        return replace(found.reply, hits=tuple(hits))
 
     def _leads_above(self, line: Candidate) -> list[str]:
         """Find what leads in to an item or a line, the outermost first."""
@@ -258,19 +276,26 @@ class Answerer:
 
 def is_foreign(question: str, passages: Sequence[Passage]) -> bool:
     """Tell whether a question or its passages are surely in another language than English."""
-    text = " ".join(passage.text for passage in passages)
-    words = [word.casefold() for word in _LATIN_WORD.findall(text)]
-    letters = _LETTER.findall(text)
-    if 2 * sum(map(len, words)) < len(letters) or (_LETTER.search(question) and not _LATIN_WORD.search(question)):
+    counts = [_count_words(passage.text) for passage in passages]
+    words, english, latin, letters = (sum(each) for each in zip(*counts, strict=True)) if counts else (0, 0, 0, 0)
+    if 2 * latin < letters or (_LETTER.search(question) and not _LATIN_WORD.search(question)):
         return True
-    if len(words) < _LEAST_WORDS or sum(word in _ENGLISH for word in words) >= _LEAST_ENGLISH * len(words):
+    if words < _LEAST_WORDS or english >= _LEAST_ENGLISH * words:
         return False
     return all(passage.language not in ("en", "") for passage in passages)
 
 
+@lru_cache(maxsize=4096)
+def _count_words(text: str) -> tuple[int, int, int, int]:
+    """Count the words in Latin letters, the commonest English ones of them, the letters of both, and all letters."""
+    words = [word.casefold() for word in _LATIN_WORD.findall(text)]
+    english = sum(word in _ENGLISH for word in words)
+    return len(words), english, sum(map(len, words)), len(_LETTER.findall(text))
+
+
 def _is_settled(plan: _Plan) -> bool:
     """Tell whether the first excerpt ends the reading: of a value it does not, since another document may differ."""
-    choices = best_spans(plan.excerpts[:1], plan.readings)
+    choices = in_order(plan.choices[0])
     return bool(choices) and choices[0].score >= CONFIDENT and not parse(choices[0].text)
 
 
@@ -298,14 +323,11 @@ def _by_relevance(plan: _Plan) -> list[Hit]:
     return sorted(read, key=lambda hit: (-blended(hit), hit.rank)) + rest
 
 
-def _with_highlights(found: Found, every: Sequence[Candidate]) -> Reply:
-    return replace(found.reply, hits=tuple(_with_highlight(hit, every) for hit in found.reply.hits))
-
-
-def _with_highlight(hit: Hit, every: Sequence[Candidate]) -> Hit:
-    """Mark the sentence that matches the question best."""
-    mine = [each for each in every if each.hit.rank == hit.rank]
-    if not mine:
-        return hit
-    best = max(mine, key=lambda each: each.score).span
-    return replace(hit, highlights=(Span(best.start, best.end),))
+def _best_by_rank(every: Sequence[Candidate]) -> dict[int, Candidate]:
+    """Find the sentence of each passage that matches the question best; the first of equals."""
+    best: dict[int, Candidate] = {}
+    for candidate in every:
+        known = best.get(candidate.hit.rank)
+        if known is None or candidate.score > known.score:
+            best[candidate.hit.rank] = candidate
+    return best

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, reduce
-from operator import or_
+from itertools import islice
+from operator import itemgetter, or_
 from typing import Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ from qa.index.index import Index
 from qa.index.schema import window_key
 from qa.search.retriever import Found
 from qa.text.sentences import sentences
-from qa.text.words import Words, read_words
+from qa.text.words import read_words
 from qa.types import Hit, Span
 
 # Passages that are read for an answer; those below get a highlight.
@@ -42,6 +43,20 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence, item or row of a passage, and its words, as they are kept for the next question.
+
+    ``span`` is of the passage. ``places`` say of each form which of the ``words`` have it, the first in the lowest bit.
+    """
+
+    span: Span
+    text: str
+    kind: Kind
+    places: Mapping[str, int]
+    words: int
+
+
+@dataclass(frozen=True, slots=True)
 class QuestionWords:
     """A question's words as sentences are compared with them.
 
@@ -55,16 +70,14 @@ class QuestionWords:
     most: float
     languages: tuple[str, ...]
 
-    def found_in(self, words: Iterable[tuple[str, ...]]) -> tuple[int, int]:
-        """Find the question's words in a text, given by its words' forms: their bits, and how many words are others."""
-        unknown, held, others = self.weights.keys().isdisjoint, 0, 0
-        for forms in words:
-            if unknown(forms):
-                others += 1
-            else:
-                for form in forms:
-                    held |= self.bits.get(form, 0)
-        return held, others
+    def found_in(self, sentence: Sentence) -> tuple[int, int]:
+        """Find the question's words in a sentence: their bits, and how many of its words are others."""
+        places, held, known = sentence.places, 0, 0
+        for form, bits in self.bits.items():
+            if found := places.get(form):
+                held |= bits
+                known |= found
+        return held, sentence.words - known.bit_count()
 
     def covered(self, held: int) -> float:
         """Give the share of the question's words, by weight, that ``held`` says are there."""
@@ -86,36 +99,64 @@ def weigh_question(index: Index, terms: Sequence[tuple[str, ...]]) -> QuestionWo
 
 def candidates(index: Index, found: Found, question: QuestionWords) -> list[Candidate]:
     """Score the sentences of all passages, passage by passage; one that two passages hold comes twice."""
-    cosines = iter(_window_cosines(index, found))
     result: list[Candidate] = []
-    for hit in found.hits:
-        windows = [(Span(window.start, window.end), next(cosines, 0.0)) for window in hit.passage.windows]
-        result += _of_passage(hit, windows, question)
+    for hit, cosines in zip(found.hits, _window_cosines(index, found), strict=True):
+        start = hit.passage.start
+        for sentence, score in _scored(hit, cosines, question):
+            place = Span(start + sentence.span.start, start + sentence.span.end)
+            result.append(Candidate(hit, place, sentence.text, sentence.kind, score))
     return result
 
 
-def _of_passage(hit: Hit, windows: Sequence[tuple[Span, float]], question: QuestionWords) -> Iterator[Candidate]:
-    passage, languages = hit.passage, question.languages
-    read = _read(passage.text, passage.language, languages)
-    said = [question.found_in(words.forms) for _, _, _, words in read]
+def best_sentences(index: Index, found: Found, question: QuestionWords) -> list[Span | None]:
+    """Find the sentence of each passage that :func:`candidates` scores highest, as a span of the document."""
+    best: list[Span | None] = []
+    for hit, cosines in zip(found.hits, _window_cosines(index, found), strict=True):
+        start = hit.passage.start
+        scored = _scored(hit, cosines, question)
+        span = max(scored, key=itemgetter(1))[0].span if scored else None
+        best.append(None if span is None else Span(start + span.start, start + span.end))
+    return best
+
+
+def _scored(hit: Hit, cosines: Sequence[float], question: QuestionWords) -> list[tuple[Sentence, float]]:
+    """Score each sentence of a passage, given the cosine of each of its windows."""
+    passage = hit.passage
+    read = _read(passage.text, passage.language, question.languages)
+    said = [question.found_in(sentence) for sentence in read]
     held = [bits for bits, _ in said]
-    for at, (span, text, kind, _) in enumerate(read):
-        place = Span(passage.start + span.start, passage.start + span.end)
-        coverage = question.covered(held[at])
-        near = question.covered(reduce(or_, held[max(at - 1, 0) : at + 2])) - coverage
-        window = max((c for w, c in windows if w.start < place.end and w.end > place.start), default=0.0)
-        new = said[at][1]
-        is_bare = new < LEAST_NEW and kind == "sentence"
-        score = _score(hit, coverage, near, window, is_bare=is_bare)
-        yield Candidate(hit, place, text, kind, score)
+    shares = {bits: question.covered(bits) for bits in set(held)}
+    windows = [
+        (window.start - passage.start, window.end - passage.start, cosine)
+        for window, cosine in zip(passage.windows, cosines, strict=False)
+    ]
+    result = []
+    for at, sentence in enumerate(read):
+        coverage = shares[held[at]]
+        around = reduce(or_, held[max(at - 1, 0) : at + 2])
+        near = (shares[around] if around in shares else question.covered(around)) - coverage
+        start, end = sentence.span.start, sentence.span.end
+        nearest = max([cosine for first, last, cosine in windows if first < end and last > start], default=0.0)
+        is_bare = said[at][1] < LEAST_NEW and sentence.kind == "sentence"
+        result.append((sentence, _score(hit, coverage, near, nearest, is_bare=is_bare)))
+    return result
 
 
 # About 10 kB each.
 @lru_cache(maxsize=2048)
-def _read(text: str, language: str, languages: tuple[str, ...]) -> tuple[tuple[Span, str, Kind, Words], ...]:
+def _read(text: str, language: str, languages: tuple[str, ...]) -> tuple[Sentence, ...]:
     """Split a passage into its sentences, items and rows, with their words."""
-    found = [(span, text[span.start : span.end], kind) for span, kind in units(text, language)]
-    return tuple((span, said, kind, read_words(said, languages)) for span, said, kind in found)
+    return tuple(_sentence(text, span, kind, languages) for span, kind in units(text, language))
+
+
+def _sentence(text: str, span: Span, kind: Kind, languages: tuple[str, ...]) -> Sentence:
+    said = text[span.start : span.end]
+    forms_of = read_words(said, languages).forms
+    places: dict[str, int] = {}
+    for at, forms in enumerate(forms_of):
+        for form in forms:
+            places[form] = places.get(form, 0) | 1 << at
+    return Sentence(span, said, kind, places, len(forms_of))
 
 
 def _score(hit: Hit, coverage: float, near: float, window: float, *, is_bare: bool) -> float:
@@ -134,13 +175,13 @@ def _score(hit: Hit, coverage: float, near: float, window: float, *, is_bare: bo
     )
 
 
-def _window_cosines(index: Index, found: Found) -> list[float]:
-    """Compare the question with every window of the passages found, in order; nothing where none was compared."""
+def _window_cosines(index: Index, found: Found) -> list[list[float]]:
+    """Compare the question with every window of each passage found; nothing where none was compared."""
     if found.vector is None:
-        return []
+        return [[] for _ in found.hits]
     keys = [window_key(hit.passage, window) for hit in found.hits for window in hit.passage.windows]
-    cosines: list[float] = index.vectors.cosines(found.vector, np.array(keys, dtype=np.int64)).tolist()
-    return cosines
+    cosines = iter(index.vectors.cosines(found.vector, np.array(keys, dtype=np.int64)).tolist())
+    return [list(islice(cosines, len(hit.passage.windows))) for hit in found.hits]
 
 
 _ROW = regex.compile(r"\S.*(?: \||\t)\s*\S")

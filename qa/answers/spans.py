@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import regex
+from numpy.lib.stride_tricks import sliding_window_view
 
 from qa.answers.excerpts import Excerpt
 from qa.answers.sentences import ITEM, Candidate
@@ -49,21 +50,25 @@ class Choice:
     relevance: float
 
 
-def best_spans(excerpts: Sequence[Excerpt], readings: Sequence[Reading]) -> list[Choice]:
-    """Find the best span of each sentence, best first: by its score, and by how near its passage is to the question.
-
-    Of equals that of the earlier excerpt comes first.
-    """
+def spans_of(excerpt: Excerpt, reading: Reading) -> list[Choice]:
+    """Find the best span of each sentence of an excerpt."""
     found = []
-    for excerpt, reading in zip(excerpts, readings, strict=True):
-        for logits, start, end in _candidates(excerpt, reading):
-            place = excerpt.place(start, end)
-            if place is None:
-                continue
-            sentence = next((c for c in excerpt.candidates if place.start < c.span.end), excerpt.candidates[-1])
-            text = excerpt.text[start:end]
-            found.append(Choice(excerpt, sentence, place, text, logits - reading.null, float(reading.relevance)))
-    return sorted(found, key=lambda choice: -choice.score - _COSINE_WEIGHT * (choice.excerpt.hit.scores.dense or 0.0))
+    for logits, start, end in _candidates(excerpt, reading):
+        place = excerpt.place(start, end)
+        if place is None:
+            continue
+        sentence = next((c for c in excerpt.candidates if place.start < c.span.end), excerpt.candidates[-1])
+        text = excerpt.text[start:end]
+        found.append(Choice(excerpt, sentence, place, text, logits - reading.null, float(reading.relevance)))
+    return found
+
+
+def in_order(choices: Sequence[Choice]) -> list[Choice]:
+    """Put choices in order, the best first: by their score, and by how near their passage is to the question.
+
+    Of equals the earlier comes first.
+    """
+    return sorted(choices, key=lambda choice: -choice.score - _COSINE_WEIGHT * (choice.excerpt.hit.scores.dense or 0.0))
 
 
 def _candidates(excerpt: Excerpt, reading: Reading) -> Iterator[tuple[float, int, int]]:
@@ -72,18 +77,23 @@ def _candidates(excerpt: Excerpt, reading: Reading) -> Iterator[tuple[float, int
     if not count:
         return
     parts = _parts(excerpt, reading.offsets)
-    sums = reading.starts[:, None].astype(np.float64) + reading.ends[None, :]
-    allowed = np.triu(np.tril(np.ones((count, count), dtype=bool), _LONGEST - 1))
-    allowed &= (parts[:, None] == parts[None, :]) & (parts >= 0)[:, None]
-    sums = np.where(allowed, sums, -np.inf)
-    lasts = sums.argmax(axis=1)
-    best = sums[np.arange(count), lasts]
+    # A row for each start, a column for each length: what is longer than the longest span is not looked at.
+    width = min(_LONGEST, count)
+    ends = np.full(count + width - 1, -np.inf)
+    ends[:count] = reading.ends
+    beyond = np.full(count + width - 1, -1, dtype=np.int64)
+    beyond[:count] = parts
+    allowed = (sliding_window_view(beyond, width) == parts[:, None]) & (parts >= 0)[:, None]
+    sums = np.where(allowed, reading.starts[:, None].astype(np.float64) + sliding_window_view(ends, width), -np.inf)
+    lengths = sums.argmax(axis=1)
+    best = sums[np.arange(count), lengths]
     sentences = _sentences(excerpt, reading.offsets)
     for number in np.unique(sentences):
         rows = np.flatnonzero(sentences == number)
         first = int(rows[best[rows].argmax()])
         if np.isfinite(best[first]):
-            yield float(best[first]), int(reading.offsets[first, 0]), int(reading.offsets[lasts[first], 1])
+            last = first + int(lengths[first])
+            yield float(best[first]), int(reading.offsets[first, 0]), int(reading.offsets[last, 1])
 
 
 def _sentences(excerpt: Excerpt, offsets: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -7,9 +7,9 @@ nowhere. The numbers were tuned on the tuning halves of the question sets (docs/
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +21,7 @@ from qa.text.words import is_foreign
 from qa.types import Leg, Query, Scores
 
 if TYPE_CHECKING:
-    from qa.types import Ids, Vectors
+    from qa.types import Ids, Mask, Vectors
 
 LEXICAL_WEIGHT = 0.3
 # How far the cosines of the model lie apart that the weights were tuned with.
@@ -51,6 +51,9 @@ def fuse(cosines: Vectors, bm25: Vectors, spread: float = _TUNED_SPREAD) -> Vect
 _DEPTH = 100
 _WINDOWS_PER_PASSAGE = 3
 
+# More than scores differ by for having been rounded.
+_ROUNDED = 1e-4
+
 _NO_TERM = "no word of the question occurs in what was searched"
 _FOREIGN = "the model was not trained on the language of the question"
 
@@ -60,7 +63,8 @@ class Ranked:
     """Candidates, best first: passages' keys and every leg's scores, ``None`` for a leg that took no part.
 
     ``question`` has misspelt words corrected; ``terms`` are the forms of its words as they were typed. ``logits (m,)``
-    are of the first ``m`` candidates, which they have put in order.
+    are of the first ``m`` candidates, which they have put in order. ``is_whole`` is false where some were left out
+    that are behind the first few, as many as were asked for.
     """
 
     keys: Ids
@@ -71,6 +75,7 @@ class Ranked:
     question: str
     terms: tuple[tuple[str, ...], ...]
     logits: Vectors | None = None
+    is_whole: bool = True
 
     def scores_of(self, at: int) -> Scores:
         """Return every score of the candidate in a place, counted from 0."""
@@ -110,7 +115,7 @@ class Ranker:
     def __init__(self, index: Index, languages: Sequence[str], is_word: Callable[[str], bool], spread: float) -> None:
         self._index = index
         self._spread = spread
-        self._document_vector = lru_cache(maxsize=_KEPT)(self._sum_up)
+        self._documents = _DocumentVectors(self._sum_up)
         self._is_word = is_word
         self._languages = languages
         # A vocabulary that many languages share is a dictionary of none of them.
@@ -134,11 +139,12 @@ class Ranker:
                 return Nearest(vector, passages[np.argsort(first)[:depth]], best)
             windows = self._index.vectors.search(vector[None, :], 4 * len(windows), filter)[0][0]
 
-    def rank(self, query: Query, nearest: Nearest | None, filter: Filter | None) -> Ranked:
+    def rank(self, query: Query, nearest: Nearest | None, filter: Filter | None, first: int | None = None) -> Ranked:
         """Rank everything that either leg found, best first; equal scores by passage id.
 
         Args:
             nearest: of :meth:`nearest`, by the same filter; ``None`` where only words count.
+            first: how many of the best are needed; others are left out where that spares scoring them. ``None`` is all.
         """
         terms = self._index.lexical.question_terms(query.question)
         # An answer is still compared with the question's own words: one that is in no passage speaks against it.
@@ -158,12 +164,29 @@ class Ranker:
             instead = ", ".join(f'"{each.meant}" instead of "{each.written}"' for each in corrections.values())
             reason = (f"searched for {instead}" if instead else "") if len(by_words) else _NO_TERM
             legs.append(Leg("lexical", bool(len(by_words)), reason))
-        keys = np.union1d(by_vector, by_words) if sees else by_words
+        keys = np.union1d(by_vector, by_words) if sees else np.sort(by_words)
         dense = lexical = whole = None
+        is_whole = True
         if nearest is not None and sees:
             dense, whole = self._cosines(nearest.vector, keys)
         if len(by_words):
-            lexical = self._bm25(known, keys, by_words, word_scores)
+            lexical, is_open = np.zeros(len(keys), np.float32), np.ones(len(keys), np.bool_)
+            places = np.searchsorted(keys, by_words)
+            lexical[places], is_open[places] = word_scores, False
+            # All that hold a word were found where they are fewer than were looked for.
+            open_ = np.flatnonzero(is_open) if len(by_words) >= search_depth(query) else places[:0]
+            if len(open_) and first is not None and dense is not None and whole is not None:
+                at_least = _one_score(dense, whole, lexical, self._spread)
+                is_near = _within_reach(at_least, is_open, word_scores, first)
+                # Of the best by words the scores of all others are a share.
+                is_near[places[0]] = True
+                kept = np.flatnonzero(is_near)
+                is_whole = len(kept) == len(keys)
+                keys, dense, whole, lexical = keys[kept], dense[kept], whole[kept], lexical[kept]
+                open_ = np.flatnonzero(is_open[kept])
+            wanted = keys[open_].tolist()
+            found = self._index.lexical.scores(known, wanted)
+            lexical[open_] = [found.get(key, 0.0) for key in wanted]
         scores = _one_score(dense, whole, lexical, self._spread)
         order = np.lexsort((keys, -scores))
         return Ranked(
@@ -174,6 +197,7 @@ class Ranker:
             tuple(legs),
             apply_corrections(query.question, corrections.values()),
             tuple(terms),
+            is_whole=is_whole,
         )
 
     def _cosines(self, vector: Vectors, passages: Ids) -> tuple[Vectors, Vectors]:
@@ -183,7 +207,7 @@ class Ranker:
             return np.empty(0, np.float32), np.empty(0, np.float32)
         best: Vectors = np.maximum.reduceat(self._index.vectors.cosines(vector, windows), starts)
         documents, at = np.unique(self._index.relations.documents_of(windows[starts]), return_inverse=True)
-        whole: Vectors = np.stack([self._document_vector(number) for number in documents.tolist()]) @ vector
+        whole: Vectors = self._documents.rows(documents.tolist()) @ vector
         return best, whole[at]
 
     def _sum_up(self, document: int) -> Vectors:
@@ -195,11 +219,65 @@ class Ranker:
         length = float(np.linalg.norm(mean))
         return mean / np.float32(length) if length > 0 else mean
 
-    def _bm25(self, terms: Sequence[tuple[str, ...]], passages: Ids, known: Ids, scores: Vectors) -> Vectors:
-        """Compute each passage's BM25 score ``(n,)``, 0 where no term is in it; those of ``known`` are ``scores``."""
-        found = dict(zip(known.tolist(), scores.tolist(), strict=True))
-        found |= self._index.lexical.scores(terms, [key for key in passages.tolist() if key not in found])
-        return np.array([found.get(key, 0.0) for key in passages.tolist()], dtype=np.float32)
+
+class _DocumentVectors:
+    """The vectors of the documents that were ranked, in one array, from which those of a question are taken at once.
+
+    Thread-safe. It grows by doubling, and begins anew where it is full.
+
+    Args:
+        sum_up: computes the vector of a document, by its number.
+    """
+
+    def __init__(self, sum_up: Callable[[int], Vectors]) -> None:
+        self._sum_up = sum_up
+        self._lock = threading.Lock()
+        self._rows: Vectors = np.empty((0, 0), np.float32)
+        self._places: dict[int, int] = {}
+
+    def rows(self, documents: Sequence[int]) -> Vectors:
+        """Return the vectors ``(n, d)`` of documents, given by their numbers."""
+        with self._lock:
+            places = self._places
+            missing = [number for number in documents if number not in places]
+            if not missing:
+                found: Vectors = self._rows[[places[number] for number in documents]]
+                return found
+        vectors = {number: self._sum_up(number) for number in missing}
+        with self._lock:
+            if len(self._places) + len(vectors) > _KEPT:
+                self._places, self._rows = {}, self._rows[:0]
+            for number, vector in vectors.items():
+                self._add(number, vector)
+            known = {number: self._rows[at] for number in documents if (at := self._places.get(number)) is not None}
+            # Those that another thread has dropped meanwhile, or that did not fit.
+            return np.stack([known[n] if n in known else self._sum_up(n) for n in documents])
+
+    def _add(self, number: int, vector: Vectors) -> None:
+        at = self._places.setdefault(number, len(self._places))
+        if at >= len(self._rows):
+            grown = np.empty((max(64, 2 * len(self._rows)), len(vector)), np.float32)
+            if len(self._rows):
+                grown[: len(self._rows)] = self._rows
+            self._rows = grown
+        self._rows[at] = vector
+
+
+def _within_reach(at_least: Vectors, is_open: Mask, word_scores: Vectors, first: int) -> Mask:
+    """Tell of candidates ``(n,)`` which may be among the ``first``.
+
+    To compute BM25 of given passages takes as long as the rest of a search, and most of them are far behind.
+
+    Args:
+        at_least: fused scores ``(n,)``, with a BM25 of 0 where it ``is_open (n,)``.
+        word_scores: BM25 of the best by words, best first; that of no open one is above the last.
+    """
+    if len(at_least) <= first:
+        return np.ones(len(at_least), np.bool_)
+    most = LEXICAL_WEIGHT * float(word_scores[-1]) / float(word_scores[0]) + _ROUNDED
+    least = np.partition(at_least, -first)[-first] - _ROUNDED
+    is_near: Mask = at_least + np.where(is_open, most, 0.0) >= least
+    return is_near
 
 
 def _one_score(dense: Vectors | None, whole: Vectors | None, lexical: Vectors | None, spread: float) -> Vectors:

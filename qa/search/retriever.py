@@ -39,6 +39,8 @@ _SAME = 0.8
 _MOST_PATHS = 100_000
 # The first places, in which no passage repeats another.
 _DISTINCT = 10
+# Candidates beyond the hits that are ranked for certain, to take the places of near-copies.
+_SPARE = 10
 # Candidates that a cross-encoder reads at most.
 _RERANKED = 50
 
@@ -300,7 +302,10 @@ class Retriever:
     ) -> Found:
         started = time.perf_counter()
         question = _searched(query)
-        ranked = self._ranker.rank(replace(query, question=question), nearest, filter.lexical)
+        wanted = max(query.top_k, depth)
+        asked = query if question == query.question else replace(query, question=question)
+        first = None if query.rerank else wanted + _SPARE
+        ranked = self._ranker.rank(asked, nearest, filter.lexical, first)
         if query.filter and not len(ranked.keys):
             legs = tuple(replace(leg, used=False, reason=_NOTHING_PASSES) for leg in ranked.legs)
             ranked = replace(ranked, dense=None, lexical=None, legs=legs)
@@ -308,15 +313,11 @@ class Retriever:
         if query.rerank and self._reranker is not None:
             ranked = self._reranked(self._reranker, question, ranked)
         reranking = 1000 * (time.perf_counter() - searched)
-        wanted = max(query.top_k, depth)
-        read: list[tuple[Passage, str]] = []
-
-        def passages() -> Iterator[Passage]:
-            for passage, title in self._passages.each(ranked.keys.tolist()):
-                read.append((passage, title))
-                yield passage
-
-        order = distinct_first(passages(), min(_DISTINCT, wanted), wanted)[:wanted]
+        order, read = self._distinct(ranked, wanted)
+        if first is not None and not ranked.is_whole and len(read) >= first:
+            # Of that many near-copies what is behind them is needed.
+            ranked = self._ranker.rank(asked, nearest, filter.lexical)
+            order, read = self._distinct(ranked, wanted)
         hits = tuple(Hit(rank, *read[at], ranked.scores_of(at)) for rank, at in enumerate(order, start=1))
         spent = 1000 * (time.perf_counter() - started)
         timings = {
@@ -331,6 +332,17 @@ class Retriever:
         reply = Reply(query.question, shown, self.index.manifest.id, timings, legs=ranked.legs, searched=instead)
         vector = nearest.vector if nearest is not None and ranked.dense is not None else None
         return Found(reply, hits, vector, ranked.question, ranked.terms, query.read_tokens)
+
+    def _distinct(self, ranked: Ranked, wanted: int) -> tuple[list[int], list[tuple[Passage, str]]]:
+        """Return the places of the hits, in their order, and the passages of the first places, as many as were read."""
+        read: list[tuple[Passage, str]] = []
+
+        def passages() -> Iterator[Passage]:
+            for passage, title in self._passages.each(ranked.keys.tolist()):
+                read.append((passage, title))
+                yield passage
+
+        return distinct_first(passages(), min(_DISTINCT, wanted), wanted)[:wanted], read
 
     def _reranked(self, reranker: Reranker, question: str, ranked: Ranked) -> Ranked:
         """Order the first candidates by their logits, as many as the budget allows; the others after them."""

@@ -180,6 +180,7 @@ def _make_tools(parts: deps.Dependencies) -> McpEndpoint:
 
 
 def _add_routes(app: FastAPI, parts: deps.Dependencies) -> None:
+    app.include_router(routes.questions)
     app.include_router(facets.router)
     app.include_router(routes.router)
     app.include_router(chat.router)

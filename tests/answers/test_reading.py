@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from qa.answers.excerpts import SIZE, Excerpt, plan_excerpts
 from qa.answers.sentences import Candidate, units
-from qa.answers.spans import Choice, best_spans, fit
+from qa.answers.spans import Choice, fit, in_order, spans_of
 from qa.answers.weekdays import ask_as_written
 from qa.protocols import Reading
 from qa.types import Hit, Passage, Scores, Span
@@ -20,6 +21,11 @@ STAFF = (
     "Staff handbook. New colleagues need these documents:\n\n- a copy of the passport\n- the signed contract\n"
     "- the bank details\n\nPlease bring them to the front desk. The desk opens at 9:00."
 )
+
+
+def best_spans(excerpts: Sequence[Excerpt], readings: Sequence[Reading]) -> list[Choice]:
+    """Find the best spans of all excerpts, best first."""
+    return in_order([choice for pair in zip(excerpts, readings, strict=True) for choice in spans_of(*pair)])
 
 
 def candidates(text: str, scores: dict[str, float], start: int = 100, rank: int = 1) -> list[Candidate]:

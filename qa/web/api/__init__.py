@@ -3,6 +3,7 @@
 routes               questions, documents, citations, metrics, and that the process is up
 requests             the bodies and parameters of requests
 responses            the bodies of replies: the answer, its citation, the passages
+reply_json           the JSON of a reply, written from its values
 document_responses   the bodies of documents, their lists and facets
 operation_responses  the bodies that say whether collections can be asked, and what is wrong
 chat                 collections as models of the OpenAI API

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import Annotated, Any, TypeVar
+from urllib.parse import parse_qsl
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
+from starlette.requests import Request
 
 from qa.search.filters import parse_filter
 from qa.types import CitationClaim, Condition, Mode, Query, Turn
@@ -182,6 +185,30 @@ class AskParameters(BaseModel):
         if turns:
             turns[-1] = Turn(self.previous[-1], self.previous_answer)
         return _build_query(self, self.q, parse_filter(self.filter), turns)
+
+
+@cache
+def _lists(shape: type[BaseModel]) -> frozenset[str]:
+    """Return the names of the parameters that may be repeated."""
+    return frozenset(name for name, field in shape.model_fields.items() if field.get_default() == [])
+
+
+def read_parameters(shape: type[Body], request: Request) -> Body:
+    """Read the parameters of an address; of one that is repeated and may not be, the last counts.
+
+    Raises:
+        ProblemError: they are not of this shape.
+    """
+    lists, known, values = _lists(shape), list(shape.model_fields), dict[str, Any]()
+    for name, value in parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True):
+        if name in lists:
+            values.setdefault(name, []).append(value)
+        else:
+            values[name] = value
+    try:
+        return shape.model_validate(few(values, known))
+    except ValidationError as error:
+        raise ProblemError(invalid(explain(error.errors(), known))) from None
 
 
 def _build_query(

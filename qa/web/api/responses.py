@@ -5,7 +5,6 @@ As all shapes of responses they are built from the values of ``qa.types`` that t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -320,13 +319,3 @@ class BatchResponse(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [examples.BATCH_RESPONSE]})
 
     results: list[Annotated[BatchSuccess | BatchFailure, Field(discriminator="ok")]]
-
-
-def stream_results(results: Iterable[BatchSuccess | BatchFailure]) -> Iterator[bytes]:
-    """Write a :class:`BatchResponse` in parts, a result at a time: the whole may have a hundred megabytes."""
-    between = b'{"results":['
-    for result in results:
-        # A problem has only the members that it has.
-        yield between + result.model_dump_json(exclude_unset=True).encode()
-        between = b","
-    yield b"]}"

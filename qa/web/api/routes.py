@@ -5,9 +5,9 @@ Nothing blocks the event loop: questions run in the queue's threads, and all els
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from itertools import chain
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi import Query as FromQuery
@@ -24,6 +24,7 @@ from qa.types import Query, Reply
 from qa.web.admission import Budget
 from qa.web.api import document_responses, operation_responses, requests, responses
 from qa.web.api.openapi import problems
+from qa.web.api.reply_json import write_reply
 from qa.web.deps import AskingDep, Deps, ServiceDep, visible_collections
 from qa.web.federation import ask_collections
 from qa.web.handlers import service_problem
@@ -40,11 +41,13 @@ from qa.web.problems import (
     shown,
 )
 
+# Questions are most of what is asked, so that their routes are looked at first.
+questions = APIRouter()
 router = APIRouter()
 
 # Bytes of a body, and passages of a reply, that are worth a thread.
 _LARGE = 4096
-_MANY = 10
+_MANY = 50
 # Bytes of a response that is built whole.
 _SMALL = 1_000_000
 
@@ -58,34 +61,58 @@ async def json_only(request: Request) -> None:
         raise ProblemError(Problem("unsupported-media-type", 415, detail, headers={"Accept-Post": "application/json"}))
 
 
-@router.post(
-    "/v1/ask",
-    operation_id="ask",
-    tags=["questions"],
-    summary="Ask one question",
-    dependencies=[Depends(json_only)],
-    response_model=responses.AskResponse,
-    openapi_extra={"requestBody": requests.body_of(requests.AskRequest)},
-    responses=problems(400, 413, 415, 422, 503),
-)
 async def ask(request: Request) -> Response:
     """Return the answer, if there is one, and the passages that match best, each with its span of a document."""
+    await json_only(request)
     body = await read_body(requests.AskRequest, request)
     return await _ask(request, body.query())
 
 
-@router.get(
+async def ask_by_address(parameters: Annotated[requests.AskParameters, FromQuery()], request: Request) -> Response:
+    """Do the same as `POST /v1/ask`, for a browser or a link. `documents`, `sections`, `filter` and
+    `collections` may be repeated."""
+    return await _ask(request, parameters.query())
+
+
+class _ReadByItself(APIRoute):
+    """A route that FastAPI describes, and that reads its request by itself.
+
+    To find the parameters of an address one by one takes FastAPI as long as everything else in the event loop.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        if self.endpoint is ask:
+            return ask
+
+        async def handle(request: Request) -> Response:
+            return await ask_by_address(requests.read_parameters(requests.AskParameters, request), request)
+
+        return handle
+
+
+questions.add_api_route(
     "/v1/ask",
+    ask,
+    methods=["POST"],
+    operation_id="ask",
+    tags=["questions"],
+    summary="Ask one question",
+    response_model=responses.AskResponse,
+    openapi_extra={"requestBody": requests.body_of(requests.AskRequest)},
+    responses=problems(400, 413, 415, 422, 503),
+    route_class_override=_ReadByItself,
+)
+questions.add_api_route(
+    "/v1/ask",
+    ask_by_address,
+    methods=["GET"],
     operation_id="askByAddress",
     tags=["questions"],
     summary="Ask one question by an address",
     response_model=responses.AskResponse,
     responses=problems(422, 503),
+    route_class_override=_ReadByItself,
 )
-async def ask_by_address(parameters: Annotated[requests.AskParameters, FromQuery()], request: Request) -> Response:
-    """Do the same as `POST /v1/ask`, for a browser or a link. `documents`, `sections`, `filter` and
-    `collections` may be repeated."""
-    return await _ask(request, parameters.query())
 
 
 @router.post(
@@ -113,7 +140,7 @@ async def ask_many(asking: AskingDep, service: ServiceDep, deps: Deps, request: 
     try:
         replies = iter(await asking.ask_many(queries, request) if queries else [])
         outcomes = [next(replies) if isinstance(item, Query) else item for item in parsed]
-        results = responses.stream_results(_result(request, each) for each in outcomes)
+        results = _stream_results(_result(request, each) for each in outcomes)
         response = await run_in_threadpool(_respond, results)
     except BaseException:
         deps.passages.give(passages)
@@ -255,11 +282,7 @@ async def _ask(request: Request, query: Query) -> Response:
     found = await ask_collections(request, query)
     request.scope["state"]["timings_ms"] = found.timings_ms
 
-    # Written here, because the framework would validate it again, which takes as long as all the rest.
-    def build() -> str:
-        return responses.AskResponse.from_reply(found).model_dump_json()
-
-    built = await run_in_threadpool(build) if len(found.hits) > _MANY else build()
+    built = await run_in_threadpool(write_reply, found) if len(found.hits) > _MANY else write_reply(found)
     return Response(built, media_type="application/json")
 
 
@@ -285,10 +308,22 @@ def _parse(item: object) -> Query | Problem:
     return query
 
 
-def _result(request: Request, outcome: Reply | QAError | Problem) -> responses.BatchSuccess | responses.BatchFailure:
+def _result(request: Request, outcome: Reply | QAError | Problem) -> bytes:
+    """Write one result of a batch."""
     if isinstance(outcome, Reply):
-        return responses.BatchSuccess(ok=True, response=responses.AskResponse.from_reply(outcome))
+        return b'{"ok":true,"response":' + write_reply(outcome) + b"}"
     problem = service_problem(request, outcome) if isinstance(outcome, QAError) else outcome
-    return responses.BatchFailure(
+    failure = responses.BatchFailure(
         ok=False, problem=operation_responses.ProblemDetails.model_validate(problem.members())
     )
+    # A problem has only the members that it has.
+    return failure.model_dump_json(exclude_unset=True).encode()
+
+
+def _stream_results(results: Iterable[bytes]) -> Iterator[bytes]:
+    """Write a :class:`qa.web.api.responses.BatchResponse` a result at a time: it may have a hundred megabytes."""
+    between = b'{"results":['
+    for result in results:
+        yield between + result
+        between = b","
+    yield b"]}"

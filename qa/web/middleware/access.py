@@ -14,6 +14,7 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Literal
 from urllib.parse import urlsplit
@@ -28,6 +29,8 @@ from qa.web.problems import Problem, Render, nothing_at
 
 KeyScope = Literal["ask", "admin"]
 
+# Addresses of which is remembered what they are.
+_ADDRESSES = 1024
 _ENTRY = re.compile(
     r"(?P<name>[A-Za-z0-9._-]{1,64}):(?P<scope>ask|admin):(?P<sha256>[0-9a-f]{64})"
     r"(?::(?P<collections>[A-Za-z0-9._-]+(?:\+[A-Za-z0-9._-]+)*))?"
@@ -286,6 +289,7 @@ def may_operate(scope: Scope, headers: Headers) -> bool:
     return is_named_so and is_on_this_machine(scope, headers)
 
 
+@lru_cache(maxsize=_ADDRESSES)
 def _is_loopback(text: str) -> bool:
     try:
         address = ip_address(text)
@@ -297,7 +301,11 @@ def _is_loopback(text: str) -> bool:
 
 def _client_address(scope: Scope) -> str:
     """Return the address of the client: for IPv6 its /64 network, because one household has all of it."""
-    text = str((scope.get("client") or ("unknown",))[0])
+    return _network(str((scope.get("client") or ("unknown",))[0]))
+
+
+@lru_cache(maxsize=_ADDRESSES)
+def _network(text: str) -> str:
     try:
         address = ip_address(text)
     except ValueError:

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from ipaddress import ip_address
 
 from limits import RateLimitItem
@@ -28,6 +29,8 @@ FREE_BYTES = 1 << 17
 # Bytes a second of a body that is written to the disk: few can be sent at a time, and a slow one keeps others waiting.
 SLOWEST = 10_000
 
+# Host headers that are remembered, and characters of the longest of them.
+_KNOWN_HOSTS, _LONGEST_KNOWN = 256, 300
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.%]+\]|[^:\[\]/?#@\s]+)(?::\d{1,5})?")
 
 
@@ -49,6 +52,8 @@ class Hosts:
     def __init__(self, app: ASGIApp, names: Sequence[str]) -> None:
         self.app = app
         self.names = frozenset(names)
+        # Nearly every client names one of a few hosts.
+        self._is_own_name = lru_cache(maxsize=_KNOWN_HOSTS)(self._find)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not self._is_own(Headers(scope=scope).get("host", "")):
@@ -60,6 +65,9 @@ class Hosts:
     def _is_own(self, host: str) -> bool:
         if "*" in self.names:
             return True
+        return self._is_own_name(host) if len(host) <= _LONGEST_KNOWN else self._find(host)
+
+    def _find(self, host: str) -> bool:
         if not (match := _HOST.fullmatch(host)):
             return False
         name = match["name"].lower().rstrip(".")

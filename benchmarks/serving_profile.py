@@ -48,7 +48,7 @@ STAGES: Mapping[str, tuple[str, ...]] = {
         "qa.models.answer_reader:OpenVinoReader.count_tokens",
     ),
     "batch": ("qa.web.batching:Batcher._answer",),
-    "JSON": ("qa.web.api.responses:AskResponse.from_reply", "qa.web.api.responses:AskResponse.model_dump_json"),
+    "JSON": ("qa.web.api.routes:write_reply",),
 }
 CLIENTS = (1, 32)
 

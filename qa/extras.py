@@ -8,13 +8,12 @@ from typing import Literal
 
 from qa.errors import ExtraMissing, UnsupportedSystem
 
-Extra = Literal["serve", "build", "ray"]
+Extra = Literal["serve", "build"]
 
 # Packages that stand for their extra: the rest comes with them, and to look for these costs a millisecond.
 _MODULES: dict[Extra, tuple[str, ...]] = {
     "serve": ("faiss", "fastapi", "numpy", "openvino", "scipy", "tantivy", "tokenizers", "uvicorn"),
     "build": ("sentence_transformers", "torch"),
-    "ray": ("pyarrow", "ray"),
 }
 
 

@@ -99,6 +99,13 @@ class Settings(BaseSettings):
     port: int = Field(
         default=8000, ge=0, le=65535, description="The port that the service listens on; 0 takes a free one."
     )
+    workers: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        description="The processes that serve over one port. 0 means one for every two cores and every GB of memory, "
+        "four at most; limits of a container count.",
+    )
     passage_tokens: int = Field(
         default=192,
         ge=16,

@@ -176,13 +176,6 @@ def index(
         typer.Option(metavar="FILE", help="Activate only if these questions are answered no worse."),
     ] = None,
     margin: MarginFlag = DEFAULT_MARGIN,
-    ray: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Encode on a Ray cluster first: local, auto or HOST:PORT (docs/scaling.md).",
-        ),
-    ] = None,
 ) -> None:
     """Bring an index up to date with its documents. Only changed files are read, and only new text is encoded."""
     require("serve", "qa index")
@@ -218,7 +211,7 @@ def index(
     try:
         with IndexingProgress() as progress:
             gating = evaluation_commands.make_snapshot_gate(settings, questions, progress, margin)
-            result = update(settings, paths, progress, rebuild=rebuild, gate=gating, ray=ray)
+            result = update(settings, paths, progress, rebuild=rebuild, gate=gating)
     except KeyboardInterrupt:
         if snapshots.current_or_none() == before:
             typer.echo("Interrupted; nothing was published. Run it again to continue from what was encoded.", err=True)
@@ -267,11 +260,23 @@ def serve(
     behind_proxy: Annotated[
         bool | None, typer.Option("--behind-proxy", help="Do not start without keys: a proxy stands in front.")
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, max=64, help="How many processes serve; 0, the default, decides by cores and memory."),
+    ] = None,
 ) -> None:
     """Serve an index over HTTP, or several, with a page for people at /. New snapshots are served within seconds."""
     require("serve", "qa serve")
     first = names[0] if names else None
-    settings = load_settings(name=first, indexes=indexes, model=model, host=host, port=port, behind_proxy=behind_proxy)
+    settings = load_settings(
+        name=first,
+        indexes=indexes,
+        model=model,
+        host=host,
+        port=port,
+        behind_proxy=behind_proxy,
+        workers=workers,
+    )
     from qa.errors import IndexNotFound
     from qa.index.snapshots import Snapshots, names_to_serve
 

@@ -255,9 +255,9 @@ class IndexingJob:
         try:
             done = self._build()
             if done is None:
-                self._service.clear()
+                self._service.clear_everywhere()
                 return Indexing("done", "no document that can be read is left; the collection is empty"), {}
-            self._service.reload()
+            self._service.reload_everywhere()
             self._prune()
             is_new = done.counts.changed
             detail = f"newly encoded: {done.counts.encoded:,}" if is_new else "nothing has changed"

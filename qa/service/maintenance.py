@@ -56,7 +56,7 @@ class Maintenance:
         except OSError as error:
             log.error("snapshot not activated", snapshot=id, reason=str(error), to_do=TO_DO)
             raise StorageError(f"cannot switch to another snapshot: {error}") from error
-        self._service.reload()
+        self._service.reload_everywhere()
         log.info("snapshot activated", snapshot=id)
         return self._service.state()
 

@@ -122,6 +122,7 @@ class Service:
         self._noting = threading.Lock()
         self._troubles: dict[str, str] = {}
         self._explain_empty: Callable[[], str] = str
+        self._follow: Callable[[str | None], None] = lambda snapshot: None
 
     def note(self, part: str, clause: str) -> None:
         """Say in :meth:`state` what another part of the server cannot do; an empty ``clause`` takes it back."""
@@ -135,6 +136,19 @@ class Service:
         Where it returns an empty string, the collection is empty, and waits for documents.
         """
         self._explain_empty = explain
+
+    def follow_with(self, follow: Callable[[str | None], None]) -> None:
+        """Set what waits until the other processes of this server serve a snapshot, too; ``None`` is none."""
+        self._follow = follow
+
+    def reload_everywhere(self) -> None:
+        """Load what is current, and return when each process of this server answers from it.
+
+        Raises:
+            QAError: as :meth:`reload`.
+        """
+        self.reload()
+        self._follow(self.state().snapshot)
 
     def reload(self) -> bool:
         """Load the current snapshot and calibration, and return whether the snapshot changed.
@@ -229,6 +243,11 @@ class Service:
             log.info("the collection is empty", index=self._settings.name)
         self._problem = _EMPTY
         self._retriever = self._held = None
+
+    def clear_everywhere(self) -> None:
+        """Do the same, and return when no process of this server answers any more."""
+        self.clear()
+        self._follow(None)
 
     def _failed(self, error: Exception) -> None:
         if isinstance(error, IndexNotFound) and (self._snapshots.folder / DOCUMENTS).is_dir():

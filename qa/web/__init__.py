@@ -1,6 +1,7 @@
 """The service over HTTP: a JSON API, and pages that work without JavaScript.
 
 server       uvicorn around the application; the port opens before anything is loaded
+workers/     several processes over one listening socket, which answer as one
 app          routes, pages, errors and middleware put together
 deps         what the routes work with: options and services, in one frozen value
 middleware/  what every request passes: Host header, keys, limits, overload, logs

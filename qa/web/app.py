@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from fastapi import FastAPI
+from limits.storage import MemoryStorage
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
@@ -45,6 +46,9 @@ from qa.web.pages import api, ask, document, documents, upkeep
 from qa.web.pages import evaluations as evaluation_pages
 from qa.web.pages import unanswered as unanswered_page
 from qa.web.pages.rendering import render_problem
+from qa.web.workers.forwarding import Forwarding, FromWorkers
+from qa.web.workers.metrics import SharedMetrics
+from qa.web.workers.rates import SharedStorage
 
 STATIC = Path(__file__).parent / "static"
 # Bytes of all request bodies, passages of all batches, and parameters of an address.
@@ -71,8 +75,8 @@ def create_app(
         maintenance: what an operator may do; without it there is no ``/v1/snapshots`` and no ``/v1/index``.
         others: the other collections; each offers the same as the first.
     """
-    monitoring = Monitoring()
-    batcher = Batcher(monitoring, most_waiting=options.max_waiting)
+    monitoring = Monitoring(SharedMetrics(options.place) if options.place else None)
+    batcher = Batcher(monitoring, most_waiting=_divide(options.max_waiting, options))
     every = _make_parts((Offered(service, evaluations, maintenance), *others), monitoring, batcher, options)
     parts = every[0]
     mcp = McpEndpoints({each.name: _make_tools(each) for each in every})
@@ -117,13 +121,14 @@ def _make_parts(
     offered: Sequence[Offered], monitoring: Monitoring, batcher: Batcher, options: Options
 ) -> list[deps.Dependencies]:
     """Make the parts of each collection; queue, cache, lanes and budgets are those of all."""
-    cache = ReplyCache(options.cache_bytes, options.cache_seconds)
+    cache = ReplyCache(options.cache_bytes // options.workers, options.cache_seconds)
     refusals = Refusals(batcher, monitoring)
-    whole = Lane("whole", monitoring, running=2, waiting=64)
+    whole = Lane("whole", monitoring, running=_divide(2, options), waiting=_divide(64, options))
+    drawing = Lane("drawing", monitoring, running=_divide(2, options), waiting=_divide(32, options))
+    # Where there are several workers, only the first one takes question files and changes documents.
     uploads = Lane("uploads", monitoring, running=1, waiting=4)
-    drawing = Lane("drawing", monitoring, running=2, waiting=32)
     upkeep = Lane("upkeep", monitoring, running=1, waiting=8)
-    passages = Budget(_MOST_PASSAGES, monitoring)
+    passages = Budget(_divide(_MOST_PASSAGES, options), monitoring)
     at_once = f"at most {_MOST_RECEIVED} uploads may arrive at once, {share_of(_MOST_RECEIVED)} of them from one client"
     receiving = Budget(_MOST_RECEIVED, monitoring, f"{at_once}; try again when one of them is done")
     pictures = Pictures(options.pictures) if options.pictures is not None else None
@@ -154,6 +159,11 @@ def _make_parts(
             )
         )
     return found
+
+
+def _divide(places: int, options: Options) -> int:
+    """Return this worker's part of places that are the whole server's, but at least one."""
+    return max(1, places // options.workers)
 
 
 def _make_unanswered(service: Service, name: str, options: Options) -> Unanswered | None:
@@ -212,7 +222,7 @@ def _add_middleware(app: FastAPI, every: Sequence[deps.Dependencies], options: O
     # The one added last is the outermost.
     app.add_middleware(
         BodyLimit,
-        budget=Budget(_MOST_BODY_BYTES, parts.monitoring),
+        budget=Budget(_divide(_MOST_BODY_BYTES, options), parts.monitoring),
         limit=(most := options.max_body_bytes or _largest_body(parts.service.limits)),
         # A form puts boundaries around its file.
         by_path={
@@ -232,7 +242,13 @@ def _add_middleware(app: FastAPI, every: Sequence[deps.Dependencies], options: O
     names = [each.name for each in every]
     app.add_middleware(CollectionAccess, names=names, keys=options.keys, render=render_problem)
     app.add_middleware(Access, keys=options.keys, origins=options.origins, render=render_problem)
-    app.add_middleware(Rates, rate=options.rate, local=options.local_rate, monitoring=parts.monitoring)
+    app.add_middleware(
+        Rates,
+        rate=options.rate,
+        local=options.local_rate,
+        monitoring=parts.monitoring,
+        counts=SharedStorage(options.place.rates) if options.place else MemoryStorage(),
+    )
     app.add_middleware(Identity, keys=options.keys)
     app.add_middleware(CollectionPaths)
     if options.origins:
@@ -254,6 +270,10 @@ def _add_middleware(app: FastAPI, every: Sequence[deps.Dependencies], options: O
         log_questions=options.log_questions,
     )
     app.add_middleware(ResponseHeaders)
+    if options.place is not None and options.place.is_first:
+        app.add_middleware(FromWorkers)
+    elif options.place is not None:
+        app.add_middleware(Forwarding, socket=options.place.first_socket)
 
 
 def _largest_question(limits: Limits) -> int:

@@ -31,6 +31,7 @@ from qa.web.middleware.limits import own_names
 from qa.web.middleware.observing import Tracer, make_exporting_tracer
 from qa.web.middleware.overload import Refusals
 from qa.web.monitoring import Monitoring
+from qa.web.workers.board import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Options:
     ``max_upload_bytes`` are those of a question file, ``max_documents_bytes`` of one upload of documents.
     ``pictures`` is the folder of all indexes, below which pictures of pages are kept; so is ``unanswered``, below which
     questions that were not answered are kept for ``unanswered_days``, in the folder of each collection.
+    ``place`` is that of this process among several workers, ``None`` where it serves alone.
     """
 
     max_body_bytes: int | None = None
@@ -62,9 +64,15 @@ class Options:
     log_requests: bool = False
     log_questions: bool = False
     tracer: Tracer | None = None
+    place: Place | None = None
+
+    @property
+    def workers(self) -> int:
+        """How many processes serve together; bounds of the whole server are divided among them."""
+        return 1 if self.place is None else self.place.board.workers
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Options:
+    def from_settings(cls, settings: Settings, place: Place | None = None) -> Options:
         """Read the options from the settings. Raises SettingsError."""
         return cls(
             max_documents_bytes=settings.max_upload_mb * 10**6,
@@ -82,6 +90,7 @@ class Options:
             log_requests=settings.log_requests,
             log_questions=settings.log_questions,
             tracer=make_exporting_tracer() if settings.tracing else None,
+            place=place,
         )
 
 

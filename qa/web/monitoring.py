@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -18,6 +19,9 @@ from prometheus_client.registry import Collector
 
 from qa.types import Reply, State
 
+if TYPE_CHECKING:
+    from qa.web.workers.metrics import SharedMetrics
+
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 # Seconds: from a question out of the cache to a client's patience.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -28,11 +32,16 @@ class Monitoring:
     """The metrics of one application, in a registry of their own. Thread-safe.
 
     Where a metric has the label ``collection``, its values are names that the server was started with.
+
+    Args:
+        shared: the metrics of all workers, where this process is one of several.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, shared: SharedMetrics | None = None) -> None:
         self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
+        self._shared = shared
+        if shared is None:
+            ProcessCollector(registry=self.registry)
         at = self.registry
         self._requests = Counter("qa_requests", "Responses sent.", ["route", "method", "status"], registry=at)
         self._request_seconds = Histogram(
@@ -52,8 +61,10 @@ class Monitoring:
         self._cache = Counter(
             "qa_cache_lookups", "Questions looked up in the cache.", ["collection", "result"], registry=at
         )
-        self._now = _Now()
+        self._now = _Now(shared)
         at.register(self._now)
+        if shared is not None:
+            shared.registry.register(self._now)
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one request and its time."""
@@ -96,7 +107,12 @@ class Monitoring:
 
     def text(self, collections: Collection[str]) -> bytes:
         """Write the metrics in the text format of Prometheus, without those of other collections."""
-        return generate_latest(_Visible(self.registry, collections))
+        registry = self.registry if self._shared is None else self._shared.registry
+        return generate_latest(_Visible(registry, collections))
+
+    def own_gauges(self) -> dict[str, float]:
+        """Return the gauges of this process by name."""
+        return self._now.own_gauges()
 
 
 class _Visible:
@@ -126,7 +142,8 @@ _GAUGES = {
 class _Now(Collector):
     """The gauges whose values are read at each scrape."""
 
-    def __init__(self) -> None:
+    def __init__(self, shared: SharedMetrics | None) -> None:
+        self._shared = shared
         self._states: list[Callable[[], State]] = []
         self._gauges: Callable[[], dict[str, float]] = dict
 
@@ -138,34 +155,47 @@ class _Now(Collector):
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
-        for name, value in self._gauges().items():
+        gauges = self._gauges() if self._shared is None else self._shared.gauges()
+        for name, value in gauges.items():
             yield GaugeMetricFamily(name, _GAUGES[name], value=value)
-        states = [state() for state in self._states]
-        for name, (documentation, read) in _OF_COLLECTION.items():
+        of_workers = self._states_of_workers()
+        for name, (documentation, read, combine) in _OF_COLLECTION.items():
             family = GaugeMetricFamily(name, documentation, labels=["collection"])
-            for state in states:
-                if (now := read(state)) is not None:
-                    family.add_metric([state.index], now)
+            for states in zip(*of_workers, strict=True):
+                if values := [now for state in states if (now := read(state)) is not None]:
+                    family.add_metric([states[0].index], combine(values))
             yield family
         snapshots = InfoMetricFamily("qa_snapshot", "What is served.", labels=["collection"])
-        for state in states:
-            labels = {"snapshot": state.snapshot or "", "status": state.status}
-            snapshots.add_metric([state.index], labels)
+        # While workers change to another snapshot, there are two.
+        for index, snapshot, status in dict.fromkeys(
+            (state.index, state.snapshot or "", state.status) for states in of_workers for state in states
+        ):
+            snapshots.add_metric([index], {"snapshot": snapshot, "status": status})
         yield snapshots
+
+    def own_gauges(self) -> dict[str, float]:
+        return self._gauges()
+
+    def _states_of_workers(self) -> Sequence[Sequence[State]]:
+        """Return the states of the collections, in the same order, in each worker; at least in this one."""
+        own = [state() for state in self._states]
+        return [own] if self._shared is None else (self._shared.states() or [own])
 
 
 def _created(state: State) -> float | None:
     return datetime.fromisoformat(state.created).timestamp() if state.created else None
 
 
-_OF_COLLECTION: Mapping[str, tuple[str, Callable[[State], float | None]]] = {
-    "qa_ready": ("1 while questions can be asked.", lambda state: state.ready),
-    "qa_documents": ("Documents in the snapshot that is served.", lambda state: state.documents),
-    "qa_passages": ("Passages in it.", lambda state: state.passages),
+# What is read of a collection's state, and how the workers' values become one.
+_OF_COLLECTION: Mapping[str, tuple[str, Callable[[State], float | None], Callable[[Sequence[float]], float]]] = {
+    "qa_ready": ("1 while questions can be asked.", lambda state: state.ready, min),
+    "qa_documents": ("Documents in the snapshot that is served.", lambda state: state.documents, max),
+    "qa_passages": ("Passages in it.", lambda state: state.passages, max),
     "qa_snapshot_problem": (
         "1 while a newer snapshot cannot be used.",
         lambda state: state.ready and bool(state.problem),
+        max,
     ),
-    "qa_troubles": ("Parts that cannot work: evaluating, following files.", lambda state: len(state.troubles)),
-    "qa_snapshot_created_timestamp_seconds": ("When it was built.", _created),
+    "qa_troubles": ("Parts that cannot work: evaluating, following files.", lambda state: len(state.troubles), max),
+    "qa_snapshot_created_timestamp_seconds": ("When it was built.", _created, max),
 }

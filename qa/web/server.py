@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import socket
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from qa.errors import QAError
 from qa.evaluation.jobs.queue import EvaluationQueue
+from qa.markup import safe_lines
+from qa.models.loading import EncoderFactory, make_encoder
 from qa.service.collections import Collections, Served
 from qa.service.service import Service
 from qa.settings import Settings
@@ -22,13 +29,28 @@ from qa.web.app import create_app
 from qa.web.deps import Offered, Options
 from qa.web.middleware.access import require_served
 from qa.web.middleware.overload import BoundedProtocol
+from qa.web.workers.accepting import WorkerServer
+from qa.web.workers.board import Place, Publisher, Row
+from qa.web.workers.metrics import share_counts
+from qa.web.workers.supervisor import CANNOT_START, Supervisor, default_workers
 
 # For requests that are running when the server is asked to stop.
 _SECONDS_TO_FINISH = 10
 _SWITCH_SECONDS = 0.0005
+# Seconds: between two looks of a worker that is still loading, and after which it serves all the same where no other
+# worker does.
+_LOOK_EVERY = 0.05
+_SECONDS_ALONE = 5.0
 
 
-def run(settings: Settings, listening: socket.socket, watched: bool = False, names: Sequence[str] = ()) -> None:
+def run(
+    settings: Settings,
+    listening: socket.socket,
+    watched: bool = False,
+    names: Sequence[str] = (),
+    *,
+    make: EncoderFactory = make_encoder,
+) -> None:
     """Serve until a signal, and finish the running requests first.
 
     Args:
@@ -36,15 +58,14 @@ def run(settings: Settings, listening: socket.socket, watched: bool = False, nam
         names: of the collections to serve, the default one first; the settings' alone where there are none.
     """
     _configure_logging(settings.log_format)
-    options = Options.from_settings(settings)
-    # The default of 5 ms is how long the event loop, or the encoder between two batches, waits for a search to pause.
-    sys.setswitchinterval(_SWITCH_SECONDS)
-    collections = Collections(settings, names or (settings.name,))
-    require_served(options.keys, [each.name for each in collections])
+    names = list(dict.fromkeys(names or (settings.name,)))
+    # Also where other processes read them again: what is wrong is said once, before there are any.
+    keys = Options.from_settings(settings.model_copy(update={"tracing": False})).keys
+    require_served(keys, names)
     host, port = listening.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     _say(f"Listening on {address}; loading snapshot and model …")
-    if not options.keys:
+    if not keys:
         _note("Without keys whoever reaches this port may ask, and on this machine, by a loopback name, may operate.")
         _note("Behind a proxy, set QA_API_KEYS and use --behind-proxy.")
 
@@ -52,40 +73,150 @@ def run(settings: Settings, listening: socket.socket, watched: bool = False, nam
         noun = "passage" if state.passages == 1 else "passages"
         _say(f"Ready: index {state.index}, snapshot {state.snapshot}, {state.passages} {noun}.\n{address}")
 
-    stopped = threading.Event()
-    loading = collections.keep_current(stopped, ready)
-    for each in collections:
-        if not each.maintenance.upkeep.why_fixed():
-            _catch_up(each)
-            _keep_trying(each, stopped)
-        elif watched:
-            _watch(each, stopped, collections.turn)
-    turn = threading.Lock()
-    queues = [_start_queue(each, turn) for each in collections]
-    first, *others = [
-        Offered(each.service, queue, each.maintenance) for each, queue in zip(collections, queues, strict=True)
-    ]
-    config = uvicorn.Config(
-        create_app(first.service, first.evaluations, options, first.maintenance, others),
-        http=BoundedProtocol,
-        # Trust X-Forwarded-For only from a proxy on this machine.
-        forwarded_allow_ips="127.0.0.1",
-        log_config=None,
-        # The address of a GET holds the question, and questions are not logged.
-        access_log=False,
-        server_header=False,
-        # A client that never sends the rest of its request must not keep the server from stopping.
-        timeout_graceful_shutdown=_SECONDS_TO_FINISH,
-    )
+    # The default of 5 ms is how long the event loop, or the encoder between two batches, waits for a search to pause.
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    workers = settings.workers or default_workers()
+    if workers == 1:
+        _Process(settings, listening, watched, names, ready, make).serve()
+    elif (place := Supervisor(workers, listening, ready).run()) is not None:
+        _serve_as_worker(place, _Process(settings, listening, watched, names, lambda state: None, make, place))
+
+
+def _serve_as_worker(place: Place, process: _Process) -> None:
+    """Serve in one of several processes, until SIGTERM."""
+    # Not by the signal itself: what this process has in temporary folders is removed when it ends.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    structlog.contextvars.bind_contextvars(worker=place.number)
     try:
-        uvicorn.Server(config).run(sockets=[listening])
-    finally:
-        stopped.set()
-        # The process would abort if the interpreter ended while a model is being loaded.
-        for thread in loading:
-            thread.join(_SECONDS_TO_FINISH)
-        for queue in queues:
-            queue.stop()
+        process.serve()
+    except QAError as error:
+        if place.is_first:
+            _note(f"qa: error: {safe_lines(str(error))}")
+        sys.exit(CANNOT_START)
+
+
+@dataclass(frozen=True, slots=True)
+class _Process:
+    """One process that serves: alone, or as one of several workers.
+
+    What changes indexes, and evaluations, are of the first worker alone.
+    """
+
+    settings: Settings
+    listening: socket.socket
+    watched: bool
+    names: Sequence[str]
+    ready: Callable[[State], None]
+    make: EncoderFactory
+    place: Place | None = None
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    def serve(self) -> None:
+        """Serve until a signal. Raises SettingsError."""
+        options = Options.from_settings(self.settings, self.place)
+        if self.place is not None:
+            share_counts(self.place)
+        collections = Collections(self.settings, self.names, self.make)
+        loading = collections.keep_current(self.stopped, self.ready)
+        is_first = self.place is None or self.place.is_first
+        if is_first:
+            self._keep_indexes(collections)
+        turn = threading.Lock()
+        queues = [_make_queue(each, turn, runs=is_first) for each in collections]
+        first, *others = [
+            Offered(each.service, queue, each.maintenance) for each, queue in zip(collections, queues, strict=True)
+        ]
+        app = create_app(first.service, first.evaluations, options, first.maintenance, others)
+        config = uvicorn.Config(
+            app,
+            http=BoundedProtocol,
+            # Trust X-Forwarded-For only from a proxy on this machine.
+            forwarded_allow_ips="127.0.0.1",
+            log_config=None,
+            # The address of a GET holds the question, and questions are not logged.
+            access_log=False,
+            server_header=False,
+            # A client that never sends the rest of its request must not keep the server from stopping.
+            timeout_graceful_shutdown=_SECONDS_TO_FINISH,
+        )
+        try:
+            if self.place is None:
+                uvicorn.Server(config).run(sockets=[self.listening])
+            else:
+                self._serve_in_place(self.place, config, collections, app)
+        finally:
+            self.stopped.set()
+            # The process would abort if the interpreter ended while a model is being loaded.
+            for thread in loading:
+                thread.join(_SECONDS_TO_FINISH)
+            for queue in queues:
+                queue.stop()
+
+    def _keep_indexes(self, collections: Collections) -> None:
+        for each in collections:
+            if not each.maintenance.upkeep.why_fixed():
+                _catch_up(each)
+                _keep_trying(each, self.stopped)
+            elif self.watched:
+                _watch(each, self.stopped, collections.turn)
+
+    def _serve_in_place(self, place: Place, config: uvicorn.Config, collections: Collections, app: FastAPI) -> None:
+        """Serve as one of several workers, from when it is ready or no other one serves."""
+        services = {each.name: each.service for each in collections}
+        monitoring = app.state.dependencies.monitoring
+        if place.is_first:
+            for name, service in services.items():
+                service.follow_with(partial(place.board.wait_for_snapshot, name))
+        publisher = Publisher(
+            place,
+            os.getpid(),
+            lambda: [service.state() for service in services.values()],
+            monitoring.own_gauges,
+            lambda row: _hear(row, services),
+        )
+        publisher.start()
+        sockets = [_listen_to_workers(place)] if place.is_first else []
+        try:
+            is_loaded = partial(_is_loaded, services.values())
+            _wait_until_needed(place, is_loaded)
+            WorkerServer(config, self.listening, place, is_loaded).run(sockets=sockets)
+        finally:
+            publisher.stop()
+
+
+def _listen_to_workers(place: Place) -> socket.socket:
+    """Listen for the requests that other workers pass on."""
+    place.first_socket.unlink(missing_ok=True)
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(place.first_socket))
+    return listening
+
+
+def _is_loaded(services: Iterable[Service]) -> bool:
+    return all(service.state().status != "loading" for service in services)
+
+
+def _wait_until_needed(place: Place, is_loaded: Callable[[], bool]) -> None:
+    """Return when all is loaded, or when no other worker serves: then this one says that the server is loading.
+
+    When a server starts, that is the first worker.
+    """
+    alone_since = time.monotonic()
+    while not is_loaded():
+        if place.board.others_accept(place.number):
+            alone_since = time.monotonic()
+        elif place.is_first or time.monotonic() - alone_since > _SECONDS_ALONE:
+            return
+        time.sleep(_LOOK_EVERY)
+
+
+def _hear(first: Row, services: Mapping[str, Service]) -> None:
+    """Say in this worker, too, what the first one cannot do, and what an empty collection waits for."""
+    for state in first.states:
+        if (service := services.get(state.index)) is not None:
+            service.note("first worker", "; ".join(state.troubles))
+            detail = state.detail if state.status == "empty" else ""
+            service.explain_empty(lambda detail=detail: detail)  # type: ignore[misc]
 
 
 def _catch_up(served: Served) -> None:
@@ -120,8 +251,8 @@ def _watch(served: Served, stopped: threading.Event, turn: threading.Lock) -> No
     threading.Thread(target=watch, args=arguments, daemon=True, name=f"watch-{served.name}").start()
 
 
-def _start_queue(served: Served, turn: threading.Lock) -> EvaluationQueue:
-    """Make the queue of a collection's evaluations, of which one runs at a turn, and begin to work on it."""
+def _make_queue(served: Served, turn: threading.Lock, *, runs: bool) -> EvaluationQueue:
+    """Make the queue of a collection's evaluations, of which one runs at a turn; where it ``runs``, begin with it."""
     settings, service = served.settings, served.service
     queue = EvaluationQueue(
         settings.indexes / settings.name,
@@ -131,13 +262,16 @@ def _start_queue(served: Served, turn: threading.Lock) -> EvaluationQueue:
         trouble=partial(service.note, "evaluations"),
         turn=turn,
     )
-    threading.Thread(target=queue.run, daemon=True, name=f"evaluate-{served.name}").start()
+    if runs:
+        threading.Thread(target=queue.run, daemon=True, name=f"evaluate-{served.name}").start()
     return queue
 
 
 def _configure_logging(format: str) -> None:
     """Log to standard error, one line an event, the events of libraries included."""
     shared: list[structlog.typing.Processor] = [
+        # The number of the worker, where there are several.
+        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso"),
         structlog.processors.format_exc_info,

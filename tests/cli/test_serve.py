@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,11 +21,10 @@ from qa.build.update import update
 from qa.models.files import locate
 from qa.settings import DEFAULT_MODEL, Settings
 from tests.conftest import REPOSITORY, SEED, Recorder
+from tests.support.qa_serve import QA, start
 from tests.support.waiting import AT_MOST, wait_for
 
 pytestmark = [pytest.mark.server, pytest.mark.model]
-
-QA = Path(sys.executable).parent / "qa"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +32,6 @@ class Server:
     process: subprocess.Popen[str]
     client: httpx2.Client
     settings: Settings
-
-
-def start(settings: Settings, *flags: str, **environment: str) -> tuple[subprocess.Popen[str], str]:
-    """Start on a free port, and return the process and the address that it prints."""
-    process = subprocess.Popen(
-        [QA, "serve", "--port", "0", *flags],
-        env={**os.environ, "QA_INDEXES": str(settings.indexes), "QA_NAME": settings.name, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    address = line.removeprefix("Listening on ").partition(";")[0]
-    assert address.startswith("http://127.0.0.1:"), line
-    assert httpx2.get(f"{address}/healthz", timeout=AT_MOST).status_code == 200
-    return process, address
 
 
 @pytest.fixture(scope="module")

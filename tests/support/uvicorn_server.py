@@ -9,21 +9,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from qa.web.middleware.overload import BoundedProtocol
 
 
 @contextmanager
-def serving(app: FastAPI, keep_alive: int = 600) -> Iterator[tuple[str, int]]:
+def serving(app: ASGIApp, keep_alive: int = 600, listening: socket.socket | None = None) -> Iterator[tuple[str, int]]:
     """Serve an application until the block ends, and give its address and port.
 
     Args:
         keep_alive: seconds that a connection may be idle; the default is longer than any test, which may otherwise find
             its connection closed.
+        listening: another socket than one of a free port; what it is bound to is given then.
     """
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
+    if listening is None:
+        listening = socket.socket()
+        listening.bind(("127.0.0.1", 0))
     server = uvicorn.Server(
         uvicorn.Config(
             app,

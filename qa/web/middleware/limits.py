@@ -13,7 +13,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 
 from limits import RateLimitItem
-from limits.storage import MemoryStorage
+from limits.storage import Storage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -91,16 +91,22 @@ class Rates:
 
     Args:
         local: the rate of all clients on this machine together; ``None`` is any.
+        counts: where requests are counted; workers of one server share it.
     """
 
     def __init__(
-        self, app: ASGIApp, rate: RateLimitItem | None, local: RateLimitItem | None, monitoring: Monitoring
+        self,
+        app: ASGIApp,
+        rate: RateLimitItem | None,
+        local: RateLimitItem | None,
+        monitoring: Monitoring,
+        counts: Storage,
     ) -> None:
         self.app = app
         self.rate = rate
         self.local = local
         self.monitoring = monitoring
-        self._counts = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._counts = SlidingWindowCounterRateLimiter(counts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and required_scope(scope["method"], scope["path"]) is not None:

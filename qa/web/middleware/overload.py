@@ -43,7 +43,7 @@ class Refusals:
             return None
         self._monitoring.refused("overloaded")
         error = self._batcher.overloaded()
-        named, body = _build_response(str(error), error.retry_after)
+        named, body = build_refusal(str(error), error.retry_after)
         return [*named, (b"x-request-id", given_or_new_id(headers).encode())], body
 
 
@@ -66,7 +66,8 @@ class Shedding:
 
 
 @lru_cache(maxsize=64)
-def _build_response(message: str, retry_after: int) -> tuple[RawHeaders, bytes]:
+def build_refusal(message: str, retry_after: int) -> tuple[RawHeaders, bytes]:
+    """Build headers and body of a refusal with 503; an id of the request is to be added."""
     problem = overloaded(Overloaded(message, retry_after))
     body = json.dumps(problem.members()).encode()
     headers = {

@@ -1,0 +1,246 @@
+"""The parent of a server's workers: it starts them, replaces those that die, and ends them.
+
+It has imported what they need, and started no thread, when it forks: memory that nobody changes stays one for all. It
+opens no index and no model, which only a process of its own can do safely.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import select
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import structlog
+
+from qa.types import State
+from qa.web.workers.board import Board, ParentRow, Place
+from qa.web.workers.rates import create_rates
+
+log = structlog.get_logger(__name__)
+
+# Exit code of a worker that cannot start whatever is tried: its settings are wrong, and it has said so.
+CANNOT_START = 78
+# Seconds: between two looks at the board, while the server starts and later; that a worker must live to count as sound;
+# and before one is replaced, at least and at most.
+_LOOK_EVERY = (0.05, 0.5)
+_SOUND = 60.0
+_PAUSE = (0.0, 30.0)
+# Workers that may die one after the other before they are sound. Then the server ends, and whoever started it sees it.
+_MOST_DEATHS = 10
+# Seconds after which workers that were asked to end are killed. They have ten for the running requests.
+_MOST_ENDING = 20.0
+# Workers by default, at most.
+_MOST_WORKERS = 4
+# Where a container sees its own limits.
+CONTROL_GROUP = Path("/sys/fs/cgroup")
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def default_workers() -> int:
+    """Return how many workers serve by default: one for every two cores and every GB of memory, four at most.
+
+    A container's limits of both count.
+    """
+    cores = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    memory = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    # Of a control group of version 2: microseconds of processor time in a period, and bytes, or "max".
+    quota, _, period = _read_limit("cpu.max").partition(" ")
+    if quota.isdecimal() and period.isdecimal():
+        cores = min(cores, int(quota) / int(period))
+    if (most := _read_limit("memory.max")).isdecimal():
+        memory = min(memory, float(most))
+    return max(1, min(int(cores / 2), int(memory / 1e9), _MOST_WORKERS))
+
+
+def _read_limit(name: str) -> str:
+    try:
+        return (CONTROL_GROUP / name).read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+@dataclass(slots=True)
+class _Worker:
+    """One place and the process in it, if any; ``due`` is when the next one may be started there."""
+
+    place: Place
+    pid: int = 0
+    since: float = 0.0
+    deaths: int = 0
+    due: float = 0.0
+
+
+class Supervisor:
+    """The workers of one server, as their parent sees them.
+
+    Args:
+        listening: the socket that the workers accept from; it is closed here as soon as the server is asked to end.
+        announce: is given the state of a collection when all workers serve another snapshot of it.
+    """
+
+    def __init__(self, workers: int, listening: socket.socket, announce: Callable[[State], None]) -> None:
+        self._listening = listening
+        self._announce = announce
+        self._announced: dict[str, str | None] = {}
+        self._folder = Path(tempfile.mkdtemp(prefix="qa-workers-"))
+        self._board = Board(self._folder, workers)
+        self._board.open_all()
+        create_rates(Place(1, self._board).rates)
+        self._workers = [_Worker(Place(number, self._board)) for number in self._board.numbers()]
+        self._replaced = 0
+        self._failure = 0
+        self._signal = 0
+        # A worker sees that this process has ended when the pipe's other end is closed.
+        self._alive = os.pipe()
+        self._woken = os.pipe()
+        for end in self._woken:
+            os.set_blocking(end, False)
+
+    def run(self) -> Place | None:
+        """Return the place in each worker, a process of its own; in the parent return ``None`` when all have ended.
+
+        Raises:
+            SystemExit: a worker cannot start, or they die one after the other.
+        """
+        # What is there now is never collected, which would write to memory that all share.
+        gc.collect()
+        gc.freeze()
+        before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        # So that the end of a worker wakes the loop.
+        before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._woken[1])
+        is_parent = True
+        try:
+            self._publish()
+            while not (self._signal or self._failure):
+                for worker in self._workers:
+                    if not worker.pid and time.monotonic() >= worker.due and (place := self._start(worker)):
+                        is_parent = False
+                        return place
+                self._wait()
+                self._reap()
+                self._announce_all()
+            self._end()
+        finally:
+            signal.set_wakeup_fd(-1)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            if is_parent:
+                shutil.rmtree(self._folder, ignore_errors=True)
+        if self._failure:
+            raise SystemExit(self._failure)
+        # It ends by the signal that it was sent, as one process would.
+        signal.raise_signal(self._signal)
+        return None
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._signal = self._signal or number
+
+    def _start(self, worker: _Worker) -> Place | None:
+        """Start a worker; return its place in the process that it is."""
+        pid = os.fork()
+        if pid:
+            worker.pid, worker.since = pid, time.monotonic()
+            return None
+        signal.set_wakeup_fd(-1)
+        for number in (*_SIGNALS, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        # A terminal's Ctrl-C is for the parent, which ends the workers in its own way.
+        with suppress(OSError):
+            os.setpgid(0, 0)
+        os.close(self._alive[1])
+        for end in self._woken:
+            os.close(end)
+        threading.Thread(target=_end_with_parent, args=(self._alive[0],), daemon=True, name="parent").start()
+        return worker.place
+
+    def _wait(self) -> None:
+        """Wait for a signal, or until it is time to look again."""
+        is_starting = len(self._board.rows()) < self._board.workers
+        with suppress(InterruptedError):
+            select.select([self._woken[0]], [], [], _LOOK_EVERY[0 if is_starting else 1])
+        with suppress(BlockingIOError):
+            while os.read(self._woken[0], 4096):
+                pass
+
+    def _reap(self) -> None:
+        for worker in self._workers:
+            if not worker.pid:
+                continue
+            pid, status = os.waitpid(worker.pid, os.WNOHANG)
+            if pid:
+                self._ended(worker, os.waitstatus_to_exitcode(status))
+
+    def _ended(self, worker: _Worker, code: int) -> None:
+        """Take note of a worker that has ended, and decide when it is replaced."""
+        lived = time.monotonic() - worker.since
+        worker.pid = 0
+        self._board.remove(worker.place.number)
+        if worker.place.is_first:
+            worker.place.first_socket.unlink(missing_ok=True)
+        if self._signal or self._failure:
+            return
+        if code == CANNOT_START:
+            self._failure = 1
+            return
+        worker.deaths = 1 if lived >= _SOUND else worker.deaths + 1
+        if worker.deaths >= _MOST_DEATHS:
+            log.error("workers die one after the other; the server ends", worker=worker.place.number, code=code)
+            self._failure = 1
+            return
+        least, most = _PAUSE
+        pause = min(most, 2.0 ** (worker.deaths - 2)) if worker.deaths > 1 else least
+        worker.due = time.monotonic() + pause
+        self._replaced += 1
+        self._publish()
+        log.error("a worker has ended and is replaced", worker=worker.place.number, code=code, in_seconds=pause)
+
+    def _publish(self) -> None:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self._board.publish_parent(ParentRow(os.getpid(), self._replaced, usage.ru_utime + usage.ru_stime))
+
+    def _announce_all(self) -> None:
+        """Say once what all workers serve."""
+        rows = self._board.rows()
+        if len(rows) < self._board.workers:
+            return
+        for states in zip(*(row.states for row in rows), strict=True):
+            state, served = states[0], {each.snapshot for each in states if each.ready}
+            is_new = served == {state.snapshot} and all(each.ready for each in states)
+            if is_new and self._announced.get(state.index) != state.snapshot:
+                self._announced[state.index] = state.snapshot
+                self._announce(state)
+
+    def _end(self) -> None:
+        """Ask the workers to end, and kill those that do not. Connections that come meanwhile are refused."""
+        self._listening.close()
+        self._kill(signal.SIGTERM)
+        until = time.monotonic() + _MOST_ENDING
+        while any(worker.pid for worker in self._workers):
+            if time.monotonic() >= until:
+                self._kill(signal.SIGKILL)
+            self._wait()
+            self._reap()
+
+    def _kill(self, number: int) -> None:
+        for worker in self._workers:
+            if worker.pid:
+                os.kill(worker.pid, number)
+
+
+def _end_with_parent(pipe: int) -> None:
+    """End this process as SIGTERM does when its parent has ended."""
+    os.read(pipe, 1)
+    os.kill(os.getpid(), signal.SIGTERM)

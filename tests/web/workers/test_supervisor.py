@@ -1,0 +1,140 @@
+"""The parent of workers, with workers that hold no model: it replaces those that die, with a pause and not for ever."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from qa.web.workers import supervisor
+from tests.conftest import REPOSITORY
+from tests.support.waiting import AT_MOST, wait_for
+
+SERVING = """
+import os, signal, socket, sys, time
+import uvicorn
+from qa.web.middleware.overload import BoundedProtocol
+from qa.web.server import _configure_logging
+from qa.web.workers import supervisor
+from qa.web.workers.accepting import WorkerServer
+from qa.web.workers.board import Row
+
+_configure_logging("text")
+supervisor._PAUSE = (0.0, 0.05)
+how = sys.argv[1]
+
+async def app(scope, receive, send):
+    if scope["path"] == "/end":
+        os._exit(3)
+    body = str(place.number).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
+    await send({"type": "http.response.body", "body": body})
+
+listening = socket.create_server(("127.0.0.1", 0), backlog=100)
+print(listening.getsockname()[1], flush=True)
+place = supervisor.Supervisor(2, listening, lambda state: None).run()
+assert place is not None
+if how == "dies":
+    sys.exit(5)
+if how == "cannot":
+    sys.exit(supervisor.CANNOT_START)
+signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+place.board.publish(Row(place.number, os.getpid(), (), {}))
+loaded_at = place.board.folder / "loaded"
+config = uvicorn.Config(app, http=BoundedProtocol, log_config=None, access_log=False, lifespan="off")
+is_loaded = lambda: how != "loading" or place.number == 2 or loaded_at.exists()
+WorkerServer(config, listening, place, is_loaded).run(sockets=[])
+"""
+
+
+@contextmanager
+def running(how: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVING, how],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield process, f"http://127.0.0.1:{process.stdout.readline().strip()}"
+        finally:
+            process.terminate()
+
+
+def worker(address: str) -> str:
+    """Return which worker answers on a new connection."""
+    return httpx2.get(address, timeout=AT_MOST).text
+
+
+@pytest.mark.server
+def test_a_worker_that_dies_is_replaced() -> None:
+    with running("serves") as (process, address):
+        wait_for(lambda: {worker(address) for _ in range(9)} == {"1", "2"})
+        for _ in range(3):
+            with pytest.raises(httpx2.RemoteProtocolError):
+                httpx2.get(f"{address}/end", timeout=AT_MOST)
+            wait_for(lambda: {worker(address) for _ in range(9)} == {"1", "2"})
+        process.terminate()
+        _, said = process.communicate(timeout=AT_MOST)
+    assert said.count("a worker has ended and is replaced") == 3
+    assert process.returncode == -signal.SIGTERM
+
+
+@pytest.mark.server
+def test_one_that_is_loading_takes_no_connection_while_another_does() -> None:
+    with running("loading") as (_, address):
+        wait_for(lambda: worker(address) == "2")
+        assert {worker(address) for _ in range(20)} == {"2"}
+
+
+@pytest.mark.parametrize("how", ["dies", "cannot"])
+def test_a_server_whose_workers_cannot_live_ends(how: str) -> None:
+    with running(how) as (process, _):
+        _, said = process.communicate(timeout=AT_MOST)
+    assert process.returncode == 1
+    assert ("workers die one after the other" in said) is (how == "dies")
+    assert "Traceback" not in said
+
+
+def test_nothing_is_left_of_a_server_that_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with running("serves") as (process, address):
+        wait_for(lambda: worker(address))
+        assert [path.name.startswith("qa-workers-") for path in tmp_path.iterdir()] == [True]
+        process.terminate()
+        process.communicate(timeout=AT_MOST)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("cores", "limits", "expected"),
+    [
+        (1, {}, 1),
+        (2, {}, 1),
+        (3, {}, 1),
+        (4, {}, 2),
+        (64, {}, 4),
+        (64, {"cpu.max": "max 100000", "memory.max": "max"}, 4),
+        (64, {"cpu.max": "400000 100000"}, 2),
+        (64, {"cpu.max": "50000 100000"}, 1),
+        (64, {"memory.max": "3000000000"}, 3),
+        (64, {"memory.max": "500000000"}, 1),
+    ],
+)
+def test_the_default_goes_by_cores_and_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int, limits: dict[str, str], expected: int
+) -> None:
+    for name, text in limits.items():
+        (tmp_path / name).write_text(f"{text}\n", encoding="ascii")
+    monkeypatch.setattr(supervisor, "CONTROL_GROUP", tmp_path)
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: range(cores))
+    monkeypatch.setattr("os.sysconf", lambda name: {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1 << 24}[name])
+    assert supervisor.default_workers() == expected

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: serve test check train format docs api-test bench-answers bench-quality bench-seeds bench-serving bench-speed constraints image-test image-lock release release-notes clean
+.PHONY: serve test check train format docs api-test bench-answers bench-quality bench-seeds bench-serving bench-soak bench-speed constraints image-test image-lock release release-notes clean
 
 serve: $(INSTALLED)
 	@$(BIN)/qa index seeds --name seeds --if-missing
@@ -75,6 +75,11 @@ api-test: $(INSTALLED)-dev
 # The cost of serving under load, against a tutorial's service; benchmarks/README.md says what to index first.
 bench-serving: $(INSTALLED)-dev .venv-peers/.installed
 	@$(BIN)/python -m benchmarks.serving
+
+# 100,000 questions over four workers, with the memory of each: benchmarks/README.md.
+bench-soak: $(INSTALLED)-dev
+	@$(BIN)/qa index seeds --name seeds --if-missing
+	@$(BIN)/python -m benchmarks.soak
 
 format: $(INSTALLED)-dev
 	$(BIN)/ruff check --fix .

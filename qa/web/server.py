@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -41,6 +43,9 @@ _SWITCH_SECONDS = 0.0005
 # worker does.
 _LOOK_EVERY = 0.05
 _SECONDS_ALONE = 5.0
+# Of mallopt(3).
+_M_ARENA_MAX = -8
+_ARENAS = 2
 
 
 def run(
@@ -87,12 +92,22 @@ def _serve_as_worker(place: Place, process: _Process) -> None:
     # Not by the signal itself: what this process has in temporary folders is removed when it ends.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     structlog.contextvars.bind_contextvars(worker=place.number)
+    _bound_arenas()
     try:
         process.serve()
     except QAError as error:
         if place.is_first:
             _note(f"qa: error: {safe_lines(str(error))}")
         sys.exit(CANNOT_START)
+
+
+def _bound_arenas() -> None:
+    """Let the threads of this process share two areas of free memory, where the C library is GNU's.
+
+    By itself it makes eight for each core, of which each keeps what it was once given: 30 MB of a worker.
+    """
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
 
 
 @dataclass(frozen=True, slots=True)

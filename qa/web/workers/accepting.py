@@ -14,9 +14,11 @@ import uvicorn
 
 from qa.web.workers.board import Place
 
-# Seconds: for which a worker leaves a connection to one that has fewer; between two looks whether it is loaded; and for
-# which it rests when it cannot accept any (too many open files).
+# Seconds between two looks whether a connection that was left to a worker that has fewer is still there, and looks: one
+# that is busy needs a moment. Seconds between two looks whether this one is loaded, and for which it rests when it cannot
+# accept any (too many open files).
 _LEAVE = 0.002
+_LOOKS = 10
 _LOOK_EVERY = 0.05
 _REST = 1.0
 
@@ -96,14 +98,19 @@ class WorkerServer(uvicorn.Server):
             loop.call_later(_LOOK_EVERY, self._watch)
         elif board.has_most(self._place.number):
             loop.remove_reader(self._listening)
-            loop.call_later(_LEAVE, self._take_what_is_left)
+            loop.call_later(_LEAVE, self._reconsider, _LOOKS)
         else:
             self._accept()
 
-    def _take_what_is_left(self) -> None:
-        if self._is_accepting:
-            self._accept()
-            self._watch()
+    def _reconsider(self, looks: int) -> None:
+        """Look again whether this worker has the most connections, and take one at last all the same."""
+        if not self._is_accepting:
+            return
+        if looks and self._place.board.has_most(self._place.number):
+            asyncio.get_running_loop().call_later(_LEAVE, self._reconsider, looks - 1)
+            return
+        self._accept()
+        self._watch()
 
     def _accept(self) -> None:
         loop = asyncio.get_running_loop()

@@ -15,8 +15,8 @@ import uvicorn
 from qa.web.workers.board import Place
 
 # Seconds between two looks whether a connection that was left to a worker that has fewer is still there, and looks: one
-# that is busy needs a moment. Seconds between two looks whether this one is loaded, and for which it rests when it cannot
-# accept any (too many open files).
+# that is busy needs a moment. Seconds between two looks whether this one is loaded, and for which it rests when it
+# cannot accept any (too many open files).
 _LEAVE = 0.002
 _LOOKS = 10
 _LOOK_EVERY = 0.05

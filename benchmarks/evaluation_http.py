@@ -21,7 +21,7 @@ from pathlib import Path
 
 import httpx2
 
-from benchmarks.serving import free_port, running
+from benchmarks.servers import free_port, running
 from qa.questions.formats import load_questions
 
 ROUNDS = 4

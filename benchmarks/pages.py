@@ -26,7 +26,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, sync_playwright
 
-from benchmarks.serving import free_port, running
+from benchmarks.servers import free_port, running
 from qa.service.pictures import FOLDER
 from qa.settings import Settings
 

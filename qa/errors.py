@@ -24,6 +24,7 @@
     │   ├── SnapshotCorrupt      counts, ids, ranges or sums are wrong
     │   ├── SnapshotIncompatible made by another encoder or another format
     │   └── WriterBusy           another process is writing this index
+    ├── ClusterError             a Ray cluster that cannot be reached, or runs another version or model
     ├── StorageError             a disk that is full, or cannot be read or written
     ├── VectorIndexError         rows that do not fit a vector index
     ├── LexicalIndexError        a filter that a lexical index cannot apply
@@ -148,6 +149,10 @@ class SnapshotIncompatible(SnapshotError):
 
 
 class WriterBusy(SnapshotError):
+    pass
+
+
+class ClusterError(QAError):
     pass
 
 

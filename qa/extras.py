@@ -8,12 +8,13 @@ from typing import Literal
 
 from qa.errors import ExtraMissing, UnsupportedSystem
 
-Extra = Literal["serve", "build"]
+Extra = Literal["serve", "build", "ray"]
 
 # Packages that stand for their extra: the rest comes with them, and to look for these costs a millisecond.
 _MODULES: dict[Extra, tuple[str, ...]] = {
     "serve": ("faiss", "fastapi", "numpy", "openvino", "scipy", "tantivy", "tokenizers", "uvicorn"),
     "build": ("sentence_transformers", "torch"),
+    "ray": ("pyarrow", "ray"),
 }
 
 

@@ -1,30 +1,27 @@
-"""Files in, a snapshot's folder out: read, split, encode what is new, write. Memory is bounded by batches."""
+"""Files in, a snapshot's folder out: encode what is new, and write it all. Memory is bounded by batches."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from qa.build.contents import Contents
 from qa.build.embeddings import Embedding, EmbeddingCache
-from qa.build.reuse import Content, Previous, modified_ns, trusted
+from qa.build.reuse import Content
 from qa.errors import NothingToIndex
 from qa.index.index import COLUMNS, filter_columns
 from qa.index.lexical import LEXICAL_FINGERPRINT, LexicalRow, LexicalWriter
 from qa.index.schema import DOCUMENTS_FILE, passage_key, window_key
 from qa.index.store_writer import StoreWriter
 from qa.index.vectors.engines import new_vectors
-from qa.protocols import Encoder, VectorIndex, VectorRows
-from qa.readers.isolation import ReadSource
-from qa.readers.registry import ReadingOptions, reader_versions
-from qa.text.splitter import SPLITTER_VERSION, SplitterParameters, split
-from qa.text.words import detect_language, prepare_detection
-from qa.types import Document, FileReport, Passage, Source
+from qa.protocols import VectorIndex, VectorRows
+from qa.types import FileReport, Passage, Source
 
 if TYPE_CHECKING:
     from qa.types import Vectors
@@ -33,8 +30,6 @@ if TYPE_CHECKING:
 _BATCH = 512
 # Rows that wait in memory before FAISS takes them, which copies its arrays.
 _COMMIT_EVERY = 8192
-# Documents that may be attached to one file and to what is attached to it. What a file itself has, its reader bounds.
-_MOST_ATTACHED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,40 +136,16 @@ class BuildCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class _Content:
-    """A document to be written, and the line of the report that it makes but for the number of its passages."""
-
-    document: Document
-    passages: Iterable[Passage]
-    report: FileReport
-
-
-def _attached_to(source: Source, document: Document | None) -> list[Source]:
-    ids = document.attachments if document is not None else ()
-    container = source.container or source.id
-    return [
-        Source(id, source.path, source.size, container, (*source.parts, at), source.root) for at, id in enumerate(ids)
-    ]
-
-
-@dataclass(frozen=True, slots=True)
 class Builder:
-    """Builds snapshots' folders with one encoder; ``cache`` gives and keeps the embeddings.
+    """Builds snapshots' folders of what files hold; ``cache`` gives and keeps the embeddings.
 
-    ``read`` never raises for one file, and reads what ``options`` say. ``load`` is called before the first text is
-    encoded, and not where none is.
-    ``previous`` is the snapshot that was made before: what it holds of files that have not changed is taken over if it
-    is followed, and of files that cannot be read in any case.
+    ``load`` is called before the first text is encoded, and not where none is.
     """
 
-    encoder: Encoder
-    parameters: SplitterParameters
+    contents: Contents
     cache: EmbeddingCache
     listener: BuildListener
-    read: ReadSource
     load: Callable[[], None]
-    previous: Previous | None = None
-    options: ReadingOptions = field(default_factory=ReadingOptions)
 
     def build(self, folder: Path, found: Sequence[Source | FileReport]) -> BuildCounts:
         """Write ``documents.sqlite``, the vectors and the lexical index into the empty ``folder``.
@@ -187,13 +158,14 @@ class Builder:
             WindowTooSmall: the parameters leave no room in the encoder's window.
         """
         self.listener.started(sum(item.size for item in found if isinstance(item, Source)), len(found))
-        vectors = new_vectors(folder, self.encoder.dimension, COLUMNS)
+        encoder, previous = self.contents.encoder, self.contents.previous
+        vectors = new_vectors(folder, encoder.dimension, COLUMNS)
         reports: list[FileReport] = []
         differs = False
         with (
             StoreWriter(folder / DOCUMENTS_FILE) as store,
             LexicalWriter(folder, COLUMNS) as lexical,
-            closing(Embedding(self.encoder, self.cache, self.load)) as embedding,
+            closing(Embedding(encoder, self.cache, self.load)) as embedding,
         ):
             rows = PassageWriter(self.listener.advanced, embedding, store, vectors, lexical)
             for item in found:
@@ -207,7 +179,7 @@ class Builder:
                 raise NothingToIndex(_nothing([report for report in reports if report.status != "read"]))
             lexical.finish()
             vectors.save(folder)
-            followed = self.previous if self.previous is not None and self.previous.is_followed else None
+            followed = previous if previous is not None and previous.is_followed else None
             changed = differs or followed is None or not followed.is_same(reports)
             return BuildCounts(store.documents, store.passages, embedding.encoded, vectors.describe(), changed)
 
@@ -219,98 +191,40 @@ class Builder:
         started = time.perf_counter()
         if isinstance(item, Source):
             size = item.size  # the bytes of what is attached to it are among them
-            for content in self._contents(item):
+            for content in self.contents.of(item):
                 if isinstance(content, FileReport):
                     self.listener.advanced(size)
                     yield content, False
                 else:
                     yield self._index(content, size, started, rows)
                 started, size = time.perf_counter(), 0
-        elif item.status != "failed" or self.previous is None:
+        elif item.status != "failed":
             yield item, False
-        elif kept := list(self.previous.kept(item)):
+        elif kept := list(self.contents.kept(item)):
             for each in kept:
-                yield self._index(self._kept(*each), 0, started, rows)
+                yield self._index(each, 0, started, rows)
         else:
             yield item, False
-            for each in self.previous.kept_below(item):
-                yield self._index(self._kept(*each), 0, started, rows)
+            for each in self.contents.kept_below(item):
+                yield self._index(each, 0, started, rows)
 
-    def _index(self, content: _Content, size: int, started: float, rows: PassageWriter) -> tuple[FileReport, bool]:
+    def _index(self, content: Content, size: int, started: float, rows: PassageWriter) -> tuple[FileReport, bool]:
         """Write a document; ``size`` bytes of sources are done with it."""
         document = content.document
         number = rows.store.add_document(document)
-        count, done = 0, 0
-        for passage in content.passages:
-            # A file's bytes are spread over its passages by their ends: the bar moves within a large file too.
-            advance = max(0, passage.end - done)
-            rows.add(PendingPassage(number, document.language, passage, size * advance / len(document.text)))
-            done += advance
+        count, left = 0, float(size)
+        for passage, share in content.sized(size):
+            rows.add(PendingPassage(number, document.language, passage, share))
+            left -= share
             count += 1
-        self.listener.advanced(size * (len(document.text) - done) / len(document.text))
-        is_new = self.previous is None or self.previous.source_sha256(document.id) != document.source_sha256
+        self.listener.advanced(left)
+        previous = self.contents.previous
+        is_new = previous is None or previous.source_sha256(document.id) != document.source_sha256
         return replace(content.report, passages=count, seconds=time.perf_counter() - started), is_new
-
-    def _contents(self, source: Source) -> Iterator[_Content | FileReport]:
-        """Take a file's documents from the previous snapshot if it is as it was or cannot be read; else read them."""
-        if self.previous is not None and (known := self.previous.report_of(source)) is not None:
-            for line in (known, *self.previous.attached(source.id)):
-                content = self.previous.content(line.id)
-                yield line if content is None else _Content(content.document, content.passages, line)
-            return
-        modified = trusted(modified_ns(source))
-        prepare_detection()
-        document, report = self.read(source)
-        # A failure is never relied on: a limit, a disk or a lock may be the cause, and not the file.
-        kept = list(self.previous.kept(report)) if self.previous is not None and report.status == "failed" else []
-        if kept:
-            yield from (self._kept(*each) for each in kept)
-            return
-        yield self._read_content(
-            document, report if report.status == "failed" else replace(report, modified_ns=modified)
-        )
-        yield from self._attached_contents(source, document)
-
-    def _attached_contents(self, source: Source, document: Document | None) -> Iterator[_Content | FileReport]:
-        """Read what is attached to a file, and what is attached to that, in order."""
-        pending = _attached_to(source, document)[::-1]
-        for _ in range(max(_MOST_ATTACHED, len(pending))):
-            if not pending:
-                return
-            attached = pending.pop()
-            document, report = self.read(attached)
-            kept = self.previous.kept(report) if self.previous is not None and report.status == "failed" else ()
-            last_good = next(iter(kept), None)
-            yield self._read_content(document, report) if last_good is None else self._kept(*last_good)
-            pending += _attached_to(attached, document)[::-1]
-        if pending:
-            reason = f"{source.id} has more attachments than are read; this one and those after it are left out"
-            yield FileReport(pending[-1].id, "skipped", reason, container=source.id)
-
-    def _read_content(self, document: Document | None, report: FileReport) -> _Content | FileReport:
-        if document is None or report.status == "skipped":
-            return report
-        document = replace(document, language=detect_language(document.text) or document.language)
-        return _Content(document, self._split(document), report)
-
-    def _kept(self, content: Content, report: FileReport) -> _Content:
-        """Keep a document, split as this build splits: a snapshot that is not followed may have other passages."""
-        followed = self.previous is not None and self.previous.is_followed
-        passages = content.passages if followed else self._split(content.document)
-        return _Content(content.document, passages, report)
-
-    def _split(self, document: Document) -> Iterator[Passage]:
-        return split(document, self.parameters, self.encoder.count_tokens, self.encoder.window)
 
     def fingerprint(self) -> dict[str, object]:
         """Describe all that decides a snapshot's content beside its sources."""
-        return {
-            "encoder": dict(self.encoder.fingerprint),
-            "splitter": {"version": SPLITTER_VERSION, **asdict(self.parameters)},
-            "readers": dict(reader_versions()),
-            "reading": asdict(self.options),
-            "lexical": dict(LEXICAL_FINGERPRINT),
-        }
+        return {**self.contents.fingerprint(), "lexical": dict(LEXICAL_FINGERPRINT)}
 
 
 def require_sources(found: Sequence[Source | FileReport]) -> None:

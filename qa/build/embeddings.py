@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -74,6 +74,17 @@ class EmbeddingCache:
             return dict(_known(connection, keys, dimension))
 
         return self._run(known)
+
+    def prefixes(self) -> Any:
+        """Return the first 8 bytes of all keys as uint64 ``(n,)``, ascending: two keys that share them are a rarity."""
+
+        def read(connection: sqlite3.Connection) -> Any:
+            found = bytearray()
+            for (prefix,) in connection.execute("SELECT substr(key, 1, 8) FROM embeddings"):
+                found += prefix
+            return np.sort(np.frombuffer(found, dtype=">u8").astype(np.uint64))
+
+        return self._run(read)
 
     def _claim(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> None:
         """Give rows of earlier builds that failed the number of this one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from qa.files import open_regular, sha256_of_file
@@ -17,10 +17,22 @@ _SETTLED_NS = 2_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A document with its passages, as they are in a snapshot."""
+    """A document with its passages, and the line of the report that it makes but for their number."""
 
     document: Document
-    passages: tuple[Passage, ...]
+    passages: Iterable[Passage]
+    report: FileReport
+
+    def sized(self, size: float) -> Iterator[tuple[Passage, float]]:
+        """Yield the passages, with the share that each has of ``size`` bytes by its end.
+
+        So a bar moves within a large file too. What comes after the last one is nobody's.
+        """
+        done, characters = 0, len(self.document.text)
+        for passage in self.passages:
+            advance = max(0, passage.end - done)
+            yield passage, size * advance / characters
+            done += advance
 
 
 def modified_ns(source: Source) -> int:
@@ -88,13 +100,13 @@ class Previous:
         """Return the lines of the report on what is attached to a file, in order."""
         return self._attached.get(id, [])
 
-    def content(self, id: str) -> Content | None:
-        """Read a document with its passages; ``None`` where the snapshot has none of this id."""
-        if id not in self._sums:
+    def content(self, line: FileReport) -> Content | None:
+        """Read the document of a line of the report; ``None`` where the snapshot has none of this id."""
+        if line.id not in self._sums:
             return None
-        return Content(self._store.document(id), tuple(self._store.passages_of(id)))
+        return Content(self._store.document(line.id), tuple(self._store.passages_of(line.id)), line)
 
-    def kept_below(self, failed: FileReport) -> Iterator[tuple[Content, FileReport]]:
+    def kept_below(self, failed: FileReport) -> Iterator[Content]:
         """Yield the last good versions of what was in a folder that cannot be listed now, with reports that say so."""
         for id in self._store.document_ids:
             if id.startswith(f"{failed.id}/") and id in self._reports:
@@ -104,7 +116,7 @@ class Previous:
                 assert kept is not None
                 yield kept
 
-    def kept(self, failed: FileReport) -> Iterator[tuple[Content, FileReport]]:
+    def kept(self, failed: FileReport) -> Iterator[Content]:
         """Yield the last good version of a file that cannot be read now, and of what is attached to it, with reports.
 
         Nothing comes where there is no such version.
@@ -116,8 +128,8 @@ class Previous:
                 if attached is not None:
                     yield attached
 
-    def _keep(self, failed: FileReport) -> tuple[Content, FileReport] | None:
-        content = self.content(failed.id)
+    def _keep(self, failed: FileReport) -> Content | None:
+        content = self.content(failed)
         if content is None or failed.id not in self._reports:
             return None
         since = self._reports[failed.id].kept_since or self._created
@@ -126,10 +138,9 @@ class Previous:
             reason=f"{failed.reason}; what was read before ({since}) is kept",
             characters=len(content.document.text),
             pages=len(content.document.pages),
-            passages=len(content.passages),
             kept_since=since,
         )
-        return content, report
+        return replace(content, report=report)
 
     def source_sha256(self, id: str) -> str | None:
         """Return the sum of the bytes that a document was read from; ``None`` where there is no such document."""

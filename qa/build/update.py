@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from qa.build.builder import BuildCounts, Builder, BuildListener, require_sources
+from qa.build.contents import RECOGNISED, Contents
 from qa.build.embeddings import CACHE_FILE, EmbeddingCache, cache_keys
 from qa.build.reuse import Previous
 from qa.build.uploads import DOCUMENTS, is_made_of
@@ -32,9 +33,6 @@ from qa.readers.registry import ReadingOptions
 from qa.settings import Settings
 from qa.text.splitter import SplitterParameters
 from qa.types import FileReport, Source
-
-# What OCR read of pages, for all indexes; derived data beside them.
-RECOGNISED = ".recognised"
 
 
 class UpdateGate(Protocol):
@@ -78,7 +76,7 @@ class Update:
     seconds: float
 
 
-def update(  # noqa: PLR0913 - the last four are what a build may do without
+def update(  # noqa: PLR0913 - the last five are what a build may do without
     settings: Settings,
     paths: Sequence[Path],
     listener: UpdateListener,
@@ -87,6 +85,7 @@ def update(  # noqa: PLR0913 - the last four are what a build may do without
     read: ReadSource | None = None,
     rebuild: bool = False,
     gate: UpdateGate | None = None,
+    ray: str | None = None,
 ) -> Update:
     """Make an index what its paths hold now, and the new snapshot the active one.
 
@@ -99,12 +98,14 @@ def update(  # noqa: PLR0913 - the last four are what a build may do without
         read: reads one file; by default in a process of its own, within the limits of the settings.
         rebuild: read and split every file again, and publish in any case.
         gate: is asked whether the new snapshot may become the active one; where it may not, it stays beside it.
+        ray: the address of a Ray cluster that encodes what is new first, see :func:`qa.build.cluster.connected`.
 
     Raises:
         SourceError: the paths are wrong, or nothing in them could be read.
         EncoderError: the model cannot be used.
         WriterBusy: another build of this index is running.
         StorageError: the disk is full, or cannot be written.
+        ExtraMissing, ClusterError: the Ray cluster cannot be used.
         QAError: what ``gate`` raises; the new snapshot is there, and the old one is active.
     """
     started = time.perf_counter()
@@ -119,7 +120,8 @@ def update(  # noqa: PLR0913 - the last four are what a build may do without
         parameters = SplitterParameters(settings.passage_tokens, settings.overlap_tokens)
         sources = tuple(printable(str(path)) for path in paths)
         options = ReadingOptions(settings.hidden, recognition_version(settings.ocr))
-        inputs = _Inputs(settings, listener, sources, found, encoder, parameters, options, gate)
+        cluster = None if ray is None else _Cluster(ray, make or make_encoder)
+        inputs = _Inputs(settings, listener, sources, found, encoder, parameters, options, gate, cluster)
         manifest, counts = _update(snapshots, writer, inputs, read, rebuild)
     return Update(manifest, counts, time.perf_counter() - started)
 
@@ -192,6 +194,15 @@ class _Inputs:
     parameters: SplitterParameters
     options: ReadingOptions
     gate: UpdateGate | None = None
+    cluster: _Cluster | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Cluster:
+    """A Ray cluster that encodes first, by its address, and what makes the encoder there."""
+
+    address: str
+    make: EncoderFactory
 
 
 def _update(
@@ -216,7 +227,8 @@ def _update(
             listener.stage(f"Loading the model {encoder.name}")
             encoder.load()
 
-        builder = Builder(encoder, inputs.parameters, cache, listener, read, load, options=inputs.options)
+        contents = Contents(encoder, inputs.parameters, read, options=inputs.options)
+        builder = Builder(contents, cache, listener, load)
         fingerprint = builder.fingerprint()
         active = _active(snapshots, inputs.sources)
         if active is not None:
@@ -226,8 +238,10 @@ def _update(
             if previous.is_as_found(found):
                 kept = active.manifest
                 return kept, BuildCounts(kept.documents, kept.passages, 0, kept.vectors, changed=False)
-            builder = replace(builder, previous=previous)
+            builder = replace(builder, contents=replace(contents, previous=previous))
+        ahead = 0 if inputs.cluster is None else _encode_ahead(inputs.cluster, inputs, builder)
         counts = builder.build(staged, found)
+        counts = replace(counts, encoded=ahead + counts.encoded)
         if active is not None and not counts.changed:
             return active.manifest, counts
         listener.stage("Verifying and publishing")
@@ -240,6 +254,32 @@ def _update(
         cache.finish(used=True)
         inputs.gate(manifest.id, encoder)
         return writer.activate(manifest.id), counts
+
+
+def _encode_ahead(cluster: _Cluster, inputs: _Inputs, builder: Builder) -> int:
+    """Have a cluster encode what the files that changed hold; returns how many texts. Raises ClusterError."""
+    from qa.build.cluster import EncodingJob, connected, encode_on_cluster, unseen_warning
+
+    contents, previous = builder.contents, builder.contents.previous
+    changed = [
+        item
+        for item in inputs.found
+        if isinstance(item, Source) and (previous is None or previous.report_of(item) is None)
+    ]
+    job = EncodingJob(
+        inputs.settings,
+        cluster.make,
+        inputs.parameters,
+        inputs.options,
+        limits_of(inputs.settings),
+        contents.fingerprint(),
+    )
+    inputs.listener.stage(f"Encoding on the Ray cluster {cluster.address}")
+    with connected(cluster.address):
+        encoded = encode_on_cluster(job, changed, builder.cache, inputs.listener)
+    if encoded.unseen:
+        inputs.listener.stage(unseen_warning(encoded.unseen))
+    return encoded.texts
 
 
 def _forget(cache: EmbeddingCache, kind: type[BaseException] | None, *_: object) -> None:

@@ -176,6 +176,13 @@ def index(
         typer.Option(metavar="FILE", help="Activate only if these questions are answered no worse."),
     ] = None,
     margin: MarginFlag = DEFAULT_MARGIN,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Encode on a Ray cluster first: local, auto or HOST:PORT (docs/scaling.md).",
+        ),
+    ] = None,
 ) -> None:
     """Bring an index up to date with its documents. Only changed files are read, and only new text is encoded."""
     require("serve", "qa index")
@@ -211,7 +218,7 @@ def index(
     try:
         with IndexingProgress() as progress:
             gating = evaluation_commands.make_snapshot_gate(settings, questions, progress, margin)
-            result = update(settings, paths, progress, rebuild=rebuild, gate=gating)
+            result = update(settings, paths, progress, rebuild=rebuild, gate=gating, ray=ray)
     except KeyboardInterrupt:
         if snapshots.current_or_none() == before:
             typer.echo("Interrupted; nothing was published. Run it again to continue from what was encoded.", err=True)

@@ -96,6 +96,8 @@ class _Progress(ABC):
 
     def _begin(self, total: float, done: int = 0) -> None:
         self._total, self._done = total, done
+        if self._task is not None:  # of what came before, as encoding on a cluster comes before a build
+            self._bar.remove_task(self._task)
         self._task = self._bar.add_task("", total=total, completed=done)
         self._bar.start()
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from qa.answers.citations import Original
-from qa.build.update import RECOGNISED
+from qa.build.contents import RECOGNISED
 from qa.errors import PictureUnavailable, StorageError
 from qa.files import write_atomically
 from qa.readers.pictures.places import Rectangle, rectangles

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qa.build import builder
+from qa.build import contents
 from qa.build.update import Update, update
 from qa.errors import DocumentNotFound
 from qa.readers.registry import read_source
@@ -196,7 +196,7 @@ def test_mails_nested_without_end_are_read_to_a_depth(index: _Index, inbox: Path
 def test_more_attachments_than_the_bound_are_named_and_not_read(
     index: _Index, inbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(builder, "_MOST_ATTACHED", 2)
+    monkeypatch.setattr(contents, "_MOST_ATTACHED", 2)
     inner = mail("Inner", a__txt=b"one", b__txt=b"two", c__txt=b"three")
     (inbox / "stock.eml").write_bytes(mail(inner=inner).as_bytes())
     index()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qa.build import builder
+from qa.build import contents
 from qa.build.update import update
 from qa.readers import corpus
 from qa.service.service import Service
@@ -104,7 +104,7 @@ def test_two_lines_of_one_id_are_told_apart_and_none_has_no_name(corpus_folder: 
 def test_documents_beyond_the_bound_are_counted_and_others_are_not_bounded_by_what_mails_may_have(
     corpus_folder: _Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(builder, "_MOST_ATTACHED", 1)
+    monkeypatch.setattr(contents, "_MOST_ATTACHED", 1)
     corpus_folder.write(TIDES, GULLS, TIDES)
     assert len(_lines(corpus_folder.index())) == 4
     monkeypatch.setattr(corpus, "_MOST_DOCUMENTS", 2)

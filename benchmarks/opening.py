@@ -84,12 +84,16 @@ def build(snapshots: Snapshots, passages: int, dimension: int) -> None:
                     store.add_passages((number, passage) for passage in own)
                     size = len(document.text)
                     store.add_report(FileReport(document.id, "read", size=size, characters=size, passages=len(own)))
-                    words.add(LexicalRow(passage_key(p.id), p.text, "", filter_columns(p)) for p in own)
+                    words.add(
+                        LexicalRow(passage_key(p.id), p.text, "", filter_columns(p.document, p.path)) for p in own
+                    )
                     rows += own
                 drawn = chance.standard_normal((len(rows), dimension)).astype(np.float32)
                 drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
                 keys = np.array([window_key(passage, passage.windows[0]) for passage in rows], np.int64)
-                columns = {name: [filter_columns(passage)[name] for passage in rows] for name in COLUMNS}
+                columns = {
+                    name: [filter_columns(passage.document, passage.path)[name] for passage in rows] for name in COLUMNS
+                }
                 vectors.upsert(VectorRows(keys, drawn, columns))
                 vectors.commit()
             words.finish()

@@ -140,14 +140,15 @@ class Passage:
     @property
     def searched_text(self) -> str:
         """What is searched by its words."""
-        return _with_context(self.context, self.text)
+        return with_context(self.context, self.text)
 
     def encoded_text(self, window: Window) -> str:
         """Return what the encoder is given of one of the passage's windows."""
-        return _with_context(window.context, self.text[window.start - self.start : window.end - self.start])
+        return with_context(window.context, self.text[window.start - self.start : window.end - self.start])
 
 
-def _with_context(context: str, text: str) -> str:
+def with_context(context: str, text: str) -> str:
+    """Put what stands above a text before it."""
     return f"{context}\n{text}" if context else text
 
 

@@ -13,12 +13,12 @@ import numpy as np
 
 from qa.build.contents import Contents
 from qa.build.embeddings import Embedding, EmbeddingCache
-from qa.build.reuse import Content
+from qa.build.reuse import Content, Taken
 from qa.errors import NothingToIndex
 from qa.index.index import COLUMNS, filter_columns
 from qa.index.lexical import LEXICAL_FINGERPRINT, LexicalRow, LexicalWriter
 from qa.index.schema import DOCUMENTS_FILE, passage_key, window_key
-from qa.index.store_writer import StoreWriter
+from qa.index.store_writer import StoreWriter, TakenPassage
 from qa.index.vectors.engines import new_vectors
 from qa.protocols import VectorIndex, VectorRows
 from qa.types import FileReport, Passage, Source
@@ -34,12 +34,28 @@ _COMMIT_EVERY = 8192
 
 @dataclass(frozen=True, slots=True)
 class PendingPassage:
-    """A passage that is not written yet, and the number of bytes of its source that it stands for."""
+    """A passage that no index holds yet.
 
-    document: int
-    language: str
-    passage: Passage
+    Of each window there is its key and what is encoded of it. ``size`` is the number of bytes of its source that it
+    stands for. ``stored`` is its document's number and itself, where the store does not hold it either.
+    """
+
+    row: LexicalRow
+    windows: Sequence[tuple[int, str]]
     size: float
+    stored: tuple[int, Passage] | None = None
+
+    @classmethod
+    def of(cls, document: int, language: str, passage: Passage, size: float) -> PendingPassage:
+        columns = filter_columns(passage.document, passage.path)
+        row = LexicalRow(passage_key(passage.id), passage.searched_text, language, columns)
+        windows = [(window_key(passage, window), passage.encoded_text(window)) for window in passage.windows]
+        return cls(row, windows, size, (document, passage))
+
+    @classmethod
+    def taken(cls, passage: TakenPassage, size: float) -> PendingPassage:
+        columns = filter_columns(passage.document, passage.path)
+        return cls(LexicalRow(passage.key, passage.searched_text, passage.language, columns), passage.windows, size)
 
 
 class PassageWriter:
@@ -65,7 +81,7 @@ class PassageWriter:
 
     def add(self, pending: PendingPassage) -> None:
         self._pending.append(pending)
-        self._windows += len(pending.passage.windows)
+        self._windows += len(pending.windows)
         if self._windows >= _BATCH:
             self._begin()
 
@@ -79,7 +95,7 @@ class PassageWriter:
         batch, self._pending, self._windows = self._pending, [], 0
         if not batch:
             return
-        texts = [p.passage.encoded_text(window) for p in batch for window in p.passage.windows]
+        texts = [text for pending in batch for _, text in pending.windows]
         rows = self._embedding.begin(texts)
         self._write()
         self._begun = batch, rows
@@ -88,21 +104,15 @@ class PassageWriter:
         if self._begun is None:
             return
         (batch, rows), self._begun = self._begun, None
-        passages = [pending.passage for pending in batch]
-        windows = [(passage, window) for passage in passages for window in passage.windows]
         vectors = rows()
-        ids = np.array([window_key(passage, window) for passage, window in windows], dtype=np.int64)
-        values = [filter_columns(passage) for passage, _ in windows]
-        columns = {name: [row[name] for row in values] for name in COLUMNS}
+        ids = np.array([key for pending in batch for key, _ in pending.windows], dtype=np.int64)
+        columns = {name: [p.row.columns[name] for p in batch for _ in p.windows] for name in COLUMNS}
         self._uncommitted += self._vectors.upsert(VectorRows(ids, vectors, columns))
         if self._uncommitted >= _COMMIT_EVERY:
             self._vectors.commit()
             self._uncommitted = 0
-        self.store.add_passages((pending.document, pending.passage) for pending in batch)
-        self._lexical.add(
-            LexicalRow(passage_key(p.passage.id), p.passage.searched_text, p.language, filter_columns(p.passage))
-            for p in batch
-        )
+        self.store.add_passages(pending.stored for pending in batch if pending.stored is not None)
+        self._lexical.add(pending.row for pending in batch)
         self._advanced(sum(pending.size for pending in batch))
 
 
@@ -163,7 +173,7 @@ class Builder:
         reports: list[FileReport] = []
         differs = False
         with (
-            StoreWriter(folder / DOCUMENTS_FILE) as store,
+            StoreWriter(folder / DOCUMENTS_FILE, None if previous is None else previous.path) as store,
             LexicalWriter(folder, COLUMNS) as lexical,
             closing(Embedding(encoder, self.cache, self.load)) as embedding,
         ):
@@ -174,6 +184,8 @@ class Builder:
                     differs |= is_new
                     store.add_report(report)
                     self.listener.finished_file(report)
+            for passage in store.copy_taken():
+                rows.add(PendingPassage.taken(passage, 0))
             rows.finish()
             if not store.passages:
                 raise NothingToIndex(_nothing([report for report in reports if report.status != "read"]))
@@ -192,11 +204,15 @@ class Builder:
         if isinstance(item, Source):
             size = item.size  # the bytes of what is attached to it are among them
             for content in self.contents.of(item):
-                if isinstance(content, FileReport):
+                if isinstance(content, Content):
+                    yield self._index(content, size, started, rows)
+                elif isinstance(content, Taken):
+                    rows.store.take(content.number)
+                    self.listener.advanced(size)
+                    yield content.report, False
+                else:
                     self.listener.advanced(size)
                     yield content, False
-                else:
-                    yield self._index(content, size, started, rows)
                 started, size = time.perf_counter(), 0
         elif item.status != "failed":
             yield item, False
@@ -214,7 +230,7 @@ class Builder:
         number = rows.store.add_document(document)
         count, left = 0, float(size)
         for passage, share in content.sized(size):
-            rows.add(PendingPassage(number, document.language, passage, share))
+            rows.add(PendingPassage.of(number, document.language, passage, share))
             left -= share
             count += 1
         self.listener.advanced(left)

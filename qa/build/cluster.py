@@ -26,6 +26,7 @@ from pydantic import SecretStr
 
 from qa.build.contents import RECOGNISED, Contents
 from qa.build.embeddings import EmbeddingCache, cache_keys
+from qa.build.reuse import Content
 from qa.errors import ClusterError, QAError
 from qa.extras import require
 from qa.models.loading import EncoderFactory
@@ -35,7 +36,7 @@ from qa.readers.recognition.recogniser import OFF, PageCache, recognition_versio
 from qa.readers.registry import ReadingOptions
 from qa.settings import Settings, default_indexes
 from qa.text.splitter import SplitterParameters
-from qa.types import FileReport, Passage, Source
+from qa.types import Passage, Source
 
 if TYPE_CHECKING:
     import pyarrow
@@ -250,7 +251,7 @@ class Worker:
             source = decode_source(json.loads(text))
             size = source.size
             for content in contents.of(source):
-                if isinstance(content, FileReport):
+                if not isinstance(content, Content):
                     batch.pass_over(size, unseen=not source.path.exists())
                 else:
                     left = float(size)

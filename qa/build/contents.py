@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 
-from qa.build.reuse import Content, Previous, modified_ns, trusted
+from qa.build.reuse import Content, Previous, Taken, modified_ns, trusted
 from qa.protocols import Encoder
 from qa.readers.isolation import ReadSource
 from qa.readers.registry import ReadingOptions, reader_versions
@@ -34,7 +34,7 @@ class Contents:
     previous: Previous | None = None
     options: ReadingOptions = field(default_factory=ReadingOptions)
 
-    def of(self, source: Source) -> Iterator[Content | FileReport]:
+    def of(self, source: Source) -> Iterator[Content | Taken | FileReport]:
         """Yield the documents of a file: its own, then those that are attached to it; a report where there is none.
 
         Raises:
@@ -42,7 +42,7 @@ class Contents:
         """
         if self.previous is not None and (known := self.previous.report_of(source)) is not None:
             for line in (known, *self.previous.attached(source.id)):
-                yield self.previous.content(line) or line
+                yield self.previous.taken(line) or line
             return
         modified = trusted(modified_ns(source))
         prepare_detection()

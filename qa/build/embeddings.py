@@ -166,14 +166,15 @@ def _known(connection: sqlite3.Connection, keys: Sequence[bytes], dimension: int
     for at in range(0, len(keys), _CHUNK):
         chunk = keys[at : at + _CHUNK]
         marks = ",".join("?" * len(chunk))
-        for key, stored, sum in connection.execute(
+        found = connection.execute(
             f"SELECT key, vector, sum FROM embeddings WHERE key IN ({marks}) AND length(vector) = ?",
             [*chunk, 4 * dimension],
-        ):
-            vector = np.frombuffer(stored, dtype="<f4")
-            # Another length than 1 would fail the verification of every build to come.
-            if sum == _sum(key, stored) and abs(float(np.linalg.norm(vector)) - 1.0) < 1e-3:
-                yield key, vector
+        )
+        whole = [(key, stored) for key, stored, sum in found if sum == _sum(key, stored)]
+        rows = np.frombuffer(b"".join(stored for _, stored in whole), dtype="<f4").reshape(-1, dimension)
+        # Another length than 1 would fail the verification of every build to come.
+        is_unit = np.abs(np.sqrt(np.einsum("nd,nd->n", rows, rows)) - 1.0) < 1e-3
+        yield from ((key, row) for (key, _), row, good in zip(whole, rows, is_unit.tolist(), strict=True) if good)
 
 
 def _connect(path: Path, timeout: float) -> sqlite3.Connection:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from qa.files import open_regular, sha256_of_file
 from qa.index.store import Store
@@ -35,6 +36,14 @@ class Content:
             done += advance
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A document that is taken over with its passages as it is: its number in the snapshot before, and its line."""
+
+    number: int
+    report: FileReport
+
+
 def modified_ns(source: Source) -> int:
     """Return when a file was last written, renamed or given other rights, in nanoseconds; 0 where that is not known."""
     try:
@@ -62,7 +71,7 @@ class Previous:
         self._store = store
         self._created = created
         self.is_followed = is_followed
-        self._sums = store.source_sums()
+        self._documents = {id: (number, sha256) for number, id, sha256 in store.sources()}
         self._lines = store.report()
         # Two lines have one id where a name that cannot be read is shown like one that can.
         self._reports = {line.id: line for line in sorted(self._lines, key=lambda line: line.status != "skipped")}
@@ -100,9 +109,19 @@ class Previous:
         """Return the lines of the report on what is attached to a file, in order."""
         return self._attached.get(id, [])
 
+    @property
+    def path(self) -> Path:
+        """The file of the documents."""
+        return self._store.path
+
+    def taken(self, line: FileReport) -> Taken | None:
+        """Find the document of a line of the report; ``None`` where the snapshot has none of this id."""
+        known = self._documents.get(line.id)
+        return None if known is None else Taken(known[0], replace(line, seconds=0.0))
+
     def content(self, line: FileReport) -> Content | None:
         """Read the document of a line of the report; ``None`` where the snapshot has none of this id."""
-        if line.id not in self._sums:
+        if line.id not in self._documents:
             return None
         return Content(self._store.document(line.id), tuple(self._store.passages_of(line.id)), line)
 
@@ -144,7 +163,8 @@ class Previous:
 
     def source_sha256(self, id: str) -> str | None:
         """Return the sum of the bytes that a document was read from; ``None`` where there is no such document."""
-        return self._sums.get(id)
+        known = self._documents.get(id)
+        return None if known is None else known[1]
 
     def is_as_found(self, found: Sequence[Source | FileReport]) -> bool:
         """Tell whether no file was added, changed or removed, as far as that is known without reading one."""

@@ -28,9 +28,9 @@ _BETWEEN_TITLES = "\x1f"
 _NO_MORE: tuple[str, Iterator[Passage]] = ("", iter(()))
 
 
-def filter_columns(passage: Passage) -> dict[str, str]:
-    """Return the values of a passage's row in :data:`COLUMNS`."""
-    return {DOCUMENT_COLUMN: passage.document, PATH_COLUMN: _BETWEEN_TITLES.join(passage.path)}
+def filter_columns(document: str, path: Iterable[str]) -> dict[str, str]:
+    """Return the values of a passage's row in :data:`COLUMNS`, by its document's id and the headings above it."""
+    return {DOCUMENT_COLUMN: document, PATH_COLUMN: _BETWEEN_TITLES.join(path)}
 
 
 def below(paths: Iterable[tuple[str, ...]]) -> Filter:

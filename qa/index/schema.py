@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import fields
+from functools import lru_cache
 
 from qa.types import FileReport, Passage, Window
 
@@ -63,3 +65,9 @@ def window_key(passage: Passage, window: Window) -> int:
 
 def text_sha256(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@lru_cache(maxsize=4096)
+def parse_titles(path: str) -> tuple[str, ...]:
+    """Parse the titles of a column; a section's passages share it."""
+    return tuple(json.loads(path))

@@ -8,13 +8,13 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from qa.errors import DocumentNotFound, SnapshotCorrupt
-from qa.index.schema import REPORT
+from qa.index.schema import REPORT, parse_titles
 from qa.types import (
     Document,
     DocumentSummary,
@@ -58,14 +58,8 @@ def _summary(row: Sequence[Any]) -> DocumentSummary:
 def _passage(row: Sequence[Any], windows: Sequence[Window]) -> Passage:
     """Make the passage of a row that begins with the columns of ``PASSAGE``."""
     key, document, start, end, text, context, path, page, language, recognised = row[:10]
-    id, titles = f"{key:016x}", _titles(path)
+    id, titles = f"{key:016x}", parse_titles(path)
     return Passage(id, document, start, end, text, context, titles, page, tuple(windows), language, recognised)
-
-
-@lru_cache(maxsize=4096)
-def _titles(path: str) -> tuple[str, ...]:
-    """Parse the titles of a column; a section's passages share it."""
-    return tuple(json.loads(path))
 
 
 def _pages_of(recognised: str) -> tuple[tuple[int, float], ...]:
@@ -81,6 +75,7 @@ class Store:
     """
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         try:
             self._connection = sqlite3.connect(
                 f"{path.absolute().as_uri()}?immutable=1", uri=True, check_same_thread=False
@@ -346,9 +341,9 @@ class Store:
         number, recognised = page or (None, None)
         return number, (None if section is None else str(section[0])), recognised
 
-    def source_sums(self) -> dict[str, str]:
-        """Map every document's id to the SHA-256 of the bytes that it was read from."""
-        return dict(self._all("SELECT id, source_sha256 FROM documents"))
+    def sources(self) -> Iterator[tuple[int, str, str]]:
+        """Stream of every document its number, its id and the SHA-256 of the bytes that it was read from."""
+        yield from self._connection.execute("SELECT number, id, source_sha256 FROM documents")
 
     def texts(self) -> Iterator[tuple[str, str, str]]:
         """Stream id, canonical text and the SHA-256 that was written with it, in the order of :meth:`all_passages`."""

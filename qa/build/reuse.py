@@ -38,7 +38,10 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A document that is taken over with its passages as it is: its number in the snapshot before, and its line."""
+    """A document that is taken over with its passages as it is: its number in the snapshot before, and its line.
+
+    The line says how long it took to read it then.
+    """
 
     number: int
     report: FileReport
@@ -79,13 +82,14 @@ class Previous:
         for line in self._lines:
             if line.container:
                 self._attached.setdefault(line.container, []).append(line)
-        self._judged: dict[Source, FileReport | None] = {}
+        # By id: to hash a source, with its paths, takes longer than to look at its file.
+        self._judged: dict[str, FileReport | None] = {}
 
     def report_of(self, source: Source) -> FileReport | None:
         """Return the file's line of the report, if the file is as it was then."""
-        if source not in self._judged:
-            self._judged[source] = self._judge(source)
-        return self._judged[source]
+        if source.id not in self._judged:
+            self._judged[source.id] = self._judge(source)
+        return self._judged[source.id]
 
     def _judge(self, source: Source) -> FileReport | None:
         report = self._reports.get(source.id)
@@ -117,7 +121,7 @@ class Previous:
     def taken(self, line: FileReport) -> Taken | None:
         """Find the document of a line of the report; ``None`` where the snapshot has none of this id."""
         known = self._documents.get(line.id)
-        return None if known is None else Taken(known[0], replace(line, seconds=0.0))
+        return None if known is None else Taken(known[0], line)
 
     def content(self, line: FileReport) -> Content | None:
         """Read the document of a line of the report; ``None`` where the snapshot has none of this id."""

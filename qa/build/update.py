@@ -355,15 +355,17 @@ def _without_indexes(found: list[Source | FileReport], indexes: Path) -> list[So
     root = indexes.resolve()
 
     @cache
-    def is_within(folder: Path) -> bool:
-        return folder.resolve().is_relative_to(root)
+    def is_within(folder: str) -> bool:
+        return Path(folder).resolve().is_relative_to(root)
 
-    def belongs(path: Path) -> bool:
-        return is_within(path.parent) or (path.is_symlink() and path.resolve().is_relative_to(root))
+    def belongs(path: str) -> bool:
+        return is_within(os.path.dirname(path)) or (  # noqa: PTH120 - as below, and there may be a million files
+            os.path.islink(path) and Path(path).resolve().is_relative_to(root)  # noqa: PTH114 - half the time
+        )
 
     kept: list[Source | FileReport] = []
     for item in found:
-        if isinstance(item, Source) and belongs(item.path):
+        if isinstance(item, Source) and belongs(str(item.path)):
             kept.append(FileReport(item.id, "skipped", "it belongs to an index", size=item.size))
         else:
             kept.append(item)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import openpyxl
 import pytest
 
 from qa.build.update import Update, follow, update
+from qa.index.schema import DOCUMENTS_FILE
 from qa.index.snapshots import Snapshots
 from qa.protocols import Encoder
 from qa.readers.registry import read_source
@@ -18,6 +21,7 @@ from qa.settings import Settings
 from qa.types import Document, FileReport, Query, Source
 from tests.conftest import Build, Recorder, hashing_encoder
 from tests.support.hashing import HashingEncoder
+from tests.support.reader_samples import SAMPLES
 
 
 class Indexer:
@@ -385,3 +389,46 @@ def test_two_names_that_are_shown_alike_are_unchanged_too(
     (folder / "a\\nb.txt").write_text("A name that is shown like the other.\n")
     assert update(settings, [folder], Recorder(), make=hashing_encoder, read=read_source).counts.documents == 4
     assert not update(settings, [folder], Recorder(), make=hashing_encoder, read=read_source).counts.changed
+
+
+def rows_of(settings: Settings) -> dict[str, list[tuple[object, ...]]]:
+    """Return the rows of every table of the active snapshot's documents, but for the times of its report."""
+    path = Snapshots(settings.indexes, settings.name).path(Snapshots(settings.indexes, settings.name).current())
+    with closing(sqlite3.connect(path / DOCUMENTS_FILE)) as connection:
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        found = {}
+        for table in tables:
+            names = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+            kept = ", ".join(name for name in names if name not in {"seconds", "modified_ns"})
+            found[table] = sorted(connection.execute(f"SELECT {kept} FROM {table}"), key=repr)
+    return found
+
+
+def answers_of(settings: Settings) -> list[object]:
+    """Return what some questions find, with all scores."""
+    service = Service(settings, make=hashing_encoder)
+    service.reload()
+    questions = ["Which apples are crisp?", "plums", "Where do pears grow?", "What is attached?"]
+    hits = [service.ask(Query(question)).hits for question in questions]
+    return [(hit.passage, hit.scores) for each in hits for hit in each]
+
+
+def test_an_update_holds_what_a_build_of_everything_holds(index: Indexer, folder: Path) -> None:
+    for name, make in SAMPLES.items():
+        (folder / name).write_bytes(make())
+    index()
+    # The numbers of documents move: one goes, one is new before those that stay, and one changes.
+    (folder / "apples.txt").unlink()
+    (folder / "a first.txt").write_text("Apricots are soft.\n")
+    (folder / "pears.md").write_text("# Pears\n\nPears grow in the valley.\n\n## Other\n\nSome are red.\n")
+    updated = index()
+    assert index.read == ["a first.txt", "pears.md"]
+    assert updated.counts.changed
+    rows, hits = rows_of(index.settings), answers_of(index.settings)
+    again = index(rebuild=True)
+    assert again.counts.passages == updated.counts.passages
+    assert rows_of(index.settings) == rows
+    assert answers_of(index.settings) == hits
+    assert {"documents", "passages", "windows", "sections", "pages", "metadata"} <= {
+        name for name in rows if rows[name]
+    }

@@ -494,6 +494,29 @@ class Collection:
     files: int = 0
 
 
+FileOrder = Literal["file", "status", "characters", "pages", "passages"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileChoice:
+    """Which files are listed, and in which order; ``None`` is any status."""
+
+    status: FileStatus | None = None
+    order: FileOrder = "file"
+    descending: bool = False
+    filter: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileTotals:
+    """How many files there are of one status, and what they hold together."""
+
+    files: int = 0
+    characters: int = 0
+    pages: int = 0
+    passages: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class SnapshotDocument:
     """A document as one snapshot holds it."""

@@ -45,6 +45,8 @@ CREATE TABLE files (
     characters INTEGER NOT NULL, pages INTEGER NOT NULL, empty_pages INTEGER NOT NULL, passages INTEGER NOT NULL,
     seconds REAL NOT NULL, modified_ns INTEGER NOT NULL, kept_since TEXT NOT NULL, container TEXT NOT NULL,
     recognised TEXT NOT NULL);
+CREATE INDEX files_by_id ON files (id);
+CREATE INDEX files_unread ON files (status) WHERE status IN ('failed', 'partial');
 CREATE INDEX files_by_container ON files (container) WHERE container != '';
 """
 

@@ -6,7 +6,7 @@ import codecs
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import groupby
@@ -18,7 +18,10 @@ from qa.index.schema import REPORT, parse_titles
 from qa.types import (
     Document,
     DocumentSummary,
+    FileOrder,
     FileReport,
+    FileStatus,
+    FileTotals,
     Page,
     Passage,
     Property,
@@ -32,6 +35,15 @@ if TYPE_CHECKING:
     pass
 
 _TABLES = ("documents", "passages", "windows", "files")
+_UNREAD = "status IN ('failed', 'partial')"
+# What files are sorted by.
+_ORDERS: Mapping[FileOrder, str] = {
+    "file": "id",
+    "status": "CASE status WHEN 'failed' THEN 0 WHEN 'skipped' THEN 1 WHEN 'partial' THEN 2 ELSE 3 END",
+    "characters": "characters",
+    "pages": "pages",
+    "passages": "passages",
+}
 # Bytes of a text that are read at once where it is read in parts.
 _BLOCK = 1 << 18
 _SUMMARIES = (
@@ -65,6 +77,17 @@ def _passage(row: Sequence[Any], windows: Sequence[Window]) -> Passage:
 def _pages_of(recognised: str) -> tuple[tuple[int, float], ...]:
     """Parse a file's recognised pages, ``[[number, confidence], …]``; most files have none."""
     return () if recognised == "[]" else tuple((number, confidence) for number, confidence in json.loads(recognised))
+
+
+def _report(row: Sequence[Any]) -> FileReport:
+    """Make the line of the report of a row of ``REPORT``."""
+    return FileReport(*(*row[:-1], _pages_of(row[-1])))
+
+
+def _within(numbers: Sequence[int]) -> tuple[str, tuple[str, ...]]:
+    """Return the condition that a file is of one of these documents, and its parameter."""
+    of = "SELECT id FROM documents WHERE number IN (SELECT value FROM json_each(?))"
+    return f"id IN ({of})", (json.dumps(list(numbers)),)
 
 
 class Store:
@@ -224,7 +247,70 @@ class Store:
     def report(self, offset: int = 0, limit: int = -1) -> list[FileReport]:
         """Read the ingestion report, or a part of it, in the order in which the files were found."""
         rows = self._all(f"SELECT {REPORT} FROM files WHERE ordinal > ? ORDER BY ordinal LIMIT ?", (offset, limit))
-        return [FileReport(*(*row[:-1], _pages_of(row[-1]))) for row in rows]
+        return [_report(row) for row in rows]
+
+    def reports_of(self, ids: Iterable[str]) -> dict[str, FileReport]:
+        """Read the lines of the report on some files, by id; ids that are not there are left out."""
+        sql = f"SELECT {REPORT} FROM files WHERE id = ? ORDER BY ordinal"
+        return {row[0]: _report(row) for id in ids for row in self._all(sql, (id,))}
+
+    @cached_property
+    def unread(self) -> int:
+        """How many files could not be read, or not whole."""
+        return int(self._one(f"SELECT count(*) FROM files WHERE {_UNREAD}")[0])
+
+    def unread_files(self) -> list[FileReport]:
+        """Read the lines of the report on files that could not be read, or not whole."""
+        return [_report(row) for row in self._all(f"SELECT {REPORT} FROM files WHERE {_UNREAD} ORDER BY ordinal")]
+
+    def file_totals(self, within: Sequence[int] | None = None) -> dict[FileStatus, FileTotals]:
+        """Add up the files of each status: all, or those of the documents ``within``, given by their numbers."""
+        if within is None:
+            return self._all_totals
+        where, parameters = _within(within)
+        return self._totals(where, parameters)
+
+    @cached_property
+    def _all_totals(self) -> dict[FileStatus, FileTotals]:
+        return self._totals("1", ())
+
+    def _totals(self, where: str, parameters: tuple[str, ...]) -> dict[FileStatus, FileTotals]:
+        rows = self._all(
+            "SELECT status, count(*), sum(characters), sum(pages), sum(passages) FROM files "
+            f"WHERE {where} GROUP BY status",
+            parameters,
+        )
+        return {status: FileTotals(*values) for status, *values in rows}
+
+    def list_files(
+        self,
+        status: FileStatus | None,
+        order: FileOrder,
+        descending: bool,
+        offset: int,
+        limit: int,
+        within: Sequence[int] | None = None,
+    ) -> list[tuple[FileReport, DocumentSummary | None]]:
+        """List files of a status, or of any, each with its document where a version of it is indexed.
+
+        Equal ones are in the order of their names; of the statuses the worst is the first.
+
+        Args:
+            within: the numbers of documents whose files are listed; without them all files are.
+        """
+        where, parameters = ("1", ()) if within is None else _within(within)
+        if status is not None:
+            where, parameters = f"{where} AND status = ?", (*parameters, status)
+        way = "DESC" if descending else "ASC"
+        # Only the lines that are shown are read whole.
+        rows = self._all(
+            f"SELECT {REPORT}, (SELECT number FROM documents WHERE documents.id = files.id) FROM files "
+            f"WHERE ordinal IN (SELECT ordinal FROM files WHERE {where} "
+            f"ORDER BY {_ORDERS[order]} {way}, id, ordinal LIMIT ? OFFSET ?) "
+            f"ORDER BY {_ORDERS[order]} {way}, id, ordinal",
+            (*parameters, limit, offset),
+        )
+        return [(_report(row[:-1]), None if row[-1] is None else self.summaries_at([row[-1]])[0]) for row in rows]
 
     def document(self, id: str) -> Document:
         """Read a document. Raises DocumentNotFound."""

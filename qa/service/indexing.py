@@ -321,7 +321,7 @@ class IndexingJob:
             return {}
         _, store = self._snapshots.open_store(snapshot)
         try:
-            return {report.id: report for report in store.report() if report.id in ids}
+            return store.reports_of(ids)
         finally:
             store.close()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -42,7 +42,11 @@ from qa.types import (
     CitationStatus,
     Collection,
     Condition,
+    DocumentSummary,
+    FileChoice,
     FileReport,
+    FileStatus,
+    FileTotals,
     Query,
     Reply,
     SnapshotDocument,
@@ -114,8 +118,6 @@ class Service:
         self._calibrated: tuple[int, ...] = ()
         self._revision = 0
         self._examples = Examples()
-        # A snapshot, and its files that could not be read whole.
-        self._unread: tuple[str, tuple[FileReport, ...]] = ("", ())
         self._citers = Citers(self._snapshots)
         self._problem: tuple[str, str] | None = ("loading", "the snapshot and its models are being loaded")
         self._logged = ""
@@ -339,12 +341,10 @@ class Service:
         answer = reply.answer
         if answer is None or answer.outcome != "not_found":
             return reply
-        id = retriever.index.manifest.id
-        if self._unread[0] != id:
-            files = retriever.index.store.report()
-            self._unread = id, tuple(file for file in files if file.status in ("failed", "partial"))
-        passing = retriever.files_passing(self._unread[1], query)
-        return replace(reply, answer=replace(answer, unread_files=len(passing)))
+        store = retriever.index.store
+        is_limited = query.documents or query.sections or query.filter
+        count = len(retriever.files_passing(store.unread_files(), query)) if is_limited else store.unread
+        return replace(reply, answer=replace(answer, unread_files=count))
 
     def guess_many(self, queries: Sequence[Query]) -> list[Guess | QueryError]:
         """Return the best guess at each question, before it is judged; ``qa calibrate`` fits on these.
@@ -419,16 +419,30 @@ class Service:
         summaries = store.summaries_at(page.tolist())
         return Collection(manifest.id, tuple(summaries), (), total=len(found))
 
-    def passing(self, filter: tuple[Condition, ...]) -> list[str]:
-        """Return the ids, ascending, of the documents that pass a filter, or of which a part does.
+    def file_totals(self, filter: tuple[Condition, ...] = ()) -> Mapping[FileStatus, FileTotals]:
+        """Add up the files of each status: all that were found, or those of the documents that pass a filter.
 
         Raises:
             QueryError: the filter is wrong.
             NotReady: nothing is served.
         """
-        self._fields(filter)
-        retriever = self._ready()
-        return retriever.index.store.ids_of(retriever.documents_passing((), filter).tolist())
+        return self._ready().index.store.file_totals(self._passing(filter))
+
+    def list_files(
+        self, files: FileChoice, offset: int, limit: int
+    ) -> Sequence[tuple[FileReport, DocumentSummary | None]]:
+        """List ``limit`` files from ``offset`` on, each with its document where a version of it is indexed.
+
+        Raises:
+            QueryError: the filter is wrong.
+            NotReady: nothing is served.
+        """
+        store, within = self._ready().index.store, self._passing(files.filter)
+        return store.list_files(files.status, files.order, files.descending, offset, limit, within)
+
+    def _passing(self, filter: tuple[Condition, ...]) -> Sequence[int] | None:
+        """Return the numbers of the documents that pass a filter; ``None`` where nothing is filtered."""
+        return self._fields(filter).documents(filter).tolist() if filter else None
 
     def facets(self, filter: tuple[Condition, ...] = (), most: int = MOST_FACET_VALUES) -> Facets:
         """Count the documents by field and value, ``most`` values of each field, beside what a filter lets pass.

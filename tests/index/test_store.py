@@ -3,11 +3,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from qa.errors import DocumentNotFound
 from qa.index.store import Store
 from qa.index.store_writer import StoreWriter
-from qa.types import Document, FileReport, Page, Property, Section, Span
+from qa.types import Document, FileOrder, FileReport, FileStatus, FileTotals, Page, Property, Section, Span
+from tests.support.fake_service import sort_files
 
 
 def test_a_document_comes_back_as_it_was_written(tmp_path: Path) -> None:
@@ -102,4 +105,51 @@ def test_a_document_in_parts_is_the_document(tmp_path: Path, text: str, monkeypa
     assert (streamed.snapshot, streamed.head.title, streamed.head.text) == ("s", "A", "")
     with pytest.raises(DocumentNotFound):
         store.stream("b.txt", "s")
+    store.close()
+
+
+ORDERS: list[FileOrder] = ["file", "status", "characters", "pages", "passages"]
+STATUSES: list[FileStatus] = ["read", "partial", "skipped", "failed"]
+REPORTS = st.builds(
+    FileReport,
+    st.sampled_from(["a", "B", "b/c", "é", "日", "d\0", "e", "f", "g"]),
+    st.sampled_from(STATUSES),
+    st.just("why"),
+    characters=st.integers(0, 3),
+    pages=st.integers(0, 2),
+    passages=st.integers(0, 2),
+)
+
+
+@given(files=st.lists(REPORTS, max_size=12))
+def test_files_are_listed_added_up_and_counted_as_one_would_by_hand(
+    tmp_path_factory: pytest.TempPathFactory, files: list[FileReport]
+) -> None:
+    path = tmp_path_factory.mktemp("files") / "documents.sqlite"
+    indexed = {file.id for file in files if file.status in ("read", "partial")}
+    with StoreWriter(path) as writer:
+        for file in files:
+            writer.add_report(file)
+        for id in sorted(indexed):
+            writer.add_document(Document(id, f"Title of {id}", "Words.", "00", "text/plain", "text/1"))
+    store = Store(path)
+    known = {summary.id: summary for summary in store.summaries()}
+    every = [(file, known.get(file.id)) for file in files]
+    numbers = [number for number, id in store.numbered() if id in ("a", "é", "d\0")]
+    passing = [each for each in every if each[0].id in indexed & {"a", "é", "d\0"}]
+    for within, found in ((None, every), (numbers, passing)):
+        totals = store.file_totals(within)
+        for status in (None, *STATUSES):
+            chosen = [each for each in found if status in (None, each[0].status)]
+            counted = [totals.get(each, FileTotals()) for each in STATUSES if status in (None, each)]
+            assert sum(each.files for each in counted) == len(chosen)
+            assert sum(each.characters for each in counted) == sum(file.characters for file, _ in chosen)
+            for order in ORDERS:
+                for descending in (False, True):
+                    listed = [*store.list_files(status, order, descending, 0, 5, within)]
+                    listed += store.list_files(status, order, descending, 5, 100, within)
+                    assert listed == sort_files(chosen, order, descending)
+    unread = [file for file in files if file.status in ("failed", "partial")]
+    assert (store.unread_files(), store.unread) == (unread, len(unread))
+    assert store.reports_of(["a", "nothing"]).get("a") == next((f for f in files[::-1] if f.id == "a"), None)
     store.close()

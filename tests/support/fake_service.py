@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from io import BufferedReader, BytesIO
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 from qa.answers.citations import Original
 from qa.build.uploads import DocumentFolder
@@ -39,7 +41,11 @@ from qa.types import (
     Document,
     DocumentSummary,
     Eq,
+    FileChoice,
+    FileOrder,
     FileReport,
+    FileStatus,
+    FileTotals,
     Hit,
     Limits,
     Page,
@@ -56,6 +62,20 @@ from qa.types import (
 )
 from tests.support.hashing import HashingEncoder
 from tests.support.waiting import AT_MOST
+
+_SUMMED = ("characters", "pages", "passages")
+_WORST_FIRST = ("failed", "skipped", "partial", "read")
+Listed = tuple[FileReport, DocumentSummary | None]
+
+
+def sort_files(files: Iterable[Listed], order: FileOrder, descending: bool) -> list[Listed]:
+    """Sort files as the list of them says, equal ones by their names."""
+    by_name = sorted(files, key=lambda each: each[0].id)
+    key: Callable[[FileReport], Any] = attrgetter("id" if order == "file" else order)
+    if order == "status":
+        return sorted(by_name, key=lambda each: _WORST_FIRST.index(each[0].status), reverse=descending)
+    return sorted(by_name, key=lambda each: key(each[0]), reverse=descending)
+
 
 SNAPSHOT = "20260401T120000.000Z-5a7b4a42"
 
@@ -205,9 +225,24 @@ class FakeService(Service):
         end = None if limit < 0 else offset + limit
         return Collection(whole.snapshot, documents[offset:end], report[offset:end], len(documents), len(report))
 
-    def passing(self, filter: tuple[Condition, ...]) -> list[str]:
+    def _files(self, filter: tuple[Condition, ...]) -> list[Listed]:
         _check_filter(filter)
-        return [each.id for each in self.collection().documents if _passes(each.id, filter)]
+        whole = self.collection()
+        known = {each.id: each for each in whole.documents}
+        files = [(file, known.get(file.id)) for file in whole.report]
+        return [each for each in files if not filter or (each[1] is not None and _passes(each[0].id, filter))]
+
+    def file_totals(self, filter: tuple[Condition, ...] = ()) -> dict[FileStatus, FileTotals]:
+        totals: dict[FileStatus, FileTotals] = {}
+        for file, _ in self._files(filter):
+            sum = totals.get(file.status, FileTotals())
+            values = (sum.files + 1, *(getattr(sum, name) + getattr(file, name) for name in _SUMMED))
+            totals[file.status] = FileTotals(*values)
+        return totals
+
+    def list_files(self, files: FileChoice, offset: int, limit: int) -> list[Listed]:
+        chosen = [each for each in self._files(files.filter) if files.status in (None, each[0].status)]
+        return sort_files(chosen, files.order, files.descending)[offset : offset + limit]
 
     def facets(self, filter: tuple[Condition, ...] = (), most: int = 20) -> Facets:
         if not self.current.ready:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
@@ -14,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 
 from qa.errors import QueryError
 from qa.search.filters import parse_filter, write_filter
-from qa.types import Collection, Condition, FileReport, FileStatus
+from qa.types import Condition, DocumentSummary, FileChoice, FileOrder, FileReport, FileStatus, FileTotals
 from qa.web.deps import Dependencies, Deps
 from qa.web.middleware.collections import in_collection
 from qa.web.pages.filters import Form, make_form, read_form
@@ -34,7 +33,6 @@ STATUSES: dict[FileStatus, str] = {
     "partial": "partly read",
     "read": "read",
 }
-_BY_STATUS = {status: place for place, status in enumerate(STATUSES)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,7 @@ class Row:
 class Column:
     """A column of the table. ``descends`` says that the first click sorts downwards, as for numbers."""
 
-    name: str
+    name: FileOrder
     label: str
     key: Callable[[Row], Any]
     descends: bool = False
@@ -63,12 +61,12 @@ class Column:
 
 COLUMNS = (
     Column("file", "File", lambda row: row.file.id),
-    Column("status", "Status", lambda row: _BY_STATUS[row.file.status]),
+    Column("status", "Status", lambda row: row.file.status),
     Column("characters", "Characters", lambda row: row.file.characters, descends=True),
     Column("pages", "Pages", lambda row: row.file.pages, descends=True),
     Column("passages", "Passages", lambda row: row.file.passages, descends=True),
 )
-_COLUMNS = {column.name: column for column in COLUMNS}
+_COLUMNS: dict[str, Column] = {column.name: column for column in COLUMNS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,7 @@ class View:
     """Which files are shown, and in which order; ``page`` counts from 1."""
 
     status: FileStatus | None = None
-    sort: str = "file"
+    sort: FileOrder = "file"
     descending: bool = False
     page: int = 1
     filter: tuple[Condition, ...] = ()
@@ -134,17 +132,16 @@ def _render(request: Request, deps: Dependencies, view: View) -> Response:
     keeping = look_at_keeping(request, deps)
     # An empty collection has a page, for its first documents.
     is_empty = keeping is not None and state.status == "empty"
-    collection = Collection("", (), ()) if is_empty else service.collection()
-    rows = make_rows(collection)
-    if view.filter and not is_empty:
-        passing = set(service.passing(view.filter))
-        rows = [row for row in rows if row.has_document and row.file.id in passing]
-    counts = Counter(row.file.status for row in rows)
-    chosen = [row for row in rows if view.status is None or row.file.status == view.status]
-    last = max(1, ceil(len(chosen) / FILES_ON_A_PAGE))
+    counted = {} if is_empty else service.file_totals(view.filter)
+    counts = {status: counted.get(status, FileTotals()).files for status in STATUSES}
+    chosen = list(counted.values()) if view.status is None else [counted.get(view.status, FileTotals())]
+    found = sum(totals.files for totals in chosen)
+    last = max(1, ceil(found / FILES_ON_A_PAGE))
     # A link of yesterday may point beyond the end of a collection that has shrunk.
     view = view.at(min(view.page, last))
     first = (view.page - 1) * FILES_ON_A_PAGE
+    files = FileChoice(view.status, view.sort, view.descending, view.filter)
+    listed = () if is_empty else service.list_files(files, first, FILES_ON_A_PAGE)
     return render(
         request,
         "documents.html",
@@ -152,17 +149,22 @@ def _render(request: Request, deps: Dependencies, view: View) -> Response:
         headers=SENDING if keeping is not None and keeping.is_open else None,
         keeping=keeping,
         view=view,
-        rows=sort_rows(chosen, view)[first : first + FILES_ON_A_PAGE],
+        rows=[Row(file, *_shown_of(document)) for file, document in listed],
         first=first,
-        found=len(chosen),
+        found=found,
         last=last,
         counts=counts,
-        files=len(rows),
-        totals=sum_columns(chosen),
+        files=sum(counts.values()),
+        totals={each.name: sum(getattr(totals, each.name) for totals in chosen) for each in COLUMNS if each.descends},
         columns=COLUMNS,
         statuses=STATUSES,
         form=Form() if is_empty else make_form(service, view.filter),
     )
+
+
+def _shown_of(document: DocumentSummary | None) -> tuple[str, bool, Sequence[str]]:
+    """Return the title of a file's document, whether there is one, and what it says of itself."""
+    return ("", False, ()) if document is None else (document.title, True, facts(document.metadata))
 
 
 def parse_view(status: str, sort: str, order: str, page: str, texts: Sequence[str] = ()) -> View:
@@ -189,25 +191,3 @@ def parse_view(status: str, sort: str, order: str, page: str, texts: Sequence[st
         raise ProblemError(invalid(tuple(errors)))
     descending = order == "desc" if order else _COLUMNS[sort].descends
     return View(status or None, sort, descending, int(page), filter)  # type: ignore[arg-type]
-
-
-def make_rows(collection: Collection) -> list[Row]:
-    """Return a row for every file of the report."""
-    known = {document.id: document for document in collection.documents}
-    return [
-        Row(file, known[file.id].title, True, facts(known[file.id].metadata))
-        if file.id in known
-        else Row(file, "", False)
-        for file in collection.report
-    ]
-
-
-def sort_rows(rows: Sequence[Row], view: View) -> list[Row]:
-    """Sort by the view's column, and equal rows by the file's name, always upwards."""
-    by_name = sorted(rows, key=_COLUMNS["file"].key)
-    return sorted(by_name, key=_COLUMNS[view.sort].key, reverse=view.descending)
-
-
-def sum_columns(rows: Sequence[Row]) -> dict[str, int]:
-    """Add up the columns of numbers."""
-    return {column.name: sum(column.key(row) for row in rows) for column in COLUMNS if column.descends}

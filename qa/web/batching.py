@@ -58,6 +58,9 @@ class Batcher:
 
     Args:
         most_waiting: questions that may wait; more are refused at once. One client may fill three in four places.
+        workers: threads that answer. Beside several there is a spare one, which searches for those who want passages
+            alone while all others read: they would wait twenty times as long as their own answer takes. The operating
+            system parts the processor.
         largest: the most questions in a batch that is only searched for.
         largest_read: the most questions in a batch whose passages are read, too. The two kinds are never mixed.
         clock: a monotonic clock in seconds.
@@ -86,9 +89,13 @@ class Batcher:
         # Workers, and those of them that answer nothing but questions of batch requests.
         self._working = 0
         self._in_bulk = 0
+        # Workers that read, the spare ones that may still be started, and questions that wait and are not to be read.
+        self._reading = 0
+        self._spare = int(workers > 1)
+        self._searched_for = 0
         self._turn = 0
         self._seconds_each = 0.01
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="answer")
+        self._pool = ThreadPoolExecutor(workers + self._spare, thread_name_prefix="answer")
 
     @property
     def waiting(self) -> int:
@@ -141,10 +148,12 @@ class Batcher:
                 raise self.overloaded()
             for item in items:
                 (self._bulk if bulk else self._single).put(client, item)
+            self._searched_for += sum(not item.query.answer for item in items)
             if not bulk:
                 self._expected_until = self._clock() + _EXPECTED
-            missing = self._count_missing()
-        self._start(missing)
+            missing, is_short = self._count_missing(), self._takes_spare()
+        self._start(missing, self._work)
+        self._start(is_short, self._search)
 
     def _count_missing(self) -> int:
         """Return how many more workers what waits is enough for, and count them as working. The lock must be held."""
@@ -153,9 +162,15 @@ class Batcher:
         self._working += missing
         return missing
 
-    def _start(self, workers: int) -> None:
+    def _takes_spare(self) -> bool:
+        """Tell whether a spare worker is to be started, and count it as working. The lock must be held."""
+        takes = bool(self._spare and self._searched_for and self._reading >= self._workers)
+        self._spare -= takes
+        return takes
+
+    def _start(self, workers: int, work: Callable[[], None]) -> None:
         for _ in range(workers):
-            self._pool.submit(self._work)
+            self._pool.submit(work)
 
     def _is_expecting(self) -> bool:
         return self._clock() < self._expected_until
@@ -170,25 +185,48 @@ class Batcher:
                 if not (batch := self._take()):
                     self._working -= 1
                     return
-                in_bulk = all(item.bulk for item in batch)
+                in_bulk, reads = all(item.bulk for item in batch), batch[0].query.answer
                 self._in_bulk += in_bulk
-                missing = self._count_missing()
+                self._reading += reads
+                missing, is_short = self._count_missing(), self._takes_spare()
             try:
                 # At the end no worker can be started, and those that there are answer what waits.
                 with suppress(RuntimeError):
-                    self._start(missing)
-                if 1 < len(batch) < self._largest[batch[0].query.answer]:
-                    time.sleep(GATHERING)
-                    batch = self._gather(batch)
-                # Questions of clients that hung up are dropped.
-                if wanted := [item for item in batch if not item.future.cancelled()]:
-                    self._answer(wanted)
-            except Exception as error:  # a worker that ended here would never free its place
-                log.error("a batch was not delivered", questions=len(batch), exc_info=error)
-                _deliver(batch, [error] * len(batch))
+                    self._start(missing, self._work)
+                    self._start(is_short, self._search)
+                self._answer_gathered(batch)
             finally:
                 with self._lock:
                     self._in_bulk -= in_bulk
+                    self._reading -= reads
+
+    def _search(self) -> None:
+        """Answer what is not to be read, for as long as all workers read."""
+        while True:
+            with self._lock:
+                batch = self._pop(self._single, False, self._largest[False]) if self._reading >= self._workers else []
+                if not self._is_expecting():
+                    batch += self._pop(self._bulk, False, self._largest[False] - len(batch))
+                if not batch:
+                    self._spare += 1
+                    missing = self._count_missing()
+                    break
+            self._answer_gathered(batch)
+        with suppress(RuntimeError):
+            self._start(missing, self._work)
+
+    def _answer_gathered(self, batch: list[_Waiting]) -> None:
+        """Answer a batch, after more has come for it where several waited already."""
+        try:
+            if 1 < len(batch) < self._largest[batch[0].query.answer]:
+                time.sleep(GATHERING)
+                batch = self._gather(batch)
+            # Questions of clients that hung up are dropped.
+            if wanted := [item for item in batch if not item.future.cancelled()]:
+                self._answer(wanted)
+        except Exception as error:  # a worker that ended here would never free its place
+            log.error("a batch was not delivered", questions=len(batch), exc_info=error)
+            _deliver(batch, [error] * len(batch))
 
     def _take(self) -> list[_Waiting]:
         """Take a batch of the kind of the single question that is next, or at times of a batch request's.
@@ -219,9 +257,11 @@ class Batcher:
         with self._lock:
             return self._filled([*batch, *self._pop(self._single, reads, self._largest[reads] - len(batch))], reads)
 
-    @staticmethod
-    def _pop(queue: FairQueue[_Waiting], reads: bool, count: int) -> list[_Waiting]:
-        return queue.take(count, lambda item: item.query.answer == reads)
+    def _pop(self, queue: FairQueue[_Waiting], reads: bool, count: int) -> list[_Waiting]:
+        taken = queue.take(count, lambda item: item.query.answer == reads)
+        if not reads:
+            self._searched_for -= len(taken)
+        return taken
 
     def _answer(self, batch: list[_Waiting]) -> None:
         started = time.perf_counter()

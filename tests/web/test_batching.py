@@ -446,3 +446,46 @@ def test_closing_answers_what_waits() -> None:
         assert len(await asyncio.gather(*futures)) == 9
 
     run(test)
+
+
+class Reader:
+    """Answers what is only searched for at once, and reads when it is let; keeps the questions that it has begun."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.begun: list[str] = []
+
+    def __call__(self, queries: Sequence[Query]) -> list[Reply | QAError]:
+        self.begun += [query.question for query in queries]
+        if queries[0].answer:
+            assert self.go.wait(AT_MOST)
+        return [Reply(query.question, (), "s") for query in queries]
+
+
+def test_who_wants_passages_alone_does_not_wait_until_others_have_been_read() -> None:
+    reader = Reader()
+    queue = Queue(reader, workers=2, largest_read=1)
+
+    async def test() -> None:
+        read = [asked(queue, f"read {n}")[0] for n in range(5)]
+        await until(lambda: len(reader.begun) == 2)
+        for round_ in range(3):
+            alone = queue.submit([Query(f"passages {round_}", answer=False)], queue.held)
+            assert said((await asyncio.wait_for(asyncio.gather(*alone), AT_MOST))[0]) == f"passages {round_}"
+        assert not any(future.done() for future in read)
+        reader.go.set()
+        assert [said(outcome) for outcome in await asyncio.gather(*read)] == [f"read {n}" for n in range(5)]
+
+    run(test)
+
+
+def test_what_is_to_be_read_is_read_while_passages_are_asked_for() -> None:
+    reader = Reader()
+    reader.go.set()
+    queue = Queue(reader, workers=2)
+
+    async def test() -> None:
+        both = [queue.submit([Query(str(n), answer=n % 3 == 0)], queue.held)[0] for n in range(40)]
+        assert [said(outcome) for outcome in await asyncio.gather(*both)] == [str(n) for n in range(40)]
+
+    run(test)

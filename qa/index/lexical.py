@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,8 @@ FORMAT = "1"
 # Scores are sums of 32-bit numbers; what differs after this many decimals does not differ.
 _DECIMALS = 5
 _TIE_MARGIN = 32
+# Terms of which is kept how many passages have them.
+_MOST_KEPT = 1 << 15
 _REMOVALS = 5
 # What tantivy holds in memory before it writes a segment: a build's memory does not grow with the collection.
 _HEAP_BYTES = 64_000_000
@@ -86,6 +89,8 @@ class LexicalIndex:
                 # By default a thread looks for commits, and makes a lock file whenever it does.
                 self._index.config_reader(reload_policy="manual")
                 self._searcher = self._index.searcher()
+            # A question's words are looked up three times, and most of them are those of other questions.
+            self._frequency = lru_cache(maxsize=_MOST_KEPT)(self._count)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise SnapshotCorrupt(f"{source} is no lexical index ({error}); build the index again") from error
 
@@ -101,6 +106,10 @@ class LexicalIndex:
         """Return for each different word of a question the forms under which passages may hold it: one a language."""
         return distinct(words(question, self.languages))
 
+    def _count(self, form: str) -> int:
+        """Return how many passages have a term."""
+        return int(self._searcher.doc_freq("text", form))
+
     @property
     def rarest(self) -> float:
         """The inverse document frequency of a word that one passage has."""
@@ -108,7 +117,7 @@ class LexicalIndex:
 
     def idf(self, forms: tuple[str, ...]) -> float:
         """Compute a word's inverse document frequency, ``ln(1 + (n - df + 0.5) / (df + 0.5))``; 0 if it is nowhere."""
-        frequency = max(self._searcher.doc_freq("text", form) for form in forms)
+        frequency = max(map(self._frequency, forms))
         return math.log(1 + (len(self) - frequency + 0.5) / (frequency + 0.5)) if frequency else 0.0
 
     def find_similar(self, form: str, k: int) -> Ids:
@@ -163,7 +172,7 @@ class LexicalIndex:
     def _scoring(self, terms: Sequence[tuple[str, ...]]) -> Any:
         """Make the query of terms; ``None`` where no passage holds any of them."""
         library = tantivy()
-        forms = sorted({form for forms in terms for form in forms if self._searcher.doc_freq("text", form)})
+        forms = sorted({form for forms in terms for form in forms if self._frequency(form)})
         if not forms:
             return None
         queries = (library.Query.term_query(self._index.schema, "text", form, "freq") for form in forms)

@@ -89,7 +89,7 @@ def distinct_first(passages: Iterable[Passage], places: int, wanted: int) -> lis
     kept_words: list[frozenset[str]] = []
     for at, passage in enumerate(passages):
         found = _words(passage.text) if len(kept) < places else frozenset()
-        if len(kept) < places and any(_likeness(found, other) >= _SAME for other in kept_words):
+        if len(kept) < places and any(_is_like(found, other) for other in kept_words):
             copies.append(at)
         else:
             kept.append(at)
@@ -104,8 +104,13 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(passage_terms(text, ""))
 
 
-def _likeness(one: frozenset[str], other: frozenset[str]) -> float:
-    return len(one & other) / len(one | other) if one or other else 1.0
+def _is_like(one: frozenset[str], other: frozenset[str]) -> bool:
+    """Tell whether two sets of words are those of near-copies."""
+    fewer, more = sorted((len(one), len(other)))
+    if fewer < _SAME * more:
+        return False
+    shared = len(one & other)
+    return not more or shared / (fewer + more - shared) >= _SAME
 
 
 _NOTHING_PASSES = "no passage passes the filter"

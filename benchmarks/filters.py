@@ -29,6 +29,7 @@ from qa.index.relations import open_relations
 from qa.index.schema import DOCUMENTS_FILE, passage_key, window_key
 from qa.index.store import Store
 from qa.index.store_writer import StoreWriter
+from qa.index.vectors.engines import FaissVectors
 from qa.index.vectors.exact import VECTORS_FILE, FaissFlat
 from qa.protocols import And, VectorRows
 from qa.search.filters import parse_filter
@@ -95,7 +96,7 @@ def build(folder: Path) -> None:
         words.finish()
     vectors = np.random.default_rng(0).standard_normal((len(keys), DIMENSION)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    index = FaissFlat(DIMENSION)
+    index = FaissVectors(folder, DIMENSION, [], exact_up_to=len(keys))
     index.upsert(VectorRows(np.array(keys, np.int64), vectors))
     index.save(folder)
     derive_files(folder, index.describe())
@@ -114,7 +115,7 @@ def milliseconds(work: Callable[[], object], times: int = 15) -> float:
 
 def measure(folder: Path) -> None:
     """Open the index in ``folder``, and print what each filter costs."""
-    store, words, vectors = Store(folder / DOCUMENTS_FILE), LexicalIndex(folder), FaissFlat.open(folder)
+    store, words, vectors = Store(folder / DOCUMENTS_FILE), LexicalIndex(folder), FaissFlat(folder)
     relations, catalog = open_relations(folder), Catalog(folder / CATALOG_FILE)
     started = time.perf_counter()
     fields = Fields("benchmark", folder, store, catalog, relations, vectors.ids())

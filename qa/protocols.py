@@ -189,20 +189,10 @@ class VectorRows:
 
 
 class VectorIndex(Protocol):
-    """Derived data: always rebuildable from a snapshot's passages. Higher cosine is better."""
+    """Derived data: always rebuildable from a snapshot's passages. Higher cosine is better.
 
-    def upsert(self, rows: VectorRows) -> int:
-        """Add or replace rows by id (the last of equal ids wins); returns how many were given. Idempotent.
-
-        Raises:
-            VectorIndexError: shapes, columns or values do not fit the index.
-        """
-
-    def delete(self, ids: Ids) -> None:
-        """Remove rows; ids that are not there are no error."""
-
-    def commit(self) -> None:
-        """Return when everything upserted or deleted is searchable and durable."""
+    Any number of threads may search.
+    """
 
     def search(self, vectors: Vectors, k: int, filter: Filter | None = None) -> tuple[Ids, Vectors]:
         """Find the ``k`` nearest rows of each query.
@@ -212,7 +202,9 @@ class VectorIndex(Protocol):
 
         Returns:
             ids ``(q, k)`` and cosines ``(q, k)``, best first, equal cosines by id; ids are -1 and cosines ``-inf``
-            where fewer than ``k`` rows match.
+            where fewer than ``k`` rows match. Each query finds what it finds alone. An approximate engine gives ``k``
+            rows too where so many match, but misses some of the nearest: its description says how many. Its cosines
+            are of vectors at a lower precision, and those of :meth:`cosines`.
         """
 
     def cosines(self, vector: Vectors, ids: Ids) -> Vectors:
@@ -223,7 +215,7 @@ class VectorIndex(Protocol):
         """
 
     def rows(self, ids: Ids) -> Vectors:
-        """Return the vectors ``(n, d)`` of the rows of ``ids (n,)``.
+        """Return the vectors ``(n, d)`` of the rows of ``ids (n,)``, as exact as they are stored.
 
         Raises:
             VectorIndexError: there is no row of an id.
@@ -232,28 +224,45 @@ class VectorIndex(Protocol):
     def count(self, filter: Filter | None = None) -> int: ...
 
     def ids(self) -> Ids:
-        """Return the ids ``(n,)`` of all rows, in no order that matters."""
+        """Return the ids ``(n,)`` of all rows, in no order that matters, and the same array at each call."""
 
     def verify(self) -> None:
-        """Look at every vector.
+        """Look at every vector, and measure again what an approximate engine finds.
 
         Raises:
-            VectorIndexError: one is not of unit length.
+            VectorIndexError: one is not of unit length, or much less is found than the description says.
         """
 
     def describe(self) -> Mapping[str, object]:
         """Describe how the index is opened again, as JSON values: its ``engine``, and that engine's parameters.
 
-        A snapshot's manifest keeps it, since FAISS does not keep parameters of queries. It is final once the index is
-        saved.
-        """
-
-    def save(self, folder: Path) -> None:
-        """Write the index into an existing folder.
-
-        Raises:
-            StorageError: the folder cannot be written, or the disk is full.
+        A snapshot's manifest keeps it, since FAISS does not keep parameters of queries.
         """
 
     def close(self) -> None:
         """Free what it holds; it is not used again."""
+
+
+class MutableVectorIndex(VectorIndex, Protocol):
+    """An index that is being built."""
+
+    def upsert(self, rows: VectorRows) -> int:
+        """Add or replace rows by id (the last of equal ids wins); returns how many were given. Idempotent.
+
+        Raises:
+            VectorIndexError: shapes, columns or values do not fit the index, or a vector is not of unit length.
+            StorageError: the disk is full.
+        """
+
+    def delete(self, ids: Ids) -> None:
+        """Remove rows; ids that are not there are no error."""
+
+    def commit(self) -> None:
+        """Return when everything upserted or deleted is searchable and durable."""
+
+    def save(self, folder: Path) -> None:
+        """Write the index into an existing folder; from then on it does not change.
+
+        Raises:
+            StorageError: the folder cannot be written, or the disk is full.
+        """

@@ -20,7 +20,7 @@ from qa.index.lexical import LEXICAL_FINGERPRINT, LexicalRow, LexicalWriter
 from qa.index.schema import DOCUMENTS_FILE, passage_key, window_key
 from qa.index.store_writer import StoreWriter, TakenPassage
 from qa.index.vectors.engines import new_vectors
-from qa.protocols import VectorIndex, VectorRows
+from qa.protocols import MutableVectorIndex, VectorIndex, VectorRows
 from qa.types import FileReport, Passage, Source
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 # Windows that are looked up, encoded and written together: enough for batches of like length, few to lose in a crash.
 _BATCH = 512
-# Rows that wait in memory before FAISS takes them, which copies its arrays.
-_COMMIT_EVERY = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,7 @@ class PassageWriter:
         advanced: Callable[[float], None],
         embedding: Embedding,
         store: StoreWriter,
-        vectors: VectorIndex,
+        vectors: MutableVectorIndex,
         lexical: LexicalWriter,
     ) -> None:
         self._advanced = advanced
@@ -76,7 +74,6 @@ class PassageWriter:
         self._lexical = lexical
         self._pending: list[PendingPassage] = []
         self._windows = 0
-        self._uncommitted = 0
         self._begun: tuple[list[PendingPassage], Callable[[], Vectors]] | None = None
 
     def add(self, pending: PendingPassage) -> None:
@@ -107,10 +104,7 @@ class PassageWriter:
         vectors = rows()
         ids = np.array([key for pending in batch for key, _ in pending.windows], dtype=np.int64)
         columns = {name: [p.row.columns[name] for p in batch for _ in p.windows] for name in COLUMNS}
-        self._uncommitted += self._vectors.upsert(VectorRows(ids, vectors, columns))
-        if self._uncommitted >= _COMMIT_EVERY:
-            self._vectors.commit()
-            self._uncommitted = 0
+        self._vectors.upsert(VectorRows(ids, vectors, columns))
         self.store.add_passages(pending.stored for pending in batch if pending.stored is not None)
         self._lexical.add(pending.row for pending in batch)
         self._advanced(sum(pending.size for pending in batch))
@@ -149,13 +143,15 @@ class BuildCounts:
 class Builder:
     """Builds snapshots' folders of what files hold; ``cache`` gives and keeps the embeddings.
 
-    ``load`` is called before the first text is encoded, and not where none is.
+    ``load`` is called before the first text is encoded, and not where none is. ``before`` are the vectors of the
+    snapshot before, if the same encoder made them.
     """
 
     contents: Contents
     cache: EmbeddingCache
     listener: BuildListener
     load: Callable[[], None]
+    before: VectorIndex | None = None
 
     def build(self, folder: Path, found: Sequence[Source | FileReport]) -> BuildCounts:
         """Write ``documents.sqlite``, the vectors and the lexical index into the empty ``folder``.
@@ -169,10 +165,10 @@ class Builder:
         """
         self.listener.started(sum(item.size for item in found if isinstance(item, Source)), len(found))
         encoder, previous = self.contents.encoder, self.contents.previous
-        vectors = new_vectors(folder, encoder.dimension, COLUMNS)
         reports: list[FileReport] = []
         differs = False
         with (
+            closing(new_vectors(folder, encoder.dimension, COLUMNS, self.before)) as vectors,
             StoreWriter(folder / DOCUMENTS_FILE, None if previous is None else previous.path) as store,
             LexicalWriter(folder, COLUMNS) as lexical,
             closing(Embedding(encoder, self.cache, self.load)) as embedding,

@@ -233,12 +233,14 @@ def _update(
         active = _active(snapshots, inputs.sources)
         if active is not None:
             stack.callback(active.close)
-            is_followed = not rebuild and active.manifest.fingerprint == json.loads(json.dumps(fingerprint))
+            wanted, made = json.loads(json.dumps(fingerprint)), active.manifest.fingerprint
+            is_followed = not rebuild and made == wanted
             previous = Previous(active.store, active.manifest.created, is_followed=is_followed)
             if previous.is_as_found(found):
                 kept = active.manifest
                 return kept, BuildCounts(kept.documents, kept.passages, 0, kept.vectors, changed=False)
-            builder = replace(builder, contents=replace(contents, previous=previous))
+            before = active.vectors if not rebuild and made["encoder"] == wanted["encoder"] else None
+            builder = replace(builder, contents=replace(contents, previous=previous), before=before)
         ahead = 0 if inputs.cluster is None else _encode_ahead(inputs.cluster, inputs, builder)
         counts = builder.build(staged, found)
         counts = replace(counts, encoded=ahead + counts.encoded)

@@ -90,6 +90,8 @@ def verify(id: OptionalSnapshotId = None, name: NameFlag = None, indexes: Indexe
     settings = load_settings(name=name, indexes=indexes)
     manifest = Snapshots(settings.indexes, settings.name).verify(id)
     typer.echo(f"{manifest.id} is whole: documents {manifest.documents:,}, passages {manifest.passages:,}.")
+    parameters = ", ".join(f"{name} {value}" for name, value in manifest.vectors.items() if name != "engine")
+    typer.echo(f"Vectors: {manifest.vectors['engine']}{', ' * bool(parameters)}{parameters}.")
 
 
 @snapshots_app.command()

@@ -179,7 +179,7 @@ def test_listing_activating_verifying_and_pruning(indexes: str, build: Build) ->
     id = oldest.split()[0]
     assert snapshots("activate", id) == [f"{id} is active."]
     assert snapshots("list")[1].startswith(f"* {id}")
-    assert snapshots("verify") == [f"{id} is whole: documents 3, passages 4."]
+    assert snapshots("verify") == [f"{id} is whole: documents 3, passages 4.", "Vectors: exact."]
     assert snapshots("prune", "--keep-snapshots", "1") == ["Removed: snapshots 0, embeddings 0."]
 
 

@@ -65,7 +65,7 @@ def test_nothing_but_the_published_files_is_left_behind(build: Build, snapshots:
         "lexical",
         "manifest.json",
         "relations",
-        "vectors.columns.npz",
+        "vectors",
         "vectors.faiss",
     }
 
@@ -105,7 +105,7 @@ def test_a_name_cannot_lead_out_of_the_folder(tmp_path: Path, name: str) -> None
 
 
 @pytest.mark.parametrize(
-    "file", ["documents.sqlite", "vectors.faiss", "vectors.columns.npz", "relations/passages.npy", "catalog.sqlite"]
+    "file", ["documents.sqlite", "vectors.faiss", "vectors/ids.npy", "relations/passages.npy", "catalog.sqlite"]
 )
 @pytest.mark.parametrize("damage", ["flipped", "cut", "gone", "empty"])
 def test_a_damaged_file_is_found_and_named(build: Build, snapshots: Snapshots, file: str, damage: str) -> None:

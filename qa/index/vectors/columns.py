@@ -1,11 +1,17 @@
-"""The filter columns of a vector index: strings coded as integers, a row for each vector."""
+"""The filter columns of a vector index: strings coded as integers, a code for each row, in files that are mapped.
+
+The distinct values of a column are sorted and lie one after the other as UTF-8, which sorts as their code points do; a
+value is found by bisection, so that opening reads none of them and nothing is held in memory for a row or a value.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -18,37 +24,146 @@ if TYPE_CHECKING:
 
     from qa.types import Ids, Mask
 
-COLUMNS_FILE = "vectors.columns.npz"
+# Looking a value up costs about as much as reading so many values one after the other.
+_BISECTION = 16
+# The folder of arrays beside the file of FAISS.
+ARRAYS_FOLDER = "vectors"
+
+
+def unwritten(path: Path) -> StorageError:
+    """Make the error for a file of vectors that cannot be written."""
+    return StorageError(f"cannot write {path}; check the folder's permissions and the disk's free space")
+
+
+def write_array(path: Path, array: NDArray[Any]) -> None:
+    """Write an array as ``.npy``. Raises StorageError."""
+    with writing(path) as file:
+        np.save(file, array, allow_pickle=False)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to be written, in a folder that is made if need be. Raises StorageError."""
+    try:
+        path.parent.mkdir(exist_ok=True)
+        with path.open("wb") as file:
+            yield file
+    except OSError as error:
+        raise unwritten(path) from error
+
+
+def map_array(path: Path, dtype: type[np.generic], shape: tuple[int | None, ...]) -> NDArray[Any]:
+    """Map an ``.npy`` file; ``None`` in ``shape`` is any length.
+
+    Raises:
+        SnapshotCorrupt: the file is missing, or holds an array of another kind.
+    """
+    try:
+        # A file whose array is empty cannot be mapped.
+        array = np.load(path, mmap_mode="r", allow_pickle=False) if path.stat().st_size else None
+        if array is not None and array.size == 0:
+            array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise SnapshotCorrupt(f"{path} cannot be read ({error}); build the index again") from error
+    fits = array is not None and array.dtype == dtype and len(array.shape) == len(shape)
+    if array is None or not fits or any(b not in (None, a) for a, b in zip(array.shape, shape, strict=True)):
+        raise SnapshotCorrupt(f"{path} does not fit the rows of its index; build the index again")
+    # A plain view: each slice of a ``memmap`` would cost microseconds.
+    plain: NDArray[Any] = array.view(np.ndarray)
+    return plain
+
+
+@dataclass(frozen=True, slots=True)
+class CodedColumn:
+    """A column to be written: ``codes (n,)`` int32, each the place of the row's value in ``values``."""
+
+    codes: NDArray[np.int32]
+    values: Sequence[str]
+
+    def write(self, folder: Path, name: str) -> None:
+        """Write the files of the column. Raises StorageError."""
+        encoded = [value.encode("utf-8", "surrogatepass") for value in self.values]
+        order = sorted(range(len(encoded)), key=encoded.__getitem__)
+        place = np.empty(len(order), np.int32)
+        place[order] = np.arange(len(order), dtype=np.int32)
+        starts = np.concatenate([[0], np.cumsum([len(encoded[at]) for at in order], dtype=np.int64)]).astype(np.int64)
+        text = np.frombuffer(b"".join(encoded[at] for at in order), dtype=np.uint8)
+        codes = place[self.codes] if len(place) else self.codes
+        for part, array in (("places", codes), ("values", text), ("starts", starts)):
+            write_array(_path(folder, name, part), array)
+
+
+class _Column:
+    """One column, open: ``codes (n,)``, and the sorted values that they are the places of."""
+
+    def __init__(self, folder: Path, name: str, rows: int) -> None:
+        self._path = _path(folder, name, "places")
+        self.codes: NDArray[np.int32] = map_array(self._path, np.int32, (rows,))
+        self._starts: Ids = map_array(_path(folder, name, "starts"), np.int64, (None,))
+        length = int(self._starts[-1]) if len(self._starts) else -1
+        self._text: NDArray[np.uint8] = map_array(_path(folder, name, "values"), np.uint8, (length,))
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    def _value(self, at: int) -> bytes:
+        return self._text[self._starts[at] : self._starts[at + 1]].tobytes()
+
+    def _place(self, value: bytes) -> int:
+        """Return the place of the first value that is not below this one."""
+        low, high = 0, len(self)
+        while low < high:
+            middle = (low + high) // 2
+            if self._value(middle) < value:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def matching(self, values: Iterable[str]) -> Mask:
+        """Find the rows with one of the values."""
+        wanted = {value.encode("utf-8", "surrogatepass") for value in values}
+        passing = np.zeros(len(self), dtype=np.bool_)
+        if len(wanted) * _BISECTION < len(self):
+            places = [(self._place(value), value) for value in wanted]
+            passing[[at for at, value in places if at < len(self) and self._value(at) == value]] = True
+        else:
+            text, starts = self._text.tobytes(), self._starts.tolist()
+            passing[[at for at in range(len(self)) if text[starts[at] : starts[at + 1]] in wanted]] = True
+        mask: Mask = passing[self.codes]
+        return mask
+
+    def within(self, low: str | None, high: str | None) -> Mask:
+        """Find the rows whose values lie in a range, its ends included."""
+        first = self._place(low.encode("utf-8", "surrogatepass")) if low is not None else 0
+        after = len(self)
+        if high is not None:
+            bound = high.encode("utf-8", "surrogatepass")
+            after = self._place(bound)
+            after += after < len(self) and self._value(after) == bound
+        mask: Mask = (self.codes >= first) & (self.codes < after)
+        return mask
+
+    def verify(self) -> None:
+        """Raise VectorIndexError unless the values are sorted and each code is the place of one."""
+        values = [self._value(at) for at in range(len(self))]
+        if any(a >= b for a, b in pairwise(values)) or (
+            len(self.codes) and not 0 <= int(self.codes.min()) <= int(self.codes.max()) < len(self)
+        ):
+            raise VectorIndexError(f"the column in {self._path} does not fit its values")
 
 
 class Columns:
-    """Declared columns, one string a row in each, coded as integers. Rows are in the order of their appending."""
+    """Declared columns of ``rows`` rows, open.
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self._values: dict[str, dict[str, int]] = {name: {} for name in names}
-        self._codes: dict[str, NDArray[np.int32]] = {name: np.empty(0, np.int32) for name in names}
+    Raises:
+        SnapshotCorrupt: the files of a column do not fit.
+    """
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(self._values)
-
-    def check(self, columns: Mapping[str, Sequence[str]], rows: int) -> None:
-        """Raise VectorIndexError unless the columns are the declared ones and ``rows`` long."""
-        if set(columns) != set(self._values):
-            raise VectorIndexError(f"columns {sorted(columns)} were given, {sorted(self._values)} are declared")
-        for name, values in columns.items():
-            if len(values) != rows:
-                raise VectorIndexError(f"column {name!r} has {len(values)} values for {rows} rows")
-
-    def append(self, columns: Mapping[str, Sequence[str]]) -> None:
-        for name, values in columns.items():
-            known = self._values[name]
-            codes = np.fromiter((known.setdefault(value, len(known)) for value in values), np.int32, len(values))
-            self._codes[name] = np.concatenate([self._codes[name], codes])
-
-    def keep(self, mask: Mask) -> None:
-        """Drop the rows where ``mask`` is false."""
-        self._codes = {name: codes[mask] for name, codes in self._codes.items()}
+    def __init__(self, folder: Path, rows: int) -> None:
+        pattern = _path(folder, "*", "places")
+        names = sorted(path.name.removesuffix(".places.npy") for path in pattern.parent.glob(pattern.name))
+        self._columns = {name: _Column(folder, name, rows) for name in names}
 
     def mask(self, filter: Filter, ids: Ids) -> Mask:
         """Find which of the rows of ``ids (n,)`` pass ``filter``, as booleans.
@@ -67,63 +182,31 @@ class Columns:
                     raise VectorIndexError("the filter was made for other rows than the index has")
                 return mask
             case Eq(column, value):
-                return self._matching(column, {value})
+                return self._column(column).matching([value])
             case In(column, values):
-                return self._matching(column, set(values))
+                return self._column(column).matching(values)
             case Range(column, low, high):
-                known = self._known(column)
-                inside = {v for v in known if (low is None or v >= low) and (high is None or v <= high)}
-                return self._matching(column, inside)
+                return self._column(column).within(low, high)
 
-    def _known(self, column: str) -> dict[str, int]:
-        if column not in self._values:
-            raise VectorIndexError(f"no filter column {column!r}; declared are {sorted(self._values)}")
-        return self._values[column]
+    def _column(self, name: str) -> _Column:
+        if name not in self._columns:
+            raise VectorIndexError(f"no filter column {name!r}; declared are {sorted(self._columns)}")
+        return self._columns[name]
 
-    def _matching(self, column: str, values: set[str]) -> Mask:
-        known = self._known(column)
-        passing = np.zeros(len(known), dtype=np.bool_)
-        passing[[known[value] for value in values if value in known]] = True
-        mask: Mask = passing[self._codes[column]]
-        return mask
-
-    def save(self, path: Path) -> None:
-        """Write an ``.npz``: for each column its codes, and its values as UTF-8 JSON. Nothing is pickled.
-
-        Raises:
-            StorageError: the disk is full, or cannot be written.
-        """
-        arrays: dict[str, NDArray[np.int32] | NDArray[np.uint8]] = {}
-        for name, values in self._values.items():
-            arrays[f"{name}.codes"] = self._codes[name]
-            arrays[f"{name}.values"] = np.frombuffer(json.dumps(list(values)).encode(), dtype=np.uint8)
-        try:
-            with path.open("wb") as file:
-                np.savez(file, allow_pickle=False, **arrays)
-        except OSError as error:
-            raise unwritten(path) from error
-
-    @classmethod
-    def open(cls, path: Path, rows: int) -> Columns:
-        """Read what :meth:`save` wrote. Raises SnapshotCorrupt unless it holds ``rows`` values in each column."""
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                names = [key.removesuffix(".codes") for key in arrays.files if key.endswith(".codes")]
-                columns = cls(names)
-                for name in names:
-                    values = json.loads(arrays[f"{name}.values"].tobytes())
-                    columns._values[name] = {value: code for code, value in enumerate(values)}
-                    columns._codes[name] = arrays[f"{name}.codes"]
-        except (OSError, ValueError, KeyError) as error:
-            raise SnapshotCorrupt(f"{path} cannot be read ({error}); build the index again") from error
-        for name, codes in columns._codes.items():
-            if len(codes) != rows or (
-                rows and not 0 <= int(codes.min()) <= int(codes.max()) < len(columns._values[name])
-            ):
-                raise SnapshotCorrupt(f"column {name!r} in {path} does not fit its {rows} rows; build the index again")
-        return columns
+    def verify(self) -> None:
+        """Look at every value. Raises VectorIndexError."""
+        for column in self._columns.values():
+            column.verify()
 
 
-def unwritten(path: Path) -> StorageError:
-    """Make the error for a file of vectors that cannot be written."""
-    return StorageError(f"cannot write {path}; check the folder's permissions and the disk's free space")
+def check_columns(columns: Mapping[str, Sequence[str]], declared: Sequence[str], rows: int) -> None:
+    """Raise VectorIndexError unless the columns are the declared ones and ``rows`` long."""
+    if set(columns) != set(declared):
+        raise VectorIndexError(f"columns {sorted(columns)} were given, {sorted(declared)} are declared")
+    for name, values in columns.items():
+        if len(values) != rows:
+            raise VectorIndexError(f"column {name!r} has {len(values)} values for {rows} rows")
+
+
+def _path(folder: Path, name: str, part: str) -> Path:
+    return folder / ARRAYS_FOLDER / f"{name}.{part}.npy"

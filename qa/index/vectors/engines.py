@@ -4,24 +4,143 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from qa.errors import SnapshotIncompatible
-from qa.index.vectors import exact
-from qa.protocols import VectorIndex
+from qa.errors import SnapshotIncompatible, VectorIndexError
+from qa.index.vectors import approximate, exact
+from qa.index.vectors.columns import unwritten
+from qa.index.vectors.spool import Spool
+from qa.protocols import Filter, MutableVectorIndex, VectorIndex, VectorRows
+
+if TYPE_CHECKING:
+    from qa.types import Ids, Vectors
+
+# Up to so many rows exact search takes no more than 25 ms on one core, and the files are small.
+EXACT_UP_TO = 200_000
 
 # How each engine opens what it saved in a snapshot's folder, given the manifest's part ``vectors``.
 _OPEN: Mapping[str, Callable[[Path, Mapping[str, object]], VectorIndex]] = {
-    exact.ENGINE: lambda folder, _: exact.FaissFlat.open(folder),
+    exact.ENGINE: lambda folder, _: exact.FaissFlat(folder),
+    approximate.ENGINE: approximate.FaissIvf,
 }
 
 
-def new_vectors(folder: Path, dimension: int, columns: Sequence[str]) -> VectorIndex:
-    """Make an empty index for a snapshot that is built in ``folder``, where it may keep rows until it is saved."""
-    return exact.FaissFlat(dimension, columns)
+class FaissVectors:
+    """An index in files of one machine, which is built; see :class:`qa.protocols.MutableVectorIndex`.
+
+    Rows wait in files below ``folder``. The engine is chosen when they are searched or saved, by their number.
+
+    Args:
+        before: the index of the snapshot before, if the same encoder made it: what it was trained is used again.
+        exact_up_to: the number of rows up to which search is exact.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        dimension: int,
+        columns: Sequence[str],
+        before: VectorIndex | None = None,
+        exact_up_to: int = EXACT_UP_TO,
+    ) -> None:
+        self._spool = Spool(folder, dimension, columns)
+        self._before = before if isinstance(before, approximate.FaissIvf) else None
+        self._exact_up_to = exact_up_to
+        self._engine: VectorIndex | None = None
+        self._commits = 0
+        self._is_saved = False
+
+    def upsert(self, rows: VectorRows) -> int:
+        self._require_unsaved()
+        self._spool.append(rows)
+        self._engine = None
+        return len(rows.ids)
+
+    def delete(self, ids: Ids) -> None:
+        self._require_unsaved()
+        self._spool.delete(ids)
+        self._engine = None
+
+    def _require_unsaved(self) -> None:
+        if self._is_saved:
+            raise VectorIndexError("the index was saved and does not change any more")
+
+    def commit(self) -> None:
+        if self._engine is None:
+            # A folder for each: the files of the one before may still be read.
+            self._commits += 1
+            folder = self._spool.folder / f"committed-{self._commits}"
+            try:
+                folder.mkdir()
+            except OSError as error:
+                raise unwritten(folder) from error
+            self._engine = self._write(folder)
+
+    def _write(self, folder: Path) -> VectorIndex:
+        rows = self._spool.rows()
+        if len(rows) > self._exact_up_to:
+            description = approximate.write_approximate(rows, folder, self._before)
+        else:
+            description = exact.write_exact(rows, folder)
+        return open_vectors(folder, description)
+
+    def save(self, folder: Path) -> None:
+        self._require_unsaved()
+        self._engine = self._write(folder)
+        self._spool.remove()
+        self._is_saved = True
+
+    def _opened(self) -> VectorIndex:
+        self.commit()
+        assert self._engine is not None
+        return self._engine
+
+    def search(self, vectors: Vectors, k: int, filter: Filter | None = None) -> tuple[Ids, Vectors]:
+        return self._opened().search(vectors, k, filter)
+
+    def cosines(self, vector: Vectors, ids: Ids) -> Vectors:
+        return self._opened().cosines(vector, ids)
+
+    def rows(self, ids: Ids) -> Vectors:
+        return self._opened().rows(ids)
+
+    def count(self, filter: Filter | None = None) -> int:
+        return self._opened().count(filter)
+
+    def ids(self) -> Ids:
+        return self._opened().ids()
+
+    def verify(self) -> None:
+        self._opened().verify()
+
+    def describe(self) -> Mapping[str, object]:
+        return self._opened().describe()
+
+    def close(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+        self._spool.remove()
+
+
+def new_vectors(
+    folder: Path, dimension: int, columns: Sequence[str], before: VectorIndex | None = None
+) -> MutableVectorIndex:
+    """Make an empty index for a snapshot that is built in ``folder``, where it keeps rows until it is saved.
+
+    Args:
+        before: see :class:`FaissVectors`.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    return FaissVectors(folder, dimension, columns, before, EXACT_UP_TO)
 
 
 def open_vectors(folder: Path, description: Mapping[str, object]) -> VectorIndex:
-    """Open what :meth:`qa.protocols.VectorIndex.save` wrote.
+    """Open what :meth:`qa.protocols.MutableVectorIndex.save` wrote.
 
     Args:
         description: what :meth:`qa.protocols.VectorIndex.describe` gave then, as the manifest keeps it.

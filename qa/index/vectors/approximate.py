@@ -1,0 +1,173 @@
+"""Approximate search: candidates of the nearest clusters in FAISS, put in order by codes of a byte a dimension.
+
+All files are mapped. A filter that few rows pass is searched exactly, among the codes of those rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qa.errors import SnapshotCorrupt, VectorIndexError
+from qa.index.vectors.clusters import Clusters, train
+from qa.index.vectors.codes import CODES_FILE, CodedRows, write_codes
+from qa.index.vectors.exact import VECTORS_FILE, check_search
+from qa.index.vectors.spool import SpooledRows
+from qa.index.vectors.table import RowTable
+from qa.index.vectors.tuning import Effort, recall_of, tune
+from qa.protocols import Filter
+
+if TYPE_CHECKING:
+    from qa.types import Ids, Mask, Vectors
+
+ENGINE = "approximate"
+# Rows that a filter may leave to be searched exactly, which takes 2 ms.
+_FEW = 5_000
+# Recall with clusters that were taken over: from which on it is good enough, and how far it may fall where it was not.
+_GOOD, _FALL = 0.97, 0.005
+# How far the number of rows may be from that of the clusters' training.
+_GROWTH = 2.0
+# How far what `verify` measures with fewer queries may be below what the manifest says.
+_VERIFIED_QUERIES, _VERIFIED_FALL = 50, 0.05
+
+
+def write_approximate(rows: SpooledRows, folder: Path, before: FaissIvf | None = None) -> Mapping[str, object]:
+    """Write an index of rows, at least one, into a folder, and return its description.
+
+    Args:
+        before: an index of the same encoder: its clusters are taken over as long as recall holds with them.
+
+    Raises:
+        StorageError: the folder cannot be written, or the disk is full.
+    """
+    write_codes(rows, folder / CODES_FILE)
+    codes = CodedRows(folder / CODES_FILE, len(rows), rows.dimension)
+    clusters = before.clusters(len(rows), rows.dimension) if before is not None else None
+    effort = None
+    if clusters is not None and before is not None:
+        clusters.add(rows)
+        effort = tune(clusters, codes, rows)
+        if effort.recall < min(_GOOD, before.effort.recall - _FALL):
+            clusters = None
+    if clusters is None or effort is None:
+        clusters = train(rows)
+        clusters.add(rows)
+        effort = tune(clusters, codes, rows)
+    clusters.write(folder / VECTORS_FILE)
+    RowTable.write(rows, folder)
+    return {"engine": ENGINE, "factory": clusters.factory, "trained_rows": clusters.trained_rows, **effort.describe()}
+
+
+class FaissIvf:
+    """Approximate search, open; see :class:`qa.protocols.VectorIndex`. Thread-safe.
+
+    The cosines that it gives are those of the codes. Of what is nearest it finds the share that its description calls
+    recall; among rows that are equal to the query's eye it finds those of the least ids, as exact search does.
+
+    Args:
+        description: what :func:`write_approximate` returned.
+
+    Raises:
+        SnapshotCorrupt: the files, or the description, are something else.
+    """
+
+    def __init__(self, folder: Path, description: Mapping[str, object]) -> None:
+        self._folder = folder
+        self._description = dict(description)
+        try:
+            self.effort = Effort.read(description)
+            trained_rows = int(str(description["trained_rows"]))
+        except (KeyError, ValueError, TypeError) as error:
+            raise SnapshotCorrupt(
+                f"the manifest does not say how the vectors in {folder} are searched ({error}); build the index again"
+            ) from error
+        self._clusters = Clusters.open(folder / VECTORS_FILE, trained_rows)
+        index = self._clusters.index
+        self._dimension: int = index.d
+        self._table = RowTable(folder, index.ntotal)
+        self._codes = CodedRows(folder / CODES_FILE, index.ntotal, index.d)
+
+    def search(self, vectors: Vectors, k: int, filter: Filter | None = None) -> tuple[Ids, Vectors]:
+        check_search(vectors, k, self._dimension)
+        mask = None if filter is None else self._table.mask(filter)
+        rows = len(self._codes) if mask is None else int(np.count_nonzero(mask))
+        few = np.flatnonzero(mask) if mask is not None and rows <= _FEW else None
+        ids = np.full((len(vectors), k), -1, dtype=np.int64)
+        cosines = np.full((len(vectors), k), -np.inf, dtype=np.float32)
+        # One by one: which lists are near, and so what is found, must not depend on who else is asking.
+        for query, vector in enumerate(vectors if rows else vectors[:0]):
+            best, scores = self._best(vector, min(k, rows), rows, mask, few)
+            ids[query, : len(best)], cosines[query, : len(best)] = best, scores
+        return ids, cosines
+
+    def _best(self, vector: Vectors, k: int, rows: int, mask: Mask | None, few: Ids | None) -> tuple[Ids, Vectors]:
+        """Find the ``k`` nearest of the ``rows`` that pass ``mask``; exactly among ``few``, or where others are few."""
+        if few is None:
+            effort = self.effort.among(rows, self._clusters.lists, k)
+            found = self._candidates(vector, k, effort, rows, mask)
+            if found is not None:
+                return found
+            few = None if mask is None else np.flatnonzero(mask)
+        scores = self._codes.cosines(vector, few)
+        # Those of the least score are ordered by id too, and may be many: all of them are kept until then.
+        kept = np.flatnonzero(scores >= np.partition(scores, len(scores) - k)[len(scores) - k])
+        return self._in_order(kept if few is None else few[kept], scores[kept], k)
+
+    def _candidates(
+        self, vector: Vectors, k: int, effort: Effort, rows: int, mask: Mask | None
+    ) -> tuple[Ids, Vectors] | None:
+        """Find the ``k`` nearest of the nearest lists; ``None`` where these hold fewer that pass ``mask``."""
+        count = min(effort.candidates, rows)
+        while True:
+            products, at = self._clusters.search(vector, count, effort.nprobe, mask)
+            if len(at) < k:
+                return None
+            scores = self._codes.cosines(vector, at)
+            best = np.lexsort((self._table.ids[at], -scores))[:k]
+            # Rows that are equal have equal products, and FAISS leaves open which of them it keeps: fetch all of them.
+            if len(at) < count or count == rows or not (products[best] == products[-1]).any():
+                return self._table.ids[at[best]], scores[best]
+            count = min(rows, 4 * count)
+
+    def _in_order(self, rows: Ids, scores: Vectors, k: int) -> tuple[Ids, Vectors]:
+        ids = self._table.ids[rows]
+        order = np.lexsort((ids, -scores))[:k]
+        return ids[order], scores[order]
+
+    def cosines(self, vector: Vectors, ids: Ids) -> Vectors:
+        return self._codes.cosines(vector, self._table.find(ids))
+
+    def rows(self, ids: Ids) -> Vectors:
+        return self._codes.take(self._table.find(ids))
+
+    def count(self, filter: Filter | None = None) -> int:
+        return self._table.count(filter)
+
+    def ids(self) -> Ids:
+        return self._table.ids
+
+    def verify(self) -> None:
+        self._table.verify()
+        self._codes.verify()
+        self._clusters.verify()
+        recall = recall_of(self.effort, self._clusters, self._codes, _VERIFIED_QUERIES)
+        if recall < self.effort.recall - _VERIFIED_FALL:
+            raise VectorIndexError(
+                f"search finds {recall:.3f} of the ten nearest vectors, and the manifest says {self.effort.recall:.3f}"
+            )
+
+    def clusters(self, rows: int, dimension: int) -> Clusters | None:
+        """Read the clusters for an index of so many rows; ``None`` where they were trained for far more or fewer."""
+        trained_rows = self._clusters.trained_rows
+        if dimension != self._dimension or not 1 / _GROWTH <= rows / trained_rows <= _GROWTH:
+            return None
+        return Clusters.without_rows(self._folder / VECTORS_FILE, trained_rows)
+
+    def describe(self) -> Mapping[str, object]:
+        return dict(self._description)
+
+    def close(self) -> None:
+        """Leave the files to the garbage collector: a search may still read them."""

@@ -297,7 +297,8 @@ def _read_facets(path: Path) -> tuple[int, tuple[Facet, ...]] | None:
 def _count(name: str, column: _Column, mask: Mask, most: int) -> Facet:
     before = np.concatenate([[0], np.cumsum(mask)])
     passing = before[column.highs] > before[column.lows]
-    codes, documents = column.codes[passing], column.documents[passing]
+    # Of 64 bits, for what they are multiplied by.
+    codes, documents = column.codes[passing].astype(np.int64), column.documents[passing]
     having = len(np.unique(documents))
     if column.kind == "date":
         codes = column.dates[codes, 2]

@@ -68,12 +68,17 @@ class Clusters:
     @property
     def factory(self) -> str:
         """The string of which ``faiss.index_factory`` makes such an index."""
-        graph = f"_HNSW{_LINKS}" if self.lists >= _GRAPH else ""
+        graph = f"_HNSW{_LINKS}" if self._has_graph else ""
         return f"IVF{self.lists}{graph},RaBitQ"
 
     @property
     def lists(self) -> int:
         return int(self.index.nlist)
+
+    @property
+    def _has_graph(self) -> bool:
+        faiss = load_faiss()
+        return isinstance(faiss.downcast_index(self.index.quantizer), faiss.IndexHNSWFlat)
 
     def add(self, rows: SpooledRows) -> None:
         """Add all rows. Blocks are of one size, so that the file does not depend on how they came."""
@@ -93,7 +98,7 @@ class Clusters:
         parameters.nprobe, parameters.qb, parameters.centered = nprobe, _QUERY_BITS, False
         if selector is not None:
             parameters.sel = selector
-        if self.lists >= _GRAPH:
+        if self._has_graph:
             graph = faiss.SearchParametersHNSW(efSearch=max(64, 2 * nprobe))
             parameters.quantizer_params = graph
         (distances,), (rows,) = self.index.search(vector[None, :], count, params=parameters)

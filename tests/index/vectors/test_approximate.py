@@ -128,6 +128,20 @@ def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
     assert tuple(capfd.readouterr()) == ("", "")
 
 
+def test_a_graph_finds_the_nearest_of_many_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("qa.index.vectors.clusters._GRAPH", 16)
+        first = write(tmp_path / "first", gathered(0, 1000))
+    assert first.description["factory"] == "IVF16_HNSW32,RaBitQ"
+    first.open().verify()
+    with closing(first.open()) as before:
+        second = write(tmp_path / "second", gathered(0, 1100), before)
+    assert second.description["factory"] == "IVF16_HNSW32,RaBitQ"
+    recall = second.description["recall_at_10"]
+    assert isinstance(recall, float)
+    assert recall >= 0.97
+
+
 def test_an_update_trains_nothing_while_recall_holds(written: Written, tmp_path: Path) -> None:
     vectors = np.concatenate([written.vectors[100:], gathered(0, ROWS + 300)[ROWS:]])
     with closing(written.open()) as before:

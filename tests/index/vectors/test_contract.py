@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -76,6 +77,15 @@ def test_questions_searched_together_find_what_each_finds_alone(make: Make, filt
         alone = index.search(questions[at : at + 1], 30, filter)
         assert np.array_equal(ids[at], alone[0][0])
         assert np.array_equal(cosines[at], alone[1][0])
+
+
+def test_questions_searched_in_several_threads_find_what_each_finds_alone(make: Make, tmp_path: Path) -> None:
+    index, questions = filled(make, 300), unit(7, 40)
+    index.save(tmp_path)
+    alone = [index.search(question[None], 5)[0].tolist() for question in questions]
+    with ThreadPoolExecutor(4) as threads:
+        together = threads.map(lambda question: index.search(question[None], 5)[0].tolist(), questions)
+        assert list(together) == alone
 
 
 def test_gives_the_cosines_of_rows_that_are_named(make: Make) -> None:

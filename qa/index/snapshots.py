@@ -28,7 +28,7 @@ from qa.errors import (
     WriterBusy,
 )
 from qa.files import remove_leftovers, share, sync, write_atomically
-from qa.index.derived import derive_files
+from qa.index.derived import derive_files, verify_derived
 from qa.index.index import Index, open_index, open_store, verify_index
 from qa.index.manifest import Manifest, file_names
 from qa.index.store import Store
@@ -177,8 +177,11 @@ class Snapshots:
         return Manifest.read(self._own(id or self.current()))
 
     def verify(self, id: str | None = None) -> Manifest:
-        """Check every byte, span and vector. Raises SnapshotCorrupt."""
-        return verify_index(self._own(id or self.current()), self.sums)
+        """Check every byte, span and vector, and what is derived of them. Raises SnapshotCorrupt, StorageError."""
+        folder = self._own(id or self.current())
+        manifest = verify_index(folder, self.sums)
+        verify_derived(folder, manifest.vectors)
+        return manifest
 
     def _own(self, id: str) -> Path:
         """Return the snapshot's folder, if it is the one that was published under this id."""

@@ -8,16 +8,19 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qa.errors import QueryError, SnapshotCorrupt
 from qa.index.catalog import CATALOG_FILE, SCHEMA, Catalog, write_names
+from qa.index.manifest import Manifest, file_names
 from qa.index.schema import DOCUMENTS_FILE
 from qa.index.snapshots import Snapshots
 from qa.index.store import Store
 from qa.index.store_writer import StoreWriter
+from qa.index.sums import SnapshotSums
 from qa.search.retriever import Retriever
 from qa.service.service import Service
 from qa.settings import Settings
@@ -165,3 +168,23 @@ def test_fields_that_are_not_whole_are_refused(build: Build, settings: Settings,
     (index / "fields" / name).write_bytes(b"[]")
     with pytest.raises(SnapshotCorrupt, match=rf"fields/{name} changed since"):
         Snapshots(settings.indexes, settings.name).open()
+
+
+@pytest.mark.parametrize("name", ["fields/1.rows.npy", "fields/facets.json", "relations/by_id.npy", "catalog.sqlite"])
+def test_verifying_derives_again_what_is_derived(build: Build, settings: Settings, name: str) -> None:
+    snapshots = Snapshots(settings.indexes, settings.name)
+    folder = snapshots.path(build().manifest.id)
+    assert snapshots.verify().documents == 3
+    match (folder / name).suffix:
+        case ".npy":
+            np.save(folder / name, np.load(folder / name)[::-1])
+        case ".json":
+            (folder / name).write_text((folder / name).read_text().replace(": 3", ": 4"))
+        case ".sqlite":
+            with closing(sqlite3.connect(folder / name)) as catalog:
+                catalog.execute("UPDATE documents SET number = 4 - number")
+                catalog.commit()
+    replace(Manifest.read(folder), files=SnapshotSums().of(folder, file_names(folder))).write(folder)
+    snapshots.open().close()
+    with pytest.raises(SnapshotCorrupt, match=rf"{name} is not what its documents say|documents and the relations"):
+        snapshots.verify()

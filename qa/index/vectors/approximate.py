@@ -65,7 +65,7 @@ class FaissIvf:
     """Approximate search, open; see :class:`qa.protocols.VectorIndex`. Thread-safe.
 
     The cosines that it gives are those of the codes. Of what is nearest it finds the share that its description calls
-    recall; among rows that are equal to the query's eye it finds those of the least ids, as exact search does.
+    recall; of rows that are equal it finds those with the least ids, as exact search does.
 
     Args:
         description: what :func:`write_approximate` returned.

@@ -128,6 +128,14 @@ def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
     assert tuple(capfd.readouterr()) == ("", "")
 
 
+def test_of_equal_rows_it_does_not_matter_which_are_found(tmp_path: Path) -> None:
+    index = write(tmp_path / "index", np.repeat(gathered(0, 100), 20, axis=0))
+    recall = index.description["recall_at_10"]
+    assert isinstance(recall, float)
+    assert recall >= 0.97
+    index.open().verify()
+
+
 def test_a_graph_finds_the_nearest_of_many_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         patched.setattr("qa.index.vectors.clusters._GRAPH", 16)

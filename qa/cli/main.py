@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import socket
 import sys
 from pathlib import Path
@@ -286,6 +287,12 @@ def serve(
         behind_proxy=behind_proxy,
         workers=workers,
     )
+    from qa.web.workers.default import default_workers
+
+    settings = settings.model_copy(update={"workers": settings.workers or default_workers()})
+    if settings.workers > 1:
+        # NumPy reads it when it is imported: it starts no threads, of which none may be there when workers are forked.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from qa.errors import IndexNotFound
     from qa.index.snapshots import Snapshots, names_to_serve
 

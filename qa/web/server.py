@@ -33,8 +33,9 @@ from qa.web.middleware.access import require_served
 from qa.web.middleware.overload import BoundedProtocol
 from qa.web.workers.accepting import WorkerServer
 from qa.web.workers.board import Place, Publisher, Row
+from qa.web.workers.default import default_workers
 from qa.web.workers.metrics import share_counts
-from qa.web.workers.supervisor import CANNOT_START, Supervisor, default_workers
+from qa.web.workers.supervisor import CANNOT_START, Supervisor
 
 # For requests that are running when the server is asked to stop.
 _SECONDS_TO_FINISH = 10
@@ -84,7 +85,7 @@ def run(
     if workers == 1:
         _Process(settings, listening, watched, names, ready, make).serve()
     elif (place := Supervisor(workers, listening, ready).run()) is not None:
-        _serve_as_worker(place, _Process(settings, listening, watched, names, lambda state: None, make, place))
+        _serve_as_worker(place, _Process(settings, listening, watched, names, _give_back, make, place))
 
 
 def _serve_as_worker(place: Place, process: _Process) -> None:
@@ -104,10 +105,16 @@ def _serve_as_worker(place: Place, process: _Process) -> None:
 def _bound_arenas() -> None:
     """Let the threads of this process share two areas of free memory, where the C library is GNU's.
 
-    By itself it makes eight for each core, of which each keeps what it was once given: 30 MB of a worker.
+    By itself it makes eight for each core, of which each keeps what it was once given: 14 to 30 MB of a worker.
     """
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
+
+
+def _give_back(state: State) -> None:
+    """Give the system back what loading a snapshot and models needed for a moment: 15 MB of a worker."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @dataclass(frozen=True, slots=True)

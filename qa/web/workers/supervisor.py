@@ -1,11 +1,12 @@
 """The parent of a server's workers: it starts them, replaces those that die, and ends them.
 
-It has imported what they need, and started no thread, when it forks: memory that nobody changes stays one for all. It
-opens no index and no model, which only a process of its own can do safely.
+It has imported what they need, OpenVINO included, and started no thread, when it forks: memory that nobody changes
+stays one for all. It opens no index and no model, which only a process of its own can do safely.
 """
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import resource
@@ -24,6 +25,7 @@ from types import FrameType
 
 import structlog
 
+from qa.models.openvino import import_openvino
 from qa.types import State
 from qa.web.workers.board import Board, ParentRow, Place
 from qa.web.workers.rates import create_rates
@@ -41,34 +43,29 @@ _PAUSE = (0.0, 30.0)
 _MOST_DEATHS = 10
 # Seconds after which workers that were asked to end are killed. They have ten for the running requests.
 _MOST_ENDING = 20.0
-# Workers by default, at most.
-_MOST_WORKERS = 4
-# Where a container sees its own limits.
-CONTROL_GROUP = Path("/sys/fs/cgroup")
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_PREFIX, _LOCK = "qa-workers-", "LOCK"
 
 
-def default_workers() -> int:
-    """Return how many workers serve by default: one for every two cores and every GB of memory, four at most.
-
-    A container's limits of both count.
-    """
-    cores = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    memory = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    # Of a control group of version 2: microseconds of processor time in a period, and bytes, or "max".
-    quota, _, period = _read_limit("cpu.max").partition(" ")
-    if quota.isdecimal() and period.isdecimal():
-        cores = min(cores, int(quota) / int(period))
-    if (most := _read_limit("memory.max")).isdecimal():
-        memory = min(memory, float(most))
-    return max(1, min(int(cores / 2), int(memory / 1e9), _MOST_WORKERS))
-
-
-def _read_limit(name: str) -> str:
+def _hold(path: Path) -> int | None:
+    """Lock a file until this process and all that it forks have ended; ``None`` where others hold it."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        return (CONTROL_GROUP / name).read_text(encoding="ascii").strip()
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        return ""
+        os.close(file)
+        return None
+    return file
+
+
+def _remove_left() -> None:
+    """Remove the folders of servers that were killed with all their workers."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        # One without a lock is just being made; one of another user cannot be opened.
+        with suppress(OSError):
+            if (folder / _LOCK).exists() and (lock := _hold(folder / _LOCK)) is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(lock)
 
 
 @dataclass(slots=True)
@@ -94,7 +91,9 @@ class Supervisor:
         self._listening = listening
         self._announce = announce
         self._announced: dict[str, str | None] = {}
-        self._folder = Path(tempfile.mkdtemp(prefix="qa-workers-"))
+        _remove_left()
+        self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        self._lock = _hold(self._folder / _LOCK)
         self._board = Board(self._folder, workers)
         self._board.open_all()
         create_rates(Place(1, self._board).rates)
@@ -114,6 +113,7 @@ class Supervisor:
         Raises:
             SystemExit: a worker cannot start, or they die one after the other.
         """
+        import_openvino()
         # What is there now is never collected, which would write to memory that all share.
         gc.collect()
         gc.freeze()

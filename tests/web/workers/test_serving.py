@@ -162,21 +162,24 @@ def _is_over(server: Server, id: str) -> bool:
 
 
 def test_an_evaluation_is_run_once_and_seen_by_both(server: Server) -> None:
-    content = LINES[0].encode()
     with server.clients() as clients:
-        sent = [
-            client.post("/v1/evaluations", content=content, headers={"Content-Type": "application/x-ndjson"})
-            for client in clients
-        ]
-    ids = [reply.raise_for_status().json()["id"] for reply in sent]
-    for id in ids:
-        wait_for(partial(_is_over, server, id))
+        sent = clients[-1].post(
+            "/v1/evaluations", content=LINES[0].encode(), headers={"Content-Type": "application/x-ndjson"}
+        )
+        id = sent.raise_for_status().json()["id"]
+        assert [client.get(f"/v1/evaluations/{id}").json()["id"] for client in clients] == [id] * len(clients)
+    wait_for(partial(_is_over, server, id))
     with server.clients() as clients:
-        listings = [client.get("/v1/evaluations").json() for client in clients]
-        assert all(listing == listings[0] for listing in listings)
-        for client, id in itertools.product(clients, ids):
-            found = client.get(f"/v1/evaluations/{id}").json()
-            assert (found["status"], found["asked"]) == ("done", 1)
+        found = [client.get(f"/v1/evaluations/{id}").json() for client in clients]
+    assert [(each["status"], each["asked"]) for each in found] == [("done", 1)] * len(clients)
+
+
+def test_the_parent_has_one_thread_and_no_model(server: Server) -> None:
+    parent = Path("/proc", str(server.process.pid))
+    assert len(list((parent / "task").iterdir())) == 1
+    resident = re.search(r"^RssAnon:\s+(\d+) kB", (parent / "status").read_text(encoding="utf-8"), re.MULTILINE)
+    assert resident
+    assert int(resident[1]) < 150_000
 
 
 def test_a_switch_is_over_in_both_when_it_is_answered(server: Server, snapshots: tuple[str, str]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from qa.web.workers import supervisor
+from qa.web.workers import default
 from tests.conftest import REPOSITORY
 from tests.support.waiting import AT_MOST, wait_for
 
@@ -114,6 +114,26 @@ def test_nothing_is_left_of_a_server_that_has_ended(tmp_path: Path, monkeypatch:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_killed_server_left_is_removed_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with running("serves") as (process, address):
+        wait_for(lambda: worker(address))
+        process.kill()
+        process.communicate(timeout=AT_MOST)
+        (left,) = tmp_path.iterdir()
+
+        def is_removed() -> bool:
+            # While workers of it still end it is in use.
+            with running("serves") as (other, there):
+                wait_for(lambda: worker(there))
+                other.terminate()
+                other.communicate(timeout=AT_MOST)
+            return not left.exists()
+
+        wait_for(is_removed)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("cores", "limits", "expected"),
     [
@@ -134,7 +154,7 @@ def test_the_default_goes_by_cores_and_memory(
 ) -> None:
     for name, text in limits.items():
         (tmp_path / name).write_text(f"{text}\n", encoding="ascii")
-    monkeypatch.setattr(supervisor, "CONTROL_GROUP", tmp_path)
+    monkeypatch.setattr(default, "CONTROL_GROUP", tmp_path)
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: range(cores))
     monkeypatch.setattr("os.sysconf", lambda name: {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1 << 24}[name])
-    assert supervisor.default_workers() == expected
+    assert default.default_workers() == expected

@@ -1,7 +1,7 @@
 """The answer reader that ships with the package: it finds the words of a text that answer a question.
 
 It is BERT (:mod:`qa.models.bert`) with one linear head over every position, built from the arrays of its weights: no
-file in between, no torch, no conversion.
+torch and no conversion. What OpenVINO compiles of it is kept beside the compiled encoder.
 
 The weights are one file beside this module, made by ``training`` (``docs/reader.md`` is their model card). They are
 read as they were trained: ``[CLS] question [SEP] text [SEP]``, lower-cased WordPiece tokens of BERT's uncased
@@ -25,9 +25,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qa.errors import ModelCorrupt, ModelDisagrees, ModelNotFound
+from qa.files import sha256_of_file
 from qa.models.bert import build_reader
+from qa.models.blobs import Place, open_graph
 from qa.models.catalogue import default_model
-from qa.models.openvino import TOKENS, Batch, Encoded, batches, import_openvino, padded
+from qa.models.openvino import TOKENS, Batch, Encoded, batches, import_openvino, padded, parse_tokenizer
 from qa.protocols import Reading
 
 if TYPE_CHECKING:
@@ -64,41 +66,71 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
-class ReaderWeights:
-    """The content of a weights file."""
+class ReaderHeader:
+    """What a weights file says of itself; ``tokenizer`` and ``data`` are SHA-256 of the vocabulary and the arrays."""
 
-    arrays: Mapping[str, NDArray[Any]]
     attention_heads: int
     tokenizer: str
+    data: str
     references: Sequence[Reference]
 
 
-def read_weights(path: Path) -> ReaderWeights:
-    """Read a weights file and check that it is whole.
+def read_header(path: Path) -> ReaderHeader:
+    """Read the header of a weights file, without its arrays.
 
     Raises:
         ModelNotFound: there is no such file.
-        ModelCorrupt: it is not a reader's, or is damaged.
+        ModelCorrupt: it is not a reader's.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    content = _content(path)
     try:
-        size = int.from_bytes(content[:8], "little")
-        header = json.loads(json.loads(content[8 : 8 + size])["__metadata__"][METADATA])
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            if size > path.stat().st_size:
+                raise ValueError("its header is longer than it is")
+            content = file.read(size)
+    except OSError as error:
+        raise _missing(path, error) from error
+    except ValueError as error:
+        raise _corrupt(path, error) from error
+    try:
+        header = json.loads(json.loads(content)["__metadata__"][METADATA])
         if header["format"] != FORMAT:
             raise ValueError(f"its format is {header['format']}, not {FORMAT}")
-        if hashlib.sha256(memoryview(content)[8 + size :]).hexdigest() != header["data_sha256"]:
-            raise ValueError("its content is not what was written")
         references = [
             Reference(pair["question"], pair["text"], np.array(pair["logits"], dtype=np.float32))
             for pair in header["references"]
         ]
-        return ReaderWeights(load(content), header["attention_heads"], header["tokenizer_sha256"], references)
-    except (ValueError, LookupError, TypeError, AttributeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())
-        raise ModelCorrupt(f"{path.name} in {path.parent.name} holds no answer reader ({reason}); {_REMEDY}") from error
+        return ReaderHeader(header["attention_heads"], header["tokenizer_sha256"], header["data_sha256"], references)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _corrupt(path, error) from error
+
+
+def read_arrays(path: Path, header: ReaderHeader) -> Mapping[str, NDArray[Any]]:
+    """Read the arrays of a weights file and check that they are whole. Raises as :func:`read_header`."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise _missing(path, error) from error
+    data = memoryview(content)[8 + int.from_bytes(content[:8], "little") :]
+    if hashlib.sha256(data).hexdigest() != header.data:
+        raise _corrupt(path, ValueError("its content is not what was written"))
+    try:
+        arrays: Mapping[str, NDArray[Any]] = load(content)
+    except (ValueError, LookupError, TypeError, SafetensorError) as error:
+        raise _corrupt(path, error) from error
+    return arrays
+
+
+def _corrupt(path: Path, error: Exception) -> ModelCorrupt:
+    reason = " ".join(str(error).split())
+    return ModelCorrupt(f"{path.name} in {path.parent.name} holds no answer reader ({reason}); {_REMEDY}")
+
+
+def _missing(path: Path, error: OSError) -> ModelNotFound:
+    return ModelNotFound(f"the answer reader's weights, {path.name}, cannot be read ({error.strerror}); {_REMEDY}")
 
 
 class OpenVinoReader:
@@ -107,10 +139,13 @@ class OpenVinoReader:
     Args:
         threads: each reads a batch of its own; pairs of one call are parted among them.
         weights: the file; the package's own unless a test or a training run has another.
+        models: the folder of compiled models, ``<indexes>/.models``, in which what OpenVINO compiles of it is kept, in
+            ``reader-<hash>/``; ``None`` compiles it at every start.
     """
 
-    def __init__(self, *, threads: int, weights: Path = WEIGHTS) -> None:
+    def __init__(self, *, threads: int, weights: Path = WEIGHTS, models: Path | None = None) -> None:
         self._path = weights
+        self._models = models
         self._threads = threads
         self._loading = threading.Lock()
         self._inference: _Inference | None = None
@@ -130,8 +165,12 @@ class OpenVinoReader:
         Raises:
             ModelNotFound: a file is missing.
         """
+        try:
+            weights = sha256_of_file(self._path)
+        except OSError as error:
+            raise _missing(self._path, error) from error
         return {
-            "weights": hashlib.sha256(_content(self._path)).hexdigest(),
+            "weights": weights,
             "tokenizer": hashlib.sha256(tokenizer_definition()).hexdigest(),
             "window": WINDOW,
             "question_tokens": QUESTION_TOKENS,
@@ -172,13 +211,7 @@ class OpenVinoReader:
 
     @cached_property
     def _tokenizer(self) -> Any:
-        # Made twice by two threads at once, at worst: both are the same.
-        from tokenizers import Tokenizer
-
-        tokenizer = Tokenizer.from_str(tokenizer_definition().decode())
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        return tokenizer
+        return parse_tokenizer(tokenizer_definition().decode())
 
     def _use(self) -> _Inference:
         with self._loading:
@@ -187,13 +220,14 @@ class OpenVinoReader:
             return self._inference
 
     def _loaded(self) -> _Inference:
-        weights = read_weights(self._path)
-        if weights.tokenizer != self.fingerprint["tokenizer"]:
+        header, sum = read_header(self._path), self.fingerprint["weights"]
+        if header.tokenizer != self.fingerprint["tokenizer"]:
             raise ModelCorrupt(
                 f"{self.name} was trained with another vocabulary than {TOKENIZER_PACKAGE} has; {_REMEDY}"
             )
-        inference = _Inference(weights, self._threads)
-        difference = max(self._difference(inference, reference) for reference in weights.references)
+        place = Place(self._models / f"reader-{str(sum)[:16]}", str(sum)) if self._models else None
+        inference = _Inference(self._path, header, self._threads, place)
+        difference = max(self._difference(inference, reference) for reference in header.references)
         if difference > _TOLERANCE:
             raise ModelDisagrees(
                 f"{self.name} reads otherwise on this machine than in full precision (a logit differs by "
@@ -216,18 +250,20 @@ class OpenVinoReader:
 class _Inference:
     """The compiled graph with a request for each thread. Thread-safe."""
 
-    def __init__(self, weights: ReaderWeights, threads: int) -> None:
+    def __init__(self, weights: Path, header: ReaderHeader, threads: int, place: Place | None) -> None:
         openvino = import_openvino()
-        core = openvino.Core()
         # Where a processor has bf16 it is as accurate and faster (docs/reader.md); elsewhere it would be emulated.
-        has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        has_bf16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         options = {
             "NUM_STREAMS": threads,
             "INFERENCE_NUM_THREADS": threads,
             "INFERENCE_PRECISION_HINT": "bf16" if has_bf16 else "f32",
         }
-        graph = build_reader(openvino, weights.arrays, weights.attention_heads, OUTPUTS)
-        compiled = core.compile_model(graph, "CPU", options)
+
+        def build() -> Any:
+            return build_reader(openvino, read_arrays(weights, header), header.attention_heads, OUTPUTS)
+
+        compiled = open_graph(openvino, options, build, place)
         self._threads = threads
         self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for _ in range(threads):
@@ -299,15 +335,6 @@ def _marks() -> Any:
     import regex
 
     return regex.compile(r"[\p{M}\u200d]+")
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelNotFound(
-            f"the answer reader's weights, {path.name}, cannot be read ({error.strerror}); {_REMEDY}"
-        ) from error
 
 
 @cache

@@ -135,10 +135,9 @@ class _Builder:
         ops = self._ops
         joined = self._linear(hidden, [f"{name}.attention.self.{part}" for part in ("query", "key", "value")])
         # (batch, length, 3 * hidden) to three of (batch, heads, length, width of a head).
-        width = self._hidden // self._heads
-        parted = ops.reshape(joined, self._vector(0, 0, 3, self._heads, width), True)
-        parts = ops.split(ops.transpose(parted, self._vector(2, 0, 3, 1, 4)), self._scalar(0), 3)
-        query, key, value = (ops.squeeze(parts.output(at), self._vector(0)) for at in range(3))
+        shape, order = self._vector(0, 0, self._heads, self._hidden // self._heads), self._vector(0, 2, 1, 3)
+        parts = ops.split(joined, self._scalar(-1), 3)
+        query, key, value = (ops.transpose(ops.reshape(parts.output(at), shape, True), order) for at in range(3))
         seen = ops.transpose(ops.scaled_dot_product_attention(query, key, value, bias), self._vector(0, 2, 1, 3))
         seen = ops.reshape(seen, self._vector(0, 0, self._hidden), True)
         output = f"{name}.attention.output"

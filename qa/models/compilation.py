@@ -113,7 +113,8 @@ def write_built(files: EncoderFiles, precision: Precision, texts: Sequence[Text]
 
     config = json.loads((files.folder / "config.json").read_bytes())
     weights = {f"bert.{name}": array for name, array in load_file(files.folder / "model.safetensors").items()}
-    definition = _uncut((files.folder / TOKENIZER_FILE).read_text(encoding="utf-8"))
+    # As it is, so that the answer reader, which has the same, shares it.
+    definition = (files.folder / TOKENIZER_FILE).read_text(encoding="utf-8")
     tokens, pad = Tokens(definition, files.window), int(config["pad_token_id"])
     with _quiet():
         graph = build_encoder(import_openvino(), weights, config["num_attention_heads"])

@@ -7,6 +7,7 @@
         tokenizer.json
         probes.json                    what the reference makes of the probes
         manifest.json                  SHA-256 of the others, versions, agreement; written last
+        <hash>.blob                    what OpenVINO compiles of it on one kind of machine (:mod:`qa.models.blobs`)
     <indexes>/.models/<key>.refused    why this model is not compiled, and by which versions that was found
     <indexes>/.models/<key>.lock
 
@@ -29,6 +30,7 @@ import numpy as np
 
 from qa.errors import ModelDisagrees, QuestionTooLong
 from qa.files import sha256_of_file, write_atomically
+from qa.models.blobs import Place
 from qa.models.files import EncoderFiles, ModelFiles, OnDisk
 from qa.models.openvino import Inference, Precision, Tokens
 
@@ -39,6 +41,7 @@ _Files = TypeVar("_Files", bound=ModelFiles)
 
 MODELS_FOLDER = ".models"
 MODEL_FILE = "model.xml"
+WEIGHTS_FILE = "model.bin"
 TOKENIZER_FILE = "tokenizer.json"
 PROBES_FILE = "probes.json"
 _MANIFEST_FILE = "manifest.json"
@@ -85,8 +88,9 @@ def write_manifest(folder: Path, manifest: CompiledManifest) -> None:
 
 
 def compute_sums(folder: Path) -> dict[str, str]:
-    """Compute the SHA-256 of every file but the manifest."""
-    return {path.name: sha256_of_file(path) for path in sorted(folder.iterdir()) if path.name != _MANIFEST_FILE}
+    """Compute the SHA-256 of every file but the manifest and the blobs, which carry their own."""
+    paths = (path for path in sorted(folder.iterdir()) if path.name != _MANIFEST_FILE and path.suffix != ".blob")
+    return {path.name: sha256_of_file(path) for path in paths}
 
 
 def read_manifest(folder: Path) -> CompiledManifest:
@@ -184,6 +188,7 @@ class Compiled(OnDisk[_Files]):
                     threads=self._threads,
                     window=self.window,
                     pad=self._pad,
+                    place=self._place(),
                 )
                 agreement, least = self._agreement(inference, self._probes())
                 if agreement < least:
@@ -194,6 +199,14 @@ class Compiled(OnDisk[_Files]):
                     )
                 self._inference = inference
             return self._inference
+
+    def _place(self) -> Place | None:
+        """Return where blobs are kept: in the folder, once it is whole."""
+        try:
+            manifest = (self._folder / _MANIFEST_FILE).read_bytes()
+        except OSError:
+            return None
+        return Place(self._folder, hashlib.sha256(manifest).hexdigest(), self._folder / WEIGHTS_FILE)
 
     def _probes(self) -> dict[str, Any]:
         probes: dict[str, Any] = json.loads((self._folder / PROBES_FILE).read_bytes())

@@ -56,7 +56,7 @@ def make_answer_reader(settings: Settings, *, threads: int) -> AnswerReader:
     """Make the answer reader that ships with the package, not loaded yet."""
     from qa.models.answer_reader import OpenVinoReader
 
-    return OpenVinoReader(threads=settings.threads or threads)
+    return OpenVinoReader(threads=settings.threads or threads, models=settings.indexes / MODELS_FOLDER)
 
 
 class Models:

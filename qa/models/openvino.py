@@ -12,11 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+
+from qa.models.blobs import Place, open_graph
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,6 +36,29 @@ class Encoded:
     types: Sequence[int]
 
 
+_parsing = threading.Lock()
+
+
+def parse_tokenizer(definition: str) -> Any:
+    """Return the ``tokenizers.Tokenizer`` of a ``tokenizer.json``'s content, which neither cuts nor pads.
+
+    Nobody may change it: models of one vocabulary share it, which saves nine megabytes and a thirtieth of a second.
+    """
+    # Two models are loaded side by side, and the second would parse what the first parses already.
+    with _parsing:
+        return _parsed(definition)
+
+
+@lru_cache(maxsize=4)
+def _parsed(definition: str) -> Any:
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_str(definition)
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
 class Tokens:
     """A model's tokenizer. Thread-safe: neither of its two copies ever changes.
 
@@ -44,13 +69,9 @@ class Tokens:
     """
 
     def __init__(self, definition: str, window: int) -> None:
-        from tokenizers import Tokenizer
-
         self._definition = definition
         self._window = window
-        self._counter = Tokenizer.from_str(definition)
-        self._counter.no_truncation()
-        self._counter.no_padding()
+        self._counter = parse_tokenizer(definition)
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """Count the tokens of each text, special ones included, uncut."""
@@ -87,7 +108,9 @@ def padded(rows: Sequence[Encoded], length: int, pad: int) -> Mapping[str, NDArr
     return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
 
 
-# Lengths are rounded up to a multiple of this many tokens.
+# Lengths are rounded up to a multiple of this many tokens: the floats in the widest vector of a processor. Sums over a
+# row then add up in the same order however long it is padded, so that a text's result is the same to the bit in every
+# batch (docs/decisions/0042); with a multiple of 8 or 4 it is not.
 STEP = 16
 # Tokens in one batch, padding included: more is no faster on two cores and takes memory (docs/decisions/0005).
 TOKENS = 2048
@@ -159,16 +182,19 @@ class Inference:
         model: ``model.xml``, its weights beside it.
         threads: each runs a batch of its own, so that none waits for another within one.
         pad: the id that fills a batch's shorter rows.
+        place: where what is compiled of it for this machine is kept.
     """
 
-    def __init__(self, model: Path, *, precision: Precision, threads: int, window: int, pad: int) -> None:
+    def __init__(
+        self, model: Path, *, precision: Precision, threads: int, window: int, pad: int, place: Place | None = None
+    ) -> None:
         openvino = import_openvino()
         options = {
             "NUM_STREAMS": threads,
             "INFERENCE_NUM_THREADS": threads,
             "INFERENCE_PRECISION_HINT": _HINTS[precision],
         }
-        compiled = openvino.Core().compile_model(str(model), "CPU", options)
+        compiled = open_graph(openvino, options, lambda: str(model), place)
         self._inputs = [port.any_name for port in compiled.inputs]
         self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for _ in range(threads):

@@ -14,9 +14,17 @@ import numpy as np
 import pytest
 
 from qa.errors import ModelCorrupt, ModelDisagrees, ModelNotFound
-from qa.models.answer_reader import METADATA, QUESTION_TOKENS, WEIGHTS, WINDOW, OpenVinoReader, read_weights
+from qa.models.answer_reader import (
+    METADATA,
+    QUESTION_TOKENS,
+    WEIGHTS,
+    WINDOW,
+    OpenVinoReader,
+    read_arrays,
+    read_header,
+)
 from qa.protocols import AnswerReader, Reading
-from tests.support.tiny_reader import draw_tiny_reader
+from tests.support.tiny_reader import write_tiny_reader
 
 TOWER = "The tower in Porto is 76 metres tall. It was built between 1754 and 1763 by Nicolau Nasoni, an Italian."
 PAIRS = [
@@ -38,11 +46,7 @@ def reader() -> OpenVinoReader:
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of two layers, drawn at random and written by the export of ``training``."""
-    from training.export import write_reader
-
-    path = tmp_path_factory.mktemp("reader") / "tiny.safetensors"
-    write_reader(draw_tiny_reader(3), path)
-    return path
+    return write_tiny_reader(tmp_path_factory.mktemp("reader"))
 
 
 def best(text: str, reading: Reading) -> str:
@@ -80,7 +84,7 @@ def test_it_agrees_with_transformers_on_the_same_weights(reader: AnswerReader) -
     from qa.models.answer_reader import tokenizer_definition
     from qa.models.bert import count_layers, dequantise
 
-    arrays = read_weights(WEIGHTS).arrays
+    arrays = read_arrays(WEIGHTS, read_header(WEIGHTS))
     config = BertConfig(
         vocab_size=30522,
         hidden_size=384,
@@ -237,7 +241,7 @@ def test_a_machine_that_computes_otherwise_is_refused(tiny: Path, tmp_path: Path
             "text": reference.text,
             "logits": (reference.logits + np.linspace(0, 9, len(reference.logits))[:, None]).tolist(),
         }
-        for reference in read_weights(tiny).references
+        for reference in read_header(tiny).references
     ]
     path = _rewritten(tiny, tmp_path / "other.safetensors", references=references)
     with pytest.raises(ModelDisagrees, match="other reads otherwise on this machine"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,3 +26,13 @@ def draw_tiny_reader(seed: int) -> dict[str, NDArray[Any]]:
         initializer_range=0.2,
     )
     return {name: np.asarray(array) for name, array in state_arrays(Reader(config)).items()}
+
+
+def write_tiny_reader(folder: Path, seed: int = 3) -> Path:
+    """Draw weights and write them by the export of ``training``, into a folder that is made."""
+    from training.export import write_reader
+
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "tiny.safetensors"
+    write_reader(draw_tiny_reader(seed), path)
+    return path

@@ -1,6 +1,6 @@
 """How fast encoding, starting and building are, each against a baseline of the same run. One JSON line last.
 
-    .venv/bin/python -m benchmarks.speed [encoding query starting building memory] [--sizes 1000 10000 100000]
+    .venv/bin/python -m benchmarks.speed [encoding query loading starting building memory] [--sizes 1000 10000 100000]
 
 Needs ``../shared/data``. Everything is interleaved and repeated, and medians are shown: the machines are shared.
 """
@@ -158,6 +158,43 @@ def query(folder: Path) -> list[Result]:
             times[name].append(1000 * _seconds(lambda: run(text)))  # noqa: B023
     medians = {name: statistics.median(values[3:]) for name, values in times.items()}
     return [{"runtime": name, "p50_ms": ms, "share": ms / medians["torch fp32"]} for name, ms in medians.items()]
+
+
+def loading(folder: Path) -> list[Result]:
+    """Load encoder and answer reader twice, each time in a process of its own: the first compiles what is not kept."""
+    return [_run_apart("loaded", folder, []) for _ in range(2)]
+
+
+def loaded(folder: Path) -> Result:
+    """Load both models here; read processor seconds, and the megabytes that no other process shares, by stage."""
+    from qa.models.answer_reader import OpenVinoReader
+
+    started = time.process_time()
+    found: Result = {}
+
+    def note(stage: str) -> None:
+        lines = Path("/proc/self/smaps_rollup").read_text(encoding="utf-8").splitlines()
+        megabytes = next(int(line.split()[1]) / 1024 for line in lines if line.startswith("Private_Dirty"))
+        found[stage] = {"cpu_s": round(time.process_time() - started, 2), "private_mb": round(megabytes, 1)}
+
+    note("imports")
+    encoder = choose_encoder(locate(DEFAULT_MODEL), Runtime(folder / "models", "bf16", 1), lambda message: None)
+    note("sums checked")
+    encoder.load()
+    note("encoder")
+    reader = OpenVinoReader(threads=1, models=folder / "models")
+    reader.load()
+    note("reader")
+    chance = np.random.default_rng(0)
+    for _ in range(20):
+        encoder.encode_questions(["word " * int(chance.integers(3, 20)) for _ in range(int(chance.integers(1, 17)))])
+        reader.read(
+            [("which word", "word " * int(chance.integers(20, 200))) for _ in range(int(chance.integers(1, 5)))]
+        )
+    note("used")
+    # What was written just now counts as nobody else's until it is on the disk.
+    os.sync()
+    return found
 
 
 def starting(folder: Path) -> Result:
@@ -325,9 +362,10 @@ def _run_apart(part: str, folder: Path, arguments: list[str]) -> Any:
 
 def main() -> None:
     """Run the parts that are named, or all of them."""
-    parts = ("encoding", "query", "starting", "memory", "building")
+    parts = ("encoding", "query", "loading", "starting", "memory", "building")
     parser = argparse.ArgumentParser()
-    parser.add_argument("parts", nargs="*", choices=parts, default=[])
+    # "loaded" is what each process of "loading" runs.
+    parser.add_argument("parts", nargs="*", choices=(*parts, "loaded"), default=[])
     parser.add_argument("--sizes", nargs="*", type=int, default=[0, 1000, 10_000])
     parser.add_argument("--folder", type=Path)
     given = parser.parse_args()
@@ -337,6 +375,8 @@ def main() -> None:
         run: dict[str, Callable[[Path], Any]] = {
             "encoding": encoding,
             "query": query,
+            "loading": loading,
+            "loaded": loaded,
             "starting": starting,
             "memory": memory,
             "building": lambda folder: building(folder, given.sizes),

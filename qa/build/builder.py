@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # Windows that are looked up, encoded and written together: enough for batches of like length, few to lose in a crash.
 _BATCH = 512
+# Files that were not read and are named where none was.
+_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class PassageWriter:
         self._lexical = lexical
         self._pending: list[PendingPassage] = []
         self._windows = 0
+        self._taken = 0.0
         self._begun: tuple[list[PendingPassage], Callable[[], Vectors]] | None = None
 
     def add(self, pending: PendingPassage) -> None:
@@ -81,6 +84,16 @@ class PassageWriter:
         self._windows += len(pending.windows)
         if self._windows >= _BATCH:
             self._begin()
+
+    def take(self, taken: Taken, size: float) -> None:
+        """Take over a document, which ``size`` bytes of sources stand for; :meth:`copy_taken` does it."""
+        self.store.take(taken.number)
+        self._taken += size
+
+    def copy_taken(self) -> None:
+        """Copy what is taken over, and write its passages into the indexes."""
+        for passage in self.store.copy_taken():
+            self.add(PendingPassage.taken(passage, self._taken / self.store.taken))
 
     def finish(self) -> None:
         """Write what is left."""
@@ -165,8 +178,9 @@ class Builder:
         """
         self.listener.started(sum(item.size for item in found if isinstance(item, Source)), len(found))
         encoder, previous = self.contents.encoder, self.contents.previous
-        reports: list[FileReport] = []
-        differs = False
+        followed = previous if previous is not None and previous.is_followed else None
+        comparison = None if followed is None else followed.comparison()
+        unread, differs = _Unread(), False
         with (
             closing(new_vectors(folder, encoder.dimension, COLUMNS, self.before)) as vectors,
             StoreWriter(folder / DOCUMENTS_FILE, None if previous is None else previous.path) as store,
@@ -176,19 +190,19 @@ class Builder:
             rows = PassageWriter(self.listener.advanced, embedding, store, vectors, lexical)
             for item in found:
                 for report, is_new in self._lines(item, rows):
-                    reports.append(report)
+                    unread.add(report)
+                    if comparison is not None:
+                        comparison.add(report)
                     differs |= is_new
                     store.add_report(report)
                     self.listener.finished_file(report)
-            for passage in store.copy_taken():
-                rows.add(PendingPassage.taken(passage, 0))
+            rows.copy_taken()
             rows.finish()
             if not store.passages:
-                raise NothingToIndex(_nothing([report for report in reports if report.status != "read"]))
+                raise NothingToIndex(str(unread))
             lexical.finish()
             vectors.save(folder)
-            followed = previous if previous is not None and previous.is_followed else None
-            changed = differs or followed is None or not followed.is_same(reports)
+            changed = differs or comparison is None or not comparison.is_same
             return BuildCounts(store.documents, store.passages, embedding.encoded, vectors.describe(), changed)
 
     def _lines(self, item: Source | FileReport, rows: PassageWriter) -> Iterator[tuple[FileReport, bool]]:
@@ -203,8 +217,7 @@ class Builder:
                 if isinstance(content, Content):
                     yield self._index(content, size, started, rows)
                 elif isinstance(content, Taken):
-                    rows.store.take(content.number)
-                    self.listener.advanced(size)
+                    rows.take(content, size)
                     yield content.report, False
                 else:
                     self.listener.advanced(size)
@@ -239,15 +252,32 @@ class Builder:
         return {**self.contents.fingerprint(), "lexical": dict(LEXICAL_FINGERPRINT)}
 
 
+class _Unread:
+    """The files that were not read, of which the first are named."""
+
+    def __init__(self) -> None:
+        self._first: list[FileReport] = []
+        self._count = 0
+
+    def add(self, report: FileReport) -> None:
+        if report.status != "read":
+            self._count += 1
+            if len(self._first) < _NAMED:
+                self._first.append(report)
+
+    def __str__(self) -> str:
+        if not self._count:
+            return "there is no file to index; give a folder that holds documents"
+        shown = "; ".join(f"{report.id}: {report.status}, {report.reason}" for report in self._first)
+        more = f"; and {self._count - _NAMED} more" if self._count > _NAMED else ""
+        return f"nothing could be read: {shown}{more}"
+
+
 def require_sources(found: Sequence[Source | FileReport]) -> None:
     """Raise NothingToIndex where discovery found no file that could be read, before a model is loaded for them."""
-    if not any(isinstance(item, Source) for item in found):
-        raise NothingToIndex(_nothing([item for item in found if isinstance(item, FileReport)]))
-
-
-def _nothing(reports: Sequence[FileReport]) -> str:
-    if not reports:
-        return "there is no file to index; give a folder that holds documents"
-    shown = "; ".join(f"{report.id}: {report.status}, {report.reason}" for report in reports[:5])
-    more = f"; and {len(reports) - 5} more" if len(reports) > 5 else ""
-    return f"nothing could be read: {shown}{more}"
+    unread = _Unread()
+    for item in found:
+        if isinstance(item, Source):
+            return
+        unread.add(item)
+    raise NothingToIndex(str(unread))

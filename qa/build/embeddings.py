@@ -28,6 +28,11 @@ CACHE_FILE = "embeddings.sqlite"
 
 # The number of parameters that every build of SQLite takes in one statement.
 _CHUNK = 500
+# Rows that one transaction changes.
+_AT_ONCE = 20_000
+# A file with a greater share of free pages than one in so many is written again, and any of fewer pages than these.
+_WORTH_WRITING = 8
+_SMALL = 10_000
 _COLUMNS = ("key", "vector", "sum", "build")
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
@@ -115,17 +120,23 @@ class EmbeddingCache:
             used: whether a snapshot holds what it put; if not, that stays for the next build, and no longer.
         """
 
-        def end(connection: sqlite3.Connection) -> int:
+        def forget(connection: sqlite3.Connection) -> int:
             with connection:
-                left = connection.execute(
+                return connection.execute(
                     "DELETE FROM embeddings WHERE build NOT IN (0, ?) AND build != 0", [self._build]
-                )
-                if used:
-                    connection.execute("UPDATE embeddings SET build = 0 WHERE build != 0")
-            return left.rowcount
+                ).rowcount
 
-        if self._run(end):
-            self._run(lambda connection: connection.execute("VACUUM"))
+        def keep(connection: sqlite3.Connection) -> int:
+            with connection:
+                some = "SELECT key FROM embeddings WHERE build != 0 LIMIT ?"
+                return connection.execute(f"UPDATE embeddings SET build = 0 WHERE key IN ({some})", [_AT_ONCE]).rowcount
+
+        if self._run(forget):
+            self._run(_compact)
+        # A part at a time: what one transaction changes is on the disk twice until it ends. Where that is never, the
+        # next build needs what this one needed.
+        while used and self._run(keep):
+            pass
 
     def keep_only(self, keys: Iterable[bytes]) -> int:
         """Forget all other keys; returns how many were forgotten. What ``keys`` raises, it raises, and forgets none."""
@@ -135,7 +146,7 @@ class EmbeddingCache:
             with connection:
                 connection.executemany("INSERT OR IGNORE INTO kept VALUES (?)", ((key,) for key in keys))
                 unused = connection.execute("DELETE FROM embeddings WHERE key NOT IN (SELECT key FROM kept)").rowcount
-            connection.execute("VACUUM")
+            _compact(connection)
             return unused
 
         return self._run(keep)
@@ -175,6 +186,14 @@ def _known(connection: sqlite3.Connection, keys: Sequence[bytes], dimension: int
         # Another length than 1 would fail the verification of every build to come.
         is_unit = np.abs(np.sqrt(np.einsum("nd,nd->n", rows, rows)) - 1.0) < 1e-3
         yield from ((key, row) for (key, _), row, good in zip(whole, rows, is_unit.tolist(), strict=True) if good)
+
+
+def _compact(connection: sqlite3.Connection) -> None:
+    """Give back the disk's space where that is worth writing the whole file again."""
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+    if free * _WORTH_WRITING > pages or pages < _SMALL:
+        connection.execute("VACUUM")
 
 
 def _connect(path: Path, timeout: float) -> sqlite3.Connection:

@@ -74,26 +74,18 @@ class Previous:
         self._store = store
         self._created = created
         self.is_followed = is_followed
-        self._documents = {id: (number, sha256) for number, id, sha256 in store.sources()}
-        self._lines = store.report()
-        # Two lines have one id where a name that cannot be read is shown like one that can.
-        self._reports = {line.id: line for line in sorted(self._lines, key=lambda line: line.status != "skipped")}
-        self._attached: dict[str, list[FileReport]] = {}
-        for line in self._lines:
-            if line.container:
-                self._attached.setdefault(line.container, []).append(line)
-        # By id: to hash a source, with its paths, takes longer than to look at its file.
-        self._judged: dict[str, FileReport | None] = {}
+        # The file that was looked at last: whoever asks whether it changed takes it over next.
+        self._judged: tuple[Source | None, FileReport | None] = (None, None)
 
     def report_of(self, source: Source) -> FileReport | None:
         """Return the file's line of the report, if the file is as it was then."""
-        if source.id not in self._judged:
-            self._judged[source.id] = self._judge(source)
-        return self._judged[source.id]
+        if self._judged[0] is not source:
+            self._judged = source, self._judge(source)
+        return self._judged[1]
 
     def _judge(self, source: Source) -> FileReport | None:
-        report = self._reports.get(source.id)
-        if not self.is_followed or report is None or report.size != source.size:
+        report = self._store.line(source.id) if self.is_followed else None
+        if report is None or report.size != source.size:
             return None
         # What failed may be read this time, also where it is attached to a file that did not.
         if any(line.status == "failed" for line in self.attached(source.id)):
@@ -111,7 +103,7 @@ class Previous:
 
     def attached(self, id: str) -> list[FileReport]:
         """Return the lines of the report on what is attached to a file, in order."""
-        return self._attached.get(id, [])
+        return self._store.lines_of_attached(id) if self._store.has_attached else []
 
     @property
     def path(self) -> Path:
@@ -120,20 +112,19 @@ class Previous:
 
     def taken(self, line: FileReport) -> Taken | None:
         """Find the document of a line of the report; ``None`` where the snapshot has none of this id."""
-        known = self._documents.get(line.id)
+        known = self._store.number_and_sum(line.id)
         return None if known is None else Taken(known[0], line)
 
     def content(self, line: FileReport) -> Content | None:
         """Read the document of a line of the report; ``None`` where the snapshot has none of this id."""
-        if line.id not in self._documents:
+        if self._store.number_and_sum(line.id) is None:
             return None
         return Content(self._store.document(line.id), tuple(self._store.passages_of(line.id)), line)
 
     def kept_below(self, failed: FileReport) -> Iterator[Content]:
         """Yield the last good versions of what was in a folder that cannot be listed now, with reports that say so."""
         for id in self._store.document_ids:
-            if id.startswith(f"{failed.id}/") and id in self._reports:
-                known = self._reports[id]
+            if id.startswith(f"{failed.id}/") and (known := self._store.line(id)) is not None:
                 reason = f"it is in {failed.id}, which cannot be listed"
                 kept = self._keep(FileReport(id, "failed", reason, size=known.size, container=known.container))
                 assert kept is not None
@@ -152,10 +143,10 @@ class Previous:
                     yield attached
 
     def _keep(self, failed: FileReport) -> Content | None:
-        content = self.content(failed)
-        if content is None or failed.id not in self._reports:
+        content, known = self.content(failed), self._store.line(failed.id)
+        if content is None or known is None:
             return None
-        since = self._reports[failed.id].kept_since or self._created
+        since = known.kept_since or self._created
         report = replace(
             failed,
             reason=f"{failed.reason}; what was read before ({since}) is kept",
@@ -167,24 +158,46 @@ class Previous:
 
     def source_sha256(self, id: str) -> str | None:
         """Return the sum of the bytes that a document was read from; ``None`` where there is no such document."""
-        known = self._documents.get(id)
+        known = self._store.number_and_sum(id)
         return None if known is None else known[1]
 
     def is_as_found(self, found: Sequence[Source | FileReport]) -> bool:
         """Tell whether no file was added, changed or removed, as far as that is known without reading one."""
         if not self.is_followed:
             return False
-        reports: list[FileReport] = []
+        comparison = self.comparison()
         for item in found:
             report = item if isinstance(item, FileReport) else self.report_of(item)
             if report is None:
                 return False
-            reports += [report, *self.attached(report.id)]
-        return self.is_same(reports)
+            for line in (report, *self.attached(report.id)):
+                comparison.add(line)
+        return comparison.is_same
 
-    def is_same(self, reports: Sequence[FileReport]) -> bool:
-        """Tell whether a build says of every file what this snapshot says, apart from times."""
-        return [_timeless(report) for report in reports] == [_timeless(line) for line in self._lines]
+    def comparison(self) -> Comparison:
+        """Begin to compare what a build says of every file with what this snapshot says."""
+        return Comparison(self._store.lines())
+
+
+class Comparison:
+    """A report that is compared with another, line by line, apart from times."""
+
+    def __init__(self, lines: Iterator[FileReport]) -> None:
+        self._lines = lines
+        self._differs = False
+
+    def add(self, report: FileReport) -> None:
+        """Compare the next line."""
+        if not self._differs:
+            line = next(self._lines, None)
+            self._differs = (
+                line is None or replace(line, seconds=report.seconds, modified_ns=report.modified_ns) != report
+            )
+
+    @property
+    def is_same(self) -> bool:
+        """Whether all lines were the same; asked for once, when there are no more."""
+        return not self._differs and next(self._lines, None) is None
 
 
 def _sha256(source: Source) -> str:
@@ -194,7 +207,3 @@ def _sha256(source: Source) -> str:
             return sha256_of_file(file)
     except OSError:
         return ""
-
-
-def _timeless(report: FileReport) -> FileReport:
-    return replace(report, seconds=0.0, modified_ns=0)

@@ -312,6 +312,30 @@ class Store:
         )
         return [(_report(row[:-1]), None if row[-1] is None else self.summaries_at([row[-1]])[0]) for row in rows]
 
+    def lines(self) -> Iterator[FileReport]:
+        """Stream the ingestion report, in the order in which the files were found."""
+        yield from map(_report, self._connection.execute(f"SELECT {REPORT} FROM files ORDER BY ordinal"))
+
+    def line(self, id: str) -> FileReport | None:
+        """Find a file's line of the report; ``None`` where there is none.
+
+        Two lines have one id where a name that cannot be read is shown like one that can: it is that of the latter.
+        """
+        row = self._one(
+            f"SELECT {REPORT} FROM files WHERE id = ? ORDER BY status != 'skipped' DESC, ordinal DESC LIMIT 1", (id,)
+        )
+        return None if row is None else _report(row)
+
+    def lines_of_attached(self, id: str) -> list[FileReport]:
+        """Read the lines of the report on what is attached to a file, in order."""
+        of = f"SELECT {REPORT} FROM files WHERE container != '' AND container = ? ORDER BY ordinal"
+        return [_report(row) for row in self._all(of, (id,))]
+
+    @cached_property
+    def has_attached(self) -> bool:
+        """Whether anything is attached to any file."""
+        return self._one("SELECT 1 FROM files WHERE container != '' LIMIT 1") is not None
+
     def document(self, id: str) -> Document:
         """Read a document. Raises DocumentNotFound."""
         number, head = self._head(id)
@@ -427,9 +451,10 @@ class Store:
         number, recognised = page or (None, None)
         return number, (None if section is None else str(section[0])), recognised
 
-    def sources(self) -> Iterator[tuple[int, str, str]]:
-        """Stream of every document its number, its id and the SHA-256 of the bytes that it was read from."""
-        yield from self._connection.execute("SELECT number, id, source_sha256 FROM documents")
+    def number_and_sum(self, id: str) -> tuple[int, str] | None:
+        """Return a document's number and the SHA-256 of the bytes that it was read from; ``None`` if there is none."""
+        row = self._one("SELECT number, source_sha256 FROM documents WHERE id = ?", (id,))
+        return None if row is None else (int(row[0]), str(row[1]))
 
     def texts(self) -> Iterator[tuple[str, str, str]]:
         """Stream id, canonical text and the SHA-256 that was written with it, in the order of :meth:`all_passages`."""

@@ -74,6 +74,8 @@ class StoreWriter:
         self._numbers = 0
         self.passages = 0
         self.windows = 0
+        # Passages that were copied.
+        self.taken = 0
 
     def __enter__(self) -> StoreWriter:
         return self
@@ -153,8 +155,9 @@ class StoreWriter:
             own = {"documents": "number", "windows": ""}.get(table, "document")
             columns = ", ".join("taken.new" if name == own else f"{table}.{name}" for name in names)
             copied = execute(f"INSERT INTO main.{table} {select.format(table=table, columns=columns)}").rowcount
-            self.passages += copied if table == "passages" else 0
+            self.taken += copied if table == "passages" else 0
             self.windows += copied if table == "windows" else 0
+        self.passages += self.taken
         for _, group in groupby(execute(_TAKEN_PASSAGES), key=itemgetter(0)):
             rows = list(group)
             key, id, language, path, context, text, start = rows[0][:7]

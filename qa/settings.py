@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from qa.errors import SettingsError
 from qa.files import Access
-from qa.types import Limits, UploadLimits
+from qa.types import Limits, MilvusAddress, UploadLimits
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 # Bounds of what may be asked over HTTP: characters in a question, questions in a batch.
@@ -105,6 +106,24 @@ class Settings(BaseSettings):
         le=64,
         description="The processes that serve over one port. 0 means one for every two cores and every GB of memory, "
         "four at most; limits of a container count.",
+    )
+    milvus: str = Field(
+        default="",
+        description="The address of a Milvus server, such as http://milvus:19530, that indexes are built into and "
+        "searched in, for more vectors than one machine holds (docs/scaling.md). None by default: the vectors lie in "
+        "the index's folder. Needs `qa[milvus]`.",
+    )
+    milvus_token: SecretStr = Field(
+        default=SecretStr(""), description="What that server asks for: USER:PASSWORD, or a key."
+    )
+    milvus_replicas: int = Field(
+        default=1,
+        ge=1,
+        description="In how many of that server's query nodes each vector is loaded: 1 for a standalone server, and 2 "
+        "or more for a cluster, so that the loss of a node is no loss of answers.",
+    )
+    milvus_seconds: float = Field(
+        default=10.0, gt=0, description="The longest time, in seconds, that one search of that server may take."
     )
     passage_tokens: int = Field(
         default=192,
@@ -246,6 +265,14 @@ class Settings(BaseSettings):
         return Limits(MAX_QUESTION_CHARS, self.max_top_k, MAX_BATCH, max(MAX_READ_TOKENS, self.read_tokens))
 
     @property
+    def milvus_address(self) -> MilvusAddress | None:
+        """Where the vectors are, if a server has them."""
+        if not self.milvus:
+            return None
+        token = self.milvus_token.get_secret_value()
+        return MilvusAddress(self.milvus, token, self.milvus_replicas, self.milvus_seconds)
+
+    @property
     def upload_limits(self) -> UploadLimits:
         """What may be uploaded at most."""
         mb = 10**6
@@ -270,9 +297,27 @@ def load_settings(**flags: Any) -> Settings:
         name = str(first["loc"][0])
         shown = f"--{name.replace('_', '-')}" if name in given else _PREFIX + name.upper()
         raise SettingsError(f"{shown} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}") from error
+    if settings.milvus and (fault := _address_fault(settings.milvus)):
+        raise SettingsError(f"QA_MILVUS {fault}")
     if settings.overlap_tokens > settings.passage_tokens // 2:
         raise SettingsError(
             f"--overlap-tokens (QA_OVERLAP_TOKENS) is {settings.overlap_tokens}: it may be at most half of "
             f"--passage-tokens (QA_PASSAGE_TOKENS), which is {settings.passage_tokens}"
         )
     return settings
+
+
+def _address_fault(uri: str) -> str:
+    """Say what is wrong with the address of a Milvus server, without showing it: it may hold a password."""
+    try:
+        parts = urlsplit(uri)
+        has_port = parts.port is not None
+    except ValueError:
+        return "is no address; it must be one such as http://milvus:19530"
+    if parts.username or parts.password:
+        return "holds a user or a password; put them into QA_MILVUS_TOKEN, as USER:PASSWORD"
+    if uri.endswith(".db") and not parts.scheme:
+        return ""
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not has_port:
+        return "is no address; it must be one such as http://milvus:19530"
+    return ""

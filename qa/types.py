@@ -287,6 +287,19 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
+class MilvusAddress:
+    """Where a Milvus server is, and how it is asked; Milvus Lite is a file whose name ends in ``.db``.
+
+    ``replicas`` is in how many query nodes each vector is loaded, and ``seconds`` the longest that a search may take.
+    """
+
+    uri: str
+    token: str = field(default="", repr=False)
+    replicas: int = 1
+    seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds of what may be asked: characters in a question, passages in a reply, questions in a batch.
 

@@ -28,7 +28,17 @@ def of_kind(kind: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("name", ["Dockerfile", "compose.yaml", "deploy/kubernetes.yaml", "deploy/image-test"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Dockerfile",
+        "compose.yaml",
+        "deploy/kubernetes.yaml",
+        "deploy/image-test",
+        "deploy/scaling/compose.yaml",
+        "deploy/scaling/kubernetes.yaml",
+    ],
+)
 def test_every_setting_that_is_named_is_one(name: str) -> None:
     named = set(re.findall(r"\bQA_[A-Z_]+\b", (REPOSITORY / name).read_text(encoding="utf-8")))
     known = {f"QA_{field.upper()}" for field in Settings.model_fields}
@@ -153,3 +163,76 @@ def test_composed_services_are_read_only(name: str) -> None:
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert "/tmp" in service["tmpfs"]
+
+
+SCALING = REPOSITORY / "deploy" / "scaling"
+SCALED: list[dict[str, Any]] = list(yaml.safe_load_all((SCALING / "kubernetes.yaml").read_text(encoding="utf-8")))
+SCALED_COMPOSE: dict[str, Any] = yaml.safe_load((SCALING / "compose.yaml").read_text(encoding="utf-8"))
+
+
+def scaled(kind: str, name: str) -> dict[str, Any]:
+    (found,) = [one for one in SCALED if (one["kind"], one["metadata"]["name"]) == (kind, name)]
+    spec: dict[str, Any] = found["spec"]
+    return spec
+
+
+def container_of(spec: dict[str, Any]) -> dict[str, Any]:
+    (container,) = spec["template"]["spec"]["containers"]
+    assert isinstance(container, dict)
+    return container
+
+
+def test_three_servers_read_one_volume_and_one_milvus() -> None:
+    assert SCALED_COMPOSE["services"]["qa"]["deploy"]["replicas"] == scaled("Deployment", "qa")["replicas"] == 3
+    assert "indexes:/data/indexes:ro" in SCALED_COMPOSE["services"]["qa"]["volumes"]
+    server, job = container_of(scaled("Deployment", "qa")), container_of(scaled("Job", "qa-index"))
+    assert {"name": "indexes", "mountPath": "/data/indexes", "readOnly": True} in server["volumeMounts"]
+    for container in (server, job):
+        assert {"name": "QA_MILVUS", "value": "http://milvus:19530"} in container["env"]
+    for name in ("qa", "index"):
+        assert SCALED_COMPOSE["services"][name]["environment"]["QA_MILVUS"] == "http://milvus:19530"
+
+
+def test_every_service_of_the_cluster_leads_to_a_port_of_its_pods() -> None:
+    services = [one for one in SCALED if one["kind"] == "Service"]
+    assert {one["metadata"]["name"] for one in services} == {"qa", "milvus", "milvus-etcd", "milvus-minio"}
+    pods = [one["spec"]["template"] for one in SCALED if one["kind"] in {"Deployment", "StatefulSet"}]
+    for service in services:
+        (pod,) = [each for each in pods if each["metadata"]["labels"].items() >= service["spec"]["selector"].items()]
+        ports = {port["name"]: port["containerPort"] for port in pod["spec"]["containers"][0]["ports"]}
+        (port,) = service["spec"]["ports"]
+        assert port["targetPort"] in ports
+        assert service["metadata"]["name"] == "qa" or ports[port["targetPort"]] == port["port"]
+    milvus = {each["name"]: each.get("value") for each in container_of(scaled("StatefulSet", "milvus"))["env"]}
+    assert (milvus["ETCD_ENDPOINTS"], milvus["MINIO_ADDRESS"]) == ("milvus-etcd:2379", "milvus-minio:9000")
+
+
+def test_milvus_and_its_stores_are_reached_by_those_who_need_them_alone() -> None:
+    policies = {one["metadata"]["name"]: one["spec"] for one in SCALED if one["kind"] == "NetworkPolicy"}
+    assert set(policies) == {"qa", "qa-index", "milvus", "milvus-storage"}
+    for name in ("qa", "qa-index"):
+        to_milvus, names = policies[name]["egress"]
+        assert to_milvus["to"] == [{"podSelector": {"matchLabels": {"app": "milvus"}}}]
+        assert {port["port"] for port in names["ports"]} == {53}
+    assert policies["qa-index"]["ingress"] == []
+    (asked,) = policies["milvus"]["ingress"]
+    assert asked["from"][0]["podSelector"]["matchExpressions"][0]["values"] == ["qa", "qa-index"]
+    assert SCALED_COMPOSE["networks"]["vectors"] == {"internal": True}
+    for name in ("milvus", "etcd", "minio"):
+        assert SCALED_COMPOSE["services"][name]["networks"] == ["vectors"]
+        assert "ports" not in SCALED_COMPOSE["services"][name]
+
+
+def test_the_server_that_is_deployed_is_the_one_that_is_tested() -> None:
+    pinned = dict(
+        line.split("==") for line in (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()[1:]
+    )
+    image = f"milvusdb/milvus:v{pinned['milvus']}"
+    assert SCALED_COMPOSE["services"]["milvus"]["image"] == image
+    assert container_of(scaled("StatefulSet", "milvus"))["image"] == image
+
+
+def test_the_proxy_asks_as_many_servers_as_there_are_whether_they_are_ready() -> None:
+    proxy = (SCALING / "haproxy.cfg").read_text(encoding="utf-8")
+    assert "option httpchk GET /readyz" in proxy
+    assert "server-template qa 3 qa:8000 check" in proxy

@@ -21,7 +21,7 @@ from qa.index.schema import DOCUMENTS_FILE, passage_key, window_key
 from qa.index.store_writer import StoreWriter, TakenPassage
 from qa.index.vectors.engines import new_vectors
 from qa.protocols import MutableVectorIndex, VectorIndex, VectorRows
-from qa.types import FileReport, Passage, Source
+from qa.types import FileReport, MilvusAddress, Passage, Source
 
 if TYPE_CHECKING:
     from qa.types import Vectors
@@ -157,7 +157,7 @@ class Builder:
     """Builds snapshots' folders of what files hold; ``cache`` gives and keeps the embeddings.
 
     ``load`` is called before the first text is encoded, and not where none is. ``before`` are the vectors of the
-    snapshot before, if the same encoder made them.
+    snapshot before, if the same encoder made them. ``milvus`` is the server that is to hold those of the new one.
     """
 
     contents: Contents
@@ -165,6 +165,7 @@ class Builder:
     listener: BuildListener
     load: Callable[[], None]
     before: VectorIndex | None = None
+    milvus: MilvusAddress | None = None
 
     def build(self, folder: Path, found: Sequence[Source | FileReport]) -> BuildCounts:
         """Write ``documents.sqlite``, the vectors and the lexical index into the empty ``folder``.
@@ -175,6 +176,7 @@ class Builder:
         Raises:
             NothingToIndex: no file gave a passage; the message says what became of them.
             WindowTooSmall: the parameters leave no room in the encoder's window.
+            VectorsUnavailable: the server that is to hold the vectors is away, or could not take them.
         """
         self.listener.started(sum(item.size for item in found if isinstance(item, Source)), len(found))
         encoder, previous = self.contents.encoder, self.contents.previous
@@ -182,7 +184,7 @@ class Builder:
         comparison = None if followed is None else followed.comparison()
         unread, differs = _Unread(), False
         with (
-            closing(new_vectors(folder, encoder.dimension, COLUMNS, self.before)) as vectors,
+            closing(new_vectors(folder, encoder.dimension, COLUMNS, self.before, self.milvus)) as vectors,
             StoreWriter(folder / DOCUMENTS_FILE, None if previous is None else previous.path) as store,
             LexicalWriter(folder, COLUMNS) as lexical,
             closing(Embedding(encoder, self.cache, self.load)) as embedding,

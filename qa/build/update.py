@@ -24,6 +24,7 @@ from qa.index.manifest import Manifest
 from qa.index.schema import DOCUMENTS_FILE
 from qa.index.snapshots import Provenance, Snapshots, SnapshotWriter
 from qa.index.store import Store
+from qa.index.vectors.engines import is_in_milvus
 from qa.models.loading import EncoderFactory, make_encoder
 from qa.protocols import Encoder
 from qa.readers.discovery import discover
@@ -111,7 +112,7 @@ def update(  # noqa: PLR0913 - the last five are what a build may do without
     started = time.perf_counter()
     paths = list(dict.fromkeys(path.absolute() for path in paths))
     found = _found(settings, paths)
-    snapshots = Snapshots(settings.indexes, settings.name)
+    snapshots = Snapshots.of(settings)
     with snapshots.writing() as writer:
         threads = os.cpu_count() or 1
         encoder = (
@@ -134,7 +135,7 @@ def follow(settings: Settings, listener: UpdateListener, encoder: Encoder) -> Up
         SourceError, EncoderError, WriterBusy, StorageError: as :func:`update`.
     """
     started = time.perf_counter()
-    snapshots = Snapshots(settings.indexes, settings.name)
+    snapshots = Snapshots.of(settings)
     with snapshots.writing() as writer:
         manifest = snapshots.manifest()
         parameters = _parameters_of(manifest, encoder)
@@ -159,7 +160,7 @@ def update_own(settings: Settings, listener: UpdateListener, encoder: Encoder) -
         SourceError, EncoderError, WriterBusy, StorageError: as :func:`update`.
     """
     started = time.perf_counter()
-    snapshots = Snapshots(settings.indexes, settings.name)
+    snapshots = Snapshots.of(settings)
     folder = (snapshots.folder / DOCUMENTS).absolute()
     with snapshots.writing() as writer:
         try:
@@ -228,13 +229,15 @@ def _update(
             encoder.load()
 
         contents = Contents(encoder, inputs.parameters, read, options=inputs.options)
-        builder = Builder(contents, cache, listener, load)
+        builder = Builder(contents, cache, listener, load, milvus=snapshots.milvus)
         fingerprint = builder.fingerprint()
         active = _active(snapshots, inputs.sources)
         if active is not None:
             stack.callback(active.close)
             wanted, made = json.loads(json.dumps(fingerprint)), active.manifest.fingerprint
-            is_followed = not rebuild and made == wanted
+            # Where the vectors are to move, everything is written anew, and nothing encoded.
+            moves = is_in_milvus(active.manifest.vectors) != (snapshots.milvus is not None)
+            is_followed = not rebuild and made == wanted and not moves
             previous = Previous(active.store, active.manifest.created, is_followed=is_followed)
             if previous.is_as_found(found):
                 kept = active.manifest
@@ -388,7 +391,7 @@ def prune(settings: Settings) -> Pruned:
     Raises:
         IndexNotFound, WriterBusy: nothing was removed.
     """
-    snapshots = Snapshots(settings.indexes, settings.name)
+    snapshots = Snapshots.of(settings)
     snapshots.current()
     with snapshots.writing() as writer:
         removed = tuple(writer.prune(settings.keep_snapshots))

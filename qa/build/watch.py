@@ -54,7 +54,7 @@ def require_watchable(settings: Settings) -> None:
         EncoderError: the model that the settings name is not there.
         SnapshotIncompatible: it is not the active snapshot's.
     """
-    snapshots = Snapshots(settings.indexes, settings.name)
+    snapshots = Snapshots.of(settings)
     watched_paths(snapshots)
     encoder = make_encoder(settings, threads=1)
     snapshots.manifest().require_encoder(encoder.name, encoder.fingerprint)
@@ -113,7 +113,7 @@ def _watch(
     """
     from watchfiles import watch as changes_of
 
-    snapshots = Snapshots(settings.indexes, settings.name)
+    snapshots = Snapshots.of(settings)
     paths = watched_paths(snapshots)
     identities = _identities(paths)
     # An editor replaces a file by renaming, which only the folder around it sees.
@@ -165,7 +165,7 @@ class Pruning:
     def run(self, settings: Settings) -> None:
         started = time.monotonic()
         if started < self._due:
-            with Snapshots(settings.indexes, settings.name).writing() as writer:
+            with Snapshots.of(settings).writing() as writer:
                 writer.prune(settings.keep_snapshots)
             return
         prune(settings)

@@ -48,7 +48,7 @@ def list_snapshots(name: NameFlag = None, indexes: IndexesFlag = None) -> None:
     from qa.index.snapshots import Snapshots
 
     settings = load_settings(name=name, indexes=indexes)
-    found = Snapshots(settings.indexes, settings.name).listing()
+    found = Snapshots.of(settings).listing()
     # Not among the lines of snapshots, which programs read.
     typer.echo(safe_line(f"Index {settings.name} in {settings.indexes.absolute()}:"), err=True)
     for info in found:
@@ -75,7 +75,7 @@ def activate(id: SnapshotId, name: NameFlag = None, indexes: IndexesFlag = None)
     from qa.index.snapshots import Snapshots
 
     settings = load_settings(name=name, indexes=indexes)
-    snapshots = Snapshots(settings.indexes, settings.name)
+    snapshots = Snapshots.of(settings)
     snapshots.path(id)
     with snapshots.writing() as writer:
         manifest = writer.activate(id)
@@ -89,7 +89,7 @@ def verify(id: OptionalSnapshotId = None, name: NameFlag = None, indexes: Indexe
     from qa.index.snapshots import Snapshots
 
     settings = load_settings(name=name, indexes=indexes)
-    manifest = Snapshots(settings.indexes, settings.name).verify(id)
+    manifest = Snapshots.of(settings).verify(id)
     typer.echo(f"{manifest.id} is whole: documents {manifest.documents:,}, passages {manifest.passages:,}.")
     parameters = ", ".join(f"{name} {value}" for name, value in manifest.vectors.items() if name != "engine")
     typer.echo(f"Vectors: {manifest.vectors['engine']}{', ' * bool(parameters)}{parameters}.")
@@ -202,7 +202,7 @@ def index(
         ocr=ocr,
     )
     if if_missing:
-        snapshots = Snapshots(settings.indexes, settings.name)
+        snapshots = Snapshots.of(settings)
         try:
             current = snapshots.current()
             snapshots.manifest(current)
@@ -216,7 +216,7 @@ def index(
     from qa.cli.progress import IndexingProgress
 
     questions = evaluation_commands.load_gate_questions(gate) if gate else None
-    snapshots = Snapshots(settings.indexes, settings.name)
+    snapshots = Snapshots.of(settings)
     before = snapshots.current_or_none()
     try:
         with IndexingProgress() as progress:
@@ -332,7 +332,7 @@ def _keeps_documents(settings: Settings, *, create: bool) -> bool:
     from qa.errors import IndexNotFound
     from qa.index.snapshots import Snapshots
 
-    snapshots = Snapshots(settings.indexes, settings.name)
+    snapshots = Snapshots.of(settings)
     folder = DocumentFolder(snapshots.folder, settings.upload_limits)
     try:
         sources = snapshots.manifest().sources
@@ -373,7 +373,7 @@ def mcp(name: NameFlag = None, indexes: IndexesFlag = None, model: ModelFlag = N
     settings = load_settings(name=name, indexes=indexes, model=model)
     from qa.index.snapshots import Snapshots
 
-    Snapshots(settings.indexes, settings.name).current()
+    Snapshots.of(settings).current()
     from qa.web.app import version_of_qa
     from qa.web.mcp import run_on_stdio
 

@@ -324,6 +324,6 @@ def calibrate_index(
     has_refusals = any(question.answerable is False for question in judged.questions)
     collection = THIS if has_refusals else f"{THIS}, all with an answer,"
     calibration = calibrate(parts, [on], key, shipped.model, collection=collection, has_refusals=has_refusals)
-    path = Snapshots(settings.indexes, settings.name).folder / CALIBRATION_FILE
+    path = Snapshots.of(settings).folder / CALIBRATION_FILE
     calibration.write(path)
     return path, calibration

@@ -83,7 +83,7 @@ def judge(
     """
     if fault := top_k_fault(options.top_k, settings.limits) or max_error_fault(options.max_error):
         raise fault
-    snapshots = Snapshots(settings.indexes, settings.name)
+    snapshots = Snapshots.of(settings)
     id = snapshot or snapshots.current()
     store = Store(snapshots.path(id) / DOCUMENTS_FILE)
     try:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from itertools import zip_longest
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qa.errors import SnapshotCorrupt, StorageError
 from qa.index.catalog import CATALOG_FILE, SCHEMA, Catalog, write_names
@@ -19,12 +20,18 @@ from qa.index.schema import DOCUMENTS_FILE
 from qa.index.store import Store
 from qa.index.vectors.engines import open_vectors
 
+if TYPE_CHECKING:
+    from qa.types import MilvusAddress
 
-def derive_files(folder: Path, vectors: Mapping[str, object], target: Path | None = None) -> None:
+
+def derive_files(
+    folder: Path, vectors: Mapping[str, object], milvus: MilvusAddress | None = None, target: Path | None = None
+) -> None:
     """Write the relations, the catalog and the fields of a snapshot that is in ``folder``, and not published yet.
 
     Args:
         vectors: the description of its vector index.
+        milvus: the server that has the vectors, if it says so.
         target: the folder that they are written into, which has none; by default the snapshot's own.
 
     Raises:
@@ -32,7 +39,7 @@ def derive_files(folder: Path, vectors: Mapping[str, object], target: Path | Non
         StorageError: the disk is full, or cannot be written.
     """
     target = target or folder
-    with closing(Store(folder / DOCUMENTS_FILE)) as store, closing(open_vectors(folder, vectors)) as rows:
+    with closing(Store(folder / DOCUMENTS_FILE)) as store, closing(open_vectors(folder, vectors, milvus)) as rows:
         relations = derive_relations(store)
         save_relations(relations, target)
         path = target / CATALOG_FILE
@@ -52,7 +59,7 @@ def derive_files(folder: Path, vectors: Mapping[str, object], target: Path | Non
             ) from error
 
 
-def verify_derived(folder: Path, vectors: Mapping[str, object]) -> None:
+def verify_derived(folder: Path, vectors: Mapping[str, object], milvus: MilvusAddress | None = None) -> None:
     """Derive the files of a snapshot again, into a temporary folder, and compare them with those that it has.
 
     Raises:
@@ -61,7 +68,7 @@ def verify_derived(folder: Path, vectors: Mapping[str, object]) -> None:
     """
     with tempfile.TemporaryDirectory(prefix="qa-verify-") as temporary:
         fresh = Path(temporary)
-        derive_files(folder, vectors, fresh)
+        derive_files(folder, vectors, milvus, fresh)
         for expected in sorted(path for path in fresh.rglob("*") if path.is_file()):
             name = expected.relative_to(fresh).as_posix()
             is_same = _hold_same_rows if name == CATALOG_FILE else _hold_same_bytes

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from qa.index.sums import SnapshotSums
 from qa.index.vectors.engines import open_vectors
 from qa.protocols import Filter, VectorIndex
 from qa.types import In, Passage
+
+if TYPE_CHECKING:
+    from qa.types import MilvusAddress
 
 # The filter columns that every row of both indexes carries: the id of its document, and the headings above it.
 DOCUMENT_COLUMN, PATH_COLUMN = COLUMNS = ("document", "path")
@@ -60,7 +64,7 @@ class Index:
         self.vectors.close()
 
 
-def open_index(folder: Path, sums: SnapshotSums | None = None) -> Index:
+def open_index(folder: Path, sums: SnapshotSums | None = None, milvus: MilvusAddress | None = None) -> Index:
     """Open a snapshot, trusting nothing before its files' sums were compared with the manifest's, and their counts.
 
     What the files hold was compared when the snapshot was published (:func:`verify_index`), and the sums say that they
@@ -68,10 +72,12 @@ def open_index(folder: Path, sums: SnapshotSums | None = None) -> Index:
 
     Args:
         sums: those that are remembered; without them every file is read.
+        milvus: the server that has the vectors, if the manifest says so.
 
     Raises:
         SnapshotCorrupt: a check failed; the message names the file.
         SnapshotIncompatible: the snapshot is of another format.
+        VectorsUnavailable: the server that has its vectors cannot be reached, or does not have all of them.
     """
     manifest = Manifest.read(folder)
     _check_sums(folder, manifest, sums)
@@ -80,7 +86,7 @@ def open_index(folder: Path, sums: SnapshotSums | None = None) -> Index:
         opened.callback(store.close)
         catalog = Catalog(folder / CATALOG_FILE)
         opened.callback(catalog.close)
-        vectors, lexical = open_vectors(folder, manifest.vectors), LexicalIndex(folder)
+        vectors, lexical = open_vectors(folder, manifest.vectors, milvus), LexicalIndex(folder)
         index = Index(manifest, store, vectors, lexical, open_relations(folder), catalog, folder)
         _check_counts(folder, index)
         opened.pop_all()
@@ -98,14 +104,14 @@ def open_store(folder: Path, sums: SnapshotSums | None = None) -> tuple[Manifest
     return manifest, Store(folder / DOCUMENTS_FILE)
 
 
-def verify_index(folder: Path, sums: SnapshotSums | None = None) -> Manifest:
+def verify_index(folder: Path, sums: SnapshotSums | None = None, milvus: MilvusAddress | None = None) -> Manifest:
     """Check every byte, text, span, id and vector of a snapshot: as slow as reading them all.
 
     Raises:
         SnapshotCorrupt: naming the first document or passage that is wrong.
     """
     _check_sums(folder, Manifest.read(folder), sums, read_all=True)
-    index = open_index(folder, sums)
+    index = open_index(folder, sums, milvus)
     try:
         _check_rows(folder, index)
         _check_texts(index.store)

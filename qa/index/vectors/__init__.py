@@ -3,6 +3,7 @@
 One contract suite (``tests/index/vectors/test_contract.py``) holds them all.
 
 engines      which engine a new index gets, by its size, and opening by what the manifest says
+milvus/      vectors in a Milvus server, for more than one machine
 exact        exact search in FAISS
 approximate  candidates from clusters, put in order by codes of a byte a dimension
 clusters     the clusters of FAISS: trained on a sample, filled, searched

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from qa.errors import SnapshotIncompatible, VectorIndexError
 from qa.index.vectors import approximate, exact
 from qa.index.vectors.columns import unwritten
+from qa.index.vectors.milvus import engine as milvus_engine
 from qa.index.vectors.spool import Spool
 from qa.protocols import Filter, MutableVectorIndex, VectorIndex, VectorRows
 
 if TYPE_CHECKING:
-    from qa.types import Ids, Vectors
+    from qa.types import Ids, MilvusAddress, Vectors
 
 # Up to so many rows exact search takes no more than 25 ms on one core, and the files are small.
 EXACT_UP_TO = 200_000
@@ -126,33 +127,54 @@ class FaissVectors:
 
 
 def new_vectors(
-    folder: Path, dimension: int, columns: Sequence[str], before: VectorIndex | None = None
+    folder: Path,
+    dimension: int,
+    columns: Sequence[str],
+    before: VectorIndex | None = None,
+    milvus: MilvusAddress | None = None,
 ) -> MutableVectorIndex:
     """Make an empty index for a snapshot that is built in ``folder``, where it keeps rows until it is saved.
 
     Args:
         before: see :class:`FaissVectors`.
+        milvus: the server that is to hold the vectors; without one they lie in the folder.
 
     Raises:
         StorageError: the folder cannot be written.
+        VectorsUnavailable: the server cannot be reached.
     """
+    if milvus is not None:
+        return milvus_engine.MilvusVectors.create(folder, milvus, dimension, columns)
     return FaissVectors(folder, dimension, columns, before, EXACT_UP_TO)
 
 
-def open_vectors(folder: Path, description: Mapping[str, object]) -> VectorIndex:
+def open_vectors(folder: Path, description: Mapping[str, object], milvus: MilvusAddress | None = None) -> VectorIndex:
     """Open what :meth:`qa.protocols.MutableVectorIndex.save` wrote.
 
     Args:
         description: what :meth:`qa.protocols.VectorIndex.describe` gave then, as the manifest keeps it.
+        milvus: where the vectors are, if a server has them.
 
     Raises:
         SnapshotCorrupt: the files are damaged or of something else.
-        SnapshotIncompatible: this program has no engine of the name.
+        SnapshotIncompatible: this program has no engine of the name, or is not told where Milvus is.
+        VectorsUnavailable: the server cannot be reached, or does not have all of the vectors.
     """
     engine = description.get("engine")
+    if is_in_milvus(description):
+        if milvus is None:
+            raise SnapshotIncompatible(
+                f"the vectors of {folder} are in Milvus; set QA_MILVUS to its address, or build the index again"
+            )
+        return milvus_engine.MilvusVectors.open(folder, description, milvus)
     if not isinstance(engine, str) or engine not in _OPEN:
         raise SnapshotIncompatible(
             f"the vectors in {folder} are of the engine {engine!r}, and this program has {', '.join(_OPEN)}; "
             "build the index again"
         )
     return _OPEN[engine](folder, description)
+
+
+def is_in_milvus(description: Mapping[str, object]) -> bool:
+    """Tell whether a server has the vectors of a snapshot, by the manifest's part ``vectors``."""
+    return description.get("engine") == milvus_engine.ENGINE

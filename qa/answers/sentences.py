@@ -151,11 +151,13 @@ def _read(text: str, language: str, languages: tuple[str, ...]) -> tuple[Sentenc
 
 def _sentence(text: str, span: Span, kind: Kind, languages: tuple[str, ...]) -> Sentence:
     said = text[span.start : span.end]
-    forms_of = read_words(said, languages).forms
+    forms_of = read_words(said, languages)
     places: dict[str, int] = {}
-    for at, forms in enumerate(forms_of):
+    bit = 1
+    for forms in forms_of:
         for form in forms:
-            places[form] = places.get(form, 0) | 1 << at
+            places[form] = places.get(form, 0) | bit
+        bit += bit
     return Sentence(span, said, kind, places, len(forms_of))
 
 

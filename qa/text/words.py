@@ -230,34 +230,36 @@ def _surfaces(found: str) -> list[tuple[int, str]]:
     return [(0, whole[1:] if is_version else whole), *parts]
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
-    """The words of a text, in order: where each begins, and its forms."""
-
-    starts: Sequence[int]
-    forms: Sequence[tuple[str, ...]]
-
-
-def read_words(text: str, languages: tuple[str, ...]) -> Words:
-    """Find what :func:`words` finds, several times as fast: answering looks at every word of the passages found."""
+def read_words(text: str, languages: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Return the forms of what :func:`words` finds, many times as fast, because answering looks at every word found."""
     if not _LATIN.fullmatch(text):
-        found = list(words(text, languages))
-        return Words([word.span.start for word in found], [word.forms for word in found])
-    places = [
-        (match.start() + at, forms)
-        for match in _LATIN_WORD.finditer(text)
-        for at, forms in _placed_forms(match.group(), languages)
-    ]
-    return Words([start for start, _ in places], [forms for _, forms in places])
+        return [word.forms for word in words(text, languages)]
+    known = _word_forms(languages)
+    return [forms for found in _LATIN_WORD.findall(text) for forms in known[found]]
 
 
-@lru_cache(maxsize=1 << 16)
-def _placed_forms(found: str, languages: tuple[str, ...]) -> tuple[tuple[int, tuple[str, ...]], ...]:
-    """Return the forms of what was found, with where each begins; what has none is left out."""
-    if _GROUPED.fullmatch(found):
-        return ((0, (_digits(found),)),)
-    placed = ((at, _forms(surface, languages)) for at, surface in _surfaces(found))
-    return tuple((at, forms) for at, forms in placed if forms)
+class _WordForms(dict[str, tuple[tuple[str, ...], ...]]):
+    """The forms of each word of what was found, as it is written: one word, unless it is joined of several, or none."""
+
+    def __init__(self, languages: tuple[str, ...]) -> None:
+        super().__init__()
+        self._languages = languages
+
+    def __missing__(self, found: str) -> tuple[tuple[str, ...], ...]:
+        if len(self) >= _MOST_KEPT:
+            self.clear()
+        if _GROUPED.fullmatch(found):
+            known: tuple[tuple[str, ...], ...] = ((_digits(found),),)
+        else:
+            forms_of = (_forms(surface, self._languages) for _, surface in _surfaces(found))
+            known = tuple(forms for forms in forms_of if forms)
+        self[found] = known
+        return known
+
+
+@lru_cache(maxsize=32)
+def _word_forms(languages: tuple[str, ...]) -> _WordForms:
+    return _WordForms(languages)
 
 
 def words(text: str, languages: Sequence[str]) -> Iterator[Word]:

@@ -28,7 +28,7 @@ def running(command: list[str], ready: str, **environment: str) -> Iterator[int]
     """Run a server until the block ends, and give its process id once the address ``ready`` answers 200."""
     process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
     try:
-        until = time.monotonic() + 300
+        until = time.monotonic() + 600
         while True:
             try:
                 if httpx2.get(ready, timeout=30).status_code == 200:

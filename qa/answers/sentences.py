@@ -142,8 +142,8 @@ def _scored(hit: Hit, cosines: Sequence[float], question: QuestionWords) -> list
     return result
 
 
-# About 10 kB each.
-@lru_cache(maxsize=2048)
+# About 11 kB each. As many as passages are kept: fewer drove each other out where a collection has a few thousand.
+@lru_cache(maxsize=4096)
 def _read(text: str, language: str, languages: tuple[str, ...]) -> tuple[Sentence, ...]:
     """Split a passage into its sentences, items and rows, with their words."""
     return tuple(_sentence(text, span, kind, languages) for span, kind in units(text, language))

@@ -99,7 +99,7 @@ def distinct_first(passages: Iterable[Passage], places: int, wanted: int) -> lis
     return kept + copies
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=_MOST)
 def _words(text: str) -> frozenset[str]:
     return frozenset(passage_terms(text, ""))
 

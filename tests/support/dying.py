@@ -1,7 +1,8 @@
 """Work that is killed at the n-th step it takes in a folder, for tests of what a crash leaves behind.
 
-An audit hook (PEP 578) sees every file that a process opens, makes, renames or removes. Who does the work is forked by
-a process that has one thread, and not by that of the tests: a fork takes along whatever locks other threads hold.
+An audit hook (PEP 578) sees every file that a process opens to write, makes, renames or removes. Opening one to read
+is no step: killed there, the work leaves what it leaves when it is killed at its next step. Who does the work is forked
+by a process that has one thread, and not by that of the tests: a fork takes along whatever locks other threads hold.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _HEAVY = (
     "faiss ir_measures markdown_it pytrec_eval scipy.stats tantivy"
     " qa.build.builder qa.index.lexical qa.evaluation.report"
 ).split()
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
@@ -75,6 +77,8 @@ def _work(work: Callable[[], object], folder: str, at_step: int) -> None:
 
     def kill_at_step(event: str, arguments: tuple[object, ...]) -> None:
         nonlocal steps
+        if event == "open" and not int(str(arguments[2])) & _WRITING:
+            return
         if event in STEPS and folder in str(arguments[0]):
             steps += 1
             if steps == at_step:

@@ -25,6 +25,7 @@ from types import FrameType
 
 import structlog
 
+from qa.errors import SettingsError
 from qa.models.openvino import import_openvino
 from qa.types import State
 from qa.web.workers.board import Board, ParentRow, Place
@@ -45,6 +46,8 @@ _MOST_DEATHS = 10
 _MOST_ENDING = 20.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _PREFIX, _LOCK = "qa-workers-", "LOCK"
+# Bytes, of the 103 that a socket's address may have where it may have the fewest.
+_LONGEST_FOLDER = 68
 
 
 def _hold(path: Path) -> int | None:
@@ -85,12 +88,20 @@ class Supervisor:
     Args:
         listening: the socket that the workers accept from; it is closed here as soon as the server is asked to end.
         announce: is given the state of a collection when all workers serve another snapshot of it.
+
+    Raises:
+        SettingsError: the path of the folder for temporary files is too long for a socket in it.
     """
 
     def __init__(self, workers: int, listening: socket.socket, announce: Callable[[State], None]) -> None:
         self._listening = listening
         self._announce = announce
         self._announced: dict[str, str | None] = {}
+        if len(os.fsencode(tempfile.gettempdir())) > _LONGEST_FOLDER:
+            raise SettingsError(
+                f"the folder for temporary files, {tempfile.gettempdir()}, has too long a path for sockets of several "
+                "workers; set TMPDIR to another, or serve with --workers 1"
+            )
         _remove_left()
         self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
         self._lock = _hold(self._folder / _LOCK)
@@ -150,13 +161,17 @@ class Supervisor:
 
     def _start(self, worker: _Worker) -> Place | None:
         """Start a worker; return its place in the process that it is."""
+        # A signal to the worker waits until it is handled there as a worker's, and not as the parent's.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         pid = os.fork()
         if pid:
             worker.pid, worker.since = pid, time.monotonic()
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             return None
         signal.set_wakeup_fd(-1)
         for number in (*_SIGNALS, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         # A terminal's Ctrl-C is for the parent, which ends the workers in its own way.
         with suppress(OSError):
             os.setpgid(0, 0)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +14,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from qa.errors import SettingsError
 from qa.web.workers import default
+from qa.web.workers.supervisor import Supervisor
 from tests.conftest import REPOSITORY
 from tests.support.waiting import AT_MOST, wait_for
 
@@ -69,6 +73,14 @@ def running(how: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
             process.terminate()
 
 
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give servers a folder for temporary files of their own; its path must be short for the address of a socket."""
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        yield Path(folder)
+
+
 def worker(address: str) -> str:
     """Return which worker answers on a new connection."""
     return httpx2.get(address, timeout=AT_MOST).text
@@ -104,23 +116,21 @@ def test_a_server_whose_workers_cannot_live_ends(how: str) -> None:
     assert "Traceback" not in said
 
 
-def test_nothing_is_left_of_a_server_that_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+def test_nothing_is_left_of_a_server_that_has_ended(temporary: Path) -> None:
     with running("serves") as (process, address):
         wait_for(lambda: worker(address))
-        assert [path.name.startswith("qa-workers-") for path in tmp_path.iterdir()] == [True]
+        assert [path.name.startswith("qa-workers-") for path in temporary.iterdir()] == [True]
         process.terminate()
         process.communicate(timeout=AT_MOST)
-    assert list(tmp_path.iterdir()) == []
+    assert list(temporary.iterdir()) == []
 
 
-def test_what_a_killed_server_left_is_removed_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+def test_what_a_killed_server_left_is_removed_by_the_next(temporary: Path) -> None:
     with running("serves") as (process, address):
         wait_for(lambda: worker(address))
         process.kill()
         process.communicate(timeout=AT_MOST)
-        (left,) = tmp_path.iterdir()
+        (left,) = temporary.iterdir()
 
         def is_removed() -> bool:
             # While workers of it still end it is in use.
@@ -131,7 +141,13 @@ def test_what_a_killed_server_left_is_removed_by_the_next(tmp_path: Path, monkey
             return not left.exists()
 
         wait_for(is_removed)
-    assert list(tmp_path.iterdir()) == []
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_folder_with_too_long_a_path_for_sockets_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", lambda: f"/{'long/' * 20}")
+    with socket.socket() as listening, pytest.raises(SettingsError, match="--workers 1"):
+        Supervisor(2, listening, lambda state: None)
 
 
 @pytest.mark.parametrize(

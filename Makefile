@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: serve test check train format docs api-test bench-answers bench-quality bench-seeds bench-serving bench-soak bench-speed constraints image-test image-lock release release-notes clean
+.PHONY: serve test check train format docs api-test bench-answers bench-quality bench-scale bench-seeds bench-serving bench-soak bench-speed constraints image-test image-lock release release-notes clean
 
 serve: $(INSTALLED)
 	@$(BIN)/qa index seeds --name seeds --if-missing
@@ -51,6 +51,11 @@ bench-answers: $(INSTALLED)-dev
 # How fast encoding, starting and building are: benchmarks/README.md.
 bench-speed: $(INSTALLED)-dev
 	@$(BIN)/python -m benchmarks.speed
+
+# Exact and approximate search by the number of vectors: benchmarks/README.md says what to index first.
+ROWS ?= 10000 100000 300000
+bench-scale: $(INSTALLED)-dev
+	@$(BIN)/python -m benchmarks.scale --rows $(ROWS)
 
 # Build the image, run it read-only and ask it: docs/deploying.md.
 image-test:

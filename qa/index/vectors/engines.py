@@ -16,7 +16,7 @@ from qa.protocols import Filter, MutableVectorIndex, VectorIndex, VectorRows
 if TYPE_CHECKING:
     from qa.types import Ids, MilvusAddress, Vectors
 
-# Up to so many rows exact search takes no more than 25 ms on one core, and the files are small.
+# Up to so many rows exact search takes no more than 13 ms on one core, and the files are small.
 EXACT_UP_TO = 200_000
 
 # How each engine opens what it saved in a snapshot's folder, given the manifest's part ``vectors``.

@@ -211,7 +211,7 @@ class OpenVinoReader:
 
     @cached_property
     def _tokenizer(self) -> Any:
-        return parse_tokenizer(tokenizer_definition().decode())
+        return parse_vocabulary()
 
     def _use(self) -> _Inference:
         with self._loading:
@@ -347,3 +347,12 @@ def tokenizer_definition() -> bytes:
         raise ModelNotFound(
             f"the vocabulary of the answer reader is missing; run: {default_model().install_command}"
         ) from error
+
+
+def parse_vocabulary() -> Any:
+    """Return the reader's ``tokenizers.Tokenizer``, parsed once a process; the default encoder has the same.
+
+    Raises:
+        ModelNotFound: the package that has it is not installed.
+    """
+    return parse_tokenizer(tokenizer_definition().decode())

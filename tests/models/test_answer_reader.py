@@ -20,10 +20,15 @@ from qa.models.answer_reader import (
     WEIGHTS,
     WINDOW,
     OpenVinoReader,
+    parse_vocabulary,
     read_arrays,
     read_header,
 )
+from qa.models.choice import Runtime, choose_encoder
+from qa.models.compiled import CompiledEncoder
+from qa.models.files import locate
 from qa.protocols import AnswerReader, Reading
+from qa.settings import DEFAULT_MODEL
 from tests.support.tiny_reader import write_tiny_reader
 
 TOWER = "The tower in Porto is 76 metres tall. It was built between 1754 and 1763 by Nicolau Nasoni, an Italian."
@@ -112,6 +117,13 @@ def test_it_agrees_with_transformers_on_the_same_weights(reader: AnswerReader) -
         assert reading.null == pytest.approx(float(starts[0] + ends[0]), abs=0.5)
         assert reading.starts.argmax() == starts[first:-1].argmax()
         assert reading.ends.argmax() == ends[first:-1].argmax()
+
+
+@pytest.mark.model
+def test_the_default_encoder_and_the_reader_share_one_vocabulary(tmp_path: Path) -> None:
+    encoder = choose_encoder(locate(DEFAULT_MODEL), Runtime(tmp_path, "bf16", 1), lambda message: None)
+    assert isinstance(encoder, CompiledEncoder)
+    assert encoder._tokenizer()._counter is OpenVinoReader(threads=1)._tokenizer is parse_vocabulary()
 
 
 @pytest.mark.model

@@ -34,6 +34,8 @@ _QUICK = {
     "queryCoord.updateNextTargetInterval": "1",
     "indexCoord.scheduler.interval": "50",
     "proxy.timeTickInterval": "20",
+    # Seconds until one that was killed is forgotten, for which one that starts waits.
+    "common.session.ttl": "3",
 }
 
 

@@ -66,7 +66,8 @@ class Collection:
         connect = _pymilvus().MilvusClient
         self._failures = _failures()
         with self._calling("be reached"):
-            self._client = connect(address.uri, token=address.token, timeout=address.seconds)
+            # A shared connection would have the patience of whoever opened it first.
+            self._client = connect(address.uri, token=address.token, timeout=address.seconds, dedicated=True)
 
     def create(self, dimension: int, columns: Sequence[str]) -> None:
         """Create the collection, empty and without an index."""

@@ -95,7 +95,6 @@ def build(snapshots: Snapshots, passages: int, dimension: int) -> None:
                     name: [filter_columns(passage.document, passage.path)[name] for passage in rows] for name in COLUMNS
                 }
                 vectors.upsert(VectorRows(keys, drawn, columns))
-                vectors.commit()
             words.finish()
         vectors.save(folder)
         fingerprint = {"encoder": dict(encoder.fingerprint), "splitter": {}, "readers": {}}

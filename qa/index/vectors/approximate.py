@@ -28,17 +28,22 @@ ENGINE = "approximate"
 _FEW = 10_000
 # Recall with clusters that were taken over: from which on it is good enough, and how far it may fall where it was not.
 _GOOD, _FALL = 0.97, 0.005
+# The least recall that a person is served with: vectors without any structure are searched exactly instead.
+LEAST_RECALL = 0.9
 # How far the number of rows may be from that of the clusters' training.
 _GROWTH = 2.0
 # How far what `verify` measures with fewer queries may be below what the manifest says.
 _VERIFIED_QUERIES, _VERIFIED_FALL = 50, 0.05
 
 
-def write_approximate(rows: SpooledRows, folder: Path, before: FaissIvf | None = None) -> Mapping[str, object]:
+def write_approximate(
+    rows: SpooledRows, folder: Path, before: FaissIvf | None = None, least_recall: float = LEAST_RECALL
+) -> Mapping[str, object] | None:
     """Write an index of rows, at least one, into a folder, and return its description.
 
     Args:
         before: an index of the same encoder: its clusters are taken over as long as recall holds with them.
+        least_recall: where no effort finds so much, nothing is written and ``None`` is returned.
 
     Raises:
         StorageError: the folder cannot be written, or the disk is full.
@@ -56,6 +61,9 @@ def write_approximate(rows: SpooledRows, folder: Path, before: FaissIvf | None =
         clusters = train(rows)
         clusters.add(rows)
         effort = tune(clusters, codes, rows)
+    if effort.recall < least_recall:
+        (folder / CODES_FILE).unlink()
+        return None
     clusters.write(folder / VECTORS_FILE)
     RowTable.write(rows, folder)
     return {"engine": ENGINE, "factory": clusters.factory, "trained_rows": clusters.trained_rows, **effort.describe()}

@@ -34,6 +34,7 @@ class FaissVectors:
     Args:
         before: the index of the snapshot before, if the same encoder made it: what it was trained is used again.
         exact_up_to: the number of rows up to which search is exact.
+        least_recall: what approximate search has to find, or search is exact with any number of rows.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -46,10 +47,12 @@ class FaissVectors:
         columns: Sequence[str],
         before: VectorIndex | None = None,
         exact_up_to: int = EXACT_UP_TO,
+        least_recall: float = approximate.LEAST_RECALL,
     ) -> None:
         self._spool = Spool(folder, dimension, columns)
         self._before = before if isinstance(before, approximate.FaissIvf) else None
         self._exact_up_to = exact_up_to
+        self._least_recall = least_recall
         self._engine: VectorIndex | None = None
         self._commits = 0
         self._is_saved = False
@@ -82,11 +85,10 @@ class FaissVectors:
 
     def _write(self, folder: Path) -> VectorIndex:
         rows = self._spool.rows()
+        description = None
         if len(rows) > self._exact_up_to:
-            description = approximate.write_approximate(rows, folder, self._before)
-        else:
-            description = exact.write_exact(rows, folder)
-        return open_vectors(folder, description)
+            description = approximate.write_approximate(rows, folder, self._before, self._least_recall)
+        return open_vectors(folder, description or exact.write_exact(rows, folder))
 
     def save(self, folder: Path) -> None:
         self._require_unsaved()

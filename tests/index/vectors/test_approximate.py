@@ -46,7 +46,7 @@ class Written:
 
 def write(folder: Path, vectors: Matrix, before: VectorIndex | None = None, batch: int = 512) -> Written:
     folder.mkdir()
-    with closing(FaissVectors(folder, DIMENSION, ["document"], before, exact_up_to=0)) as index:
+    with closing(FaissVectors(folder, DIMENSION, ["document"], before, exact_up_to=0, least_recall=0)) as index:
         for start in range(0, len(vectors), batch):
             part = vectors[start : start + batch]
             ids = 3 * np.arange(start, start + len(part))

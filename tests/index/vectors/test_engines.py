@@ -32,6 +32,17 @@ def test_the_number_of_rows_chooses_the_engine(tmp_path: Path, rows: int, engine
         assert index.describe()["engine"] == engine
 
 
+def test_an_index_is_exact_where_too_little_would_be_found(tmp_path: Path) -> None:
+    rows = rows_of(60)
+    # More than all of them cannot be found.
+    with closing(FaissVectors(tmp_path, 8, ["document"], exact_up_to=50, least_recall=1.01)) as index:
+        index.upsert(rows)
+        index.save(tmp_path)
+        assert index.describe() == {"engine": "exact"}
+        assert index.search(rows.vectors, 1)[0].ravel().tolist() == rows.ids.tolist()
+    assert {path.name for path in (tmp_path / "vectors").iterdir()}.isdisjoint({"codes"})
+
+
 def test_a_new_index_of_a_few_rows_is_exact(tmp_path: Path) -> None:
     with closing(new_vectors(tmp_path, 8, ["document"])) as index:
         index.upsert(rows_of(100))

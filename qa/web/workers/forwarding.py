@@ -204,8 +204,9 @@ class FromWorkers:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            # Only what comes over the workers' own socket has no address.
-            is_of_worker = scope["client"] is None
+            # The workers' own socket is a path, without a port. That a client has no address says nothing: one that has
+            # reset its connection before it was accepted has none either, and what it sent is read all the same.
+            is_of_worker = scope["server"] is not None and scope["server"][1] is None
             headers = scope["headers"]
             scope["headers"] = [header for header in headers if header[0] != CLIENT]
             if is_of_worker:

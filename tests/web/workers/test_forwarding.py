@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import struct
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -153,6 +154,27 @@ def test_who_is_no_worker_cannot_say_that_another_asks() -> None:
         told = httpx2.get(f"http://{host}:{port}/v1/index", headers=spoofed, timeout=AT_MOST).json()
     assert told["client"][0] == "127.0.0.1"
     assert "x-qa-worker-client" not in told["headers"]
+
+
+def test_who_has_reset_the_connection_cannot_say_so_either() -> None:
+    """The system then gives no address of the client, and still what it sent."""
+    clients: list[object] = []
+
+    async def note(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            clients.append(scope["client"])
+            await First._respond(send, 200, b"", [])
+
+    listening = socket.create_server(("127.0.0.1", 0))
+    connection = socket.create_connection(listening.getsockname(), AT_MOST)
+    head = b"DELETE /v1/documents/a HTTP/1.1\r\nHost: localhost\r\n"
+    connection.sendall(head + b"X-QA-Worker-Client: http 1 127.0.0.1\r\n\r\n")
+    # Closed so, a connection is reset at once.
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+    with serving(FromWorkers(note), listening=listening):
+        wait_for(lambda: bool(clients))
+    assert clients == [None]
 
 
 @pytest.mark.parametrize("chunked", [False, True])

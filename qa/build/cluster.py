@@ -199,8 +199,8 @@ def _cpus(job: EncodingJob) -> int:
 
 def _without_secrets(job: EncodingJob) -> EncodingJob:
     """Leave out the keys of clients and of services, which are nothing to workers."""
-    none = SecretStr("")
-    given = {"indexes": job.settings.indexes.absolute(), "api_keys": none, "key": none}
+    none = {name: SecretStr("") for name, value in job.settings if isinstance(value, SecretStr)}
+    given = {**none, "indexes": job.settings.indexes.absolute()}
     return replace(job, settings=job.settings.model_copy(update=given))
 
 

@@ -12,15 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from pydantic import SecretStr
 
-from qa.build.cluster import connected
+from qa.build.cluster import EncodingJob, _without_secrets, connected
 from qa.build.update import Update, update
 from qa.errors import ClusterError
 from qa.extras import is_installed
 from qa.index.index import Index
 from qa.index.snapshots import Snapshots
 from qa.models.loading import EncoderFactory
+from qa.readers.isolation import ReadingLimits
+from qa.readers.registry import ReadingOptions
 from qa.settings import Settings
+from qa.text.splitter import SplitterParameters
 from tests.conftest import Recorder, hashing_encoder
 from tests.support.on_a_cluster import DRIVER, KILLED, make_dying_once, make_not_here, make_other_on_workers
 
@@ -168,3 +172,12 @@ def test_a_cluster_that_is_not_there_is_said_at_once(indexes: Path, documents: P
             build(indexes, "ray", documents, hashing_encoder, ray=address)
     with pytest.raises(ClusterError, match="run this on a machine that has joined it"):
         build(indexes, "ray", documents, hashing_encoder, ray="ray://127.0.0.1:10001")
+
+
+def test_workers_get_no_secrets(indexes: Path) -> None:
+    secret = SecretStr("of this machine alone")
+    settings = Settings(indexes=indexes, api_keys=secret, key=secret, milvus_token=secret)
+    options, limits = ReadingOptions(), ReadingLimits()
+    job = EncodingJob(settings, hashing_encoder, SplitterParameters(), options, limits, {})
+    given = _without_secrets(job).settings
+    assert {value.get_secret_value() for _, value in given if isinstance(value, SecretStr)} == {""}

@@ -90,9 +90,11 @@ class SnapshotSums:
         if self._folder is None:
             return
         present = set()
-        for path in (self._folder / "snapshots").rglob("*"):
-            with suppress(OSError):  # another process may remove it
-                present.add(_identity(path.stat()))
+        # Another process may remove a file or a folder meanwhile: that is no reason to refuse this snapshot.
+        for folder, _, names in os.walk(self._folder / "snapshots"):
+            for name in names:
+                with suppress(OSError):
+                    present.add(_identity(Path(folder, name).stat()))
         content = {"format": _FORMAT, "sums": {identity: sums[identity] for identity in sorted(present & sums.keys())}}
         with suppress(StorageError):
             write_atomically(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import pytest
 
 from qa.errors import SnapshotCorrupt
 from qa.files import sha256_of_file
+from qa.index import sums
 from qa.index.snapshots import Snapshots
 from qa.index.sums import SUMS_FILE, SnapshotSums
 from qa.settings import Settings
@@ -126,9 +128,9 @@ def test_a_record_that_is_not_what_was_written_is_left_out(index: Path, read: li
 
 def test_where_nothing_can_be_written_the_process_remembers(index: Path, read: list[str]) -> None:
     (index / SUMS_FILE).mkdir()
-    sums = SnapshotSums(index)
-    first = sums.of(index / "snapshots" / "one", NAMES)
-    assert sums.of(index / "snapshots" / "one", NAMES) == first
+    remembered = SnapshotSums(index)
+    first = remembered.of(index / "snapshots" / "one", NAMES)
+    assert remembered.of(index / "snapshots" / "one", NAMES) == first
     assert read == NAMES
 
 
@@ -138,6 +140,28 @@ def test_what_is_removed_is_forgotten(index: Path, read: list[str]) -> None:
     shutil.rmtree(index / "snapshots" / "one")
     sums_of(index, "two")
     assert len(json.loads((index / SUMS_FILE).read_bytes())["sums"]) == len(NAMES)
+
+
+def test_a_snapshot_that_another_process_removes_meanwhile_keeps_none_from_being_opened(
+    index: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(index / "snapshots" / "one", index / "snapshots" / "two")
+    other_of = {
+        (index / "snapshots" / name / "a.bin").stat().st_ino: index / "snapshots" / other
+        for name, other in (("one", "two"), ("two", "one"))
+    }
+    identify = sums._identity
+
+    def identify_and_remove(status: os.stat_result) -> str:
+        # Only the walk over all snapshots looks at this file: it is in one of them, and the other goes.
+        if other := other_of.get(status.st_ino):
+            shutil.rmtree(other, ignore_errors=True)
+        return identify(status)
+
+    monkeypatch.setattr(sums, "_identity", identify_and_remove)
+    found = SnapshotSums(index).of(index / "snapshots" / "one", ["b.bin"])
+    assert found == {"b.bin": hashlib.sha256(b"what b.bin holds").hexdigest()}
+    assert len(list((index / "snapshots").iterdir())) == 1
 
 
 def test_a_published_snapshot_is_opened_without_reading_it_again_and_damage_is_found(

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 ENGINE = "approximate"
 # Rows that a filter may leave to be searched exactly, which takes 2.7 ms.
 _FEW = 10_000
-# Recall with clusters that were taken over: from which on it is good enough, and how far it may fall where it was not.
+# Recall with clusters that were taken over: from which on it is good enough, and how far it may be below that of their
+# training where that was not.
 _GOOD, _FALL = 0.97, 0.005
 # The least recall that a person is served with: vectors without any structure are searched exactly instead.
 LEAST_RECALL = 0.9
@@ -51,22 +52,27 @@ def write_approximate(
     write_codes(rows, folder / CODES_FILE)
     codes = CodedRows(folder / CODES_FILE, len(rows), rows.dimension)
     clusters = before.clusters(len(rows), rows.dimension) if before is not None else None
-    effort = None
+    effort, trained_recall = None, 0.0
     if clusters is not None and before is not None:
         clusters.add(rows)
         effort = tune(clusters, codes, rows)
-        if effort.recall < min(_GOOD, before.effort.recall - _FALL):
+        # By the recall of their training, and not of the last update: many small falls would add up.
+        if effort.recall < max(least_recall, min(_GOOD, before.trained_recall - _FALL)):
             clusters = None
+        else:
+            trained_recall = before.trained_recall
     if clusters is None or effort is None:
         clusters = train(rows)
         clusters.add(rows)
         effort = tune(clusters, codes, rows)
+        trained_recall = effort.recall
     if effort.recall < least_recall:
         (folder / CODES_FILE).unlink()
         return None
     clusters.write(folder / VECTORS_FILE)
     RowTable.write(rows, folder)
-    return {"engine": ENGINE, "factory": clusters.factory, "trained_rows": clusters.trained_rows, **effort.describe()}
+    trained = {"trained_rows": clusters.trained_rows, "trained_recall": round(trained_recall, 4)}
+    return {"engine": ENGINE, "factory": clusters.factory, **trained, **effort.describe()}
 
 
 class FaissIvf:
@@ -88,6 +94,7 @@ class FaissIvf:
         try:
             self.effort = Effort.read(description)
             trained_rows = int(str(description["trained_rows"]))
+            self.trained_recall = float(str(description.get("trained_recall", self.effort.recall)))
         except (KeyError, ValueError, TypeError) as error:
             raise SnapshotCorrupt(
                 f"the manifest does not say how the vectors in {folder} are searched ({error}); build the index again"

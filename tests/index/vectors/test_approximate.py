@@ -180,6 +180,14 @@ def test_clusters_that_no_longer_fit_the_rows_are_trained(
     assert updated.description["trained_rows"] == ROWS + 1
 
 
+def test_falls_of_many_updates_do_not_add_up(written: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qa.index.vectors.tuning._NPROBES", (1,))
+    fallen = {**written.description, "recall_at_10": 0.1}
+    with closing(open_vectors(written.folder, fallen)) as before:
+        updated = write(tmp_path / "index", gathered(9, ROWS + 1), before)
+    assert updated.description["trained_rows"] == ROWS + 1
+
+
 def copied(written: Written, tmp_path: Path) -> Written:
     return write(tmp_path / "copied", written.vectors[:500])
 

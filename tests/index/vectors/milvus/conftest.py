@@ -1,4 +1,4 @@
-"""One real Milvus server for all tests of a process, and addresses of it and of Milvus Lite."""
+"""One real Milvus server for all tests of a file, and addresses of it and of Milvus Lite."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return unpack_server(tmp_path_factory.mktemp("milvus") / "programs")
 
 
-@pytest.fixture(scope="session")
+# Not for longer: it looks for work all the time, which would slow every test after these.
+@pytest.fixture(scope="module")
 def server(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusServer]:
     server = MilvusServer(programs, tmp_path_factory.mktemp("server"))
     try:

@@ -262,7 +262,8 @@ def test_a_disk_that_is_full_is_an_error_of_the_build(programs: Path, tmp_path: 
         # The server says so, or is gone already: it ends at a full disk.
         with pytest.raises(VectorsUnavailable, match="cannot write rows"):
             fill()
-        assert "No space left on device" in (small / "milvus.log").read_text(errors="replace")
+        # Its parts in C++ and in Go begin the words differently.
+        assert "no space left on device" in (small / "milvus.log").read_text(errors="replace").lower()
     finally:
         server.kill()
         subprocess.run(["umount", small], check=True)

@@ -299,6 +299,14 @@ def load_settings(**flags: Any) -> Settings:
         raise SettingsError(f"{shown} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}") from error
     if settings.milvus and (fault := _address_fault(settings.milvus)):
         raise SettingsError(f"QA_MILVUS {fault}")
+    if settings.milvus.endswith(".db"):
+        # Milvus Lite locks its file.
+        if settings.workers > 1:
+            raise SettingsError(
+                "QA_MILVUS is a file of Milvus Lite, which one process alone can open; serve with --workers 1 "
+                "(QA_WORKERS), or start a Milvus server"
+            )
+        settings = settings.model_copy(update={"workers": 1})
     if settings.overlap_tokens > settings.passage_tokens // 2:
         raise SettingsError(
             f"--overlap-tokens (QA_OVERLAP_TOKENS) is {settings.overlap_tokens}: it may be at most half of "

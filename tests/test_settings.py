@@ -80,3 +80,10 @@ def test_an_overlap_beyond_half_the_passage_names_both(monkeypatch: pytest.Monke
 def test_a_wrong_flag_is_named_as_a_flag() -> None:
     with pytest.raises(SettingsError, match="--port is -1: input should be greater"):
         load_settings(port=-1)
+
+
+def test_one_process_serves_what_milvus_lite_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QA_MILVUS", "vectors.db")
+    assert load_settings().workers == 1
+    with pytest.raises(SettingsError, match="one process alone can open; serve with --workers 1"):
+        load_settings(workers=2)

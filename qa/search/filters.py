@@ -93,10 +93,24 @@ def filter_excess(conditions: Sequence[Condition]) -> QueryError | None:
         if counted > most:
             return QueryError("filter", f"filter has {counted:,} {noun}; at most {most:,} are allowed")
     for condition in conditions:
-        wrong = "no value" if not (named := values_of(condition)) else "an empty value" if not all(named) else ""
+        wrong = ""
+        if not (named := values_of(condition)):
+            wrong = "no value"
+        elif not all(named):
+            wrong = "an empty value"
+        elif flaw := next(filter(None, map(flaw_of, named)), ""):
+            wrong = f"a value with {flaw}"
         if wrong:
             return QueryError("filter", f"filter: {_shown(condition.column)} has {wrong}; give one, or leave it out")
     return None
+
+
+def flaw_of(text: str) -> str:
+    """Say what a text of a question holds that no document can; empty where there is nothing."""
+    if "\0" in text:
+        return "a NUL character"
+    # JSON can escape one alone (RFC 8259, section 8.2); no encoding can write it.
+    return "half of a surrogate pair" if any("\ud800" <= c <= "\udfff" for c in text) else ""
 
 
 def values_of(condition: Condition) -> list[str]:

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from qa.errors import QueryError
 from qa.index.index import Index
-from qa.search.filters import filter_excess
+from qa.search.filters import filter_excess, flaw_of
 from qa.text.globs import find_excess
 from qa.text.sentences import sentences
 from qa.text.words import words
@@ -40,7 +40,7 @@ def faults(query: Query, limits: Limits) -> list[QueryError]:
             found.append(QueryError(field, f"{field}: {excess}"))
             continue
         for number, glob in enumerate(globs):
-            if flaw := _flaw(glob):
+            if flaw := flaw_of(glob):
                 found.append(QueryError(f"{field}[{number}]", f"{field}[{number}] holds {flaw}; remove it"))
     return found
 
@@ -89,7 +89,7 @@ def _previous_faults(query: Query, limits: Limits) -> list[QueryError]:
             if len(text) > limits.question_chars:
                 message = f"{name} has {len(text):,} characters; at most {limits.question_chars:,} are allowed"
                 found.append(QueryError(name, f"{message}; shorten it"))
-            elif flaw := _flaw(text):
+            elif flaw := flaw_of(text):
                 found.append(QueryError(name, f"{name} holds {flaw}; remove it"))
     return found
 
@@ -98,18 +98,11 @@ def _question_fault(question: str, limits: Limits) -> QueryError | None:
     if len(question) > limits.question_chars:
         message = f"the question has {len(question):,} characters; at most {limits.question_chars:,} are allowed"
         return QueryError("question", f"{message}; shorten it", "question-too-long")
-    if flaw := _flaw(question):
+    if flaw := flaw_of(question):
         return QueryError("question", f"the question holds {flaw}; remove it")
     if not any(_is_visible(character) for character in question):
         return QueryError("question", "the question is blank; write what you want to know", "question-empty")
     return None
-
-
-def _flaw(text: str) -> str:
-    if "\0" in text:
-        return "a NUL character"
-    # JSON can escape one alone (RFC 8259, section 8.2); no encoding can write it.
-    return "half of a surrogate pair" if any("\ud800" <= c <= "\udfff" for c in text) else ""
 
 
 def _is_visible(character: str) -> bool:

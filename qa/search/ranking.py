@@ -223,7 +223,7 @@ class Ranker:
 class _DocumentVectors:
     """The vectors of the documents that were ranked, in one array, from which those of a question are taken at once.
 
-    Thread-safe. It grows by doubling, and begins anew where it is full.
+    Thread-safe. It grows by doubling, and begins again where it is full.
 
     Args:
         sum_up: computes the vector of a document, by its number.

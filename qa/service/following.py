@@ -31,7 +31,7 @@ _POLL_EVERY = 1.0
 _RETRY_EVERY = 10.0
 # What the operator can do, by the state that /readyz names; docs/operating.md says more.
 _TO_DO = {
-    "refused": "set QA_MODEL and QA_PRECISION to those of the snapshot, or build the index again",
+    "refused": "set QA_MODEL, QA_PRECISION or QA_MILVUS to the snapshot's, or build the index again",
     "no-index": "build the index with qa index, or activate a snapshot with qa snapshots activate",
     "damaged": "activate another snapshot with qa snapshots activate, or build the index again",
     "calibration": "run qa calibrate again, or remove calibration.json from the index's folder",

@@ -290,6 +290,7 @@ def test_words_are_searched_exactly_in_named_documents_and_by_hits_alike(
         ((In("author", ("a",) * 201),), "filter has 201 values; at most 200 are allowed"),
         ((Eq("author", "a" * 1025),), "filter has 1,025 characters in one value; at most 1,024 are allowed"),
         ((In("author", ("a" * 1000,) * 11),), "filter has 11,006 characters; at most 10,000 are allowed"),
+        ((Eq("folder", "a\udfff"),), "'folder' has a value with half of a surrogate pair"),
     ],
 )
 def test_a_wrong_filter_says_what_is_wrong_and_what_there_is(

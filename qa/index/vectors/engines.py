@@ -159,7 +159,7 @@ def open_vectors(folder: Path, description: Mapping[str, object], milvus: Milvus
 
     Raises:
         SnapshotCorrupt: the files are damaged or of something else.
-        SnapshotIncompatible: this program has no engine of the name, or is not told where Milvus is.
+        SnapshotIncompatible: this program has no engine of the name, or no address of Milvus was given.
         VectorsUnavailable: the server cannot be reached, or does not have all of the vectors.
     """
     engine = description.get("engine")

@@ -12,12 +12,15 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from qa.types import State
+
+log = structlog.get_logger(__name__)
 
 # Seconds between two looks at what has changed, of a worker that publishes and of one that waits for the others.
 _PUBLISH_EVERY = 0.1
@@ -25,7 +28,8 @@ _LOOK_EVERY = 0.02
 # Seconds for which a switch to another snapshot waits for the other workers. Each looks once a second whether it has
 # changed, and loads it in about one.
 _MOST_WAITING = 20.0
-_COUNT = struct.Struct("<q")
+# In the machine's own form, which is written as one: another process never reads half of a count.
+_COUNT = struct.Struct("q")
 _NOT_ACCEPTING = -1
 
 
@@ -220,8 +224,13 @@ class Publisher:
     def _run(self) -> None:
         while not self._stopped.wait(_PUBLISH_EVERY):
             # A disk that is full for a moment must not keep the others from what comes later.
-            with suppress(OSError):
+            try:
                 self._turn()
+            except OSError:
+                pass
+            except Exception:
+                # Others would wait for a row that stays as it is, and nobody would know why.
+                log.exception("a worker's state could not be published")
 
     def _turn(self) -> None:
         row = Row(self._place.number, self._pid, tuple(self._states()), dict(self._gauges()))

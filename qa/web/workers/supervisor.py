@@ -63,6 +63,20 @@ def _hold(path: Path) -> int | None:
     return file
 
 
+def _make_folder() -> tuple[Path, tuple[int, int]]:
+    """Make the folder that the workers share; return it and its locks, which hold until all of them have ended."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        # systemd-tmpfiles leaves a folder alone that is locked, however old its files are.
+        held = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        fcntl.flock(held, fcntl.LOCK_SH)
+        # Another server that starts just now may take it for one that was left.
+        with suppress(FileNotFoundError):
+            if (lock := _hold(folder / _LOCK)) is not None:
+                return folder, (held, lock)
+        os.close(held)
+
+
 def _remove_left() -> None:
     """Remove the folders of servers that were killed with all their workers."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
@@ -105,8 +119,7 @@ class Supervisor:
                 "workers; set TMPDIR to another, or serve with --workers 1"
             )
         _remove_left()
-        self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        self._lock = _hold(self._folder / _LOCK)
+        self._folder, self._locks = _make_folder()
         self._board = Board(self._folder, workers)
         self._board.open_all()
         create_rates(Place(1, self._board).rates)
@@ -168,7 +181,13 @@ class Supervisor:
         """Start a worker; return its place in the process that it is."""
         # A signal to the worker waits until it is handled there as a worker's, and not as the parent's.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            worker.due = time.monotonic() + _PAUSE[1]
+            log.error("a worker cannot be started", worker=worker.place.number, why=str(error), in_seconds=_PAUSE[1])
+            return None
         if pid:
             worker.pid, worker.since = pid, time.monotonic()
             signal.pthread_sigmask(signal.SIG_SETMASK, before)

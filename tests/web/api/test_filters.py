@@ -73,6 +73,7 @@ def test_one_node_needs_no_list_and_each_question_of_a_batch_has_its_own(client:
         ({**FOLDER, "field": "foldre"}, "filter", "there is no field 'foldre'; did you mean folder? Fields: folder, "),
         ({**FOLDER, "value": "x" * 1025}, "filter", "filter has 1,025 characters in one value; at most 1,024"),
         ({**FOLDER, "value": ""}, "filter", "filter: 'folder' has an empty value; give one, or leave it out."),
+        ({**FOLDER, "value": "a\0"}, "filter", "filter: 'folder' has a value with a NUL character"),
         ({"op": "in", "field": "type", "values": []}, "filter", "filter: 'type' has no value"),
         ({"op": "range", "field": "date", "low": "soon"}, "filter", "'soon' is no date for the field date; write 2024"),
         ({"op": "range", "field": "type", "low": "a"}, "filter", "the field type has no order"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -20,6 +21,17 @@ from qa.web.workers.supervisor import Supervisor
 from tests.conftest import REPOSITORY
 from tests.support.waiting import AT_MOST, wait_for
 
+FORKLESS = """
+import errno, os, signal, socket
+from qa.web.workers import supervisor
+
+def refuse():
+    os.kill(os.getpid(), signal.SIGTERM)
+    raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+os.fork = refuse
+supervisor.Supervisor(2, socket.create_server(("127.0.0.1", 0)), lambda state: None).run()
+"""
 SERVING = """
 import os, signal, socket, sys, time
 import uvicorn
@@ -142,6 +154,22 @@ def test_what_a_killed_server_left_is_removed_by_the_next(temporary: Path) -> No
 
         wait_for(is_removed)
     assert list(temporary.iterdir()) == []
+
+
+def test_a_worker_that_cannot_be_forked_is_tried_again_later(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", FORKLESS],
+        cwd=REPOSITORY,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=AT_MOST,
+        check=False,
+    )
+    # It ends by the signal that it was sent: it would not if signals stayed blocked.
+    assert ended.returncode == -signal.SIGTERM, ended.stderr
+    assert ended.stdout.count("a worker cannot be started") == 2
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_with_too_long_a_path_for_sockets_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
@@ -156,11 +155,10 @@ def test_what_a_killed_server_left_is_removed_by_the_next(temporary: Path) -> No
     assert list(temporary.iterdir()) == []
 
 
-def test_a_worker_that_cannot_be_forked_is_tried_again_later(tmp_path: Path) -> None:
+def test_a_worker_that_cannot_be_forked_is_tried_again_later(temporary: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", FORKLESS],
         cwd=REPOSITORY,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
         capture_output=True,
         text=True,
         timeout=AT_MOST,
@@ -169,7 +167,7 @@ def test_a_worker_that_cannot_be_forked_is_tried_again_later(tmp_path: Path) -> 
     # It ends by the signal that it was sent: it would not if signals stayed blocked.
     assert ended.returncode == -signal.SIGTERM, ended.stderr
     assert ended.stdout.count("a worker cannot be started") == 2
-    assert list(tmp_path.iterdir()) == []
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_folder_with_too_long_a_path_for_sockets_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

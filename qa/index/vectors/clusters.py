@@ -82,6 +82,7 @@ class Clusters:
 
     def add(self, rows: SpooledRows) -> None:
         """Add all rows. Blocks are of one size, so that the file does not depend on how they came."""
+        # This thread may be new to OpenMP, which counts threads for each of its callers.
         load_faiss()
         for start in range(0, len(rows), _AT_ONCE):
             self.index.add(rows.vectors(slice(start, start + _AT_ONCE)))

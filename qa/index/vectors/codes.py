@@ -14,6 +14,7 @@ import numpy as np
 
 from qa.errors import VectorIndexError
 from qa.index.vectors.columns import ARRAYS_FOLDER, map_array, writing
+from qa.index.vectors.exact import DECIMALS
 from qa.index.vectors.spool import SpooledRows
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from qa.types import Ids, Vectors
 
 CODES_FILE = f"{ARRAYS_FOLDER}/codes.npy"
-# As exact search rounds.
-_DECIMALS = 6
 _LARGEST = 127
 # Rows that are decoded at once: 12 MB with 384 dimensions; and that are compared at once, within a core's cache.
 _AT_ONCE = 8192
@@ -86,7 +85,7 @@ class CodedRows:
             codes = self._read(part if rows is None else rows[part])
             # Not by BLAS, which starts threads for some hundred rows, and whose last bits depend on the rows around.
             cosines[part] = np.einsum("ij,j->i", codes, vector) / _lengths(codes)
-        rounded: Vectors = np.round(cosines, _DECIMALS)
+        rounded: Vectors = np.round(cosines, DECIMALS)
         return rounded
 
     def blocks(self) -> Iterator[Vectors]:

@@ -24,8 +24,9 @@ ENGINE = "exact"
 VECTORS_FILE = "vectors.faiss"
 
 # Inner products of equal vectors differ in their last bits with the rows around them; a tie must stay a tie.
+# Every engine rounds so, so that a cosine is the same in all of them.
 DECIMALS = 6
-_TIE_MARGIN = 32
+TIE_MARGIN = 32
 _AT_ONCE = 65536
 
 
@@ -104,7 +105,7 @@ class FaissFlat:
         cosines = np.full((len(vectors), k), -np.inf, dtype=np.float32)
         least = min(k, rows)
         if least and len(vectors):
-            fetch = min(rows, least + _TIE_MARGIN)
+            fetch = min(rows, least + TIE_MARGIN)
             for query, (found, scores) in enumerate(self._search(vectors, least, fetch, rows, parameters)):
                 ids[query, : len(found)], cosines[query, : len(found)] = found, scores
         return ids, cosines

@@ -71,6 +71,7 @@ def test_a_switch_does_not_wait_for_ever(board: Board) -> None:
     board.set_connections(1, 0)
     board.publish(Row(1, 1, (state("old"),), {}))
     board.wait_for_snapshot("test", "new", seconds=0.05)
+    assert board.row(1) == Row(1, 1, (state("old"),), {})
 
 
 def test_a_worker_publishes_what_changes_and_hears_the_first(board: Board) -> None:

@@ -20,9 +20,10 @@ import numpy as np
 
 from qa.errors import SnapshotCorrupt, VectorIndexError, VectorsUnavailable
 from qa.index.vectors.columns import unwritten
+from qa.index.vectors.exact import DECIMALS, check_search
 from qa.index.vectors.milvus.collection import METRIC, Collection
 from qa.index.vectors.milvus.filters import LONGEST_LIST, both, field_name, ids_in
-from qa.index.vectors.milvus.nearest import DECIMALS, Ask, Found, Selection, nearest, select
+from qa.index.vectors.milvus.nearest import Ask, Found, Selection, nearest, select
 from qa.index.vectors.milvus.record import new_name, write_record
 from qa.index.vectors.spool import check_rows, lengths_are_one
 from qa.protocols import Filter, VectorRows
@@ -143,10 +144,7 @@ class MilvusVectors:
         """Do nothing: what was written is in the server's log, and reads of an index that is written see all of it."""
 
     def search(self, vectors: Vectors, k: int, filter: Filter | None = None) -> tuple[Ids, Vectors]:
-        if vectors.ndim != 2 or vectors.shape[1] != self._dimension:
-            raise VectorIndexError(f"queries of shape {vectors.shape} in an index of {self._dimension} dimensions")
-        if k < 1:
-            raise VectorIndexError(f"k is {k}; it must be at least 1")
+        check_search(vectors, k, self._dimension)
         ids = np.full((len(vectors), k), -1, dtype=np.int64)
         cosines = np.full((len(vectors), k), -np.inf, dtype=np.float32)
         selection = self._select(filter)

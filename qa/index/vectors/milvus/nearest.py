@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qa.errors import VectorIndexError
+from qa.index.vectors.exact import DECIMALS, TIE_MARGIN
 from qa.index.vectors.milvus.collection import WINDOW
 from qa.index.vectors.milvus.filters import LONGEST_LIST, both, expressions, ids_between, ids_in
 from qa.protocols import And, Filter, Rows
@@ -21,9 +22,6 @@ from qa.protocols import And, Filter, Rows
 if TYPE_CHECKING:
     from qa.types import Ids, Mask, Vectors
 
-# Inner products of equal vectors differ in their last bits with the rows around them; a tie must stay a tie.
-DECIMALS = 6
-_TIE_MARGIN = 32
 # Of the rows asked for, so many more than a mask lets pass on average.
 _MARGIN = 1.5
 
@@ -83,7 +81,7 @@ def nearest(ask: Ask, vectors: Vectors, k: int, selection: Selection, ids: Ids) 
     Args:
         ids: those of all rows, ascending.
     """
-    wanted = k + _TIE_MARGIN
+    wanted = k + TIE_MARGIN
     texts, passing = selection.texts, None
     if selection.mask is not None:
         passing = ids[selection.mask]

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qa.errors import SnapshotCorrupt, VectorIndexError
+from qa.errors import SnapshotCorrupt
 from qa.index.vectors.clusters import Clusters, train
 from qa.index.vectors.codes import CODES_FILE, CodedRows, write_codes
 from qa.index.vectors.exact import VECTORS_FILE, check_search
 from qa.index.vectors.spool import SpooledRows
 from qa.index.vectors.table import RowTable
-from qa.index.vectors.tuning import Effort, recall_of, tune
+from qa.index.vectors.tuning import LEAST_RECALL, VERIFIED_QUERIES, Effort, recall_of, require_recall, tune
 from qa.protocols import Filter
 
 if TYPE_CHECKING:
@@ -29,12 +29,8 @@ _FEW = 10_000
 # Recall with clusters that were taken over: from which on it is good enough, and how far it may be below that of their
 # training where that was not.
 _GOOD, _FALL = 0.97, 0.005
-# The least recall that a person is served with: vectors without any structure are searched exactly instead.
-LEAST_RECALL = 0.9
 # How far the number of rows may be from that of the clusters' training.
 _GROWTH = 2.0
-# How far what `verify` measures with fewer queries may be below what the manifest says.
-_VERIFIED_QUERIES, _VERIFIED_FALL = 50, 0.05
 
 
 def write_approximate(
@@ -168,11 +164,7 @@ class FaissIvf:
         self._table.verify()
         self._codes.verify()
         self._clusters.verify()
-        recall = recall_of(self.effort, self._clusters, self._codes, _VERIFIED_QUERIES)
-        if recall < self.effort.recall - _VERIFIED_FALL:
-            raise VectorIndexError(
-                f"search finds {recall:.3f} of the ten nearest vectors, and the manifest says {self.effort.recall:.3f}"
-            )
+        require_recall(recall_of(self.effort, self._clusters, self._codes, VERIFIED_QUERIES), self.effort.recall)
 
     def clusters(self, rows: int, dimension: int) -> Clusters | None:
         """Read the clusters for an index of so many rows; ``None`` where they were trained for far more or fewer."""

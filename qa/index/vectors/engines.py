@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 from qa.errors import SnapshotIncompatible, VectorIndexError
 from qa.index.vectors import approximate, exact
 from qa.index.vectors.columns import unwritten
+from qa.index.vectors.exact import EXACT_UP_TO
 from qa.index.vectors.milvus import engine as milvus_engine
 from qa.index.vectors.spool import Spool
+from qa.index.vectors.tuning import LEAST_RECALL
 from qa.protocols import Filter, MutableVectorIndex, VectorIndex, VectorRows
 
 if TYPE_CHECKING:
     from qa.types import Ids, MilvusAddress, Vectors
-
-# Up to so many rows exact search takes no more than 13 ms on one core, and the files are small.
-EXACT_UP_TO = 200_000
 
 # How each engine opens what it saved in a snapshot's folder, given the manifest's part ``vectors``.
 _OPEN: Mapping[str, Callable[[Path, Mapping[str, object]], VectorIndex]] = {
@@ -47,7 +46,7 @@ class FaissVectors:
         columns: Sequence[str],
         before: VectorIndex | None = None,
         exact_up_to: int = EXACT_UP_TO,
-        least_recall: float = approximate.LEAST_RECALL,
+        least_recall: float = LEAST_RECALL,
     ) -> None:
         self._spool = Spool(folder, dimension, columns)
         self._before = before if isinstance(before, approximate.FaissIvf) else None
@@ -146,7 +145,7 @@ def new_vectors(
         VectorsUnavailable: the server cannot be reached.
     """
     if milvus is not None:
-        return milvus_engine.MilvusVectors.create(folder, milvus, dimension, columns)
+        return milvus_engine.MilvusVectors.create(folder, milvus, dimension, columns, EXACT_UP_TO)
     return FaissVectors(folder, dimension, columns, before, EXACT_UP_TO)
 
 

@@ -7,12 +7,13 @@ passages are to a question, and as hard to find: rows themselves are found more 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from qa.errors import VectorIndexError
 from qa.index.vectors.clusters import SEED, Clusters
 from qa.index.vectors.codes import CodedRows
 from qa.index.vectors.spool import SpooledRows
@@ -21,9 +22,13 @@ if TYPE_CHECKING:
     from qa.types import Ids, Vectors
 
 QUERIES = 200
+# The least recall that a person is served with: vectors without any structure are searched exactly instead.
+LEAST_RECALL = 0.9
+# How far what `verify` measures, with fewer queries, may be below what the manifest says.
+VERIFIED_QUERIES, _VERIFIED_FALL = 50, 0.05
 # The length of what is added to a row to make a query; `docs/decisions/0035` compares lengths with questions.
 _NOISE = 1.0
-_RANK = 10
+RANK = 10
 # Questions find about 0.013 less: with 0.985 of what is made of rows, 0.972 at a million.
 _TARGET = 0.985
 _AT_ONCE = 8192
@@ -35,6 +40,8 @@ _CANDIDATES = (100, 200, 400)
 # Candidates for each row that is wanted, and rows that pass a filter among which the nearest ten are found.
 _CANDIDATES_EACH = 2
 _PASSING = 1_000
+
+_Parameters = TypeVar("_Parameters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,33 +84,42 @@ def tune(clusters: Clusters, codes: CodedRows, rows: SpooledRows) -> Effort:
     Args:
         rows: those that were added to ``clusters`` and coded in ``codes``: their vectors say what is nearest.
     """
-    queries = _queries(rows.vectors, len(rows), QUERIES)
-    least = _least_cosines(queries, (rows.vectors(slice(at, at + _AT_ONCE)) for at in range(0, len(rows), _AT_ONCE)))
-    best = Effort(1, _CANDIDATES[-1], 0.0)
-    for nprobe in sorted({min(nprobe, clusters.lists) for nprobe in _NPROBES}):
-        found = [clusters.search(query, _CANDIDATES[-1], nprobe)[1] for query in queries]
-        for candidates in _CANDIDATES:
-            best_ten = [
-                _best_ten(codes, *each) for each in zip(queries, (of[:candidates] for of in found), strict=True)
-            ]
-            recall = _recall(rows.vectors, queries, least, best_ten, len(rows))
-            if recall > best.recall:
-                best = Effort(nprobe, candidates, recall)
-            if recall >= _TARGET:
-                return best
-    return best
+    queries = make_queries(rows.vectors, len(rows), QUERIES)
+    least = least_cosines(queries, (rows.vectors(slice(at, at + _AT_ONCE)) for at in range(0, len(rows), _AT_ONCE)))
+
+    def tried() -> Iterator[tuple[tuple[int, int], float]]:
+        for nprobe in numbers_of_lists(clusters.lists):
+            found = [clusters.search(query, _CANDIDATES[-1], nprobe)[1] for query in queries]
+            for candidates in _CANDIDATES:
+                cosines = (
+                    rows.vectors(_best_ten(codes, query, of[:candidates])) @ query
+                    for query, of in zip(queries, found, strict=True)
+                )
+                yield (nprobe, candidates), recall_at_10(cosines, least, len(rows))
+
+    (nprobe, candidates), recall = least_that_suffices(tried())
+    return Effort(nprobe, candidates, recall)
 
 
 def recall_of(effort: Effort, clusters: Clusters, codes: CodedRows, count: int) -> float:
     """Measure recall@10 again, with ``count`` queries and against exact search of the codes."""
-    queries = _queries(codes.take, len(codes), count)
-    found = [clusters.search(query, effort.candidates, effort.nprobe)[1] for query in queries]
-    best_ten = [_best_ten(codes, query, candidates) for query, candidates in zip(queries, found, strict=True)]
-    return _recall(codes.take, queries, _least_cosines(queries, codes.blocks()), best_ten, len(codes))
+    queries = make_queries(codes.take, len(codes), count)
+    found = (clusters.search(query, effort.candidates, effort.nprobe)[1] for query in queries)
+    cosines = (codes.take(_best_ten(codes, query, of)) @ query for query, of in zip(queries, found, strict=True))
+    return recall_at_10(cosines, least_cosines(queries, codes.blocks()), len(codes))
 
 
-def _queries(read: Callable[[Ids], Vectors], rows: int, count: int) -> Vectors:
-    """Make queries ``(q, d)`` of rows and noise, the same ones for the same rows."""
+def _best_ten(codes: CodedRows, query: Vectors, candidates: Ids) -> Ids:
+    return candidates[np.argsort(-codes.cosines(query, candidates), kind="stable")[:RANK]]
+
+
+def make_queries(read: Callable[[Ids], Vectors], rows: int, count: int) -> Vectors:
+    """Make queries ``(q, d)`` of rows and noise, the same ones for the same rows.
+
+    Args:
+        read: gives the vectors of rows by their numbers, which are in ascending order.
+        rows: how many there are.
+    """
     generator = np.random.default_rng(SEED)
     vectors = read(np.sort(generator.choice(rows, min(rows, count), replace=False)))
     noise = generator.standard_normal(vectors.shape).astype(np.float32)
@@ -112,27 +128,55 @@ def _queries(read: Callable[[Ids], Vectors], rows: int, count: int) -> Vectors:
     return queries
 
 
-def _least_cosines(queries: Vectors, blocks: Iterable[Vectors]) -> Vectors:
+def numbers_of_lists(lists: int) -> list[int]:
+    """Return how many of an index's lists are tried, the fewest first."""
+    return sorted({min(nprobe, lists) for nprobe in _NPROBES})
+
+
+def least_that_suffices(tried: Iterable[tuple[_Parameters, float]]) -> tuple[_Parameters, float]:
+    """Return the first parameters whose recall reaches its goal, or else those with the highest, and the recall.
+
+    Args:
+        tried: parameters and their recall, at least one, the cheapest first; no more are tried than are needed.
+    """
+    best: tuple[_Parameters, float] | None = None
+    for parameters, recall in tried:
+        if best is None or recall > best[1]:
+            best = parameters, recall
+        if recall >= _TARGET:
+            break
+    if best is None:
+        raise ValueError("no parameters were tried")
+    return best
+
+
+def least_cosines(queries: Vectors, blocks: Iterable[Vectors]) -> Vectors:
     """Compute the least cosine ``(q,)`` of the ten rows nearest to each query, among all of these blocks of rows."""
-    best = np.full((len(queries), _RANK), -np.inf, dtype=np.float32)
+    best = np.full((len(queries), RANK), -np.inf, dtype=np.float32)
     for vectors in blocks:
         cosines = np.concatenate([best, queries @ vectors.T], axis=1)
-        best = -np.partition(-cosines, _RANK - 1, axis=1)[:, :_RANK]
+        best = -np.partition(-cosines, RANK - 1, axis=1)[:, :RANK]
     least: Vectors = best.min(axis=1, where=np.isfinite(best), initial=np.inf)
     return least
 
 
-def _best_ten(codes: CodedRows, query: Vectors, candidates: Ids) -> Ids:
-    return candidates[np.argsort(-codes.cosines(query, candidates), kind="stable")[:_RANK]]
-
-
-def _recall(read: Callable[[Ids], Vectors], queries: Vectors, least: Vectors, found: Sequence[Ids], rows: int) -> float:
-    """Compute recall@10: the share of the nearest ten, of all ``rows``, that are among the rows found.
+def recall_at_10(found: Iterable[Vectors], least: Vectors, rows: int) -> float:
+    """Compute recall@10: the share of the nearest ten, of all ``rows``, that were found.
 
     A row counts if it is as near as the tenth: of rows that are equal, it does not matter which are found.
+
+    Args:
+        found: the cosines of the rows found for each query, at most ten.
+        least: the least cosine ``(q,)`` of the ten nearest to each.
     """
-    hits = [
-        int(np.count_nonzero(read(of) @ query >= bound - _ROUNDING))
-        for query, bound, of in zip(queries, least, found, strict=True)
-    ]
-    return float(np.mean(hits)) / min(_RANK, rows)
+    hits = [int(np.count_nonzero(cosines >= bound - _ROUNDING)) for cosines, bound in zip(found, least, strict=True)]
+    return float(np.mean(hits)) / min(RANK, rows)
+
+
+def require_recall(measured: float, promised: float) -> None:
+    """Raise VectorIndexError where :data:`VERIFIED_QUERIES` find much less than the manifest says."""
+    if measured < promised - _VERIFIED_FALL:
+        raise VectorIndexError(
+            f"search finds {measured:.3f} of the ten nearest vectors, and the manifest says {promised:.3f}; "
+            "build the index again"
+        )

@@ -1,7 +1,8 @@
 """The vector index of a snapshot in Milvus: written into a collection of its own, searched to whole ties, checked.
 
-Up to :data:`EXACT_ROWS` rows Milvus compares a question with every vector; above, with those of the nearest clusters
-(``IVF_FLAT``), and with all that pass where a filter lets few pass, or where too few were found.
+Up to so many rows as files are searched exactly, Milvus compares a question with every vector; above, with those of the
+nearest clusters (``IVF_FLAT``), and with all that pass where a filter lets few pass, or where too few were found. How
+many clusters are searched is found when the index is saved, by the recall that is measured (:mod:`..tuning`).
 
 The ids are kept in the snapshot's folder, in ascending order: masks of rows, which filters come to
 (:mod:`qa.index.fields`), are over them, and every ten seconds they are compared in number with what the server answers
@@ -10,7 +11,6 @@ from.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,28 +19,41 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qa.errors import SnapshotCorrupt, VectorIndexError, VectorsUnavailable
+from qa.index.vectors.clusters import list_count
 from qa.index.vectors.columns import unwritten
-from qa.index.vectors.exact import DECIMALS, check_search
+from qa.index.vectors.exact import DECIMALS, EXACT_UP_TO, check_search
 from qa.index.vectors.milvus.collection import METRIC, Collection
 from qa.index.vectors.milvus.filters import LONGEST_LIST, both, field_name, ids_in
 from qa.index.vectors.milvus.nearest import Ask, Found, Selection, nearest, select
 from qa.index.vectors.milvus.record import new_name, write_record
 from qa.index.vectors.spool import check_rows, lengths_are_one
+from qa.index.vectors.tuning import (
+    LEAST_RECALL,
+    QUERIES,
+    RANK,
+    VERIFIED_QUERIES,
+    least_cosines,
+    least_that_suffices,
+    make_queries,
+    numbers_of_lists,
+    recall_at_10,
+    require_recall,
+)
 from qa.protocols import Filter, VectorRows
 
 if TYPE_CHECKING:
     from qa.types import Ids, Mask, MilvusAddress, Vectors
 
 ENGINE = "milvus"
+_EXACT = "FLAT"
 IDS_FILE = "vectors.ids.npy"
-# Above, a search of every vector takes longer than a question should wait for it.
-EXACT_ROWS = 200_000
 # Rows of the largest segment that Milvus makes, 1 GB, of 384 dimensions: each segment has clusters of its own.
 _SEGMENT_ROWS = 700_000
-# Of the clusters that are searched: a million vectors gave a recall@10 of .97 at 1 in 32 (design of the project).
-_PROBED = 32
 # Rows that pass a filter, below which all of them are compared.
 _FEW_PASS = 50_000
+# Queries of which recall is measured, in one search, which all have to be answered in the time that a search may take:
+# by some of the clusters, and by all of them.
+_MEASURED_AT_ONCE, _EXACTLY_AT_ONCE = 50, 4
 # Seconds after which it is looked again whether all rows can be searched.
 _LOOK_EVERY = 10.0
 _READ_BYTES = 4 << 20
@@ -51,23 +64,47 @@ _MERGED = 1 << 16
 class MilvusVectors:
     """See :class:`qa.protocols.MutableVectorIndex`. Searching is thread-safe as long as no one writes.
 
+    Args:
+        exact_up_to: the number of rows up to which search is exact.
+        least_recall: what approximate search has to find, or search is exact with any number of rows.
+
     Raises:
         VectorsUnavailable: the server cannot be reached, or answers with an error, or with a part of the rows. Every
             method that asks the server raises it.
     """
 
-    def __init__(self, collection: Collection, dimension: int, columns: Sequence[str], ids: Ids) -> None:
+    def __init__(
+        self,
+        collection: Collection,
+        dimension: int,
+        columns: Sequence[str],
+        ids: Ids,
+        exact_up_to: int = EXACT_UP_TO,
+        least_recall: float = LEAST_RECALL,
+    ) -> None:
         self._collection = collection
+        self._exact_up_to = exact_up_to
+        self._least_recall = least_recall
         self._dimension = dimension
         self._columns = tuple(columns)
         self._ids = ids
         self._recent: list[Ids] = []
-        self._index: Mapping[str, Any] = {"type": "FLAT"}
+        self._index: Mapping[str, Any] = {"type": _EXACT}
+        # As it was measured when the index was saved; exact search has none.
+        self._recall: float | None = None
         self._is_loaded = False
         self._seen_whole = 0.0
 
     @classmethod
-    def create(cls, folder: Path, address: MilvusAddress, dimension: int, columns: Sequence[str]) -> MilvusVectors:
+    def create(
+        cls,
+        folder: Path,
+        address: MilvusAddress,
+        dimension: int,
+        columns: Sequence[str],
+        exact_up_to: int = EXACT_UP_TO,
+        least_recall: float = LEAST_RECALL,
+    ) -> MilvusVectors:
         """Make an empty collection, which ``folder`` names from before it is there.
 
         Raises:
@@ -78,7 +115,7 @@ class MilvusVectors:
         collection = Collection(address, new_name(folder), strong=True)
         write_record(folder, collection.name)
         collection.create(dimension, columns)
-        return cls(collection, dimension, columns, np.empty(0, np.int64))
+        return cls(collection, dimension, columns, np.empty(0, np.int64), exact_up_to, least_recall)
 
     @classmethod
     def open(cls, folder: Path, description: Mapping[str, Any], address: MilvusAddress) -> MilvusVectors:
@@ -91,12 +128,14 @@ class MilvusVectors:
             ids = np.load(folder / IDS_FILE, mmap_mode="r", allow_pickle=False)
             name, rows = description["collection"], description["rows"]
             dimension, columns, index = description["dimension"], description["columns"], description["index"]
-        except (OSError, ValueError, KeyError) as error:
+            # Snapshots of earlier versions have none.
+            recall = None if "recall_at_10" not in description else float(description["recall_at_10"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise SnapshotCorrupt(f"the vectors of {folder} cannot be read ({error}); build the index again") from error
         if ids.dtype != np.int64 or ids.shape != (rows,):
             raise SnapshotCorrupt(f"{folder / IDS_FILE} does not hold {rows} ids; build the index again")
         opened = cls(Collection(address, name, strong=False), dimension, columns, ids)
-        opened._index = index
+        opened._index, opened._recall = index, recall
         try:
             opened._require_collection()
         except BaseException:
@@ -159,7 +198,7 @@ class MilvusVectors:
         """Search as the index does, and, where that may miss rows that pass, all clusters."""
         if time.monotonic() > self._seen_whole + _LOOK_EVERY:
             self._require_whole()
-        is_exhaustive = self._index["type"] == "FLAT" or (
+        is_exhaustive = self._index["type"] == _EXACT or (
             not selection.is_everything and self._count(selection) <= _FEW_PASS
         )
         found = list(nearest(self._ask(is_exhaustive), vectors, k, selection, self.ids()))
@@ -178,9 +217,13 @@ class MilvusVectors:
         return any(len(rows) < expected for rows, _ in found)
 
     def _ask(self, is_exhaustive: bool) -> Ask:
-        parameters = {}
-        if self._index["type"] != "FLAT":
-            parameters["nprobe"] = self._index["nlist" if is_exhaustive else "nprobe"]
+        if self._index["type"] == _EXACT:
+            return self._ask_clusters(None)
+        return self._ask_clusters(self._index["nlist" if is_exhaustive else "nprobe"])
+
+    def _ask_clusters(self, nprobe: int | None) -> Ask:
+        """Ask so many clusters of an index that has some."""
+        parameters = {} if nprobe is None else {"nprobe": nprobe}
         return lambda vectors, limit, text: self._collection.search(vectors, limit, text, parameters)
 
     def _select(self, filter: Filter | None) -> Selection:
@@ -259,12 +302,36 @@ class MilvusVectors:
     def verify(self) -> None:
         self._make_readable()
         self._require_whole()
+        queries = self._queries(VERIFIED_QUERIES if self._recall is not None else 0)
+        least = least_cosines(queries, self._checked())
+        if self._recall is not None:
+            found = self._measured(queries, self._index["nprobe"], _MEASURED_AT_ONCE)
+            require_recall(recall_at_10(found, least, len(self.ids())), self._recall)
+
+    def _checked(self) -> Iterator[Vectors]:
+        """Read all vectors. Raises VectorIndexError for one that is not of unit length."""
         for ids, vectors in self._read(self.ids()):
             wrong = np.flatnonzero(~lengths_are_one(vectors))
             if len(wrong):
                 raise VectorIndexError(f"the vector of id {ids[wrong[0]]} is not of unit length")
+            yield vectors
+
+    def _queries(self, count: int) -> Vectors:
+        """Make queries, by which recall is measured."""
+        ids = self.ids()
+        return make_queries(lambda at: self.rows(ids[at]), len(ids), count)
+
+    def _measured(self, queries: Vectors, nprobe: int, at_once: int) -> list[Vectors]:
+        """Find the cosines of the ten rows nearest to each of the queries, in so many clusters."""
+        ask, everything = self._ask_clusters(nprobe), Selection(("",), None)
+        return [
+            cosines
+            for start in range(0, len(queries), at_once)
+            for _, cosines in nearest(ask, queries[start : start + at_once], RANK, everything, self.ids())
+        ]
 
     def describe(self) -> Mapping[str, object]:
+        measured = {} if self._recall is None else {"recall_at_10": round(self._recall, 4), "recall_queries": QUERIES}
         return {
             "engine": ENGINE,
             "collection": self._collection.name,
@@ -273,6 +340,7 @@ class MilvusVectors:
             "columns": list(self._columns),
             "metric": METRIC,
             "index": dict(self._index),
+            **measured,
         }
 
     def save(self, folder: Path) -> None:
@@ -285,26 +353,39 @@ class MilvusVectors:
                 np.save(file, ids, allow_pickle=False)
         except OSError as error:
             raise unwritten(folder / IDS_FILE) from error
-        index = _index_for(len(ids))
+        self._collection.flush()
+        clusters = list_count(min(len(ids), _SEGMENT_ROWS)) if len(ids) > self._exact_up_to else 0
+        self._index_as({"type": "IVF_FLAT", "nlist": clusters} if clusters else {"type": _EXACT})
+        self._recall = None
+        if clusters:
+            self._tune(clusters)
+
+    def _index_as(self, index: Mapping[str, Any]) -> None:
+        """Index all rows that are stored, and load them, instead of what they were indexed as before."""
         if self._is_loaded and index != self._index:
             self._collection.drop_index()
-        self._collection.flush()
         self._collection.index(index)
         self._index = index
         self._collection.load()
         self._is_loaded = True
         self._require_whole()
 
+    def _tune(self, clusters: int) -> None:
+        """Find how many clusters a query has to search; all rows are searched exactly where too little is found."""
+        queries, rows = self._queries(QUERIES), len(self.ids())
+        # All clusters hold all vectors, as they are. What `verify` compares with is computed here, of what it reads.
+        least = np.array([cosines[-1] for cosines in self._measured(queries, clusters, _EXACTLY_AT_ONCE)])
+        nprobe, recall = least_that_suffices(
+            (nprobe, recall_at_10(self._measured(queries, nprobe, _MEASURED_AT_ONCE), least, rows))
+            for nprobe in numbers_of_lists(clusters)
+        )
+        if recall < self._least_recall:
+            self._index_as({"type": _EXACT})
+            return
+        self._index, self._recall = {**self._index, "nprobe": nprobe}, recall
+
     def close(self) -> None:
         self._collection.close()
-
-
-def _index_for(rows: int) -> Mapping[str, Any]:
-    """Return the parameters of an index of so many rows, and of its searches: by the square root rule of FAISS."""
-    if rows <= EXACT_ROWS:
-        return {"type": "FLAT"}
-    clusters = 2 ** round(math.log2(4 * math.sqrt(min(rows, _SEGMENT_ROWS))))
-    return {"type": "IVF_FLAT", "nlist": clusters, "nprobe": clusters // _PROBED}
 
 
 def _contains(ids: Ids, some: Ids) -> Mask:

@@ -38,6 +38,7 @@ from tests.index.vectors.test_contract import (  # noqa: F401 - the tests of eve
     test_upsert_returns_the_rows_given_and_is_idempotent,
     unit,
 )
+from tests.support.milvus_server import MilvusServer
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.slow
@@ -106,6 +107,37 @@ def test_saved_and_reopened_it_answers_the_same(make: Make, address: MilvusAddre
             ids, cosines = index.search(unit(1, 3), 50, filter)
             same_ids, same_cosines = again.search(unit(1, 3), 50, filter)
             assert (ids.tolist(), cosines.tolist()) == (same_ids.tolist(), same_cosines.tolist())
+
+
+def test_the_recall_of_clusters_is_measured_when_they_are_saved_and_again(server: MilvusServer, tmp_path: Path) -> None:
+    address = MilvusAddress(server.uri, seconds=60)
+    vectors = np.repeat(unit(0, 60), 50, axis=0) + 0.3 * unit(1, 3000)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    columns = ["document", "section"]
+    with closing(MilvusVectors.create(tmp_path, address, DIMENSION, columns, exact_up_to=2999)) as index:
+        index.upsert(rows_of(vectors, list(range(3000))))
+        index.save(tmp_path)
+        description = json.loads(json.dumps(index.describe()))
+    assert description["index"]["type"] == "IVF_FLAT"
+    assert description["recall_at_10"] >= 0.985
+    with closing(MilvusVectors.open(tmp_path, description, address)) as again:
+        again.verify()
+        assert again.describe() == description
+        ids, _ = again.search(vectors[:20], 10)
+        nearest = np.argsort(-(vectors[:20] @ vectors.T), axis=1)[:, :10]
+        assert np.mean([np.isin(of, found).mean() for of, found in zip(nearest, ids, strict=True)]) >= 0.9
+    fewer = {**description, "index": {**description["index"], "nprobe": 1}, "recall_at_10": 1.0}
+    less = pytest.raises(
+        VectorIndexError, match=r"finds 0\.\d+ of the ten nearest vectors, and the manifest says 1\.000"
+    )
+    with closing(MilvusVectors.open(tmp_path, fewer, address)) as again, less:
+        again.verify()
+    # Snapshots of earlier versions say nothing of recall.
+    earlier = {name: value for name, value in description.items() if "recall" not in name}
+    with closing(MilvusVectors.open(tmp_path, earlier, address)) as again:
+        again.verify()
+    with pytest.raises(SnapshotCorrupt, match="cannot be read"):
+        MilvusVectors.open(tmp_path, {**description, "recall_at_10": "all"}, address)
 
 
 def test_masks_of_rows_are_searched_whole_be_they_few_or_many(

@@ -193,6 +193,26 @@ def test_three_servers_read_one_volume_and_one_milvus() -> None:
         assert SCALED_COMPOSE["services"][name]["environment"]["QA_MILVUS"] == "http://milvus:19530"
 
 
+def test_servers_of_both_kinds_see_the_documents_where_they_were_indexed() -> None:
+    server, job = (container_of(scaled(*each)) for each in (("Deployment", "qa"), ("Job", "qa-index")))
+    assert {"name": "documents", "mountPath": "/documents", "readOnly": True} in server["volumeMounts"]
+    assert "/documents" in job["args"]
+    assert {"name": "QA_ORIGINALS", "value": "true"} in server["env"]
+    assert SCALED_COMPOSE["services"]["qa"]["environment"]["QA_ORIGINALS"] == "${QA_ORIGINALS:-true}"
+
+
+@pytest.mark.parametrize("documents", [KUBERNETES, SCALED], ids=["one", "scaled"])
+def test_no_setting_is_made_of_the_address_of_a_service(documents: list[dict[str, Any]]) -> None:
+    """Of a Service called qa Kubernetes makes QA_PORT=tcp://… and more; a pod that finds them does not start."""
+    pods = [one["spec"]["template"]["spec"] for one in documents if "template" in one["spec"]]
+    assert len(pods) >= 2
+    assert [pod.get("enableServiceLinks", True) for pod in pods] == [False] * len(pods)
+
+
+def test_what_reads_the_documents_reaches_nothing_but_milvus() -> None:
+    assert SCALED_COMPOSE["services"]["index"]["networks"] == ["vectors"]
+
+
 def test_every_service_of_the_cluster_leads_to_a_port_of_its_pods() -> None:
     services = [one for one in SCALED if one["kind"] == "Service"]
     assert {one["metadata"]["name"] for one in services} == {"qa", "milvus", "milvus-etcd", "milvus-minio"}

@@ -177,6 +177,5 @@ def require_recall(measured: float, promised: float) -> None:
     """Raise VectorIndexError where :data:`VERIFIED_QUERIES` find much less than the manifest says."""
     if measured < promised - _VERIFIED_FALL:
         raise VectorIndexError(
-            f"search finds {measured:.3f} of the ten nearest vectors, and the manifest says {promised:.3f}; "
-            "build the index again"
+            f"search finds {measured:.3f} of the ten nearest vectors, and the manifest says {promised:.3f}"
         )

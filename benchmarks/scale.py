@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.scale_vectors import BLOCK, COLUMN, DIMENSION, GROUPS, RANK, Nearest, Pool, blocks, groups
-from qa.index.vectors.engines import EXACT_UP_TO, FaissVectors, open_vectors
+from qa.index.vectors.engines import FaissVectors, open_vectors
+from qa.index.vectors.exact import EXACT_UP_TO
 from qa.protocols import VectorRows
 from qa.types import Eq
 

@@ -29,7 +29,7 @@ from qa.files import sha256_of_file
 from qa.models.bert import build_reader
 from qa.models.blobs import Place, open_graph
 from qa.models.catalogue import default_model
-from qa.models.openvino import TOKENS, Batch, Encoded, batches, import_openvino, padded, parse_tokenizer
+from qa.models.openvino import TOKENS, Batch, Encoded, batches, import_openvino, padded, parse_tokenizer, streams
 from qa.protocols import Reading
 
 if TYPE_CHECKING:
@@ -255,8 +255,7 @@ class _Inference:
         # Where a processor has bf16 it is as accurate and faster (docs/reader.md); elsewhere it would be emulated.
         has_bf16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         options = {
-            "NUM_STREAMS": threads,
-            "INFERENCE_NUM_THREADS": threads,
+            **streams(threads),
             "INFERENCE_PRECISION_HINT": "bf16" if has_bf16 else "f32",
         }
 

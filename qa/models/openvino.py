@@ -175,6 +175,15 @@ def import_openvino() -> Any:
     return openvino
 
 
+def streams(count: int) -> dict[str, object]:
+    """Make the options of a graph of which ``count`` batches run at once, each on one thread.
+
+    By itself OpenVINO binds the threads to cores, counted from the first one, in each process by itself: all workers
+    would compute on the same core, while the others have nothing to do.
+    """
+    return {"NUM_STREAMS": count, "INFERENCE_NUM_THREADS": count, "ENABLE_CPU_PINNING": False}
+
+
 class Inference:
     """A model in memory. Thread-safe; a call waits for at most one batch of another one.
 
@@ -190,8 +199,7 @@ class Inference:
     ) -> None:
         openvino = import_openvino()
         options = {
-            "NUM_STREAMS": threads,
-            "INFERENCE_NUM_THREADS": threads,
+            **streams(threads),
             "INFERENCE_PRECISION_HINT": _HINTS[precision],
         }
         compiled = open_graph(openvino, options, lambda: str(model), place)

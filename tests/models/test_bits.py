@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -103,3 +105,28 @@ def test_callers_at_once_get_what_each_gets_alone(
             np.testing.assert_array_equal(wanted, found)
         for mine, its in zip(readings, read, strict=True):
             assert_same(mine, its)
+
+
+def cores_while_it_runs(work: Callable[[], object]) -> set[frozenset[int]]:
+    """Return the sets of cores that a thread may run on while it does some work."""
+    thread = threading.Thread(target=work)
+    thread.start()
+    found = set()
+    while thread.is_alive():
+        try:
+            found.add(frozenset(os.sched_getaffinity(thread.native_id or 0)))
+        except ProcessLookupError:
+            break
+    thread.join()
+    return found
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system does not say on which cores a thread runs")
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="there is one core alone")
+def test_a_model_computes_on_whatever_core_is_free(
+    encoders: tuple[Encoder, Encoder], readers: tuple[AnswerReader, AnswerReader]
+) -> None:
+    texts = write_out([(100, at % 7) for at in range(64)])
+    every = {frozenset(os.sched_getaffinity(0))}
+    assert cores_while_it_runs(lambda: encoders[0].encode_passages(texts)) == every
+    assert cores_while_it_runs(lambda: readers[0].read([("who built it", text) for text in texts])) == every

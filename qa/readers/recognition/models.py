@@ -79,7 +79,9 @@ class Models:
         if not path.is_file():
             raise FileNotFoundError(f"{_PACKAGE} lacks {name}; install qa[ocr] again")
         model = self._core.read_model(path)
-        properties = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": self._threads}
+        # Bound to cores, as OpenVINO binds them by itself, they would wait for the threads of other processes there.
+        threading = {"INFERENCE_NUM_THREADS": self._threads, "ENABLE_CPU_PINNING": False}
+        properties = {"PERFORMANCE_HINT": "LATENCY", **threading}
         return self._core.compile_model(model, "CPU", properties).create_infer_request(), model
 
     @cached_property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from qa.errors import SettingsError
-from qa.web.middleware.headers import request_id
+from qa.web.middleware.headers import new_id, request_id
 from qa.web.monitoring import Monitoring
 
 log = structlog.get_logger(__name__)
@@ -97,7 +96,7 @@ class Observing:
 def find_trace(headers: Headers) -> str:
     """Return the id of the client's trace, or of a new one."""
     given = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
-    return given["trace"] if given else secrets.token_hex(16)
+    return given["trace"] if given else new_id()
 
 
 def find_route(scope: Scope) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from starlette.testclient import TestClient
 
@@ -59,3 +62,19 @@ def test_static_files_are_not_sent_twice(client: TestClient) -> None:
 def test_loading_is_never_kept(client: TestClient, service: FakeService) -> None:
     service.current = LOADING
     assert client.get("/").headers["cache-control"] == "private, no-cache"
+
+
+def test_workers_that_are_forked_make_other_ids() -> None:
+    code = """
+import os
+from qa.web.middleware.headers import new_id
+new_id()
+for _ in range(2):
+    if not os.fork():
+        print(new_id(), flush=True)
+        os._exit(0)
+    os.wait()
+print(new_id())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert len(set(done.stdout.split())) == 3

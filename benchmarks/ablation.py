@@ -21,12 +21,13 @@ import numpy as np
 
 from benchmarks.question_sets import JudgedQuestion, load_corpus, load_questions, measure
 from qa.index.lexical import LexicalIndex, LexicalRow, LexicalWriter
+from qa.models.languages import detect_language
 from qa.models.loading import make_encoder
 from qa.protocols import Encoder
 from qa.search.ranking import LEXICAL_WEIGHT
 from qa.settings import Settings
 from qa.text.splitter import SplitterParameters, split
-from qa.text.words import detect_language, is_foreign
+from qa.text.words import is_foreign
 from qa.types import Document, Passage, Section
 
 if TYPE_CHECKING:

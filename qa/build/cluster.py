@@ -29,6 +29,7 @@ from qa.build.embeddings import EmbeddingCache, cache_keys
 from qa.build.reuse import Content
 from qa.errors import ClusterError, QAError
 from qa.extras import require
+from qa.models.compiled import MODELS_FOLDER
 from qa.models.loading import EncoderFactory
 from qa.protocols import Encoder
 from qa.readers.isolation import IsolatedReader, ReadingLimits, Recognition, decode_source, encode_source
@@ -284,7 +285,9 @@ class Worker:
         options = replace(job.options, ocr=recognition_version(job.options.ocr != OFF))
         recognition = Recognition(PageCache(settings.indexes / RECOGNISED))
         reader = IsolatedReader(job.limits, options=options, recognition=recognition)
-        contents = Contents(job.make(settings, threads=1), job.parameters, reader.read, options=options)
+        models = settings.indexes / MODELS_FOLDER
+        encoder = job.make(settings, threads=1)
+        contents = Contents(encoder, job.parameters, reader.read, options=options, models=models)
         here = json.loads(json.dumps(contents.fingerprint()))
         there = json.loads(json.dumps(job.fingerprint))
         if different := sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name)):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 
 from qa.build.reuse import Content, Previous, Taken, modified_ns, trusted
+from qa.models.languages import detect_language, prepare_detection
 from qa.protocols import Encoder
 from qa.readers.isolation import ReadSource
 from qa.readers.registry import ReadingOptions, reader_versions
 from qa.text.splitter import SPLITTER_VERSION, SplitterParameters, split
-from qa.text.words import detect_language, prepare_detection
 from qa.types import Document, FileReport, Passage, Source
 
 # The folder of what OCR read of pages, for all indexes; derived data beside them.
@@ -26,6 +27,7 @@ class Contents:
     ``read`` never raises for one file, and reads what ``options`` say.
     ``previous`` is the snapshot that was made before: what it holds of files that have not changed is taken over if it
     is followed, and of files that cannot be read in any case.
+    ``models`` is the folder of compiled models, in which what tells languages apart is kept as well.
     """
 
     encoder: Encoder
@@ -33,6 +35,7 @@ class Contents:
     read: ReadSource
     previous: Previous | None = None
     options: ReadingOptions = field(default_factory=ReadingOptions)
+    models: Path | None = None
 
     def of(self, source: Source) -> Iterator[Content | Taken | FileReport]:
         """Yield the documents of a file: its own, then those that are attached to it; a report where there is none.
@@ -45,7 +48,7 @@ class Contents:
                 yield self.previous.taken(line) or line
             return
         modified = trusted(modified_ns(source))
-        prepare_detection()
+        prepare_detection(self.models)
         document, report = self.read(source)
         # A failure is never relied on: a limit, a disk or a lock may be the cause, and not the file.
         if report.status == "failed" and (kept := list(self.kept(report))):

@@ -25,6 +25,7 @@ from qa.index.schema import DOCUMENTS_FILE
 from qa.index.snapshots import Provenance, Snapshots, SnapshotWriter
 from qa.index.store import Store
 from qa.index.vectors.engines import is_in_milvus
+from qa.models.compiled import MODELS_FOLDER
 from qa.models.loading import EncoderFactory, make_encoder
 from qa.protocols import Encoder
 from qa.readers.discovery import discover
@@ -228,7 +229,8 @@ def _update(
             listener.stage(f"Loading the model {encoder.name}")
             encoder.load()
 
-        contents = Contents(encoder, inputs.parameters, read, options=inputs.options)
+        models = inputs.settings.indexes / MODELS_FOLDER
+        contents = Contents(encoder, inputs.parameters, read, options=inputs.options, models=models)
         builder = Builder(contents, cache, listener, load, milvus=snapshots.milvus)
         fingerprint = builder.fingerprint()
         active = _active(snapshots, inputs.sources)

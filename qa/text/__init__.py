@@ -5,5 +5,5 @@ globs      names chosen by patterns such as reports/*, in linear time
 lead_ins   what introduces an item, a row or an answer
 sentences  text to sentences as spans, in any script
 splitter   a document to segments and passages: whole sentences, packed to a budget of tokens
-words      the language of a text, and the terms that BM25 counts in it
+words      the terms that BM25 counts in a text
 """

@@ -1,7 +1,6 @@
 """Text to the terms that BM25 counts: words folded and stemmed by language, n-grams where words have no spaces.
 
-The language of a document is found here too, among those whose words can be stemmed. Nothing is loaded before it is
-needed.
+Nothing is loaded before it is needed.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import regex
 from qa.types import Span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
 # Snowball's stemmers by ISO 639-1 code (Porter, 2001, "Snowball: A language for stemming algorithms").
 STEMMERS = {
@@ -31,11 +30,6 @@ STEMMERS = {
     "tr": "turkish",
 }  # fmt: skip
 
-# Enough to tell, and little enough that a book costs no more than a page.
-_SAMPLE = 4000
-_LEAST_LETTERS = 8
-# Written without spaces between words: there is nothing to stem.
-_UNSTEMMED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
 _LETTER = regex.compile(r"\p{L}")
 
 # Scripts by language, of those that are not written in Latin letters, or not in these alone.
@@ -49,27 +43,6 @@ _SCRIPTS = {
     "sr": "Cyrillic Latin", "ta": "Tamil", "te": "Telugu", "th": "Thai", "ug": "Arabic", "uk": "Cyrillic",
     "ur": "Arabic", "uz": "Latin Cyrillic", "yi": "Hebrew", "zh": "Han",
 }  # fmt: skip
-
-_loading = threading.Lock()
-
-
-@cache
-def prepare_detection() -> None:
-    """Begin, once, to load the classifier, which takes most of a second, beside what the caller does next."""
-    threading.Thread(target=_classifier, name="languages", daemon=True).start()
-
-
-def detect_language(text: str) -> str:
-    """Find the ISO 639-1 code of a text's language, by the naive Bayes classifier of langid.py (Lui & Baldwin, 2012).
-
-    Empty where none of :data:`STEMMERS` is its stemmer: too few letters to tell, or a script without spaces.
-    """
-    sample = text[:_SAMPLE]
-    letters = len(_LETTER.findall(sample))
-    if letters < _LEAST_LETTERS or 2 * len(_UNSTEMMED.findall(sample)) > letters:
-        return ""
-    code = _classifier()(sample)
-    return code if code in STEMMERS else ""
 
 
 def is_foreign(text: str, languages: Sequence[str]) -> bool:
@@ -89,23 +62,6 @@ def _own_letters(languages: tuple[str, ...]) -> regex.Pattern[str]:
     scripts = {script for code in languages for script in _SCRIPTS.get(code, "Latin").split()}
     own = "".join(rf"\p{{{script}}}" for script in sorted(scripts))
     return regex.compile(rf"(?V1)[\p{{L}}&&[{own}]]")
-
-
-def _classifier() -> Callable[[str], str]:
-    with _loading:
-        return _loaded()
-
-
-@cache
-def _loaded() -> Callable[[str], str]:
-    import py3langid
-
-    py3langid.set_languages(sorted({*STEMMERS, "ja", "ko", "th", "vi", "zh"}))
-
-    def classify(text: str) -> str:
-        return str(py3langid.classify(text)[0])
-
-    return classify
 
 
 TERMS_VERSION = "3"

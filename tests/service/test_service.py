@@ -356,7 +356,7 @@ BUILDING = """
 import resource, signal, sys
 from pathlib import Path
 from qa.build.update import SilentListener, update
-from qa.text.words import detect_language
+from qa.models.languages import detect_language
 from qa.readers.registry import read_source
 from qa.settings import Settings
 from tests.conftest import hashing_encoder

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
-from qa.text.words import detect_language
+from qa.models.languages import detect_language
 
 STEPS = {"open", "os.chmod", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "sqlite3.connect"}
 # Imported late by the program, and here once for all who do the work.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qa.text.words import STEMMERS, detect_language, distinct, is_foreign, passage_terms, read_words, words
+from qa.text.words import STEMMERS, distinct, is_foreign, passage_terms, read_words, words
 from tests.support.texts import SCRIPTS
 
 LATIN = st.characters(codec="latin-1") | st.sampled_from("as1,.0-+#\n _²½ǅªº…‘’ʼ\u024f\u2027")
@@ -91,23 +91,6 @@ def test_the_fast_way_reads_the_same_words(text: str, languages: tuple[str, ...]
 @given(text=st.text(alphabet="abzäöéñçжЖ 1'-"))
 def test_letter_case_does_not_matter(text: str) -> None:
     assert passage_terms(text.upper(), "en") == passage_terms(text.lower(), "en")
-
-
-@pytest.mark.parametrize(
-    ("text", "language"),
-    [
-        ("Apples grow on trees. They are red or green.", "en"),
-        ("Die Äpfel wachsen auf den Bäumen und sind rot oder grün.", "de"),
-        ("Сливы растут на деревьях, а груши созревают осенью.", "ru"),
-        ("تفتح المكتبة أبوابها في التاسعة صباحا، وتغلق في السادسة مساء.", "ar"),
-        (SCRIPTS["chinese"], ""),
-        (SCRIPTS["thai"], ""),
-        ("1, 2, 3; 4 %", ""),
-        ("", ""),
-    ],
-)
-def test_the_language_of_a_text(text: str, language: str) -> None:
-    assert detect_language(text) == language
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ class Recorder:
     def __init__(self) -> None:
         self.stages: list[str] = []
         self.total = 0
-        self.done = 0.0
+        self.done = self.encoded = 0.0
         self.reports: list[FileReport] = []
         self.recognised: list[tuple[str, int, int]] = []
 
@@ -90,8 +90,9 @@ class Recorder:
     def started(self, total_bytes: int, files: int) -> None:
         self.total = total_bytes
 
-    def advanced(self, size: float) -> None:
+    def advanced(self, size: float, encoded: float | None = None) -> None:
         self.done += size
+        self.encoded += encoded or 0.0
 
     def recognising(self, id: str, page: int, pages: int) -> None:
         self.recognised.append((id, page, pages))

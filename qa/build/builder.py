@@ -63,7 +63,7 @@ class PassageWriter:
 
     def __init__(
         self,
-        advanced: Callable[[float], None],
+        advanced: Callable[[float, float], None],
         embedding: Embedding,
         store: StoreWriter,
         vectors: MutableVectorIndex,
@@ -114,13 +114,16 @@ class PassageWriter:
         if self._begun is None:
             return
         (batch, rows), self._begun = self._begun, None
+        before = self._embedding.encoded
         vectors = rows()
+        new = (self._embedding.encoded - before) / len(vectors)
         ids = np.array([key for pending in batch for key, _ in pending.windows], dtype=np.int64)
         columns = {name: [p.row.columns[name] for p in batch for _ in p.windows] for name in COLUMNS}
         self._vectors.upsert(VectorRows(ids, vectors, columns))
         self.store.add_passages(pending.stored for pending in batch if pending.stored is not None)
         self._lexical.add(pending.row for pending in batch)
-        self._advanced(sum(pending.size for pending in batch))
+        size = sum(pending.size for pending in batch)
+        self._advanced(size, size * new)
 
 
 class BuildListener(Protocol):
@@ -128,8 +131,12 @@ class BuildListener(Protocol):
 
     def started(self, total_bytes: int, files: int) -> None: ...
 
-    def advanced(self, size: float) -> None:
-        """Note that ``size`` more bytes of sources are done: their passages are encoded, or they hold none."""
+    def advanced(self, size: float, encoded: float | None = None) -> None:
+        """Note that ``size`` more bytes of sources are done: their passages are encoded, or they hold none.
+
+        Where a batch of passages is done, ``encoded`` of these bytes were encoded now; the vectors of the others were
+        known, which takes next to no time.
+        """
 
     def recognising(self, id: str, page: int, pages: int) -> None:
         """Note that OCR begins to read page ``page`` of the ``pages`` of a file, which takes seconds."""

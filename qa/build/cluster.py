@@ -188,7 +188,8 @@ def encode_on_cluster(
                 cache.put(rows["key"].to_pylist(), _vectors(rows["vector"].to_pylist()))
             texts += len(rows)
             unseen += sum(block["unseen"].to_pylist())
-            listener.advanced(sum(block["bytes"].to_pylist()))
+            size = sum(block["bytes"].to_pylist())
+            listener.advanced(size, size)
     except ray.exceptions.RayError as error:
         raise _raised_there(error) from error
     return Encoded(texts, unseen)

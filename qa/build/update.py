@@ -56,7 +56,7 @@ class SilentListener:
     def started(self, total_bytes: int, files: int) -> None:
         pass
 
-    def advanced(self, size: float) -> None:
+    def advanced(self, size: float, encoded: float | None = None) -> None:
         pass
 
     def recognising(self, id: str, page: int, pages: int) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
+from math import ceil
 from pathlib import PurePosixPath
 from types import TracebackType
 from typing import Self
@@ -20,11 +22,13 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from qa.build.update import Update
 from qa.evaluation.comparison import Comparison, Verdict
@@ -38,6 +42,8 @@ from qa.types import FileReport, FileStatus
 _NAMED = 20
 # Seconds between two lines where no bar can be drawn.
 _LINE_EVERY = 10.0
+# Batches by whose pace the time that is left is estimated.
+_PACE_OF = 50
 
 
 @dataclass(slots=True)
@@ -76,12 +82,18 @@ _COLUMNS = ("read", "part", "skip", "fail", "MB", "chars", "pages", "empty", "pa
 class _Progress(ABC):
     """Steps and a bar on standard error. Without a terminal there is a line now and then instead of the bar."""
 
-    def __init__(self, *columns: ProgressColumn | str, console: Console | None = None) -> None:
+    def __init__(
+        self,
+        *columns: ProgressColumn | str,
+        console: Console | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
         self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
         self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
         self._task: TaskID | None = None
         self._total = self._done = 0.0
-        self._said = time.monotonic()
+        self._said = clock()
 
     def __enter__(self) -> Self:
         return self
@@ -110,8 +122,8 @@ class _Progress(ABC):
 
     def _say(self, line: str) -> None:
         """Print a line now and then, where no bar can be drawn."""
-        if not self._console.is_terminal and time.monotonic() - self._said > _LINE_EVERY:
-            self._said = time.monotonic()
+        if not self._console.is_terminal and self._clock() - self._said > _LINE_EVERY:
+            self._said = self._clock()
             self._console.print(line)
 
     @abstractmethod
@@ -119,12 +131,60 @@ class _Progress(ABC):
         """Say how far it is, for an output that is no terminal."""
 
 
-class IndexingProgress(_Progress):
-    """A listener of :func:`qa.build.update.update`, with a bar over the bytes that are done."""
+class _Pace:
+    """How fast texts are encoded, by the batches that were encoded last.
 
-    def __init__(self) -> None:
-        columns = (TextColumn("{task.percentage:>3.0f} %"), DownloadColumn(), TimeRemainingColumn())
-        super().__init__(TextColumn("Indexing"), BarColumn(), *columns, TextColumn("{task.description}"))
+    A batch whose vectors were known, as after a build that was killed, says nothing of how long the others take: its
+    time and its bytes are left out.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._since = clock()
+        self._last: deque[tuple[float, float]] = deque(maxlen=_PACE_OF)
+
+    def begin(self) -> None:
+        self._since = self._clock()
+        self._last.clear()
+
+    def batch(self, encoded: float) -> None:
+        """Note that a batch is done, of which so many bytes were encoded."""
+        now = self._clock()
+        if encoded > 0:
+            self._last.append((now - self._since, encoded))
+        self._since = now
+
+    def seconds(self, size: float) -> float | None:
+        """Estimate how long it takes to encode so many bytes; ``None`` before anything was encoded."""
+        taken, encoded = (sum(column) for column in zip(*self._last, strict=True)) if self._last else (0.0, 0.0)
+        return size * taken / encoded if encoded else None
+
+
+class _RemainingColumn(ProgressColumn):
+    """The time that is left, or dashes before it can be known."""
+
+    max_refresh = 0.5
+
+    def __init__(self, remaining: Callable[[], float | None]) -> None:
+        super().__init__()
+        self._remaining = remaining
+
+    def render(self, task: Task) -> Text:
+        seconds = self._remaining()
+        return Text("-:--:--" if seconds is None else str(timedelta(seconds=ceil(seconds))), style="progress.remaining")
+
+
+class IndexingProgress(_Progress):
+    """A listener of :func:`qa.build.update.update`, with a bar over the bytes that are done.
+
+    The time that is left is that of encoding all bytes that are left at the pace of those that were encoded.
+    """
+
+    def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._pace = _Pace(clock)
+        columns = (TextColumn("{task.percentage:>3.0f} %"), DownloadColumn(), _RemainingColumn(self._remaining))
+        description = TextColumn("{task.description}")
+        super().__init__(TextColumn("Indexing"), BarColumn(), *columns, description, console=console, clock=clock)
         self._unread: list[FileReport] = []
         self._kinds: defaultdict[str, _Totals] = defaultdict(_Totals)
         self._all = _Totals()
@@ -133,10 +193,17 @@ class IndexingProgress(_Progress):
         """Show how much there is to index."""
         self._console.print(f"Indexing {counted(files, 'file')}, {total_bytes / 1e6:.1f} MB …")
         self._begin(float(total_bytes))
+        self._pace.begin()
 
-    def advanced(self, size: float) -> None:
+    def advanced(self, size: float, encoded: float | None = None) -> None:
         """Show that so many more bytes are done."""
+        if encoded is not None:
+            self._pace.batch(encoded)
         self._advance(size)
+
+    def _remaining(self) -> float | None:
+        """Estimate the seconds that are left; ``None`` before anything was encoded."""
+        return self._pace.seconds(max(self._total - self._done, 0.0))
 
     def recognising(self, id: str, page: int, pages: int) -> None:
         """Show which page OCR reads, beside the bar or as a line."""
@@ -146,7 +213,9 @@ class IndexingProgress(_Progress):
         self._say(now)
 
     def _line(self) -> str:
-        return f"{100 * self._done / max(self._total, 1.0):.0f} % of {self._total / 1e6:.1f} MB"
+        seconds = self._remaining()
+        left = "" if seconds is None else f", about {timedelta(seconds=ceil(seconds))} left"
+        return f"{100 * self._done / max(self._total, 1.0):.0f} % of {self._total / 1e6:.1f} MB{left}"
 
     def finished_file(self, report: FileReport) -> None:
         """Add a file to the summary."""

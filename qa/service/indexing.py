@@ -103,7 +103,7 @@ class _Progress:
         self._bytes, self.files = total_bytes, files
         self.detail = "the files are being read"
 
-    def advanced(self, size: float) -> None:
+    def advanced(self, size: float, encoded: float | None = None) -> None:
         self._advanced += size
 
     def recognising(self, id: str, page: int, pages: int) -> None:

@@ -68,7 +68,7 @@ def test_an_interrupted_build_publishes_nothing_and_is_resumed(settings: Setting
     """Ctrl-C half way: what was encoded by then is not encoded again."""
 
     class Interrupting(Recorder):
-        def advanced(self, size: float) -> None:
+        def advanced(self, size: float, encoded: float | None = None) -> None:
             super().advanced(size)
             if self.done > 10_000:
                 raise KeyboardInterrupt

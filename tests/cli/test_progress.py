@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from qa.cli.progress import IndexingProgress
 from qa.types import FileReport
-from tests.conftest import Build
+from tests.conftest import Build, Recorder
 
 
 def test_the_table_sums_by_kind_and_names_what_was_not_read(
@@ -41,6 +43,56 @@ def test_a_name_cannot_steer_the_terminal(build: Build, capsys: pytest.CaptureFi
     assert "\x1b" not in shown
     assert "\x9b" not in shown
     assert "skipped: x\\x1b[2J\\nfailed: y.[bold]txt: why\\x9b" in shown
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def after_a_kill(console: Console, steps: int) -> str:
+    """Return what is shown of a build of a megabyte, half of which an earlier one that was killed had encoded."""
+    clock = Clock()
+    with IndexingProgress(console, clock) as progress:
+        progress.started(1_000_000, 10)
+        for seconds, size, encoded in [
+            (60, 500_000, 0.0),
+            (20, 100_000, None),  # no text
+            (20, 100_000, 100_000),
+            (40, 200_000, 100_000),
+        ][:steps]:
+            clock.now += seconds
+            progress.advanced(size, encoded)
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def test_the_time_that_is_left_is_that_of_encoding_and_not_of_what_was_known() -> None:
+    lines = after_a_kill(Console(file=StringIO(), width=200), 4).splitlines()
+    assert lines[1:] == [
+        "50 % of 1.0 MB",
+        "60 % of 1.0 MB",
+        "70 % of 1.0 MB, about 0:02:00 left",
+        "90 % of 1.0 MB, about 0:00:40 left",
+    ]
+
+
+@pytest.mark.parametrize(("steps", "left"), [(2, "-:--:--"), (3, "0:02:00")])
+def test_a_bar_shows_the_time_that_is_left(steps: int, left: str) -> None:
+    assert left in after_a_kill(Console(file=StringIO(), width=200, force_terminal=True), steps)
+
+
+def test_a_build_says_which_bytes_it_encoded(build: Build, folder: Path) -> None:
+    first, again = Recorder(), Recorder()
+    build(listener=first)
+    build(listener=again, rebuild=True)
+    assert first.encoded > 0.9 * first.total  # one text stands twice
+    assert again.done == pytest.approx(again.total)
+    assert again.encoded == 0
 
 
 def test_where_nothing_changed_it_says_so(build: Build, capsys: pytest.CaptureFixture[str]) -> None:

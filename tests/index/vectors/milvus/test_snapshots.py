@@ -156,7 +156,7 @@ def test_a_build_that_fails_leaves_no_collection(settings: Settings, build: Buil
     others = collections_of(address)
 
     class Interrupting(Recorder):
-        def advanced(self, size: float) -> None:
+        def advanced(self, size: float, encoded: float | None = None) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

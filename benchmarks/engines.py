@@ -24,7 +24,7 @@ from qa.build.update import SilentListener, update
 from qa.evaluation.comparison import compare_runs
 from qa.evaluation.runs import load_run
 from qa.index.snapshots import Snapshots
-from qa.index.vectors import engines
+from qa.index.vectors import exact
 from qa.settings import Settings
 
 _QA = str(Path(sys.executable).parent / "qa")
@@ -33,7 +33,7 @@ _QA = str(Path(sys.executable).parent / "qa")
 def build(documents: Path, name: str, engine: str) -> None:
     """Index the documents; the environment says where, and what the server of Milvus is."""
     if engine == "approximate":
-        engines.EXACT_UP_TO = 0
+        exact.EXACT_UP_TO = 0
     settings = Settings(name=name)
     update(settings, [documents], SilentListener())
     index = Snapshots(settings.indexes, name).open()

@@ -21,7 +21,7 @@ WORDS = [f"{a}{b}{c}" for a in "bdklmt" for b in "aeiou" for c in ("ra", "no", "
 
 @pytest.fixture(autouse=True)
 def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qa.index.vectors.engines.EXACT_UP_TO", 500)
+    monkeypatch.setattr("qa.index.vectors.exact.EXACT_UP_TO", 500)
 
 
 def text_of(number: int) -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from qa.errors import SnapshotIncompatible, VectorIndexError
 from qa.index.vectors import approximate, exact
 from qa.index.vectors.columns import unwritten
-from qa.index.vectors.exact import EXACT_UP_TO
 from qa.index.vectors.milvus import engine as milvus_engine
 from qa.index.vectors.spool import Spool
 from qa.index.vectors.tuning import LEAST_RECALL
@@ -45,7 +44,7 @@ class FaissVectors:
         dimension: int,
         columns: Sequence[str],
         before: VectorIndex | None = None,
-        exact_up_to: int = EXACT_UP_TO,
+        exact_up_to: int = exact.EXACT_UP_TO,
         least_recall: float = LEAST_RECALL,
     ) -> None:
         self._spool = Spool(folder, dimension, columns)
@@ -145,8 +144,8 @@ def new_vectors(
         VectorsUnavailable: the server cannot be reached.
     """
     if milvus is not None:
-        return milvus_engine.MilvusVectors.create(folder, milvus, dimension, columns, EXACT_UP_TO)
-    return FaissVectors(folder, dimension, columns, before, EXACT_UP_TO)
+        return milvus_engine.MilvusVectors.create(folder, milvus, dimension, columns, exact.EXACT_UP_TO)
+    return FaissVectors(folder, dimension, columns, before, exact.EXACT_UP_TO)
 
 
 def open_vectors(folder: Path, description: Mapping[str, object], milvus: MilvusAddress | None = None) -> VectorIndex:

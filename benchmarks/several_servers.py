@@ -55,7 +55,7 @@ class QaServer:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "qa", "serve", "--name", "seeds", "--port", str(self.port)]
+        command = [sys.executable, "-m", "qa", "serve", "--name", "seeds", "--port", str(self.port), "--workers", "1"]
         log = Path(self.environment["QA_INDEXES"]).parent / f"serve-{self.port}.log"
         with log.open("ab") as lines:
             self.process = subprocess.Popen(command, env=self.environment, cwd=ROOT, stdout=lines, stderr=lines)

@@ -8,6 +8,7 @@ extras       the optional parts of the package: what is installed, and what to t
 protocols    what encoders, re-rankers, answer readers and vector indexes can do
 settings     the QA_* variables, typed; the only reader of the environment
 files        files written atomically, their checksums, and their names as text that can be shown
+machine      how many processors and how much memory this process may use
 markup       text that is safe to show: on a terminal, on a page, with spans marked
 statistics/  intervals, tests and bounds of error: numbers, no documents
 text/        text to sentences, words and passages: no files

@@ -104,8 +104,8 @@ class Settings(BaseSettings):
         default=0,
         ge=0,
         le=64,
-        description="The processes that serve over one port. 0 means one for every two cores and every GB of memory, "
-        "four at most; limits of a container count.",
+        description="The processes that serve over one port. 0 means one for every core and every GB of memory, "
+        "eight at most; limits of a container count.",
     )
     milvus: str = Field(
         default="",

@@ -31,7 +31,7 @@ from qa.web.admission import Budget, Lane
 from qa.web.api import chat, collections, facets, openapi, pictures, routes, snapshots, unanswered, uploads
 from qa.web.api import evaluations as evaluation_routes
 from qa.web.asking import Asking, ReplyCache
-from qa.web.batching import Batcher
+from qa.web.batching import Batcher, count_workers
 from qa.web.deps import Offered, Options
 from qa.web.fairness import share_of
 from qa.web.mcp import McpEndpoint, McpEndpoints, build_server
@@ -76,7 +76,8 @@ def create_app(
         others: the other collections; each offers the same as the first.
     """
     monitoring = Monitoring(SharedMetrics(options.place) if options.place else None)
-    batcher = Batcher(monitoring, most_waiting=_divide(options.max_waiting, options))
+    most_waiting = _divide(options.max_waiting, options)
+    batcher = Batcher(monitoring, most_waiting=most_waiting, workers=count_workers(options.workers))
     every = _make_parts((Offered(service, evaluations, maintenance), *others), monitoring, batcher, options)
     parts = every[0]
     mcp = McpEndpoints({each.name: _make_tools(each) for each in every})

@@ -14,6 +14,7 @@ from itertools import groupby
 import structlog
 
 from qa.errors import NotReady, Overloaded
+from qa.machine import usable_cores
 from qa.service.service import Held
 from qa.types import Query, Reply
 from qa.web.fairness import CLIENT, FairQueue, share_of
@@ -22,7 +23,7 @@ from qa.web.monitoring import Monitoring
 log = structlog.get_logger(__name__)
 
 # A second worker searches one batch while the first encodes the next; more would only take turns.
-WORKERS = 2
+_MOST_WORKERS = 2
 # Questions in a batch. Searching 16 together takes half the processor time of one by one. Reading takes twenty times as
 # long and gains a tenth, most of it with 4 together, and more would only wait longer.
 LARGEST = 16
@@ -53,12 +54,17 @@ class _Waiting:
     since: float = field(default_factory=time.perf_counter)
 
 
+def count_workers(processes: int) -> int:
+    """Return how many threads answer in each of several processes: with as many processes as cores, one."""
+    return max(1, min(_MOST_WORKERS, int(usable_cores() / processes)))
+
+
 class Batcher:
     """A bounded queue of questions in front of a service, in which clients take turns. Thread-safe.
 
     Args:
         most_waiting: questions that may wait; more are refused at once. One client may fill three in four places.
-        workers: threads that answer. Beside several there is a spare one, which searches for those who want passages
+        workers: threads that answer. Beside them there is a spare one, which searches for those who want passages
             alone while all others read: they would wait twenty times as long as their own answer takes. The operating
             system parts the processor.
         largest: the most questions in a batch that is only searched for.
@@ -71,7 +77,7 @@ class Batcher:
         monitoring: Monitoring,
         *,
         most_waiting: int,
-        workers: int = WORKERS,
+        workers: int = _MOST_WORKERS,
         largest: int = LARGEST,
         largest_read: int = LARGEST_READ,
         clock: Callable[[], float] = time.monotonic,
@@ -91,7 +97,7 @@ class Batcher:
         self._in_bulk = 0
         # Workers that read, the spare ones that may still be started, and questions that wait and are not to be read.
         self._reading = 0
-        self._spare = int(workers > 1)
+        self._spare = 1
         self._searched_for = 0
         self._turn = 0
         self._seconds_each = 0.01

@@ -16,10 +16,14 @@ QA = Path(sys.executable).parent / "qa"
 
 
 def start(settings: Settings, *flags: str, **environment: str) -> tuple[subprocess.Popen[str], str]:
-    """Start on a free port, and return the process and the address that it prints."""
+    """Start on a free port, and return the process and the address that it prints.
+
+    In one process on every machine, unless flags or environment say another number of workers.
+    """
+    where = {"QA_INDEXES": str(settings.indexes), "QA_NAME": settings.name, "QA_WORKERS": "1"}
     process = subprocess.Popen(
         [QA, "serve", "--port", "0", *flags],
-        env={**os.environ, "QA_INDEXES": str(settings.indexes), "QA_NAME": settings.name, **environment},
+        env={**os.environ, **where, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -11,7 +11,7 @@ import pytest
 from qa.errors import NotReady, Overloaded, QAError, QueryError
 from qa.service.service import AskMany, Held
 from qa.types import Query, Reply
-from qa.web.batching import Answered, Batcher
+from qa.web.batching import Answered, Batcher, count_workers
 from qa.web.fairness import CLIENT
 from qa.web.monitoring import Monitoring
 from tests.support.waiting import AT_MOST
@@ -128,7 +128,9 @@ def test_questions_that_are_only_searched_for_do_not_wait_in_a_batch_that_is_rea
         assert [said(outcome) for outcome in outcomes] == [str(n) for n in range(9)]
 
     run(test)
-    assert answer.batches == [["0"], ["1", "3", "5", "7"], ["2", "4"], ["6", "8"]]
+    assert sorted(question for batch in answer.batches for question in batch) == [str(n) for n in range(9)]
+    assert all(len({int(question) % 2 for question in batch}) == 1 for batch in answer.batches)
+    assert [batch for batch in answer.batches if int(batch[0]) % 2 == 0] == [["0"], ["2", "4"], ["6", "8"]]
 
 
 @pytest.mark.parametrize(("index", "snapshot"), [("i", "t"), ("j", "s")], ids=["snapshot", "collection"])
@@ -436,6 +438,14 @@ def test_many_at_once_through_two_workers_are_each_answered_once() -> None:
     assert max(map(len, answer.batches)) == 4
 
 
+@pytest.mark.parametrize(("cores", "processes", "expected"), [(1, 1, 1), (2, 1, 2), (2, 2, 1), (8, 1, 2), (4, 8, 1)])
+def test_with_as_many_processes_as_cores_each_answers_in_one_thread(
+    monkeypatch: pytest.MonkeyPatch, cores: int, processes: int, expected: int
+) -> None:
+    monkeypatch.setattr("qa.web.batching.usable_cores", lambda: float(cores))
+    assert count_workers(processes) == expected
+
+
 def test_closing_answers_what_waits() -> None:
     answer = Answerer()
     queue = batcher(answer)
@@ -462,13 +472,14 @@ class Reader:
         return [Reply(query.question, (), "s") for query in queries]
 
 
-def test_who_wants_passages_alone_does_not_wait_until_others_have_been_read() -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_who_wants_passages_alone_does_not_wait_until_others_have_been_read(workers: int) -> None:
     reader = Reader()
-    queue = Queue(reader, workers=2, largest_read=1)
+    queue = Queue(reader, workers=workers, largest_read=1)
 
     async def test() -> None:
         read = [asked(queue, f"read {n}")[0] for n in range(5)]
-        await until(lambda: len(reader.begun) == 2)
+        await until(lambda: len(reader.begun) == workers)
         for round_ in range(3):
             alone = queue.submit([Query(f"passages {round_}", answer=False)], queue.held)
             assert said((await asyncio.wait_for(asyncio.gather(*alone), AT_MOST))[0]) == f"passages {round_}"

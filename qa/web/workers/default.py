@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from qa.machine import usable_cores, usable_memory
 
-# Where a container sees its own limits.
-CONTROL_GROUP = Path("/sys/fs/cgroup")
-_MOST_WORKERS = 4
+_MOST_WORKERS = 8
 
 
 def default_workers() -> int:
-    """Return how many workers serve by default: one for every two cores and every GB of memory, four at most.
+    """Return how many workers serve by default: one for every core and every GB of memory, eight at most.
 
-    A container's limits of both count.
+    A container's limits of both count. A question takes as long in the interpreter, which runs one thread at a time, as
+    in the encoder: one worker does not keep two cores busy.
     """
-    cores = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    memory = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    # Of a control group of version 2: microseconds of processor time in a period, and bytes, or "max".
-    quota, _, period = _read_limit("cpu.max").partition(" ")
-    if quota.isdecimal() and period.isdecimal():
-        cores = min(cores, int(quota) / int(period))
-    if (most := _read_limit("memory.max")).isdecimal():
-        memory = min(memory, float(most))
-    return max(1, min(int(cores / 2), int(memory / 1e9), _MOST_WORKERS))
-
-
-def _read_limit(name: str) -> str:
-    try:
-        return (CONTROL_GROUP / name).read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
+    return max(1, min(int(usable_cores()), int(usable_memory() / 1e9), _MOST_WORKERS))

@@ -180,12 +180,11 @@ def test_a_folder_with_too_long_a_path_for_sockets_is_named(monkeypatch: pytest.
     ("cores", "limits", "expected"),
     [
         (1, {}, 1),
-        (2, {}, 1),
-        (3, {}, 1),
-        (4, {}, 2),
-        (64, {}, 4),
-        (64, {"cpu.max": "max 100000", "memory.max": "max"}, 4),
-        (64, {"cpu.max": "400000 100000"}, 2),
+        (2, {}, 2),
+        (3, {}, 3),
+        (64, {}, 8),
+        (64, {"cpu.max": "max 100000", "memory.max": "max"}, 8),
+        (64, {"cpu.max": "250000 100000"}, 2),
         (64, {"cpu.max": "50000 100000"}, 1),
         (64, {"memory.max": "3000000000"}, 3),
         (64, {"memory.max": "500000000"}, 1),
@@ -196,7 +195,7 @@ def test_the_default_goes_by_cores_and_memory(
 ) -> None:
     for name, text in limits.items():
         (tmp_path / name).write_text(f"{text}\n", encoding="ascii")
-    monkeypatch.setattr(default, "CONTROL_GROUP", tmp_path)
+    monkeypatch.setattr("qa.machine.CONTROL_GROUP", tmp_path)
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: range(cores))
     monkeypatch.setattr("os.sysconf", lambda name: {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1 << 24}[name])
     assert default.default_workers() == expected

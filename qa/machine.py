@@ -1,0 +1,30 @@
+"""What this process may use of the machine: processors and memory, with the limits of its container."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Where a container sees its own limits.
+CONTROL_GROUP = Path("/sys/fs/cgroup")
+
+
+def usable_cores() -> float:
+    """Return how many processors the process may use; a container's quota may be a fraction of one."""
+    cores = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    # Of a control group of version 2: microseconds of processor time in a period.
+    quota, _, period = _read_limit("cpu.max").partition(" ")
+    return min(cores, int(quota) / int(period)) if quota.isdecimal() and period.isdecimal() else cores
+
+
+def usable_memory() -> float:
+    """Return how much memory the process may use, in bytes."""
+    memory = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    return min(memory, float(most)) if (most := _read_limit("memory.max")).isdecimal() else memory
+
+
+def _read_limit(name: str) -> str:
+    try:
+        return (CONTROL_GROUP / name).read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

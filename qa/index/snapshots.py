@@ -35,7 +35,7 @@ from qa.index.index import Index, open_index, open_store, verify_index
 from qa.index.manifest import Manifest, file_names
 from qa.index.store import Store
 from qa.index.sums import SUMS_FILE, SnapshotSums
-from qa.index.vectors.milvus.record import drop_collection
+from qa.index.vectors.milvus.record import drop_collection, release_collection
 
 if TYPE_CHECKING:
     from qa.settings import Settings
@@ -261,7 +261,11 @@ class SnapshotWriter:
 
     @contextmanager
     def staging(self) -> Iterator[Path]:
-        """Make an empty folder beside the snapshots; it is removed afterwards, unless it was published."""
+        """Make an empty folder beside the snapshots; it is removed afterwards, unless it was published.
+
+        Milvus has room in memory for the active snapshot and the one that is made: older ones are released.
+        """
+        self._release_inactive()
         staged = self._folder / f"{ASIDE}{secrets.token_hex(8)}"
         staged.mkdir()
         try:
@@ -269,6 +273,18 @@ class SnapshotWriter:
         finally:
             if staged.is_dir():
                 self._snapshots.discard_or_leave(staged)
+
+    def _release_inactive(self) -> None:
+        """Let Milvus free the vectors of all snapshots but the active one; it is no error if it cannot."""
+        if self._snapshots.milvus is None:
+            return
+        current = self._snapshots.current_or_none()
+        try:
+            for id in self._snapshots.ids():
+                if id != current:
+                    release_collection(self._folder / id, self._snapshots.milvus)
+        except VectorsUnavailable as error:
+            log.warning("collections stay loaded", index=self._snapshots.name, reason=str(error))
 
     def publish(self, staged: Path, provenance: Provenance, documents: int, passages: int) -> Manifest:
         """Make a staged folder a snapshot and the active one.
@@ -366,6 +382,7 @@ def discard(path: Path, milvus: MilvusAddress | None) -> None:
 
 
 def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that it holds."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from qa.errors import DocumentNotFound, SnapshotCorrupt
 from qa.index.schema import REPORT, parse_titles
@@ -30,9 +30,6 @@ from qa.types import (
     StreamedDocument,
     Window,
 )
-
-if TYPE_CHECKING:
-    pass
 
 _TABLES = ("documents", "passages", "windows", "files")
 _UNREAD = "status IN ('failed', 'partial')"

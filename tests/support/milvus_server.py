@@ -64,11 +64,15 @@ class MilvusServer:
     Args:
         programs: what :func:`unpack_server` made.
         settings: keys of Milvus's configuration whose values are to be other ones.
+        log: the file that it writes its log into; by default one of ``folder``.
     """
 
-    def __init__(self, programs: Path, folder: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, programs: Path, folder: Path, settings: Mapping[str, str] | None = None, log: Path | None = None
+    ) -> None:
         self._programs = programs
         self._folder = folder
+        self._log = log or folder / "milvus.log"
         self._settings = {**_QUICK, **(settings or {})}
         self._ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
         self._process: subprocess.Popen[bytes] | None = None
@@ -96,7 +100,7 @@ class MilvusServer:
             "LD_LIBRARY_PATH": str(self._programs),
         }
         command = [str(self._programs / "milvus"), "run", "standalone"]
-        with (self._folder / "milvus.log").open("ab") as log:
+        with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, cwd=self._folder, env=environment, stdout=log, stderr=log)
         wait_for(self._is_ready)
 
@@ -136,7 +140,7 @@ class MilvusServer:
 
     def _is_ready(self) -> bool:
         assert self._process is not None
-        assert self._process.poll() is None, (self._folder / "milvus.log").read_text(errors="replace")[-2000:]
+        assert self._process.poll() is None, self._log.read_text(errors="replace")[-2000:]
         try:
             with urlopen(f"http://{_LOOPBACK}:{self._ports['health']}/healthz", timeout=5) as answer:
                 return b"OK" in answer.read()

@@ -163,6 +163,13 @@ class Collection:
             )
         self._wait(self.is_loaded, _LOAD_SECONDS, "load a collection")
 
+    def release(self) -> None:
+        """Free the memory that the collection takes; it is no error where there is none. It can be loaded again."""
+        if not self.exists():
+            return
+        with self._calling("release a collection"):
+            self._client.release_collection(self.name, timeout=_CHANGE_SECONDS)
+
     def is_loaded(self) -> bool:
         with self._calling("say what is loaded"):
             state = self._client.get_load_state(self.name, timeout=self._address.seconds)["state"]

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,16 +65,33 @@ def drop_collection(folder: Path, address: MilvusAddress | None) -> None:
     Raises:
         VectorsUnavailable: the server cannot be reached, or it is not known where it is.
     """
+    with _named(folder, address) as collection:
+        if collection is not None:
+            collection.drop()
+
+
+def release_collection(folder: Path, address: MilvusAddress | None) -> None:
+    """Let the server free the memory of the collection that a folder's file names; whoever opens it loads it again.
+
+    Raises:
+        VectorsUnavailable: as :func:`drop_collection`.
+    """
+    with _named(folder, address) as collection:
+        if collection is not None:
+            collection.release()
+
+
+@contextmanager
+def _named(folder: Path, address: MilvusAddress | None) -> Iterator[Collection | None]:
+    """Connect to the collection that a folder's file names; ``None`` where it names none, or nobody knows which."""
     try:
         name = read_record(folder)
     except SnapshotCorrupt:
-        return  # nobody knows any more what it named
+        name = None
     if name is None:
+        yield None
         return
     if address is None:
         raise VectorsUnavailable(f"the vectors of {folder.name} are the collection {name} in Milvus; set QA_MILVUS")
-    collection = Collection(address, name, strong=True)
-    try:
-        collection.drop()
-    finally:
-        collection.close()
+    with closing(Collection(address, name, strong=True)) as collection:
+        yield collection

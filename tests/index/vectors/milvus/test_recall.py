@@ -42,6 +42,9 @@ class ClusteredCollection:
 
     def load(self) -> None: ...
 
+    def is_loaded(self) -> bool:
+        return True
+
     def drop_index(self) -> None: ...
 
     def index(self, parameters: Mapping[str, object]) -> None:

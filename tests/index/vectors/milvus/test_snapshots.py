@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import httpx2
@@ -22,6 +23,7 @@ from qa.errors import QAError, SnapshotIncompatible, VectorsUnavailable
 from qa.index.snapshots import Snapshots
 from qa.index.vectors.milvus.collection import Collection
 from qa.index.vectors.milvus.engine import MilvusVectors
+from qa.index.vectors.milvus.record import release_collection
 from qa.protocols import VectorRows
 from qa.service.service import Service
 from qa.settings import Settings, load_settings
@@ -120,6 +122,33 @@ def test_an_index_in_milvus_answers_as_one_in_its_folder_and_moves_there_and_bac
     assert snapshots.ids() == [back.manifest.id]
     assert collections_of(address) - others == named(snapshots)
     assert list(snapshots.folder.glob("snapshots/.*")) == []
+
+
+def loaded(address: MilvusAddress, snapshots: Snapshots) -> list[bool]:
+    """Tell of each snapshot, oldest first, whether its collection is in the server's memory."""
+    found = []
+    for id in snapshots.ids():
+        with closing(Collection(address, snapshots.manifest(id).vectors["collection"], strong=True)) as collection:
+            found.append(collection.is_loaded())
+    return found
+
+
+def test_two_snapshots_take_memory_of_the_server_and_an_older_one_is_loaded_when_it_is_activated(
+    settings: Settings, build: Build, address: MilvusAddress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *_ = [build().manifest for _ in range(3)]
+    behind = served(settings)
+    expected = answers(behind)
+    snapshots = Snapshots.of(settings)
+    assert loaded(address, snapshots) == [False, True, True]
+    # A server that is behind serves an older one still, and looks every ten seconds whether all of it is there.
+    monkeypatch.setattr("qa.index.vectors.milvus.engine._LOOK_EVERY", 0.0)
+    release_collection(snapshots.path(snapshots.ids()[-1]), address)
+    assert answers(behind) == expected
+    with snapshots.writing() as writer:
+        writer.activate(first.id)
+    assert answers(served(settings)) == expected
+    assert loaded(address, snapshots) == [True, True, True]
 
 
 def build_and_be_killed(indexes: str, uri: str, folder: str) -> None:
@@ -246,7 +275,9 @@ def test_a_disk_that_is_full_is_an_error_of_the_build(programs: Path, tmp_path: 
     small.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160m", "none", small], check=False).returncode:
         pytest.skip("a small file system cannot be mounted by this user")
-    server = MilvusServer(programs, small)
+    # On the disk that is full its log would end before it says so.
+    log = tmp_path / "milvus.log"
+    server = MilvusServer(programs, small, log=log)
     try:
         server.start()
         aside = tmp_path / "index" / "snapshots" / ".aside-1"
@@ -263,7 +294,7 @@ def test_a_disk_that_is_full_is_an_error_of_the_build(programs: Path, tmp_path: 
         with pytest.raises(VectorsUnavailable, match="cannot write rows"):
             fill()
         # Its parts in C++ and in Go begin the words differently.
-        assert "no space left on device" in (small / "milvus.log").read_text(errors="replace").lower()
+        assert "no space left on device" in log.read_text(errors="replace").lower()
     finally:
         server.kill()
         subprocess.run(["umount", small], check=True)

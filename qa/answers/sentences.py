@@ -46,11 +46,11 @@ class Candidate:
 class Sentence:
     """A sentence, item or row of a passage, and its words, as they are kept for the next question.
 
-    ``span`` is of the passage. ``places`` say of each form which of the ``words`` have it, the first in the lowest bit.
+    ``span`` is of the passage, which has the text. ``places`` say of each form which of the ``words`` have it, the
+    first in the lowest bit.
     """
 
     span: Span
-    text: str
     kind: Kind
     places: Mapping[str, int]
     words: int
@@ -103,8 +103,9 @@ def candidates(index: Index, found: Found, question: QuestionWords) -> list[Cand
     for hit, cosines in zip(found.hits, _window_cosines(index, found), strict=True):
         start = hit.passage.start
         for sentence, score in _scored(hit, cosines, question):
-            place = Span(start + sentence.span.start, start + sentence.span.end)
-            result.append(Candidate(hit, place, sentence.text, sentence.kind, score))
+            first, end = sentence.span.start, sentence.span.end
+            said = hit.passage.text[first:end]
+            result.append(Candidate(hit, Span(start + first, start + end), said, sentence.kind, score))
     return result
 
 
@@ -142,7 +143,11 @@ def _scored(hit: Hit, cosines: Sequence[float], question: QuestionWords) -> list
     return result
 
 
-# About 11 kB each. As many as passages are kept: fewer drove each other out where a collection has a few thousand.
+# The numbers of one bit, which nearly all words have: one object each, instead of one for every word that is kept.
+_BITS = tuple(1 << at for at in range(256))
+
+
+# About 5 kB each. As many as passages are kept: fewer drove each other out where a collection has a few thousand.
 @lru_cache(maxsize=4096)
 def _read(text: str, language: str, languages: tuple[str, ...]) -> tuple[Sentence, ...]:
     """Split a passage into its sentences, items and rows, with their words."""
@@ -150,15 +155,13 @@ def _read(text: str, language: str, languages: tuple[str, ...]) -> tuple[Sentenc
 
 
 def _sentence(text: str, span: Span, kind: Kind, languages: tuple[str, ...]) -> Sentence:
-    said = text[span.start : span.end]
-    forms_of = read_words(said, languages)
+    forms_of = read_words(text[span.start : span.end], languages)
     places: dict[str, int] = {}
-    bit = 1
-    for forms in forms_of:
+    for at, forms in enumerate(forms_of):
+        bit = _BITS[at] if at < len(_BITS) else 1 << at
         for form in forms:
-            places[form] = places.get(form, 0) | bit
-        bit += bit
-    return Sentence(span, said, kind, places, len(forms_of))
+            places[form] = places[form] | bit if form in places else bit
+    return Sentence(span, kind, places, len(forms_of))
 
 
 def _score(hit: Hit, coverage: float, near: float, window: float, *, is_bare: bool) -> float:

@@ -8,7 +8,8 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+from zlib import crc32
 
 import numpy as np
 
@@ -35,6 +36,7 @@ _READ_AT_ONCE = 16
 # Shared words over all words (Jaccard, 1901). Copies with another date or name stay above, passages that overlap by
 # their last sentences stay far below.
 _SAME = 0.8
+_OUTLINE_BITS = 512
 # Paths of headings that sections are limited to at most.
 _MOST_PATHS = 100_000
 # The first places, in which no passage repeats another.
@@ -86,31 +88,59 @@ def distinct_first(passages: Iterable[Passage], places: int, wanted: int) -> lis
     """
     kept: list[int] = []
     copies: list[int] = []
-    kept_words: list[frozenset[str]] = []
+    kept_outlines: list[_Outline] = []
     for at, passage in enumerate(passages):
-        found = _words(passage.text) if len(kept) < places else frozenset()
-        if len(kept) < places and any(_is_like(found, other) for other in kept_words):
+        outline = _outline(passage.text) if len(kept) < places else _NO_OUTLINE
+        if len(kept) < places and any(_is_like(outline, other) for other in kept_outlines):
             copies.append(at)
         else:
             kept.append(at)
-            kept_words.append(found)
+            kept_outlines.append(outline)
         if len(kept) >= places and at + 1 >= wanted:
             break
     return kept + copies
 
 
+class _Outline(NamedTuple):
+    """A text by its words, in a fraction of the time and memory that these take: it tells most pairs of texts apart.
+
+    ``size`` is how many different words it has, and ``bits`` has a bit set for each; several may share one.
+    """
+
+    text: str
+    size: int
+    bits: int
+
+
+_NO_OUTLINE = _Outline("", 0, 0)
+
+
 @lru_cache(maxsize=_MOST)
+def _outline(text: str) -> _Outline:
+    words, bits = _words(text), 0
+    for word in words:
+        bits |= 1 << (crc32(word.encode("utf-8", "surrogatepass")) % _OUTLINE_BITS)
+    return _Outline(text, len(words), bits)
+
+
 def _words(text: str) -> frozenset[str]:
     return frozenset(passage_terms(text, ""))
 
 
-def _is_like(one: frozenset[str], other: frozenset[str]) -> bool:
-    """Tell whether two sets of words are those of near-copies."""
-    fewer, more = sorted((len(one), len(other)))
-    if fewer < _SAME * more:
+def _is_like(one: _Outline, other: _Outline) -> bool:
+    """Tell whether two texts are near-copies by their sets of words."""
+    fewer, more = (one, other) if one.size < other.size else (other, one)
+    if fewer.size < _SAME * more.size:
         return False
-    shared = len(one & other)
-    return not more or shared / (fewer + more - shared) >= _SAME
+    # A bit that only one has is at least one word that only that one has.
+    if not _is_same(fewer.size - (fewer.bits & ~more.bits).bit_count(), one, other):
+        return False
+    return _is_same(len(_words(one.text) & _words(other.text)), one, other)
+
+
+def _is_same(shared: int, one: _Outline, other: _Outline) -> bool:
+    either = one.size + other.size - shared
+    return not either or shared / either >= _SAME
 
 
 _NOTHING_PASSES = "no passage passes the filter"

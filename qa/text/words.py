@@ -115,8 +115,8 @@ _NUMBERS = dict(
 )
 _APOSTROPHES = "'’ʼ"
 _LONGEST_TERM = 64
-# Words of a language whose terms are kept.
-_MOST_KEPT = 1 << 16
+# Words of a language whose terms are kept, each 200 to 300 bytes. Texts repeat a few thousand over and over.
+_MOST_KEPT = 1 << 14
 
 # A stemmer works in a buffer of its own, which two threads must not share.
 _stemming = threading.Lock()
@@ -236,7 +236,7 @@ def words(text: str, languages: Sequence[str]) -> Iterator[Word]:
             yield Word(span, forms)
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 12)
 def _forms(word: str, languages: tuple[str, ...]) -> tuple[str, ...]:
     """Make the terms that a word as it is written may be indexed under."""
     normal = _normal(word)
@@ -270,7 +270,6 @@ def _normal(word: str) -> str:
     return str(_UNSEEN.sub("", unicodedata.normalize("NFKC", word).casefold()))
 
 
-@lru_cache(maxsize=1 << 16)
 def _stem(word: str, language: str) -> str:
     if language not in STEMMERS:
         return _folded(word)

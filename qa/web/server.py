@@ -44,6 +44,8 @@ _SWITCH_SECONDS = 0.0005
 # worker does.
 _LOOK_EVERY = 0.05
 _SECONDS_ALONE = 5.0
+# What a worker says of a collection that it holds as empty, when the first one answers from its first documents.
+_LOADED_BY_FIRST = "the documents are indexed and being loaded; questions are answered when that is done"
 # Of mallopt(3).
 _M_ARENA_MAX = -8
 _ARENAS = 2
@@ -237,7 +239,7 @@ def _hear(first: Row, services: Mapping[str, Service]) -> None:
     for state in first.states:
         if (service := services.get(state.index)) is not None:
             service.note("first worker", "; ".join(state.troubles))
-            detail = state.detail if state.status == "empty" else ""
+            detail = state.detail if state.status == "empty" else _LOADED_BY_FIRST if state.ready else ""
             service.explain_empty(lambda detail=detail: detail)  # type: ignore[misc]
 
 

@@ -67,7 +67,8 @@ class Forwarding:
                     await response.pass_on(reader)
                 finally:
                     sending.cancel()
-                    await asyncio.wait((sending,))
+                    # Also where it ended with an error that nobody needs any more, which asyncio would log as lost.
+                    await asyncio.gather(sending, return_exceptions=True)
         except (OSError, HttpParserError) as error:
             if response is not None and response.has_begun:
                 # The client sees a response that breaks off, and not one that seems whole.
@@ -122,12 +123,15 @@ class _Response:
         """
         while not self._is_whole:
             reading = asyncio.ensure_future(reader.read(_PART))
-            await asyncio.wait((reading, self._sending), return_when=asyncio.FIRST_COMPLETED)
-            if not reading.done() and isinstance(self._sending.exception(), _HungUp):
+            try:
+                await asyncio.wait((reading, self._sending), return_when=asyncio.FIRST_COMPLETED)
+                if not reading.done() and isinstance(self._sending.exception(), _HungUp):
+                    return
+                # It may have closed the connection before it had the whole body, and have answered all the same.
+                data = await reading
+            finally:
                 reading.cancel()
-                return
-            # It may have closed the connection before it had the whole body, and have answered all the same.
-            if not (data := await reading):
+            if not data:
                 raise ConnectionResetError("the connection ended before the response")
             self._parser.feed_data(data)
             await self._send_on()

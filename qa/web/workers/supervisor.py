@@ -18,7 +18,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +50,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _PREFIX, _LOCK = "qa-workers-", "LOCK"
 # Bytes, of the 103 that a socket's address may have where it may have the fewest.
 _LONGEST_FOLDER = 68
+_REMEDY = "set TMPDIR to another, or serve with --workers 1"
 
 
 def _hold(path: Path) -> int | None:
@@ -98,6 +99,11 @@ class _Worker:
     due: float = 0.0
 
 
+def seconds_to_look(now: float, dues: Iterable[float], *, is_starting: bool) -> float:
+    """Return the seconds after which the parent looks again: more often while a worker starts, and when one is due."""
+    return max(0.0, min((_LOOK_EVERY[0 if is_starting else 1], *(due - now for due in dues))))
+
+
 class Supervisor:
     """The workers of one server, as their parent sees them.
 
@@ -106,23 +112,20 @@ class Supervisor:
         announce: is given the state of a collection when all workers serve another snapshot of it.
 
     Raises:
-        SettingsError: the path of the folder for temporary files is too long for a socket in it.
+        SettingsError: the folder for temporary files cannot be written, or its path is too long for a socket in it.
     """
 
     def __init__(self, workers: int, listening: socket.socket, announce: Callable[[State], None]) -> None:
         self._listening = listening
         self._announce = announce
         self._announced: dict[str, str | None] = {}
-        if len(os.fsencode(tempfile.gettempdir())) > _LONGEST_FOLDER:
+        try:
+            self._share(workers)
+        except OSError as error:
             raise SettingsError(
-                f"the folder for temporary files, {tempfile.gettempdir()}, has too long a path for sockets of several "
-                "workers; set TMPDIR to another, or serve with --workers 1"
-            )
-        _remove_left()
-        self._folder, self._locks = _make_folder()
-        self._board = Board(self._folder, workers)
-        self._board.open_all()
-        create_rates(Place(1, self._board).rates)
+                f"what several workers share cannot be kept in a folder for temporary files ({error.strerror or error})"
+                f"; {_REMEDY}"
+            ) from error
         self._workers = [_Worker(Place(number, self._board)) for number in self._board.numbers()]
         self._replaced = 0
         self._failure = 0
@@ -132,6 +135,20 @@ class Supervisor:
         self._woken = os.pipe()
         for end in self._woken:
             os.set_blocking(end, False)
+
+    def _share(self, workers: int) -> None:
+        """Make the folder that all workers share, with the board and the rates. Raises SettingsError, OSError."""
+        temporary = tempfile.gettempdir()
+        if len(os.fsencode(temporary)) > _LONGEST_FOLDER:
+            raise SettingsError(
+                f"the folder for temporary files, {temporary}, has too long a path for sockets of several workers; "
+                f"{_REMEDY}"
+            )
+        _remove_left()
+        self._folder, self._locks = _make_folder()
+        self._board = Board(self._folder, workers)
+        self._board.open_all()
+        create_rates(Place(1, self._board).rates)
 
     def run(self) -> Place | None:
         """Return the place in each worker, a process of its own; in the parent return ``None`` when all have ended.
@@ -207,9 +224,13 @@ class Supervisor:
 
     def _wait(self) -> None:
         """Wait for a signal, or until it is time to look again."""
-        is_starting = len(self._board.rows()) < self._board.workers
+        running = [worker for worker in self._workers if worker.pid]
+        is_starting = any(self._board.row(worker.place.number) is None for worker in running)
+        # While the server ends no worker is started any more.
+        is_ending = self._signal or self._failure
+        dues = [] if is_ending else [worker.due for worker in self._workers if not worker.pid]
         with suppress(InterruptedError):
-            select.select([self._woken[0]], [], [], _LOOK_EVERY[0 if is_starting else 1])
+            select.select([self._woken[0]], [], [], seconds_to_look(time.monotonic(), dues, is_starting=is_starting))
         with suppress(BlockingIOError):
             while os.read(self._woken[0], 4096):
                 pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import socket
 import struct
@@ -48,7 +49,7 @@ def test_only_the_first_worker_changes_documents_and_evaluates(method: str, path
 
 
 class First:
-    """The first worker's application, which tells what it was asked."""
+    """The first worker's application, which says what it was asked."""
 
     def __init__(self) -> None:
         self.hung_up = 0
@@ -73,7 +74,7 @@ class First:
         while more:
             message = await receive()
             body, more = body + message.get("body", b""), message.get("more_body", False)
-        told = {
+        said = {
             "method": scope["method"],
             "target": f"{scope['raw_path'].decode()}?{scope['query_string'].decode()}",
             "client": scope["client"],
@@ -81,7 +82,7 @@ class First:
             "headers": [name.decode() for name, _ in scope["headers"]],
             "bytes": len(body),
         }
-        await self._respond(send, 200, json.dumps(told).encode(), [(b"x-of", b"first")])
+        await self._respond(send, 200, json.dumps(said).encode(), [(b"x-of", b"first")])
 
     @staticmethod
     async def _respond(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
@@ -137,13 +138,13 @@ def test_a_question_is_answered_by_the_worker_that_is_asked(client: httpx2.Clien
 def test_the_first_worker_sees_the_request_as_its_client_sent_it(client: httpx2.Client) -> None:
     spoofed = {"x-qa-worker-client": "https 1 192.0.2.1", "X-Forwarded-For": "198.51.100.9"}
     reply = client.get("/v1/index/a%2Fb?x=%20y", headers=spoofed)
-    told = reply.json()
-    assert (told["method"], told["target"]) == ("GET", "/v1/index/a%2Fb?x=%20y")
+    said = reply.json()
+    assert (said["method"], said["target"]) == ("GET", "/v1/index/a%2Fb?x=%20y")
     # By uvicorn, which believes a proxy on this machine.
-    assert told["client"][0] == "198.51.100.9"
-    assert told["scheme"] == "http"
-    assert "x-qa-worker-client" not in told["headers"]
-    assert "x-forwarded-for" in told["headers"]
+    assert said["client"][0] == "198.51.100.9"
+    assert said["scheme"] == "http"
+    assert "x-qa-worker-client" not in said["headers"]
+    assert "x-forwarded-for" in said["headers"]
     assert reply.headers["x-of"] == "first"
     assert len(reply.headers.get_list("date")) == 1
 
@@ -151,9 +152,9 @@ def test_the_first_worker_sees_the_request_as_its_client_sent_it(client: httpx2.
 def test_who_is_no_worker_cannot_say_that_another_asks() -> None:
     with serving(FromWorkers(First())) as (host, port):
         spoofed = {"x-qa-worker-client": "https 1 192.0.2.1"}
-        told = httpx2.get(f"http://{host}:{port}/v1/index", headers=spoofed, timeout=AT_MOST).json()
-    assert told["client"][0] == "127.0.0.1"
-    assert "x-qa-worker-client" not in told["headers"]
+        said = httpx2.get(f"http://{host}:{port}/v1/index", headers=spoofed, timeout=AT_MOST).json()
+    assert said["client"][0] == "127.0.0.1"
+    assert "x-qa-worker-client" not in said["headers"]
 
 
 def test_who_has_reset_the_connection_cannot_say_so_either() -> None:
@@ -239,3 +240,60 @@ def test_without_the_first_worker_the_client_is_asked_to_come_again(tmp_path: Pa
     assert headers[b"retry-after"] == b"2"
     assert headers[b"x-request-id"] == b"mine"
     assert json.loads(sent[1]["body"])["status"] == 503
+
+
+def test_a_client_that_leaves_at_the_end_of_its_response_leaves_no_error() -> None:
+    logged: list[dict[str, Any]] = []
+
+    async def answer_early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await reader.read()
+        writer.close()
+
+    async def run() -> list[int]:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: logged.append(context))
+        answered, gone = [], asyncio.Event()
+        parts = iter([{"type": "http.request", "body": b"x", "more_body": True}])
+
+        async def receive() -> Any:
+            if (part := next(parts, None)) is not None:
+                return part
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                answered.append(message["status"])
+            elif not message["more_body"]:
+                gone.set()
+                # The task that sends the body sees it before it is cancelled.
+                for _ in range(9):
+                    await asyncio.sleep(0)
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "first.socket"
+            async with await asyncio.start_unix_server(answer_early, path):
+                await Forwarding(_never, path)(_upload(), receive, send)
+        gc.collect()
+        return answered
+
+    assert asyncio.run(run()) == [413]
+    assert logged == []
+
+
+async def _never(scope: Scope, receive: Receive, send: Send) -> None:
+    raise AssertionError("the first worker answers")
+
+
+def _upload() -> Scope:
+    return {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/documents",
+        "raw_path": b"/v1/documents",
+        "query_string": b"",
+        "scheme": "http",
+        "client": ("127.0.0.1", 1),
+        "headers": [(b"content-length", b"9")],
+    }

@@ -16,7 +16,7 @@ import pytest
 
 from qa.errors import SettingsError
 from qa.web.workers import default
-from qa.web.workers.supervisor import Supervisor
+from qa.web.workers.supervisor import Supervisor, seconds_to_look
 from tests.conftest import REPOSITORY
 from tests.support.waiting import AT_MOST, wait_for
 
@@ -199,3 +199,21 @@ def test_the_default_goes_by_cores_and_memory(
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: range(cores))
     monkeypatch.setattr("os.sysconf", lambda name: {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1 << 24}[name])
     assert default.default_workers() == expected
+
+
+def test_temporary_files_that_cannot_be_written_are_said_in_words(
+    monkeypatch: pytest.MonkeyPatch, temporary: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary / "missing"))
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        pytest.raises(SettingsError, match=r"No such file or directory.*TMPDIR.*--workers 1"),
+    ):
+        Supervisor(2, listening, lambda state: None)
+
+
+def test_the_parent_looks_often_only_while_a_worker_starts() -> None:
+    often = seconds_to_look(100.0, [], is_starting=True)
+    assert often < seconds_to_look(100.0, [130.0], is_starting=False)
+    assert seconds_to_look(100.0, [100.25], is_starting=False) == 0.25
+    assert seconds_to_look(100.0, [99.0], is_starting=False) == 0.0

@@ -37,6 +37,9 @@ _ROUNDING = 1e-5
 # Numbers of lists, and of candidates, that are tried, the cheapest first.
 _NPROBES = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 _CANDIDATES = (100, 200, 400)
+# A search for more rows than recall is measured of takes so many times the lists: it is one for passages, which are
+# ranked, and the nearest of them that is missed costs an answer (benchmarks/README.md, "A set among a million others").
+_DEEPER = 4
 # Candidates for each row that is wanted, and rows that pass a filter among which the nearest ten are found.
 _CANDIDATES_EACH = 2
 _PASSING = 1_000
@@ -74,8 +77,13 @@ class Effort:
 
         The fewer they are, the farther apart: so many lists are searched that they hold enough of them.
         """
-        nprobe = max(self.nprobe, math.ceil(lists * max(_PASSING, _CANDIDATES_EACH * k) / rows))
+        nprobe = max(lists_for(k, self.nprobe, lists), math.ceil(lists * max(_PASSING, _CANDIDATES_EACH * k) / rows))
         return Effort(min(nprobe, lists), max(self.candidates, _CANDIDATES_EACH * k), self.recall)
+
+
+def lists_for(k: int, nprobe: int, lists: int) -> int:
+    """Return how many of ``lists`` are searched for ``k`` rows, given with how many recall@10 was measured."""
+    return min(lists, nprobe if k <= RANK else _DEEPER * nprobe)
 
 
 def tune(clusters: Clusters, codes: CodedRows, rows: SpooledRows) -> Effort:

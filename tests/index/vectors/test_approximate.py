@@ -16,6 +16,7 @@ from qa.errors import SnapshotCorrupt, StorageError, VectorIndexError
 from qa.index.vectors.approximate import FaissIvf
 from qa.index.vectors.clusters import list_count
 from qa.index.vectors.engines import FaissVectors, open_vectors
+from qa.index.vectors.tuning import Effort
 from qa.protocols import Rows, VectorIndex, VectorRows
 from qa.types import Eq
 
@@ -58,6 +59,16 @@ def write(folder: Path, vectors: Matrix, before: VectorIndex | None = None, batc
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
     return write(tmp_path_factory.mktemp("approximate") / "index", gathered(0, ROWS))
+
+
+@pytest.mark.parametrize(
+    ("rows", "lists", "k", "expected"),
+    [(10**6, 4096, 10, 16), (10**6, 4096, 11, 64), (10**6, 4096, 300, 64), (10**6, 32, 300, 32), (1000, 256, 10, 256)],
+)
+def test_more_lists_are_searched_for_more_rows_and_for_fewer_that_pass(
+    rows: int, lists: int, k: int, expected: int
+) -> None:
+    assert Effort(nprobe=16, candidates=100, recall=0.99).among(rows, lists, k).nprobe == expected
 
 
 def test_it_finds_the_share_of_the_nearest_that_its_description_promises(written: Written) -> None:

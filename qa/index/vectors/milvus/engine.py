@@ -34,6 +34,7 @@ from qa.index.vectors.tuning import (
     VERIFIED_QUERIES,
     least_cosines,
     least_that_suffices,
+    lists_for,
     make_queries,
     numbers_of_lists,
     recall_at_10,
@@ -199,10 +200,10 @@ class MilvusVectors:
         is_exhaustive = self._index["type"] == _EXACT or (
             not selection.is_everything and self._count(selection) <= _FEW_PASS
         )
-        found = list(nearest(self._ask(is_exhaustive), vectors, k, selection, self.ids()))
+        found = list(nearest(self._ask(k, is_exhaustive), vectors, k, selection, self.ids()))
         short = [query for query, (rows, _) in enumerate(found) if len(rows) < k]
         if short and not is_exhaustive:
-            again = nearest(self._ask(True), vectors[short], k, selection, self.ids())
+            again = nearest(self._ask(k, True), vectors[short], k, selection, self.ids())
             for query, result in zip(short, again, strict=True):
                 found[query] = result
         if any(len(rows) < k for rows, _ in found) and self._misses(k, selection, found):
@@ -214,10 +215,11 @@ class MilvusVectors:
         expected = min(k, self._count(selection))
         return any(len(rows) < expected for rows, _ in found)
 
-    def _ask(self, is_exhaustive: bool) -> Ask:
+    def _ask(self, k: int, is_exhaustive: bool) -> Ask:
         if self._index["type"] == _EXACT:
             return self._ask_clusters(None)
-        return self._ask_clusters(self._index["nlist" if is_exhaustive else "nprobe"])
+        clusters = self._index["nlist"]
+        return self._ask_clusters(clusters if is_exhaustive else lists_for(k, self._index["nprobe"], clusters))
 
     def _ask_clusters(self, nprobe: int | None) -> Ask:
         """Ask so many clusters of an index that has some."""

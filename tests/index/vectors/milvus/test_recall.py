@@ -34,6 +34,7 @@ class ClusteredCollection:
         self._ids: Integers = np.empty(0, np.int64)
         self._vectors: Matrix = np.empty((0, DIMENSION), np.float32)
         self.indexes: list[Mapping[str, object]] = []
+        self.probed: int | None = None
 
     def write(self, ids: Integers, vectors: Matrix, columns: Mapping[str, Sequence[str]], *, replace: bool) -> None:
         self._ids, self._vectors = np.append(self._ids, ids), np.concatenate([self._vectors, vectors])
@@ -62,6 +63,7 @@ class ClusteredCollection:
     def search(
         self, vectors: Matrix, limit: int, expression: str, parameters: Mapping[str, int]
     ) -> list[tuple[Integers, Matrix]]:
+        self.probed = parameters.get("nprobe")
         found = []
         for vector in vectors:
             probed = np.argsort(-(self._centroids @ vector))[: parameters.get("nprobe", len(self._centroids))]
@@ -129,6 +131,16 @@ def test_all_rows_are_searched_where_too_little_would_be_found(tmp_path: Path) -
     assert index.describe()["index"] == {"type": "FLAT"}
     assert "recall_at_10" not in index.describe()
     assert recall(index) == 1
+
+
+def test_a_search_for_more_rows_than_recall_is_measured_of_takes_four_times_the_clusters(tmp_path: Path) -> None:
+    collection = ClusteredCollection()
+    index = filled(collection, exact_up_to=0)
+    index.save(tmp_path)
+    measured = cast("Mapping[str, int]", index.describe()["index"])
+    for k, expected in ((10, measured["nprobe"]), (11, min(4 * measured["nprobe"], measured["nlist"]))):
+        index.search(gathered(2, 1), k)
+        assert collection.probed == expected
 
 
 def test_verifying_finds_that_clusters_hold_less_than_was_measured(tmp_path: Path) -> None:

@@ -84,6 +84,19 @@ def test_it_finds_the_share_of_the_nearest_that_its_description_promises(written
     assert cosines == pytest.approx(np.take_along_axis(truth, ids // 3, axis=1), abs=5e-3)
 
 
+def test_no_more_lists_are_searched_for_what_codes_cannot_tell_apart(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    texts = gathered(0, ROWS // 40)
+    copies = np.repeat(texts, 40, axis=0) + 0.001 * generator.standard_normal((ROWS, DIMENSION))
+    vectors = (copies / np.linalg.norm(copies, axis=1, keepdims=True)).astype(np.float32)
+    found = write(tmp_path / "index", vectors).description
+    nprobe, recall = found["nprobe"], found["recall_at_10"]
+    assert isinstance(nprobe, int)
+    assert isinstance(recall, float)
+    assert recall < 0.97
+    assert nprobe <= list_count(ROWS) // 8
+
+
 def test_its_description_is_what_the_manifest_keeps(written: Written) -> None:
     assert written.description["engine"] == "approximate"
     assert written.description["factory"] == "IVF64,RaBitQ"

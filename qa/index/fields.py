@@ -37,8 +37,9 @@ from qa.errors import SnapshotCorrupt
 from qa.index.catalog import Catalog
 from qa.index.field_writer import FACETS_FILE, FIELDS_FILE, FIELDS_FOLDER, KINDS, FieldKind
 from qa.index.index import DOCUMENT_COLUMN
-from qa.index.relations import Relations, map_array
+from qa.index.relations import Relations
 from qa.index.store import Store
+from qa.index.vectors.columns import map_array
 from qa.protocols import Filter, Rows
 from qa.text.dates import parse_date
 from qa.types import Condition, Eq, In, Range
@@ -112,11 +113,11 @@ class _Column:
 
     @classmethod
     def open(cls, folder: Path, number: int, kind: FieldKind, catalog: Catalog) -> _Column:
-        """Map a column. Raises OSError, ValueError."""
-        rows = map_array(folder / f"{number}.rows.npy", np.int32, 2)
-        first = map_array(folder / f"{number}.first.npy", np.int64)
-        dates = map_array(folder / f"{number}.dates.npy", np.int64, 2)
-        outer = map_array(folder / f"{number}.outer.npy", np.int64)
+        """Map a column. Raises SnapshotCorrupt, ValueError."""
+        rows = map_array(folder / f"{number}.rows.npy", np.int32, (None, None))
+        first = map_array(folder / f"{number}.first.npy", np.int64, (None,))
+        dates = map_array(folder / f"{number}.dates.npy", np.int64, (None, None))
+        outer = map_array(folder / f"{number}.outer.npy", np.int64, (None,))
         if len(rows) != 4 or not len(first) or first[-1] != rows.shape[1]:
             raise ValueError(f"the arrays of field {number} do not fit each other")
         codes, lows, highs, documents = rows
@@ -165,9 +166,9 @@ class Fields:
         self._vector_ids = vector_ids
         try:
             # Where each document begins, and the last one ends.
-            self._bounds = map_array(source / "document_slots.npy", np.int64)
-            self._of_key = map_array(source / "passage_slots.npy", np.int32)
-            self._of_row = map_array(source / "row_passages.npy", np.int32)
+            self._bounds = map_array(source / "document_slots.npy", np.int64, (None,))
+            self._of_key = map_array(source / "passage_slots.npy", np.int32, (None,))
+            self._of_row = map_array(source / "row_passages.npy", np.int32, (None,))
             listed = json.loads((source / FIELDS_FILE).read_bytes())["columns"]
             self._columns: dict[str, _Column] = {
                 each["name"]: _Column.open(source, each["number"], each["kind"], catalog) for each in listed

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qa.errors import SnapshotCorrupt, StorageError
+from qa.index.vectors.columns import map_array
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -155,10 +156,8 @@ def open_relations(folder: Path) -> Relations:
         SnapshotCorrupt: a file is something else, or they do not fit each other.
     """
     source = folder / RELATIONS_FOLDER
-    try:
-        relations = Relations(**{name: map_array(source / f"{name}.npy", dtype) for name, dtype in _DTYPES.items()})
-    except (OSError, ValueError, EOFError) as error:
-        raise SnapshotCorrupt(f"{source} cannot be read ({error}); build the index again") from error
+    arrays = {name: map_array(source / f"{name}.npy", dtype, (None,)) for name, dtype in _DTYPES.items()}
+    relations = Relations(**arrays)
     passages, windows = len(relations.passages), len(relations.windows)
     lengths = (
         (relations.places, passages),
@@ -171,15 +170,6 @@ def open_relations(folder: Path) -> Relations:
     if any(len(array) != length for array, length in lengths) or not len(relations.first_places):
         raise SnapshotCorrupt(f"the arrays in {source} do not fit each other; build the index again")
     return relations
-
-
-def map_array(path: Path, dtype: type[np.signedinteger[Any]], dimensions: int = 1) -> Any:
-    """Map an array of integers. Raises OSError, ValueError."""
-    # A plain view: each slice of a ``memmap`` would cost microseconds.
-    found = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    if found.ndim != dimensions or found.dtype != dtype:
-        raise ValueError(f"{path.name} holds {found.dtype} {found.shape}")
-    return found
 
 
 def _columns(rows: Iterable[tuple[int, int]], count: int) -> tuple[Ids, Ids]:

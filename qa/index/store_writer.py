@@ -52,6 +52,10 @@ class TakenPassage:
     windows: tuple[tuple[int, str], ...]
 
 
+def _unwritten(path: Path, error: BaseException | None) -> StorageError:
+    return StorageError(f"cannot write {path} ({error}); check the folder's permissions and the disk's free space")
+
+
 class StoreWriter:
     """Writer of a new file; no one else sees it before it is left, so it needs no journal.
 
@@ -59,23 +63,33 @@ class StoreWriter:
         previous: the file that documents can be taken over from.
 
     Raises:
-        StorageError: on leaving it, where the disk could not be written.
+        StorageError: on opening or leaving it, where the disk could not be written.
     """
 
     def __init__(self, path: Path, previous: Path | None = None) -> None:
         self._path = path
-        self._connection = sqlite3.connect(path, isolation_level=None, uri=True)
+        try:
+            self._connection = sqlite3.connect(path, isolation_level=None, uri=True)
+        except sqlite3.Error as error:
+            raise _unwritten(path, error) from error
+        try:
+            self._begin(previous)
+        except sqlite3.Error as error:
+            self._connection.close()
+            raise _unwritten(path, error) from error
+        self._numbers = 0
+        self.passages = 0
+        self.windows = 0
+        # Passages that were copied.
+        self.taken = 0
+
+    def _begin(self, previous: Path | None) -> None:
         self._connection.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;" + SCHEMA)
         if previous is not None:
             self._connection.execute("ATTACH ? AS previous", [f"{previous.absolute().as_uri()}?immutable=1"])
         self._connection.executescript(
             "CREATE TEMP TABLE taken (old INTEGER PRIMARY KEY, new INTEGER NOT NULL, id TEXT, language TEXT); BEGIN;"
         )
-        self._numbers = 0
-        self.passages = 0
-        self.windows = 0
-        # Passages that were copied.
-        self.taken = 0
 
     def __enter__(self) -> StoreWriter:
         return self
@@ -89,9 +103,7 @@ class StoreWriter:
         finally:
             self._connection.close()
         if kind is not None and issubclass(kind, sqlite3.Error):
-            raise StorageError(
-                f"cannot write {self._path} ({error}); check the folder's permissions and the disk's free space"
-            ) from error
+            raise _unwritten(self._path, error) from error
 
     @property
     def documents(self) -> int:

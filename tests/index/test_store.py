@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qa.errors import DocumentNotFound
+from qa.errors import DocumentNotFound, StorageError
 from qa.index.store import Store
 from qa.index.store_writer import StoreWriter
 from qa.types import Document, FileOrder, FileReport, FileStatus, FileTotals, Page, Property, Section, Span
@@ -153,3 +153,13 @@ def test_files_are_listed_added_up_and_counted_as_one_would_by_hand(
     assert (store.unread_files(), store.unread) == (unread, len(unread))
     assert store.reports_of(["a", "nothing"]).get("a") == next((f for f in files[::-1] if f.id == "a"), None)
     store.close()
+
+
+def test_a_file_that_cannot_be_opened_is_said_in_words(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"cannot write .*unable to open database file"):
+        StoreWriter(tmp_path / "missing" / "documents.sqlite")
+
+
+def test_a_file_before_that_cannot_be_read_is_said_in_words(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="unable to open database"):
+        StoreWriter(tmp_path / "documents.sqlite", tmp_path)

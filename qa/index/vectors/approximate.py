@@ -71,6 +71,14 @@ def write_approximate(
     return {"engine": ENGINE, "factory": clusters.factory, **trained, **effort.describe()}
 
 
+def _read_training(description: Mapping[str, object], effort: Effort) -> tuple[int, float]:
+    """Read of how many rows clusters were trained, and the recall of then. Raises KeyError, ValueError."""
+    match description["trained_rows"], description.get("trained_recall", effort.recall):
+        case int(rows), int() | float() as recall:
+            return rows, float(recall)
+    raise ValueError("trained_rows or trained_recall is of a wrong type")
+
+
 class FaissIvf:
     """Approximate search, open; see :class:`qa.protocols.VectorIndex`. Thread-safe.
 
@@ -89,8 +97,7 @@ class FaissIvf:
         self._description = dict(description)
         try:
             self.effort = Effort.read(description)
-            trained_rows = int(str(description["trained_rows"]))
-            self.trained_recall = float(str(description.get("trained_recall", self.effort.recall)))
+            trained_rows, self.trained_recall = _read_training(description, self.effort)
         except (KeyError, ValueError, TypeError) as error:
             raise SnapshotCorrupt(
                 f"the manifest does not say how the vectors in {folder} are searched ({error}); build the index again"

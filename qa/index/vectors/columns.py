@@ -67,7 +67,7 @@ def map_array(path: Path, dtype: type[np.generic], shape: tuple[int | None, ...]
         raise SnapshotCorrupt(f"{path} cannot be read ({error}); build the index again") from error
     fits = array is not None and array.dtype == dtype and len(array.shape) == len(shape)
     if array is None or not fits or any(b not in (None, a) for a, b in zip(array.shape, shape, strict=True)):
-        raise SnapshotCorrupt(f"{path} does not fit the rows of its index; build the index again")
+        raise SnapshotCorrupt(f"{path} does not fit what it belongs to; build the index again")
     # A plain view: each slice of a ``memmap`` would cost microseconds.
     plain: NDArray[Any] = array.view(np.ndarray)
     return plain

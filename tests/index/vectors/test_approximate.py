@@ -152,6 +152,13 @@ def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
     assert tuple(capfd.readouterr()) == ("", "")
 
 
+@pytest.mark.parametrize("name", ["trained_rows", "trained_recall", "nprobe"])
+def test_a_description_of_another_type_is_refused(written: Written, name: str) -> None:
+    description = {**written.description, name: "4000"}
+    with pytest.raises(SnapshotCorrupt, match=r"the manifest does not say how .*wrong type.*build the index again"):
+        FaissIvf(written.folder, description)
+
+
 def test_of_equal_rows_it_does_not_matter_which_are_found(tmp_path: Path) -> None:
     index = write(tmp_path / "index", np.repeat(gathered(0, 100), 20, axis=0))
     recall = index.description["recall_at_10"]

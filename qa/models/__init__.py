@@ -10,6 +10,7 @@ bert                   BERT as an OpenVINO graph, of arrays of weights
 reference              what sentence-transformers makes of the probes with the default model
 compiled               a compiled model on disk, and the encoder that runs it
 openvino               tokens, batches and the OpenVINO runtime; no torch
+scheduling             the processors of one process, which its models take turns on
 blobs                  graphs as OpenVINO has compiled them, kept on disk and mapped
 sentence_transformers  the reference encoder, run by torch
 reranker               cross-encoders: question and passage read together

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import queue
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +28,18 @@ from qa.files import sha256_of_file
 from qa.models.bert import build_reader
 from qa.models.blobs import Place, open_graph
 from qa.models.catalogue import default_model
-from qa.models.openvino import TOKENS, Batch, Encoded, batches, import_openvino, padded, parse_tokenizer, streams
+from qa.models.openvino import (
+    TOKENS,
+    Batch,
+    Encoded,
+    Requests,
+    batches,
+    import_openvino,
+    padded,
+    parse_tokenizer,
+    streams,
+)
+from qa.models.scheduling import Slots
 from qa.protocols import Reading
 
 if TYPE_CHECKING:
@@ -137,7 +147,7 @@ class OpenVinoReader:
     """The shipped reader, built in memory from its weights and run by OpenVINO; see ``qa.protocols.AnswerReader``.
 
     Args:
-        threads: each reads a batch of its own; pairs of one call are parted among them.
+        threads: those of one call, each of which reads a batch of its own; its pairs are parted among them.
         weights: the file; the package's own unless a test or a training run has another.
         models: the folder of compiled models, ``<indexes>/.models``, in which what OpenVINO compiles of it is kept, in
             ``reader-<hash>/``; ``None`` compiles it at every start.
@@ -147,6 +157,7 @@ class OpenVinoReader:
         self._path = weights
         self._models = models
         self._threads = threads
+        self._slots = Slots(threads)
         self._loading = threading.Lock()
         self._inference: _Inference | None = None
 
@@ -175,6 +186,10 @@ class OpenVinoReader:
             "window": WINDOW,
             "question_tokens": QUESTION_TOKENS,
         }
+
+    def compute_in(self, slots: Slots) -> None:
+        """See :class:`qa.models.scheduling.Scheduled`."""
+        self._slots = slots
 
     def load(self) -> None:
         """Build the model and compare it with its reference.
@@ -226,7 +241,7 @@ class OpenVinoReader:
                 f"{self.name} was trained with another vocabulary than {TOKENIZER_PACKAGE} has; {_REMEDY}"
             )
         place = Place(self._models / f"reader-{str(sum)[:16]}", str(sum)) if self._models else None
-        inference = _Inference(self._path, header, self._threads, place)
+        inference = _Inference(self._path, header, self._slots, self._threads, place)
         difference = max(self._difference(inference, reference) for reference in header.references)
         if difference > _TOLERANCE:
             raise ModelDisagrees(
@@ -248,25 +263,19 @@ class OpenVinoReader:
 
 
 class _Inference:
-    """The compiled graph with a request for each thread. Thread-safe."""
+    """The compiled graph. Thread-safe."""
 
-    def __init__(self, weights: Path, header: ReaderHeader, threads: int, place: Place | None) -> None:
+    def __init__(self, weights: Path, header: ReaderHeader, slots: Slots, threads: int, place: Place | None) -> None:
         openvino = import_openvino()
         # Where a processor has bf16 it is as accurate and faster (docs/reader.md); elsewhere it would be emulated.
         has_bf16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        options = {
-            **streams(threads),
-            "INFERENCE_PRECISION_HINT": "bf16" if has_bf16 else "f32",
-        }
+        options = {**streams(slots.count), "INFERENCE_PRECISION_HINT": "bf16" if has_bf16 else "f32"}
 
         def build() -> Any:
             return build_reader(openvino, read_arrays(weights, header), header.attention_heads, OUTPUTS)
 
-        compiled = open_graph(openvino, options, build, place)
+        self._requests = Requests(open_graph(openvino, options, build, place), slots, "read")
         self._threads = threads
-        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        for _ in range(threads):
-            self._requests.put(compiled.create_infer_request())
 
     def run(self, rows: Sequence[Encoded]) -> list[Vectors]:
         """Return the logits ``(tokens, 3)`` of each row, in their order."""
@@ -275,7 +284,7 @@ class _Inference:
         found: list[Any] = [None] * len(rows)
 
         def fill(batch: Batch) -> None:
-            logits = self._infer([rows[at] for at in batch.rows], batch.length)
+            logits = self._requests.infer(padded([rows[at] for at in batch.rows], batch.length, _PAD))
             for at, row in zip(batch.rows, logits, strict=True):
                 found[at] = row[: lengths[at]]
 
@@ -287,16 +296,6 @@ class _Inference:
             with ThreadPoolExecutor(self._threads) as pool:
                 list(pool.map(fill, todo))
         return found
-
-    def _infer(self, rows: Sequence[Encoded], length: int) -> Vectors:
-        request = self._requests.get()
-        try:
-            request.infer(dict(padded(rows, length, _PAD)))
-            # A copy: the tensor belongs to the request.
-            logits: Vectors = np.array(request.get_output_tensor(0).data, dtype=np.float32)
-        finally:
-            self._requests.put(request)
-        return logits
 
 
 def join(question: Sequence[int], text: Sequence[int]) -> Encoded:

@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -32,7 +32,8 @@ from qa.errors import ModelDisagrees, QuestionTooLong
 from qa.files import sha256_of_file, write_atomically
 from qa.models.blobs import Place
 from qa.models.files import EncoderFiles, ModelFiles, OnDisk
-from qa.models.openvino import Inference, Precision, Tokens
+from qa.models.openvino import Inference, Precision, Tokens, open_requests
+from qa.models.scheduling import Kind, Slots
 
 if TYPE_CHECKING:
     from qa.types import Vectors
@@ -151,8 +152,12 @@ class Compiled(OnDisk[_Files]):
 
     Args:
         pad: the id of the padding token.
-        threads: each runs a batch of its own. One is right for serving, all cores for building.
+        threads: those of one call, each of which runs a batch of its own. One is right for serving, all cores for
+            building.
     """
+
+    # What its batches are to those of other models that compute in the same slots.
+    kind: ClassVar[Kind]
 
     def __init__(self, files: _Files, folder: Path, *, precision: Precision, pad: int, threads: int) -> None:
         super().__init__(files)
@@ -160,6 +165,7 @@ class Compiled(OnDisk[_Files]):
         self._precision: Precision = precision
         self._pad = pad
         self._threads = threads
+        self._slots = Slots(threads)
         self._tokens: Tokens | None = None
         self._inference: Inference | None = None
         self._loading = threading.Lock()
@@ -170,6 +176,10 @@ class Compiled(OnDisk[_Files]):
         if self._precision == "fp32":
             return self._files.fingerprint
         return {**self._files.fingerprint, "precision": self._precision, "runtime": "openvino"}
+
+    def compute_in(self, slots: Slots) -> None:
+        """See :class:`qa.models.scheduling.Scheduled`."""
+        self._slots = slots
 
     def load(self) -> None:
         """Load the model and run a few probes: integers are multiplied differently where a processor lacks VNNI.
@@ -182,14 +192,9 @@ class Compiled(OnDisk[_Files]):
     def _use(self) -> Inference:
         with self._loading:
             if self._inference is None:
-                inference = Inference(
-                    self._folder / MODEL_FILE,
-                    precision=self._precision,
-                    threads=self._threads,
-                    window=self.window,
-                    pad=self._pad,
-                    place=self._place(),
-                )
+                model = self._folder / MODEL_FILE
+                requests = open_requests(model, self._precision, self._slots, self.kind, self._place())
+                inference = Inference(requests, threads=self._threads, window=self.window, pad=self._pad)
                 agreement, least = self._agreement(inference, self._probes())
                 if agreement < least:
                     raise ModelDisagrees(
@@ -225,6 +230,8 @@ class Compiled(OnDisk[_Files]):
 
 class CompiledEncoder(Compiled[EncoderFiles]):
     """See :class:`qa.protocols.Encoder`."""
+
+    kind = "encode"
 
     @property
     def dimension(self) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from qa.models.compiled import MODELS_FOLDER
 from qa.models.files import locate, locate_reranker
+from qa.models.scheduling import Scheduled, Slots, count_slots
 from qa.protocols import AnswerReader, Encoder, Reranker
 from qa.settings import Settings
 
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from qa.models.choice import Runtime
 
 
-# Threads that read one question's excerpts: reading is nearly all of the time that an answer takes.
-_READING = min(2, os.cpu_count() or 1)
+_Model = TypeVar("_Model")
 
 
 class EncoderFactory(Protocol):
@@ -60,9 +59,10 @@ def make_answer_reader(settings: Settings, *, threads: int) -> AnswerReader:
 
 
 class Models:
-    """The models of one process, each made once, at the first call. Thread-safe."""
+    """The models of one process, each made once, at the first call; they compute in the same slots. Thread-safe."""
 
     def __init__(self, settings: Settings, make: EncoderFactory = make_encoder) -> None:
+        self._slots = Slots(count_slots(settings))
         self._settings = settings
         self._make_encoder = make
         self._making = threading.Lock()
@@ -79,22 +79,28 @@ class Models:
         """
         with self._making:
             if self._encoder is None:
-                self._encoder = self._make_encoder(self._settings, threads=1)
+                self._encoder = self._sharing(self._make_encoder(self._settings, threads=1))
             return self._encoder
 
     def reranker(self) -> Reranker | None:
         """Return the re-ranker, loaded; ``None`` where the settings name none. Raises EncoderError."""
         with self._making:
             if not self._reranker:
-                self._reranker = (_loaded(make_reranker(self._settings, threads=1)),)
+                self._reranker = (_loaded(self._sharing(make_reranker(self._settings, threads=1))),)
             return self._reranker[0]
 
     def answer_reader(self) -> AnswerReader:
         """Return the reader; its weights are loaded when they are needed."""
         with self._making:
             if self._answer_reader is None:
-                self._answer_reader = make_answer_reader(self._settings, threads=_READING)
+                # Reading is nearly all of the time that an answer takes: one question is read on all slots.
+                self._answer_reader = self._sharing(make_answer_reader(self._settings, threads=self._slots.count))
             return self._answer_reader
+
+    def _sharing(self, model: _Model) -> _Model:
+        if isinstance(model, Scheduled):
+            model.compute_in(self._slots)
+        return model
 
 
 def _loaded(model: Reranker | None) -> Reranker | None:

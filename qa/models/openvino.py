@@ -5,12 +5,10 @@ Texts of like length go together, in few shapes: a runtime keeps memory for ever
 
 from __future__ import annotations
 
-import queue
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from qa.models.blobs import Place, open_graph
+from qa.models.scheduling import Kind, Slots
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -184,29 +183,54 @@ def streams(count: int) -> dict[str, object]:
     return {"NUM_STREAMS": count, "INFERENCE_NUM_THREADS": count, "ENABLE_CPU_PINNING": False}
 
 
-class Inference:
-    """A model in memory. Thread-safe; a call waits for at most one batch of another one.
+class Requests:
+    """What runs a compiled graph, a batch in each slot. Thread-safe."""
+
+    def __init__(self, compiled: Any, slots: Slots, kind: Kind) -> None:
+        self._slots = slots
+        self._kind = kind
+        self._inputs = [port.any_name for port in compiled.inputs]
+        # As many as slots: who has one never waits for a request. The one used last is the first to be used again,
+        # as it has the memory for what it meets already.
+        self._free = [compiled.create_infer_request() for _ in range(slots.count)]
+
+    def infer(self, arrays: Mapping[str, NDArray[np.int64]]) -> Vectors:
+        """Return the first output, float32, of a batch that :func:`padded` made."""
+        inputs = {name: arrays[name] for name in self._inputs}
+        with self._slots.taken(self._kind):
+            request = self._free.pop()
+            try:
+                request.infer(inputs)
+                # A copy: the tensor belongs to the request.
+                result: Vectors = np.array(request.get_output_tensor(0).data, dtype=np.float32)
+            finally:
+                self._free.append(request)
+        return result
+
+
+def open_requests(model: Path, precision: Precision, slots: Slots, kind: Kind, place: Place | None) -> Requests:
+    """Open a model.
 
     Args:
         model: ``model.xml``, its weights beside it.
-        threads: each runs a batch of its own, so that none waits for another within one.
-        pad: the id that fills a batch's shorter rows.
+        slots: each batch runs in one of them, as ``kind``.
         place: where what is compiled of it for this machine is kept.
     """
+    openvino = import_openvino()
+    options = {**streams(slots.count), "INFERENCE_PRECISION_HINT": _HINTS[precision]}
+    return Requests(open_graph(openvino, options, lambda: str(model), place), slots, kind)
 
-    def __init__(
-        self, model: Path, *, precision: Precision, threads: int, window: int, pad: int, place: Place | None = None
-    ) -> None:
-        openvino = import_openvino()
-        options = {
-            **streams(threads),
-            "INFERENCE_PRECISION_HINT": _HINTS[precision],
-        }
-        compiled = open_graph(openvino, options, lambda: str(model), place)
-        self._inputs = [port.any_name for port in compiled.inputs]
-        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        for _ in range(threads):
-            self._requests.put(compiled.create_infer_request())
+
+class Inference:
+    """A model in memory, texts to rows. Thread-safe.
+
+    Args:
+        threads: those of one call, each of which runs a batch of its own.
+        pad: the id that fills a batch's shorter rows.
+    """
+
+    def __init__(self, requests: Requests, *, threads: int, window: int, pad: int) -> None:
+        self._requests = requests
         self._threads = threads
         self._window = window
         self._pad = pad
@@ -228,17 +252,4 @@ class Inference:
         return rows
 
     def _infer(self, rows: Sequence[Encoded], length: int) -> Vectors:
-        arrays = padded(rows, length, self._pad)
-        with self._request() as request:
-            request.infer({name: arrays[name] for name in self._inputs})
-            # A copy: the tensor belongs to the request.
-            result: Vectors = np.array(request.get_output_tensor(0).data, dtype=np.float32)
-        return result
-
-    @contextmanager
-    def _request(self) -> Iterator[Any]:
-        request = self._requests.get()
-        try:
-            yield request
-        finally:
-            self._requests.put(request)
+        return self._requests.infer(padded(rows, length, self._pad))

@@ -44,6 +44,8 @@ def choose_reranker(files: ModelFiles, runtime: Runtime, stage: Stage) -> Rerank
 class CompiledReranker(Compiled[ModelFiles]):
     """See :class:`qa.protocols.Reranker`."""
 
+    kind = "read"
+
     def score(self, question: str, passages: Sequence[str]) -> Vectors:
         return self._score(self._use(), [(question, passage) for passage in passages])
 

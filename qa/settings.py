@@ -170,7 +170,8 @@ class Settings(BaseSettings):
     threads: int = Field(
         default=0,
         ge=0,
-        description="Threads that run the model. 0 means one when serving and every core when building an index.",
+        description="Batches that the models compute at once, each on a thread. 0 means one for every core when "
+        "building an index, and when serving for every core that a worker has.",
     )
     # A question that does not say how many asks for five.
     max_top_k: int = Field(default=100, ge=5, le=10_000, description="The most passages that one question may ask for.")

@@ -14,10 +14,10 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,9 @@ _REMEDY = "reinstall the package qa"
 OUTPUTS = ("qa_outputs", "relevance")
 # Largest difference of a logit from the stored reference that is let through, as a share of the reference's spread.
 _TOLERANCE = 0.1
+# Sentences whose number of tokens is kept, those of a thousand passages; and questions whose tokens are.
+_COUNTED = 8_192
+_ASKED = 256
 # Fewer tokens than this are not worth a second thread.
 _LEAST_TOKENS = 128
 
@@ -157,7 +160,7 @@ class OpenVinoReader:
         self._path = weights
         self._models = models
         self._threads = threads
-        self._slots = Slots(threads)
+        self.slots = Slots(threads)
         self._loading = threading.Lock()
         self._inference: _Inference | None = None
 
@@ -189,7 +192,7 @@ class OpenVinoReader:
 
     def compute_in(self, slots: Slots) -> None:
         """See :class:`qa.models.scheduling.Scheduled`."""
-        self._slots = slots
+        self.slots = slots
 
     def load(self) -> None:
         """Build the model and compare it with its reference.
@@ -201,17 +204,27 @@ class OpenVinoReader:
         self._use()
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        return [
-            len(encoding.ids) for encoding in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        ]
+        return [self._count(text) for text in texts]
+
+    @cached_property
+    def _count(self) -> Callable[[str], int]:
+        tokenizer = self._tokenizer
+        return lru_cache(maxsize=_COUNTED)(lambda text: len(tokenizer.encode(text, add_special_tokens=False)))
+
+    @cached_property
+    def _question(self) -> Callable[[str], Sequence[int]]:
+        tokenizer = self._tokenizer
+        # Read twice: the first excerpt, then the others.
+        return lru_cache(maxsize=_ASKED)(
+            lambda text: tokenizer.encode(text.strip(), add_special_tokens=False).ids[:QUESTION_TOKENS]
+        )
 
     def read(self, pairs: Sequence[tuple[str, str]]) -> list[Reading]:
         if not pairs:
             return []
         inference = self._use()
-        questions = self._encode([question.strip() for question, _ in pairs])
         texts = self._encode([text for _, text in pairs])
-        rows = [join(questions[question.strip()].ids[:QUESTION_TOKENS], texts[text].ids) for question, text in pairs]
+        rows = [join(self._question(question), texts[text].ids) for question, text in pairs]
         logits = inference.run(rows)
         return [
             _reading(text, texts[text].offsets, row, found)
@@ -241,7 +254,7 @@ class OpenVinoReader:
                 f"{self.name} was trained with another vocabulary than {TOKENIZER_PACKAGE} has; {_REMEDY}"
             )
         place = Place(self._models / f"reader-{str(sum)[:16]}", str(sum)) if self._models else None
-        inference = _Inference(self._path, header, self._slots, self._threads, place)
+        inference = _Inference(self._path, header, self.slots, self._threads, place)
         difference = max(self._difference(inference, reference) for reference in header.references)
         if difference > _TOLERANCE:
             raise ModelDisagrees(

@@ -32,7 +32,7 @@ from qa.errors import ModelDisagrees, QuestionTooLong
 from qa.files import sha256_of_file, write_atomically
 from qa.models.blobs import Place
 from qa.models.files import EncoderFiles, ModelFiles, OnDisk
-from qa.models.openvino import Inference, Precision, Tokens, open_requests
+from qa.models.openvino import Encoded, Inference, Precision, Tokens, open_requests
 from qa.models.scheduling import Kind, Slots
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class Compiled(OnDisk[_Files]):
         self._precision: Precision = precision
         self._pad = pad
         self._threads = threads
-        self._slots = Slots(threads)
+        self.slots = Slots(threads)
         self._tokens: Tokens | None = None
         self._inference: Inference | None = None
         self._loading = threading.Lock()
@@ -179,7 +179,7 @@ class Compiled(OnDisk[_Files]):
 
     def compute_in(self, slots: Slots) -> None:
         """See :class:`qa.models.scheduling.Scheduled`."""
-        self._slots = slots
+        self.slots = slots
 
     def load(self) -> None:
         """Load the model and run a few probes: integers are multiplied differently where a processor lacks VNNI.
@@ -193,7 +193,7 @@ class Compiled(OnDisk[_Files]):
         with self._loading:
             if self._inference is None:
                 model = self._folder / MODEL_FILE
-                requests = open_requests(model, self._precision, self._slots, self.kind, self._place())
+                requests = open_requests(model, self._precision, self.slots, self.kind, self._place())
                 inference = Inference(requests, threads=self._threads, window=self.window, pad=self._pad)
                 agreement, least = self._agreement(inference, self._probes())
                 if agreement < least:
@@ -249,26 +249,34 @@ class CompiledEncoder(Compiled[EncoderFiles]):
         return self._tokenizer().count([self._files.passage_prompt + text for text in texts])
 
     def count_question_tokens(self, texts: Sequence[str]) -> list[int]:
-        return self._tokenizer().count([self._files.question_prompt + text for text in texts])
+        return [len(question.ids) for question in self._questions(texts)]
 
     def encode_passages(self, texts: Sequence[str]) -> Vectors:
-        return self._encode(self._use(), self._files.passage_prompt, texts)
+        return self._encode(self._use(), self._passages(texts))
 
     def encode_questions(self, texts: Sequence[str]) -> Vectors:
-        for tokens in self.count_question_tokens(texts):
-            if tokens > self.window:
-                raise QuestionTooLong(tokens, self.window)
-        return self._encode(self._use(), self._files.question_prompt, texts)
+        questions = self._questions(texts)
+        for question in questions:
+            if len(question.ids) > self.window:
+                raise QuestionTooLong(len(question.ids), self.window)
+        return self._encode(self._use(), questions)
 
-    def _encode(self, inference: Inference, prompt: str, texts: Sequence[str]) -> Vectors:
+    def _questions(self, texts: Sequence[str]) -> list[Encoded]:
+        tokens = self._tokenizer()
+        return [tokens.encoded(self._files.question_prompt + text) for text in texts]
+
+    def _passages(self, texts: Sequence[str]) -> list[Encoded]:
+        return self._tokenizer().read([self._files.passage_prompt + text for text in texts])
+
+    def _encode(self, inference: Inference, texts: Sequence[Encoded]) -> Vectors:
         if not texts:
             return np.empty((0, self.dimension), dtype=np.float32)
-        rows = inference.run(self._tokenizer().read([prompt + text for text in texts]), self.dimension)
+        rows = inference.run(texts, self.dimension)
         # Of unit length in every precision, and also where the model itself has no such module.
         norms = np.linalg.norm(rows, axis=1, keepdims=True)
         unit: Vectors = rows / np.maximum(norms, np.finfo(np.float32).tiny)
         return unit
 
     def _agreement(self, inference: Inference, probes: dict[str, Any]) -> tuple[float, float]:
-        rows = self._encode(inference, self._files.passage_prompt, probes["texts"])
+        rows = self._encode(inference, self._passages(probes["texts"]))
         return least_cosine(np.array(probes["vectors"], dtype=np.float32), rows), LEAST_COSINE[self._precision]

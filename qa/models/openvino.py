@@ -58,6 +58,10 @@ def _parsed(definition: str) -> Any:
     return tokenizer
 
 
+# Texts of which the tokens are kept: the questions that are answered now, each counted more than once.
+_KEPT = 256
+
+
 class Tokens:
     """A model's tokenizer. Thread-safe: neither of its two copies ever changes.
 
@@ -71,10 +75,20 @@ class Tokens:
         self._definition = definition
         self._window = window
         self._counter = parse_tokenizer(definition)
+        self._kept = lru_cache(maxsize=_KEPT)(self._encode)
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """Count the tokens of each text, special ones included, uncut."""
         return [len(encoding.ids) for encoding in self._counter.encode_batch_fast(list(texts))]
+
+    def encoded(self, text: str) -> Encoded:
+        """Tokenise one text, uncut; the last few are kept."""
+        return self._kept(text)
+
+    def _encode(self, text: str) -> Encoded:
+        # Not by encode_batch, which wakes threads for it.
+        encoding = self._counter.encode(text)
+        return Encoded(encoding.ids, encoding.type_ids)
 
     def read(self, texts: Sequence[Text]) -> list[Encoded]:
         """Tokenise texts, or pairs of texts, cut at the window: of a pair, the longer of the two is cut."""
@@ -190,14 +204,14 @@ class Requests:
         self._slots = slots
         self._kind = kind
         self._inputs = [port.any_name for port in compiled.inputs]
-        # As many as slots: who has one never waits for a request. The one used last is the first to be used again,
+        # As many as slots: whoever has one never waits for a request. The one used last is the first to be used again,
         # as it has the memory for what it meets already.
         self._free = [compiled.create_infer_request() for _ in range(slots.count)]
 
     def infer(self, arrays: Mapping[str, NDArray[np.int64]]) -> Vectors:
         """Return the first output, float32, of a batch that :func:`padded` made."""
         inputs = {name: arrays[name] for name in self._inputs}
-        with self._slots.taken(self._kind):
+        with self._slots.taken(self._kind, arrays["input_ids"].size):
             request = self._free.pop()
             try:
                 request.infer(inputs)

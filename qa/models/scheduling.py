@@ -1,8 +1,10 @@
 """The processors of one process, which its models take turns on.
 
-A batch runs on one processor to its end. More batches at once than processors slow each other down, and a question
-that is encoded in 3 ms would share them with excerpts that are read for 100. So every batch takes one of as many slots
-as there are processors: encoding goes first, and reading has its turn at least every few batches.
+A batch runs on one processor to its end. Each one takes one of as many slots as there are processors, so that models
+that are busy at the same time do not slow each other down. Encoding takes a few milliseconds and somebody waits for it
+before anything else is done; it begins at once, and the operating system parts the processors with what is being read.
+Reading, which takes ten times as long, begins where a slot is free, and has its turn after so many tokens that were
+encoded before it. What was measured of this and of other orders: docs/decisions/0045.
 """
 
 from __future__ import annotations
@@ -21,9 +23,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["encode", "read"]
 
-# Batches that are encoded in a row at most while some wait to be read. One that is read takes two to five times as long
-# as one that is encoded, so that each kind has about half of the time where both wait all the time.
-LONGEST_RUN = 4
+# Tokens that are encoded at most while a batch waits to be read: about as much work as one that is read.
+AHEAD = 512
 
 
 def count_slots(settings: Settings) -> int:
@@ -33,8 +34,9 @@ def count_slots(settings: Settings) -> int:
 
 @dataclass(slots=True, eq=False)
 class _Wish:
-    """A batch that waits for a slot, stopped by a lock until it is ``given`` one."""
+    """A batch that waits for a slot, stopped by a lock until it is given one."""
 
+    tokens: int
     gate: threading.Lock = field(default_factory=threading.Lock)
     is_given: bool = False
 
@@ -45,20 +47,18 @@ class _Wish:
 class Slots:
     """Places to compute in, given to the batches that wait for them. Thread-safe.
 
-    Of one kind the first to come is the first to go. Where both kinds wait, encoding goes first, but at most
-    ``longest_run`` times in a row, and reading never twice.
-
-    Args:
-        count: batches that run at once.
+    Of one kind the first to come is the first to begin. At most ``count`` batches of each kind run at once. None begins
+    to be read where ``count`` batches of both kinds run; one to be encoded begins beside those that are read, until
+    ``ahead`` tokens were encoded while others waited to be read, and then one of those is next.
     """
 
-    def __init__(self, count: int, longest_run: int = LONGEST_RUN) -> None:
+    def __init__(self, count: int, ahead: int = AHEAD) -> None:
         self.count = count
-        self._longest_run = longest_run
+        self._most_ahead = ahead
+        # Tokens encoded, since a batch began to be read, while another waited to be.
+        self._ahead = 0
         self._lock = threading.Lock()
-        self._free = count
-        # Batches encoded in a row while others waited to be read.
-        self._run = 0
+        self._running: dict[Kind, int] = {"encode": 0, "read": 0}
         self._waiting: dict[Kind, deque[_Wish]] = {"encode": deque(), "read": deque()}
 
     def waiting(self, kind: Kind) -> int:
@@ -66,9 +66,9 @@ class Slots:
         return len(self._waiting[kind])
 
     @contextmanager
-    def taken(self, kind: Kind) -> Iterator[None]:
-        """Wait for a slot, and have it for the block."""
-        wish = _Wish()
+    def taken(self, kind: Kind, tokens: int) -> Iterator[None]:
+        """Wait for a slot for a batch of so many tokens, padding included, and have it for the block."""
+        wish = _Wish(tokens)
         try:
             with self._lock:
                 self._waiting[kind].append(wish)
@@ -78,33 +78,37 @@ class Slots:
         finally:
             with self._lock:
                 if wish.is_given:
-                    self._free += 1
+                    self._running[kind] -= 1
                     self._give()
                 else:  # the wait was interrupted
                     with suppress(ValueError):
                         self._waiting[kind].remove(wish)
 
     def _give(self) -> None:
-        """Give free slots to those whose turn it is. The lock must be held."""
-        while self._free and (kind := self._next()) is not None:
+        """Give slots to those whose turn it is. The lock must be held."""
+        while (kind := self._next()) is not None:
             wish = self._waiting[kind].popleft()
-            self._free -= 1
+            if kind == "read":
+                self._ahead = 0
+            elif self._waiting["read"]:
+                self._ahead += wish.tokens
+            self._running[kind] += 1
             wish.is_given = True
             wish.gate.release()
 
     def _next(self) -> Kind | None:
-        """Choose whose turn it is. The lock must be held."""
+        """Choose which kind may begin a batch now. The lock must be held."""
         encoding, reading = self._waiting["encode"], self._waiting["read"]
-        if encoding and (not reading or self._run < self._longest_run):
-            self._run += bool(reading)
+        if encoding and self._running["encode"] < self.count and not (reading and self._ahead >= self._most_ahead):
             return "encode"
-        self._run = 0
-        return "read" if reading else None
+        return "read" if reading and sum(self._running.values()) < self.count else None
 
 
 @runtime_checkable
 class Scheduled(Protocol):
-    """A model that computes in slots, its own until it is given others."""
+    """A model that computes in ``slots``, its own until it is given others."""
+
+    slots: Slots
 
     def compute_in(self, slots: Slots) -> None:
         """Share ``slots`` with other models, from when it is loaded on."""

@@ -9,9 +9,9 @@ from collections.abc import Callable
 AT_MOST = 120.0
 
 
-def wait_for(condition: Callable[[], object]) -> None:
-    """Return once ``condition`` returns something true; fail the test where it never does."""
+def wait_for(condition: Callable[[], object], every: float = 0.01) -> None:
+    """Return once ``condition`` returns something true, asked every so many seconds; fail where it never does."""
     deadline = time.monotonic() + AT_MOST
     while not condition():
         assert time.monotonic() < deadline, f"it did not come about within {AT_MOST:g} seconds"
-        time.sleep(0.01)
+        time.sleep(every)

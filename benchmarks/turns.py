@@ -122,7 +122,7 @@ def main() -> None:
     sys.setswitchinterval(SWITCH)
     questions = [question.text for question in load_questions("nq_open_oracle", "report")]
     models = load_settings().indexes / MODELS_FOLDER
-    shared = Slots(2)
+    shared = Slots(2, encoding=1)
     arrangements = {"apart": Arrangement(models, Slots(1), Slots(2)), "shared": Arrangement(models, shared, shared)}
     found: dict[tuple[str, str], list[Turn]] = {}
     for number in range(arguments.rounds):

@@ -282,7 +282,7 @@ class _Inference:
         openvino = import_openvino()
         # Where a processor has bf16 it is as accurate and faster (docs/reader.md); elsewhere it would be emulated.
         has_bf16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        options = {**streams(slots.count), "INFERENCE_PRECISION_HINT": "bf16" if has_bf16 else "f32"}
+        options = {**streams(slots.limit("read")), "INFERENCE_PRECISION_HINT": "bf16" if has_bf16 else "f32"}
 
         def build() -> Any:
             return build_reader(openvino, read_arrays(weights, header), header.attention_heads, OUTPUTS)

@@ -62,7 +62,9 @@ class Models:
     """The models of one process, each made once, at the first call; they compute in the same slots. Thread-safe."""
 
     def __init__(self, settings: Settings, make: EncoderFactory = make_encoder) -> None:
-        self._slots = Slots(count_slots(settings))
+        # One batch of questions is encoded at a time: with one, OpenVINO computes in the thread that asks for it, and
+        # with more in threads of its own. A process has not the Python for as many questions as one core encodes.
+        self._slots = Slots(count_slots(settings), encoding=settings.threads or 1)
         self._settings = settings
         self._make_encoder = make
         self._making = threading.Lock()

@@ -206,7 +206,7 @@ class Requests:
         self._inputs = [port.any_name for port in compiled.inputs]
         # As many as slots: whoever has one never waits for a request. The one used last is the first to be used again,
         # as it has the memory for what it meets already.
-        self._free = [compiled.create_infer_request() for _ in range(slots.count)]
+        self._free = [compiled.create_infer_request() for _ in range(slots.limit(kind))]
 
     def infer(self, arrays: Mapping[str, NDArray[np.int64]]) -> Vectors:
         """Return the first output, float32, of a batch that :func:`padded` made."""
@@ -231,7 +231,7 @@ def open_requests(model: Path, precision: Precision, slots: Slots, kind: Kind, p
         place: where what is compiled of it for this machine is kept.
     """
     openvino = import_openvino()
-    options = {**streams(slots.count), "INFERENCE_PRECISION_HINT": _HINTS[precision]}
+    options = {**streams(slots.limit(kind)), "INFERENCE_PRECISION_HINT": _HINTS[precision]}
     return Requests(open_graph(openvino, options, lambda: str(model), place), slots, kind)
 
 

@@ -47,19 +47,28 @@ class _Wish:
 class Slots:
     """Places to compute in, given to the batches that wait for them. Thread-safe.
 
-    Of one kind the first to come is the first to begin. At most ``count`` batches of each kind run at once. None begins
-    to be read where ``count`` batches of both kinds run; one to be encoded begins beside those that are read, until
-    ``ahead`` tokens were encoded while others waited to be read, and then one of those is next.
+    Of one kind the first to come is the first to begin. None begins to be read where ``count`` batches of both kinds
+    run; one to be encoded begins beside those that are read, until ``ahead`` tokens were encoded while others waited to
+    be read, and then one of those is next.
+
+    Args:
+        count: batches that run at once.
+        encoding: those of them that are encoded, at most; all of them where it is not given.
     """
 
-    def __init__(self, count: int, ahead: int = AHEAD) -> None:
+    def __init__(self, count: int, *, encoding: int | None = None, ahead: int = AHEAD) -> None:
         self.count = count
+        self._limits: dict[Kind, int] = {"encode": encoding or count, "read": count}
         self._most_ahead = ahead
         # Tokens encoded, since a batch began to be read, while another waited to be.
         self._ahead = 0
         self._lock = threading.Lock()
         self._running: dict[Kind, int] = {"encode": 0, "read": 0}
         self._waiting: dict[Kind, deque[_Wish]] = {"encode": deque(), "read": deque()}
+
+    def limit(self, kind: Kind) -> int:
+        """Return how many batches of a kind run at once, at most."""
+        return self._limits[kind]
 
     def waiting(self, kind: Kind) -> int:
         """Return how many batches of a kind wait."""
@@ -99,7 +108,8 @@ class Slots:
     def _next(self) -> Kind | None:
         """Choose which kind may begin a batch now. The lock must be held."""
         encoding, reading = self._waiting["encode"], self._waiting["read"]
-        if encoding and self._running["encode"] < self.count and not (reading and self._ahead >= self._most_ahead):
+        has_room = self._running["encode"] < self._limits["encode"]
+        if encoding and has_room and not (reading and self._ahead >= self._most_ahead):
             return "encode"
         return "read" if reading and sum(self._running.values()) < self.count else None
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from qa.models.answer_reader import OpenVinoReader
 from qa.models.compiled import CompiledEncoder
@@ -54,9 +54,11 @@ class Scheduling(RuleBasedStateMachine):
     After each step all threads have come as far as they can: each batch is counted as running or as waiting.
     """
 
+    encoding = 2
+
     def __init__(self) -> None:
         super().__init__()
-        self.slots = Slots(2, AHEAD)
+        self.slots = Slots(2, encoding=self.encoding, ahead=AHEAD)
         self.came: dict[Kind, list[Batch]] = {"encode": [], "read": []}
         self.begun: list[Batch] = []
         self.ended: list[Batch] = []
@@ -100,18 +102,18 @@ class Scheduling(RuleBasedStateMachine):
 
     @invariant()
     def no_more_run_than_there_are_slots(self) -> None:
-        assert len(self.running("encode")) <= 2
+        assert len(self.running("encode")) <= self.encoding
         assert len(self.running("read")) <= 2
 
     @invariant()
     def no_slot_is_idle_while_a_batch_waits(self) -> None:
         if len(self.running("encode")) + len(self.running("read")) < 2:
-            assert not self.waiting("encode")
             assert not self.waiting("read")
+            assert not self.waiting("encode") or len(self.running("encode")) == self.encoding
 
     @invariant()
     def encoding_waits_for_encoding_or_for_one_batch_that_is_read(self) -> None:
-        if self.waiting("encode") and len(self.running("encode")) < 2:
+        if self.waiting("encode") and len(self.running("encode")) < self.encoding:
             assert self.waiting("read")
             assert self.passed * TOKENS >= AHEAD
 
@@ -135,8 +137,15 @@ class Scheduling(RuleBasedStateMachine):
         assert all(not self.waiting(kind) for kind in self.came)
 
 
-TestScheduling = Scheduling.TestCase
-TestScheduling.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+class EncodingOneByOne(Scheduling):
+    """The same where one batch is encoded at a time."""
+
+    encoding = 1
+
+
+@pytest.mark.parametrize("machine", [Scheduling, EncodingOneByOne])
+def test_batches_take_turns(machine: type[Scheduling]) -> None:
+    run_state_machine_as_test(machine, settings=settings(max_examples=15, stateful_step_count=20, deadline=None))
 
 
 def test_an_interrupted_wait_takes_no_slot() -> None:

@@ -171,7 +171,7 @@ class Settings(BaseSettings):
         default=0,
         ge=0,
         description="Batches that the models compute at once, each on a thread. 0 means one for every core when "
-        "building an index, and when serving for every core that a worker has.",
+        "building an index, and when serving for every core that a worker has, two at least.",
     )
     # A question that does not say how many asks for five.
     max_top_k: int = Field(default=100, ge=5, le=10_000, description="The most passages that one question may ask for.")

@@ -25,11 +25,17 @@ Kind = Literal["encode", "read"]
 
 # Tokens that are encoded at most while a batch waits to be read: about as much work as one that is read.
 AHEAD = 512
+_LEAST = 2
 
 
 def count_slots(settings: Settings) -> int:
-    """Return how many batches the models of this process compute at once: its share of the cores, or ``threads``."""
-    return settings.threads or max(1, int(usable_cores()) // max(settings.workers, 1))
+    """Return how many batches the models of this process compute at once: its share of the cores, or ``threads``.
+
+    Two at least where there are two cores: a question that is asked alone is read on both, while the other workers have
+    nothing to do.
+    """
+    cores = max(1, int(usable_cores()))
+    return settings.threads or max(min(cores, _LEAST), cores // max(settings.workers, 1))
 
 
 @dataclass(slots=True, eq=False)

@@ -168,7 +168,7 @@ def test_an_interrupted_wait_takes_no_slot() -> None:
 
 @pytest.mark.parametrize(
     ("cores", "workers", "threads", "expected"),
-    [(1, 0, 0, 1), (2, 0, 0, 2), (2, 1, 0, 2), (2, 2, 0, 1), (2, 4, 0, 1), (16, 4, 0, 4), (16, 4, 3, 3)],
+    [(1, 0, 0, 1), (2, 0, 0, 2), (2, 1, 0, 2), (2, 2, 0, 2), (8, 8, 0, 2), (8, 8, 1, 1), (16, 4, 0, 4), (16, 4, 3, 3)],
 )
 def test_each_worker_has_its_share_of_the_cores(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cores: int, workers: int, threads: int, expected: int

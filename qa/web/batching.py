@@ -108,12 +108,12 @@ class Batcher:
         """The number of questions that wait."""
         return len(self._single) + len(self._bulk)
 
-    def is_full(self, *, bulk: bool = False) -> bool:
+    def is_full(self, *, bulk: bool = False, client: str | None = None) -> bool:
         """Return whether there is no room for another single question, or with ``bulk`` for another batch request.
 
-        The client is that of the request; where it is not known yet, only the whole queue counts.
+        The client is that of the request unless one is given; where it is not known, only the whole queue counts.
         """
-        return not self._has_room(CLIENT.get(), 1, bulk=bulk)
+        return not self._has_room(CLIENT.get() if client is None else client, 1, bulk=bulk)
 
     def _has_room(self, client: str, count: int, *, bulk: bool) -> bool:
         if not bulk:

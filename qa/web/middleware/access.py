@@ -167,7 +167,7 @@ class Identity:
         if scope["type"] == "http":
             secret, by_browser = _read_secret(Headers(scope=scope))
             key = find_key(self.keys, secret) if secret else None
-            client = key.name if key is not None else _client_address(scope)
+            client = key.name if key is not None else client_at(scope.get("client"))
             scope.setdefault("state", {}).update(client=client, key=key, secret=bool(secret), by_browser=by_browser)
             CLIENT.set(client)
         await self.app(scope, receive, send)
@@ -299,9 +299,9 @@ def _is_loopback(text: str) -> bool:
     return (mapped or address).is_loopback
 
 
-def _client_address(scope: Scope) -> str:
-    """Return the address of the client: for IPv6 its /64 network, because one household has all of it."""
-    return _network(str((scope.get("client") or ("unknown",))[0]))
+def client_at(address: tuple[str, int] | None) -> str:
+    """Return the client at an address: for IPv6 its /64 network, because one household has all of it."""
+    return _network(str((address or ("unknown",))[0]))
 
 
 @lru_cache(maxsize=_ADDRESSES)

@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from qa.errors import Overloaded
 from qa.web.batching import Batcher
+from qa.web.middleware.access import client_at
 from qa.web.middleware.collections import split_path
 from qa.web.middleware.headers import CACHE_CONTROL, HEADERS, given_or_new_id
 from qa.web.monitoring import Monitoring
@@ -26,6 +27,9 @@ TAKE_SECONDS = 30.0
 # With these, the application must refuse: a body has to be read, and another origin needs the headers of CORS.
 _PASSED_ON = (b"content-length", b"transfer-encoding", b"origin")
 
+# With these, the client may be another one than the address that the connection is from.
+_NAMING = (b"authorization", b"x-api-key", b"x-forwarded-for")
+
 RawHeaders = list[tuple[bytes, bytes]]
 
 
@@ -36,10 +40,13 @@ class Refusals:
         self._batcher = batcher
         self._monitoring = monitoring
 
-    def find(self, path: str, headers: RawHeaders) -> tuple[RawHeaders, bytes] | None:
-        """Return headers and body of the response, 503; ``None`` where the request may go on."""
+    def find(self, path: str, headers: RawHeaders, client: str | None = None) -> tuple[RawHeaders, bytes] | None:
+        """Return headers and body of the response, 503; ``None`` where the request may go on.
+
+        ``client`` is who sent it, where that has not been found out by the middleware.
+        """
         _, path = split_path(path)
-        if path not in (_ASK, _BATCH) or not self._batcher.is_full(bulk=path == _BATCH):
+        if path not in (_ASK, _BATCH) or not self._batcher.is_full(bulk=path == _BATCH, client=client):
             return None
         self._monitoring.refused("overloaded")
         error = self._batcher.overloaded()
@@ -143,7 +150,8 @@ class BoundedProtocol(HttpToolsProtocol):
         is_next = self.cycle is None or self.cycle.response_complete
         if not is_next or any(name in _PASSED_ON for name, _ in self.headers):
             return None
-        return refusals.find(self.url.partition(b"?")[0].decode("latin-1"), self.headers)
+        client = "" if any(name in _NAMING for name, _ in self.headers) else client_at(self.client)
+        return refusals.find(self.url.partition(b"?")[0].decode("latin-1"), self.headers, client)
 
     def _shed(self, headers: RawHeaders, body: bytes) -> None:
         if self.transport.is_closing():

@@ -28,21 +28,29 @@ def service() -> SlowService:
     return SlowService()
 
 
+def make_app(service: SlowService, waiting: int) -> FastAPI:
+    # On every machine.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("qa.web.app.count_workers", lambda processes: 2)
+        return create_app(service, options=Options(max_waiting=waiting))
+
+
 @pytest.fixture
 def app(service: SlowService) -> FastAPI:
-    return create_app(service, options=Options(max_waiting=1))
+    return make_app(service, 1)
 
 
 @contextmanager
-def filled(app: FastAPI, service: SlowService) -> Iterator[Address]:
-    """Run a server whose two workers and whose queue are occupied until ``service.go`` is set."""
+def filled(app: FastAPI, service: SlowService, waiting: int = 1) -> Iterator[Address]:
+    """Run a server whose two workers are occupied until ``service.go`` is set, with so many questions that wait."""
+    batcher = app.state.dependencies.asking.batcher
     with serving(app, keep_alive=KEEP_ALIVE) as address:
-        askers = [threading.Thread(target=get, args=(address, "/v1/ask?q=ferry")) for _ in range(3)]
+        askers = [threading.Thread(target=get, args=(address, "/v1/ask?q=ferry")) for _ in range(2 + waiting)]
         for number, asker in enumerate(askers):
             asker.start()
             if number < 2:
                 assert service.begun.acquire(timeout=AT_MOST)
-        wait_for(app.state.dependencies.asking.batcher.is_full)
+        wait_for(lambda: batcher.waiting == waiting)
         yield address
         service.go.set()
         for asker in askers:
@@ -162,6 +170,24 @@ def test_pages_of_allowed_origins_may_read_the_refusal(service: SlowService) -> 
     assert (asked, headers["access-control-allow-origin"]) == (503, "https://a.example")
     assert "Retry-After" in headers["access-control-expose-headers"]
     assert allowed == 200
+
+
+def test_one_address_that_has_its_share_is_refused_and_who_comes_by_a_proxy_is_not(service: SlowService) -> None:
+    app = make_app(service, 4)
+    with filled(app, service, waiting=3) as address:
+        assert get(address, "/v1/ask?q=ferry")[0][0] == 503
+        # Before the application had any work with it.
+        assert (
+            b'qa_request_seconds_count{method="GET",route="/v1/ask",status="503"}' not in get(address, "/metrics")[0][2]
+        )
+        other = b"GET /v1/ask?q=ferry HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.7\r\nConnection: close\r\n\r\n"
+        answered: list[int] = []
+        asking = threading.Thread(target=lambda: answered.append(talk(address, other)[0][0]))
+        asking.start()
+        wait_for(lambda: app.state.dependencies.asking.batcher.waiting == 4)
+        service.go.set()
+        asking.join()
+    assert answered == [200]
 
 
 def test_other_paths_have_room(full: Address) -> None:

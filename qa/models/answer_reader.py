@@ -29,7 +29,6 @@ from qa.models.bert import build_reader
 from qa.models.blobs import Place, open_graph
 from qa.models.catalogue import default_model
 from qa.models.openvino import (
-    TOKENS,
     Batch,
     Encoded,
     Requests,

@@ -18,7 +18,7 @@ from qa.types import CitationClaim, Condition, Mode, Query, Turn
 from qa.web.api import examples
 from qa.web.api.filters import FilterNode, FilterTexts
 from qa.web.handlers import parse_json
-from qa.web.problems import Problem, ProblemError, explain, few, invalid
+from qa.web.problems import FieldError, Problem, ProblemError, explain, few, invalid
 
 # For the OpenAPI document only.
 NO_NUL: JsonDict = {"pattern": r"^[^\u0000]*$"}
@@ -194,17 +194,22 @@ def _lists(shape: type[BaseModel]) -> frozenset[str]:
 
 
 def read_parameters(shape: type[Body], request: Request) -> Body:
-    """Read the parameters of an address; of one that is repeated and may not be, the last counts.
+    """Read the parameters of an address.
 
     Raises:
-        ProblemError: they are not of this shape.
+        ProblemError: they are not of this shape, or one is repeated that may not be.
     """
     lists, known, values = _lists(shape), list(shape.model_fields), dict[str, Any]()
+    repeated: dict[str, None] = {}
     for name, value in parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True):
         if name in lists:
             values.setdefault(name, []).append(value)
         else:
+            if name in values and name in shape.model_fields:
+                repeated[name] = None
             values[name] = value
+    if repeated:
+        raise ProblemError(invalid(tuple(FieldError(name, f"{name} is given more than once.") for name in repeated)))
     try:
         return shape.model_validate(few(values, known))
     except ValidationError as error:

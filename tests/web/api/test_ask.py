@@ -194,6 +194,14 @@ def test_a_question_that_leans_on_another_says_what_was_searched(client: TestCli
     assert answers == ["", "noon", "noon", ""]
 
 
+def test_a_parameter_that_is_no_list_may_not_be_repeated(client: TestClient, service: FakeService) -> None:
+    reply = client.get("/v1/ask?q=ferry?&q=boat?&top_k=3&top_k=4&documents=a&documents=b")
+    assert reply.status_code == 422
+    assert reply.json()["detail"] == "q is given more than once. top_k is given more than once."
+    assert [error["field"] for error in reply.json()["errors"]] == ["q", "top_k"]
+    assert service.asked == []
+
+
 def test_a_request_says_how_much_is_read(client: TestClient, service: FakeService) -> None:
     client.post("/v1/ask", json={"question": "ferry?", "read_tokens": 500})
     client.get("/v1/ask?q=ferry?&read_tokens=500")

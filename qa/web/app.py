@@ -9,7 +9,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from limits.storage import MemoryStorage
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
@@ -30,6 +30,7 @@ from qa.web import deps, handlers
 from qa.web.admission import Budget, Lane
 from qa.web.api import chat, collections, facets, openapi, pictures, routes, snapshots, unanswered, uploads
 from qa.web.api import evaluations as evaluation_routes
+from qa.web.api.requests import require_once
 from qa.web.asking import Asking, ReplyCache
 from qa.web.batching import Batcher, count_workers
 from qa.web.deps import Offered, Options
@@ -191,26 +192,27 @@ def _make_tools(parts: deps.Dependencies) -> McpEndpoint:
 
 
 def _add_routes(app: FastAPI, parts: deps.Dependencies) -> None:
+    once = [Depends(require_once)]
     app.include_router(routes.questions)
-    app.include_router(facets.router)
-    app.include_router(routes.router)
+    app.include_router(facets.router, dependencies=once)
+    app.include_router(routes.router, dependencies=once)
     app.include_router(chat.router)
     app.include_router(collections.router)
     if parts.evaluations is not None:
-        app.include_router(evaluation_routes.router)
+        app.include_router(evaluation_routes.router, dependencies=once)
         app.include_router(evaluation_pages.router)
     if parts.maintenance is not None:
         app.include_router(snapshots.router)
         app.include_router(uploads.router)
         app.include_router(upkeep.router)
     if parts.pictures is not None:
-        app.include_router(pictures.router)
+        app.include_router(pictures.router, dependencies=once)
     app.include_router(ask.router)
     app.include_router(api.router)
     app.include_router(documents.router)
     app.include_router(document.router)
     if parts.unanswered is not None:
-        app.include_router(unanswered.router)
+        app.include_router(unanswered.router, dependencies=once)
         app.include_router(unanswered_page.router)
     if parts.feedback is not None:
         app.include_router(ask.feedback_router)

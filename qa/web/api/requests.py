@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -200,20 +201,36 @@ def read_parameters(shape: type[Body], request: Request) -> Body:
         ProblemError: they are not of this shape, or one is repeated that may not be.
     """
     lists, known, values = _lists(shape), list(shape.model_fields), dict[str, Any]()
-    repeated: dict[str, None] = {}
-    for name, value in parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True):
+    given = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    _require_once([name for name, _ in given], shape)
+    for name, value in given:
         if name in lists:
             values.setdefault(name, []).append(value)
         else:
-            if name in values and name in shape.model_fields:
-                repeated[name] = None
             values[name] = value
-    if repeated:
-        raise ProblemError(invalid(tuple(FieldError(name, f"{name} is given more than once.") for name in repeated)))
     try:
         return shape.model_validate(few(values, known))
     except ValidationError as error:
         raise ProblemError(invalid(explain(error.errors(), known))) from None
+
+
+async def require_once(request: Request) -> None:
+    """Refuse an address in which a parameter of its route stands twice that is no list. Raises ProblemError."""
+    names = [name for name, _ in request.query_params.multi_items()]
+    if len(set(names)) < len(names):
+        for each in request.scope["route"].dependant.query_params:
+            if inspect.isclass(shape := each.field_info.annotation) and issubclass(shape, BaseModel):
+                _require_once(names, shape)
+
+
+def _require_once(names: Sequence[str], shape: type[BaseModel]) -> None:
+    """Raise ProblemError for the parameters of a shape that stand twice and are no lists: one would count unsaid."""
+    if len(set(names)) < len(names):
+        single = shape.model_fields.keys() - _lists(shape)
+        repeated = [name for name in dict.fromkeys(names) if name in single and names.count(name) > 1]
+        if repeated:
+            wrong = tuple(FieldError(name, f"{name} is given more than once.") for name in repeated)
+            raise ProblemError(invalid(wrong))
 
 
 def _build_query(

@@ -202,6 +202,19 @@ def test_a_parameter_that_is_no_list_may_not_be_repeated(client: TestClient, ser
     assert service.asked == []
 
 
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("/v1/documents?limit=1&limit=2", "limit"),
+        ("/v1/documents/ferry.txt/verify?start=0&end=4&start=1", "start"),
+    ],
+    ids=["documents", "verify"],
+)
+def test_nor_may_one_of_another_address(client: TestClient, address: str, name: str) -> None:
+    reply = client.get(address)
+    assert (reply.status_code, reply.json()["detail"]) == (422, f"{name} is given more than once.")
+
+
 def test_a_request_says_how_much_is_read(client: TestClient, service: FakeService) -> None:
     client.post("/v1/ask", json={"question": "ferry?", "read_tokens": 500})
     client.get("/v1/ask?q=ferry?&read_tokens=500")

@@ -6,12 +6,41 @@ written in one way or two, everything else in any case.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import regex
 
 _Key = TypeVar("_Key")
+
+
+class LatePattern:
+    """A pattern that is compiled when it is first used, by one thread: the longest of them take a tenth of a second."""
+
+    def __init__(self, pattern: str, flags: int = regex.VERSION1) -> None:
+        self._pattern = pattern
+        self._flags = flags
+        self._compiled: Any = None
+        _late.append(self)
+
+    @property
+    def compiled(self) -> Any:
+        if self._compiled is None:
+            with _compiling:
+                self._compiled = self._compiled or regex.compile(self._pattern, self._flags)
+        return self._compiled
+
+
+_late: list[LatePattern] = []
+_compiling = threading.Lock()
+
+
+def compile_patterns() -> None:
+    """Compile what was not used yet, so that no question has to wait for it; a fifth of a second of the processor."""
+    for pattern in _late:
+        pattern.compiled  # noqa: B018
+
 
 # Each unit as factor to the first of its kind; "1" is what has no unit.
 _UNITS_BY_KIND: Mapping[str, Mapping[float, str]] = {

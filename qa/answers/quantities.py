@@ -26,6 +26,7 @@ from qa.answers.notation import (
     UNITS,
     WORDS,
     YEAR,
+    LatePattern,
     named,
 )
 
@@ -90,7 +91,7 @@ def _agree(one: Quantity | Day, other: Quantity | Day) -> bool:
     return bounds[0] <= bounds[3] + room and bounds[2] <= bounds[1] + room
 
 
-_AMOUNT_ALONE = regex.compile(
+_AMOUNT_ALONE = LatePattern(
     rf"(?<![\p{{L}}\p{{N}}])(?P<sign>{SIGN})?(?:(?P<before>{CURRENCY})\s?)?(?P<sign2>{SIGN})?(?P<number>{DIGITS}|{WORDS})"
     rf"(?P<magnitude>{MAGNITUDE}*)(?:[\s-]?(?P<unit>{UNIT})|\s?(?P<behind>{CURRENCY}){END})?",
     regex.VERSION1 | regex.IGNORECASE,
@@ -118,7 +119,7 @@ def parse(text: str) -> tuple[Quantity | Day, ...]:
     if day is not None and not _YEAR_ALONE.fullmatch(text.strip()):
         return (day,)
     days = () if day is None else (day,)
-    found = [match for match in _AMOUNT_ALONE.finditer(text) if match.group("number")]
+    found = [match for match in _AMOUNT_ALONE.compiled.finditer(text) if match.group("number")]
     if not found:
         return days
     first = _readings(found[0])

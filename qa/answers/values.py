@@ -29,38 +29,39 @@ from qa.answers.notation import (
     UNITS,
     WORDS,
     YEAR,
+    LatePattern,
     named,
 )
 from qa.types import Span
 
 # Names of units and months are written in one way or two; everything else in any case.
-_AMOUNTS = regex.compile(
+_AMOUNTS = LatePattern(
     rf"(?<![\p{{L}}\p{{N}}.,])(?:(?i:{BOUND}\s?))?(?:(?i:between)\s)?(?:{AMOUNT})(?:{TO}(?:{AMOUNT}))?"
     rf"(?:{PER})?{AFTER}?",
     regex.VERSION1,
 )
-_SINGLE = regex.compile(rf"(?<![\p{{L}}\p{{N}}.,])(?:{AMOUNT})(?:{PER})?", regex.VERSION1)
-_ANY_NUMBER = regex.compile(rf"\d|\b(?:{WORDS})", regex.VERSION1 | regex.IGNORECASE)
+_SINGLE = LatePattern(rf"(?<![\p{{L}}\p{{N}}.,])(?:{AMOUNT})(?:{PER})?", regex.VERSION1)
+_ANY_NUMBER = LatePattern(rf"\d|\b(?:{WORDS})", regex.VERSION1 | regex.IGNORECASE)
 # "A diesel of 900 hp", "a fine of $200": what was found goes on with its measure.
-_OF_MEASURE = regex.compile(
+_OF_MEASURE = LatePattern(
     rf"\sof\s(?:{BOUND}\s)?(?:{CURRENCY}\s?{NUMBER}|{NUMBER}[\s-]?(?:{UNIT}|{CURRENCY}{END}|hp{END}))",
     regex.VERSION1,
 )
 _YEARS = regex.compile(rf"{YEAR}\s?[-–—]\s?(?:{YEAR}|\d\d)")
-_DATES = regex.compile(
+_DATES = LatePattern(
     rf"(?<![\p{{L}}\p{{N}}])(?:{DATE})(?:{TO}(?:{DATE}))?(?:,?\s(?:at\s)?(?:{CLOCK}))?", regex.VERSION1
 )
-_DAYS_OF_A_MONTH = regex.compile(
+_DAYS_OF_A_MONTH = LatePattern(
     rf"(?<!\p{{N}})(?:{DAY}{TO}{DAY}\s{MONTH}(?:,?\s{YEAR})?|{MONTH}\s{DAY}{TO}{DAY}(?:,?\s{YEAR})?"
     rf"|{DATE}\sto\s{DATE})",
     regex.VERSION1,
 )
-_TIMES_OF_DAY = regex.compile(rf"(?<![\p{{L}}\p{{N}}.])(?:{CLOCK})(?:{TO}(?:{CLOCK}))?", regex.VERSION1)
+_TIMES_OF_DAY = LatePattern(rf"(?<![\p{{L}}\p{{N}}.])(?:{CLOCK})(?:{TO}(?:{CLOCK}))?", regex.VERSION1)
 # A run of characters that white space ends and that holds a digit: "$1.5M", "2024-03-05", "X-12".
 _GLUED = regex.compile(r"[^\s–—]*\d[^\s–—]*")
 # What is one word to those who use it: e-mail and web addresses, handles, file names, paths, names_with_underscores.
 # After a point a small letter or a digit follows, so that two sentences without a space between them are not one name.
-_NAMES = regex.compile(
+_NAMES = LatePattern(
     r"[\p{L}\p{N}._%+'’-]*[\p{L}\p{N}_]@[\p{L}\p{N}][\p{L}\p{N}-]*(?:\.[\p{L}\p{N}-]+)*+"
     r"|(?:https?://|www\.)[^\s<>\"|]*[^\s<>\"|.,;:!?)\]'’]"
     r"|(?<![\p{L}\p{N}])@[\p{L}\p{N}_](?:[\p{L}\p{N}_.-]*[\p{L}\p{N}_])?+"
@@ -70,7 +71,7 @@ _NAMES = regex.compile(
     regex.VERSION1,
 )
 # The name of a column that ends in a currency, before its value: "Price EUR: 489.00".
-_PRICED = regex.compile(rf"(?:[\p{{L}}][\p{{L}}\p{{N}} ]{{0,39}}\s\(?)?{CURRENCY}\)?:\s?(?=\d|[-−–]\d)", regex.VERSION1)
+_PRICED = LatePattern(rf"(?:[\p{{L}}][\p{{L}}\p{{N}} ]{{0,39}}\s\(?)?{CURRENCY}\)?:\s?(?=\d|[-−–]\d)", regex.VERSION1)
 _OUTER = "\"'“”‘’()[]{}<>,;:.!?*_|…"
 _ASKS_YEAR = regex.compile(r"\b(?:what|which)\s(?:\w+\s)?year\b", regex.IGNORECASE)
 _ASKS_WHEN = regex.compile(r"\bwhen\b|\b(?:what|which)\s(?:\w+\s)?(?:date|day)\b", regex.IGNORECASE)
@@ -85,7 +86,7 @@ def whole(text: str, span: Span, question: str) -> Span:
     """
     span = _unglued(text, _with_whole_names(text, span))
     if not holds_number(text[span.start : span.end]):
-        measure = _OF_MEASURE.match(text, span.end)
+        measure = _OF_MEASURE.compiled.match(text, span.end)
         return Span(span.start, measure.end()) if measure else span
     for found in _values(text, question):
         if found.start < span.end and span.start < found.end and _is_cut(text, span, found, question):
@@ -103,7 +104,7 @@ def _with_whole_names(text: str, span: Span) -> Span:
 
 def _with_currency(text: str, span: Span) -> Span:
     """Extend a span that a column's name with a currency stands before, or that begins within that name."""
-    for found in _PRICED.finditer(text):
+    for found in _PRICED.compiled.finditer(text):
         if found.start() < span.start <= found.end() < span.end:
             return Span(found.start(), span.end)
     return span
@@ -111,7 +112,7 @@ def _with_currency(text: str, span: Span) -> Span:
 
 def holds_number(text: str) -> bool:
     """Tell whether a text holds a number, in digits or words."""
-    return bool(_ANY_NUMBER.search(text))
+    return bool(_ANY_NUMBER.compiled.search(text))
 
 
 def _unglued(text: str, span: Span) -> Span:
@@ -131,7 +132,7 @@ def _unglued(text: str, span: Span) -> Span:
 def _matches(text: str, kind: str) -> tuple[Span, ...]:
     pattern = {"name": _NAMES, "date": _DATES, "days": _DAYS_OF_A_MONTH, "time": _TIMES_OF_DAY, "amount": _AMOUNTS}[
         kind
-    ]
+    ].compiled
     return tuple(Span(match.start(), match.end()) for match in pattern.finditer(text))
 
 
@@ -155,7 +156,7 @@ def _values(text: str, question: str) -> Iterator[Span]:
 
 def _ends(text: str, amount: Span) -> Iterator[Span]:
     """Find the values of a range, each by itself."""
-    for match in _SINGLE.finditer(text[amount.start : amount.end]):
+    for match in _SINGLE.compiled.finditer(text[amount.start : amount.end]):
         yield Span(match.start(), match.end())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -193,12 +194,15 @@ def _asking_many(settings: Settings, query: Query) -> Iterator[AskMany]:
 
 def _ask_here(settings: Settings, query: Query) -> AskResponse:
     require("serve", "qa ask without --url")
+    from qa.answers.notation import compile_patterns
     from qa.search.query import check
     from qa.service.service import Service
     from qa.web.api.responses import AskResponse
 
     service = Service(settings)
     check(query, service.limits)
+    # While the models are being loaded, which is not done by the interpreter.
+    threading.Thread(target=compile_patterns, daemon=True).start()
     service.reload()
     return AskResponse.from_reply(service.ask(query))
 

@@ -18,6 +18,7 @@ import structlog
 from qa.answers.answerer import Answerer, Guess
 from qa.answers.calibration import CALIBRATION_FILE, Calibrations, load_calibrations, models_key
 from qa.answers.citations import Citer, Citers, Original
+from qa.answers.notation import compile_patterns
 from qa.answers.sentences import DEPTH
 from qa.build.uploads import DOCUMENTS
 from qa.errors import (
@@ -234,6 +235,8 @@ class Service:
         def load() -> None:
             if self.reload():
                 on_ready(self.state())
+                # What the first answer would wait for.
+                compile_patterns()
                 # Now, so that the first page with the numbers of documents does not wait for them.
                 self.facets()
 

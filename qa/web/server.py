@@ -19,6 +19,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from qa.answers.notation import compile_patterns
 from qa.errors import QAError
 from qa.evaluation.jobs.queue import EvaluationQueue
 from qa.markup import safe_lines
@@ -84,6 +85,9 @@ def run(
     # The default of 5 ms is how long the event loop, or the encoder between two batches, waits for a search to pause.
     sys.setswitchinterval(_SWITCH_SECONDS)
     workers = settings.workers or default_workers()
+    if workers > 1:
+        # Before there are several: they share what was compiled.
+        compile_patterns()
     if workers == 1:
         _Process(settings, listening, watched, names, ready, make).serve()
     elif (place := Supervisor(workers, listening, ready).run()) is not None:

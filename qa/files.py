@@ -216,6 +216,17 @@ def sha256_of_file(file: Path | BufferedReader) -> str:
     return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+# A file that changed this shortly before it was summed may change once more within one tick of its clock, and look the
+# same. ("Racy git", Documentation/technical/racy-git.txt.)
+SETTLED_NS = 2_000_000_000
+
+
+def identity_of(status: os.stat_result) -> str:
+    """Return what differs where a file has been replaced or written since."""
+    parts = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    return ":".join(map(str, parts))
+
+
 def sum_of_values(values: object) -> str:
     """Compute the SHA-256, in hexadecimal, of JSON values, however they are laid out in a file."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -17,15 +17,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from qa.errors import StorageError
-from qa.files import sha256_of_file, sum_of_values, write_atomically
+from qa.files import SETTLED_NS, identity_of, sha256_of_file, sum_of_values, write_atomically
 
 SUMS_FILE = "sums.json"
 _FORMAT = 1
 # Bytes of a file that is summed at every opening: 10 ms of one core.
 _SMALL = 16 * 2**20
-# A file that changed this shortly before it was summed may change once more within one tick of its clock, and look the
-# same. ("Racy git", Documentation/technical/racy-git.txt.)
-_SETTLED_NS = 2_000_000_000
 
 
 class SnapshotSums:
@@ -57,13 +54,13 @@ class SnapshotSums:
                 status = (folder / name).stat()
                 if not stat.S_ISREG(status.st_mode):
                     continue
-                identity, begun = _identity(status), time.time_ns()
+                identity, begun = identity_of(status), time.time_ns()
                 if status.st_size > _SMALL and identity in known and not read_all:
                     found[name] = known[identity]
                     continue
                 found[name] = sha256_of_file(folder / name)
                 changed = max(status.st_mtime_ns, status.st_ctime_ns)
-                is_settled = begun - changed > _SETTLED_NS and _identity((folder / name).stat()) == identity
+                is_settled = begun - changed > SETTLED_NS and identity_of((folder / name).stat()) == identity
                 if status.st_size > _SMALL and is_settled:
                     computed[identity] = found[name]
         new = {identity: sum for identity, sum in computed.items() if known.get(identity) != sum}
@@ -94,15 +91,9 @@ class SnapshotSums:
         for folder, _, names in os.walk(self._folder / "snapshots"):
             for name in names:
                 with suppress(OSError):
-                    present.add(_identity(Path(folder, name).stat()))
+                    present.add(identity_of(Path(folder, name).stat()))
         content = {"format": _FORMAT, "sums": {identity: sums[identity] for identity in sorted(present & sums.keys())}}
         with suppress(StorageError):
             write_atomically(
                 self._folder / SUMS_FILE, json.dumps({**content, "sha256": sum_of_values(content)}, indent=2) + "\n"
             )
-
-
-def _identity(status: os.stat_result) -> str:
-    """Return what differs where a file has been replaced or written since."""
-    parts = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-    return ":".join(map(str, parts))

@@ -17,6 +17,7 @@ reranker               cross-encoders: question and passage read together
 answer_reader          the reader that ships: the words of a text that answer a question
 reader/                the weights of the reader that ships
 reference/             the reference's rows
+sums                   the sums of models' files, remembered for as long as these are the same
 languages              the language of a text, by a classifier that is unpacked once and mapped
 loading                encoder, re-ranker and answer reader as the settings name them
 """

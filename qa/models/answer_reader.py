@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qa.errors import ModelCorrupt, ModelDisagrees, ModelNotFound
-from qa.files import sha256_of_file
 from qa.models.bert import build_reader
 from qa.models.blobs import Place, open_graph
 from qa.models.catalogue import default_model
@@ -39,6 +38,7 @@ from qa.models.openvino import (
     streams,
 )
 from qa.models.scheduling import Slots
+from qa.models.sums import remembered_sha256
 from qa.protocols import Reading
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ class OpenVinoReader:
             ModelNotFound: a file is missing.
         """
         try:
-            weights = sha256_of_file(self._path)
+            weights = remembered_sha256(self._path, self._models)
         except OSError as error:
             raise _missing(self._path, error) from error
         return {

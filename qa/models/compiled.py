@@ -29,11 +29,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import numpy as np
 
 from qa.errors import ModelDisagrees, QuestionTooLong
-from qa.files import sha256_of_file, write_atomically
+from qa.files import write_atomically
 from qa.models.blobs import Place
 from qa.models.files import EncoderFiles, ModelFiles, OnDisk
 from qa.models.openvino import Encoded, Inference, Precision, Tokens, open_requests
 from qa.models.scheduling import Kind, Slots
+from qa.models.sums import remembered_sha256
 
 if TYPE_CHECKING:
     from qa.types import Vectors
@@ -88,10 +89,14 @@ def write_manifest(folder: Path, manifest: CompiledManifest) -> None:
     (folder / _MANIFEST_FILE).write_text(json.dumps(asdict(manifest), indent=2) + "\n", encoding="utf-8")
 
 
-def compute_sums(folder: Path) -> dict[str, str]:
-    """Compute the SHA-256 of every file but the manifest and the blobs, which carry their own."""
+def compute_sums(folder: Path, remembered: Path | None = None) -> dict[str, str]:
+    """Compute the SHA-256 of every file but the manifest and the blobs, which carry their own.
+
+    Args:
+        remembered: the folder that keeps the sums of large files, see :func:`qa.models.sums.remembered_sha256`.
+    """
     paths = (path for path in sorted(folder.iterdir()) if path.name != _MANIFEST_FILE and path.suffix != ".blob")
-    return {path.name: sha256_of_file(path) for path in paths}
+    return {path.name: remembered_sha256(path, remembered) for path in paths}
 
 
 def read_manifest(folder: Path) -> CompiledManifest:
@@ -99,7 +104,7 @@ def read_manifest(folder: Path) -> CompiledManifest:
     try:
         content: dict[str, Any] = json.loads((folder / _MANIFEST_FILE).read_bytes())
         manifest = CompiledManifest(**content)
-        found = compute_sums(folder)
+        found = compute_sums(folder, folder.parent)
     except (OSError, ValueError, TypeError) as error:
         raise ValueError(f"{folder / _MANIFEST_FILE} cannot be read ({error})") from error
     if manifest.format != FORMAT:

@@ -16,8 +16,8 @@ from typing import Any, Generic, TypeVar
 
 from qa.errors import ModelCorrupt, ModelNotFound
 from qa.extras import require
-from qa.files import sha256_of_file
 from qa.models.catalogue import RECORD_FILE, OfferedModel, converted_folder, default_model, find_offered
+from qa.models.sums import remembered_sha256
 from qa.settings import DEFAULT_MODEL
 
 # Of model.safetensors as sentence-transformers/all-MiniLM-L6-v2 publishes it.
@@ -65,7 +65,7 @@ def locate(model: str, models: Path | None = None) -> EncoderFiles:
     """Find a model by the word or name of an offered one, by the path of a folder, or by its name on a hub.
 
     Args:
-        models: the folder of converted models; without it there are none.
+        models: the folder of converted models, which keeps the sums of weights as well; without it there is neither.
 
     Raises:
         ModelNotFound: nothing usable is there.
@@ -73,10 +73,10 @@ def locate(model: str, models: Path | None = None) -> EncoderFiles:
     """
     offered = find_offered(model)
     if offered is not None and not offered.is_default and models is not None:
-        return _locate_converted(offered, converted_folder(offered, models))
+        return _locate_converted(offered, converted_folder(offered, models), models)
     folder = _folder(model)
     try:
-        files = _read(Path(model).name if Path(model).is_dir() else model, folder)
+        files = _read(Path(model).name if Path(model).is_dir() else model, folder, models)
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise ModelNotFound(
             f"{folder} is not a sentence-transformers model with safetensors weights ({_reason(error)}); "
@@ -90,9 +90,9 @@ def locate(model: str, models: Path | None = None) -> EncoderFiles:
     return files
 
 
-def _locate_converted(offered: OfferedModel, folder: Path) -> EncoderFiles:
+def _locate_converted(offered: OfferedModel, folder: Path, models: Path) -> EncoderFiles:
     try:
-        files = _read(offered.name, folder)
+        files = _read(offered.name, folder, models)
         weights = _json(folder / RECORD_FILE)["weights"]
         if files.fingerprint["weights"] != weights:
             raise ValueError(f"its weights are not those that were converted, SHA-256 {weights}")
@@ -204,7 +204,7 @@ def _from_hub(model: str, setting: str = "QA_MODEL") -> Path:
         ) from error
 
 
-def _read(name: str, folder: Path) -> EncoderFiles:
+def _read(name: str, folder: Path, models: Path | None) -> EncoderFiles:
     modules: list[dict[str, Any]] = json.loads((folder / "modules.json").read_bytes())
     transformer = folder / modules[0]["path"]
     weights = sorted(transformer.glob("*.safetensors"))
@@ -222,7 +222,7 @@ def _read(name: str, folder: Path) -> EncoderFiles:
     dimension = _dimension(heads, config)
     window = _window(transformer, config)
     fingerprint = {
-        "weights": _sha256([*weights, *head_weights]),
+        "weights": _sha256([*weights, *head_weights], models),
         "architecture": _sha256([transformer / "config.json"]),
         "tokenizer": _sha256([transformer / "tokenizer.json", *_existing(transformer, _TOKENIZER_SETTINGS)]),
         "modules": heads,
@@ -271,7 +271,7 @@ def _json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _sha256(paths: Sequence[Path]) -> str:
+def _sha256(paths: Sequence[Path], models: Path | None = None) -> str:
     """Return the sum of one file, to be compared with the published one, or the sum of the sums of several."""
-    sums = [sha256_of_file(path) for path in paths]
+    sums = [remembered_sha256(path, models) for path in paths]
     return sums[0] if len(sums) == 1 else hashlib.sha256("\n".join(sums).encode()).hexdigest()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from qa.errors import SnapshotCorrupt
-from qa.files import sha256_of_file
+from qa.files import identity_of, sha256_of_file
 from qa.index import sums
 from qa.index.snapshots import Snapshots
 from qa.index.sums import SUMS_FILE, SnapshotSums
@@ -32,7 +32,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return sha256_of_file(path)
 
     monkeypatch.setattr("qa.index.sums._SMALL", -1)
-    monkeypatch.setattr("qa.index.sums._SETTLED_NS", -(10**12))
+    monkeypatch.setattr("qa.index.sums.SETTLED_NS", -(10**12))
     monkeypatch.setattr("qa.index.sums.sha256_of_file", sum)
     return names
 
@@ -105,7 +105,7 @@ def test_a_small_file_is_read_every_time(index: Path, read: list[str], monkeypat
 def test_a_file_that_was_just_written_is_read_again(
     index: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qa.index.sums._SETTLED_NS", 10**15)
+    monkeypatch.setattr("qa.index.sums.SETTLED_NS", 10**15)
     sums_of(index)
     sums_of(index)
     assert read == NAMES * 2
@@ -150,7 +150,7 @@ def test_a_snapshot_that_another_process_removes_meanwhile_keeps_none_from_being
         (index / "snapshots" / name / "a.bin").stat().st_ino: index / "snapshots" / other
         for name, other in (("one", "two"), ("two", "one"))
     }
-    identify = sums._identity
+    identify = identity_of
 
     def identify_and_remove(status: os.stat_result) -> str:
         # Only the walk over all snapshots looks at this file: it is in one of them, and the other goes.
@@ -158,7 +158,7 @@ def test_a_snapshot_that_another_process_removes_meanwhile_keeps_none_from_being
             shutil.rmtree(other, ignore_errors=True)
         return identify(status)
 
-    monkeypatch.setattr(sums, "_identity", identify_and_remove)
+    monkeypatch.setattr(sums, "identity_of", identify_and_remove)
     found = SnapshotSums(index).of(index / "snapshots" / "one", ["b.bin"])
     assert found == {"b.bin": hashlib.sha256(b"what b.bin holds").hexdigest()}
     assert len(list((index / "snapshots").iterdir())) == 1

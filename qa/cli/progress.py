@@ -39,6 +39,8 @@ from qa.statistics.significance import Estimate
 from qa.types import FileReport, FileStatus
 
 # Files that were not read are named up to this many; the snapshot holds the whole report.
+# What a build aims at (qa/index/vectors/tuning.py); of less, down to what is refused, the summary says how much it is.
+_USUAL_RECALL = 0.985
 _NAMED = 20
 # Seconds between two lines where no bar can be drawn.
 _LINE_EVERY = 10.0
@@ -248,6 +250,12 @@ class IndexingProgress(_Progress):
             f"{statuses}; {counted(counts.documents, 'document')}, {counted(counts.passages, 'passage')}, "
             f"{counts.encoded:,} newly encoded, in {result.seconds:.1f} s"
         )
+        recall = result.manifest.vectors.get("recall_at_10")
+        if isinstance(recall, float) and recall < _USUAL_RECALL:
+            self._console.print(
+                f"Approximate search finds {recall:.1%} of the nearest ten, and not {_USUAL_RECALL:.1%} as is usual; "
+                "the vectors are harder to tell apart than most"
+            )
         self._console.print(f"Snapshot {result.manifest.id} of index {escape(name)} is active.")
 
     def _table(self) -> Table:

@@ -22,6 +22,8 @@ from fastapi import FastAPI
 from qa.answers.notation import compile_patterns
 from qa.errors import QAError
 from qa.evaluation.jobs.queue import EvaluationQueue
+from qa.index.snapshots import Snapshots
+from qa.index.vectors.engines import is_in_milvus
 from qa.markup import safe_lines
 from qa.models.loading import EncoderFactory, make_encoder
 from qa.service.collections import Collections, Served
@@ -37,6 +39,8 @@ from qa.web.workers.board import Place, Publisher, Row
 from qa.web.workers.default import default_workers
 from qa.web.workers.metrics import share_counts
 from qa.web.workers.supervisor import CANNOT_START, Supervisor
+
+log = structlog.get_logger(__name__)
 
 # For requests that are running when the server is asked to stop.
 _SECONDS_TO_FINISH = 10
@@ -145,8 +149,8 @@ class _Process:
         if self.place is not None:
             share_counts(self.place)
         collections = Collections(self.settings, self.names, self.make)
-        loading = collections.keep_current(self.stopped, self.ready)
         is_first = self.place is None or self.place.is_first
+        loading = collections.keep_current(self.stopped, self._ready_in_files if is_first else self.ready)
         if is_first:
             self._keep_indexes(collections)
         turn = threading.Lock()
@@ -180,6 +184,11 @@ class _Process:
             for queue in queues:
                 queue.stop()
 
+    def _ready_in_files(self, state: State) -> None:
+        """Say what is ready, and where its vectors lie in files though a server was named for them."""
+        warn_of_files(self.settings, state)
+        self.ready(state)
+
     def _keep_indexes(self, collections: Collections) -> None:
         for each in collections:
             if not each.maintenance.upkeep.why_fixed():
@@ -210,6 +219,20 @@ class _Process:
             WorkerServer(config, self.listening, place, is_loaded).run(sockets=sockets)
         finally:
             publisher.stop()
+
+
+def warn_of_files(settings: Settings, state: State) -> None:
+    """Log that vectors are searched in files where the settings name a Milvus server: the snapshot is from before."""
+    if settings.milvus_address is None or state.snapshot is None:
+        return
+    with suppress(QAError):
+        manifest = Snapshots(settings.indexes, state.index).manifest(state.snapshot)
+        if not is_in_milvus(manifest.vectors):
+            log.warning(
+                "QA_MILVUS is set, and the vectors of the served snapshot lie in files; index again to have them there",
+                index=state.index,
+                snapshot=state.snapshot,
+            )
 
 
 def _listen_to_workers(place: Place) -> socket.socket:

@@ -102,3 +102,14 @@ def test_where_nothing_changed_it_says_so(build: Build, capsys: pytest.CaptureFi
     assert (
         capsys.readouterr().err == f"Nothing has changed: snapshot {update.manifest.id} of index test stays active.\n"
     )
+
+
+@pytest.mark.parametrize(("recall", "is_said"), [(0.93, True), (0.985, False), (None, False)])
+def test_a_recall_below_the_usual_is_said(
+    build: Build, capsys: pytest.CaptureFixture[str], recall: float | None, is_said: bool
+) -> None:
+    update = build()
+    vectors = {**update.manifest.vectors, **({} if recall is None else {"recall_at_10": recall})}
+    IndexingProgress().summarise(replace(update, manifest=replace(update.manifest, vectors=vectors)), "test")
+    lines = " ".join(capsys.readouterr().err.split())
+    assert ("finds 93.0% of the nearest ten, and not 98.5% as is usual" in lines) is is_said

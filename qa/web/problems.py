@@ -51,6 +51,7 @@ _SHOWN_FAULTS = 100
 _SHOWN_ERRORS = 20
 _SHOWN_CHARS = 80
 _BODY = "body"
+_NAMELESS = "a name that is empty"
 # Paths of the OpenAI API.
 CHAT = "/v1/chat/completions"
 MODELS = "/v1/models"
@@ -442,6 +443,9 @@ def _explain(error: Any, fields: Sequence[str]) -> FieldError:
         code = "invalid-request"
     if (code, name) == ("missing-field", _BODY):
         sentence = "The body is missing; send a JSON object; known fields: {fields}."
+    if tuple(location) == ("",):
+        # Of ?=x, or of {"": 1}; it is no field that anyone could look for.
+        name = _NAMELESS
     article = "The " if len(location) < 2 else ""
     hint = _hint(names[-1] if names else name, fields)
     message = sentence.format(name=name, article=article, hint=hint, fields=", ".join(fields), **context)

@@ -215,6 +215,13 @@ def test_nor_may_one_of_another_address(client: TestClient, address: str, name: 
     assert (reply.status_code, reply.json()["detail"]) == (422, f"{name} is given more than once.")
 
 
+@pytest.mark.parametrize("address", ["/v1/ask?q=ferry&=x", "/v1/documents?=x"])
+def test_a_parameter_without_a_name_is_not_called_a_body(client: TestClient, address: str) -> None:
+    reply = client.get(address)
+    assert reply.status_code == 422
+    assert reply.json()["detail"].startswith("a name that is empty is not a known field. Known fields: ")
+
+
 def test_a_request_says_how_much_is_read(client: TestClient, service: FakeService) -> None:
     client.post("/v1/ask", json={"question": "ferry?", "read_tokens": 500})
     client.get("/v1/ask?q=ferry?&read_tokens=500")

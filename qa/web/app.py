@@ -203,7 +203,7 @@ def _add_routes(app: FastAPI, parts: deps.Dependencies) -> None:
         app.include_router(evaluation_pages.router)
     if parts.maintenance is not None:
         app.include_router(snapshots.router)
-        app.include_router(uploads.router)
+        app.include_router(uploads.router, dependencies=once)
         app.include_router(upkeep.router)
     if parts.pictures is not None:
         app.include_router(pictures.router, dependencies=once)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from functools import cache
 from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl
@@ -202,7 +202,7 @@ def read_parameters(shape: type[Body], request: Request) -> Body:
     """
     lists, known, values = _lists(shape), list(shape.model_fields), dict[str, Any]()
     given = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    _require_once([name for name, _ in given], shape)
+    _require_once([name for name, _ in given], _single(shape))
     for name, value in given:
         if name in lists:
             values.setdefault(name, []).append(value)
@@ -219,14 +219,20 @@ async def require_once(request: Request) -> None:
     names = [name for name, _ in request.query_params.multi_items()]
     if len(set(names)) < len(names):
         for each in request.scope["route"].dependant.query_params:
-            if inspect.isclass(shape := each.field_info.annotation) and issubclass(shape, BaseModel):
-                _require_once(names, shape)
+            shape = each.field_info.annotation
+            is_shape = inspect.isclass(shape) and issubclass(shape, BaseModel)
+            # No parameter that stands by itself is a list.
+            _require_once(names, _single(shape) if is_shape else {each.alias})
 
 
-def _require_once(names: Sequence[str], shape: type[BaseModel]) -> None:
-    """Raise ProblemError for the parameters of a shape that stand twice and are no lists: one would count unsaid."""
+def _single(shape: type[BaseModel]) -> Set[str]:
+    """Return the names of the parameters that may not be repeated."""
+    return shape.model_fields.keys() - _lists(shape)
+
+
+def _require_once(names: Sequence[str], single: Set[str]) -> None:
+    """Raise ProblemError for the parameters that stand twice and are no lists: one would count unsaid."""
     if len(set(names)) < len(names):
-        single = shape.model_fields.keys() - _lists(shape)
         repeated = [name for name in dict.fromkeys(names) if name in single and names.count(name) > 1]
         if repeated:
             wrong = tuple(FieldError(name, f"{name} is given more than once.") for name in repeated)

@@ -67,6 +67,12 @@ def problem(response: httpx2.Response) -> tuple[int, str]:
     return response.status_code, response.json()["type"].removeprefix("urn:qa:problem:")
 
 
+def test_whether_documents_are_replaced_is_said_once(client: TestClient, kept: Path) -> None:
+    reply = client.post("/v1/documents?replace=false&replace=true", files=[("files", ("apples.txt", APPLES))])
+    assert (reply.status_code, reply.json()["detail"]) == (422, "replace is given more than once.")
+    assert not (kept / "apples.txt").exists()
+
+
 def test_from_an_empty_server_to_an_answer(client: TestClient, kept: Path) -> None:
     assert client.get("/readyz").json()["state"] == "loading"
     sent = upload(client, ("apples.txt", APPLES), ("below/pears.txt", PEARS), ("tool.exe", b"MZ\x90\0" + b"\0" * 99))

@@ -36,7 +36,7 @@ _BULK_SHARE = 4
 # Clients whose batch requests wait at the same time.
 _BULK_CLIENTS = 4
 # Seconds after a single question in which more are expected. Batch requests then get one worker at most, and few
-# questions at a time, so that the next single question finds the other worker free.
+# questions at a time, so that the next single question finds the other worker free, or the only one soon.
 _EXPECTED = 1.0
 # Seconds after which a refused client may try again, at least and at most.
 _RETRY = (1, 30)

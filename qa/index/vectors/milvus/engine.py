@@ -379,7 +379,10 @@ class MilvusVectors:
         """Find how many clusters a query has to search; all rows are searched exactly where too little is found."""
         queries, rows = self._queries(QUERIES), len(self.ids())
         # All clusters hold all vectors, as they are. What `verify` compares with is computed here, of what it reads.
-        least = np.array([cosines[-1] for cosines in self._measured(queries, clusters, _EXACTLY_AT_ONCE)])
+        exact = self._measured(queries, clusters, _EXACTLY_AT_ONCE)
+        if any(len(cosines) < min(RANK, rows) for cosines in exact):
+            raise self._incomplete()
+        least = np.array([cosines[-1] for cosines in exact])
         nprobe, recall = least_that_suffices(
             (nprobe, recall_at_10(self._measured(queries, nprobe, _MEASURED_AT_ONCE), least, rows))
             for nprobe in numbers_of_lists(clusters)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from qa.errors import VectorIndexError
+from qa.errors import VectorIndexError, VectorsUnavailable
 from qa.index.vectors.clusters import list_count
 from qa.index.vectors.milvus.collection import Collection
 from qa.index.vectors.milvus.engine import MilvusVectors
@@ -131,6 +131,21 @@ def test_all_rows_are_searched_where_too_little_would_be_found(tmp_path: Path) -
     assert index.describe()["index"] == {"type": "FLAT"}
     assert "recall_at_10" not in index.describe()
     assert recall(index) == 1
+
+
+class EmptyAnswers(ClusteredCollection):
+    """A server that counts all rows and finds none, as while it moves them from one node to another."""
+
+    def search(
+        self, vectors: Matrix, limit: int, expression: str, parameters: Mapping[str, int]
+    ) -> list[tuple[Integers, Matrix]]:
+        return [(self._ids[:0], np.empty(0, np.float32)) for _ in vectors]
+
+
+def test_what_all_clusters_do_not_find_is_no_measure(tmp_path: Path) -> None:
+    index = filled(EmptyAnswers(), exact_up_to=0)
+    with pytest.raises(VectorsUnavailable, match="another number of rows"):
+        index.save(tmp_path)
 
 
 def test_a_search_for_more_rows_than_recall_is_measured_of_takes_four_times_the_clusters(tmp_path: Path) -> None:

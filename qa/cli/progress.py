@@ -38,9 +38,9 @@ from qa.markup import safe_line
 from qa.statistics.significance import Estimate
 from qa.types import FileReport, FileStatus
 
-# Files that were not read are named up to this many; the snapshot holds the whole report.
 # What a build aims at (qa/index/vectors/tuning.py); of less, down to what is refused, the summary says how much it is.
 _USUAL_RECALL = 0.985
+# Files that were not read are named up to this many; the snapshot holds the whole report.
 _NAMED = 20
 # Seconds between two lines where no bar can be drawn.
 _LINE_EVERY = 10.0
@@ -251,9 +251,10 @@ class IndexingProgress(_Progress):
             f"{counts.encoded:,} newly encoded, in {result.seconds:.1f} s"
         )
         recall = result.manifest.vectors.get("recall_at_10")
-        if isinstance(recall, float) and recall < _USUAL_RECALL:
+        # As many digits as are shown.
+        if isinstance(recall, float) and (shown := round(recall, 3)) < _USUAL_RECALL:
             self._console.print(
-                f"Approximate search finds {recall:.1%} of the nearest ten, and not {_USUAL_RECALL:.1%} as is usual; "
+                f"Approximate search finds {shown:.1%} of the nearest ten, and not {_USUAL_RECALL:.1%} as is usual; "
                 "the vectors are harder to tell apart than most"
             )
         self._console.print(f"Snapshot {result.manifest.id} of index {escape(name)} is active.")

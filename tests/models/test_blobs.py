@@ -114,5 +114,7 @@ def test_two_at_once_leave_one_whole_blob(weights: Path, tmp_path: Path) -> None
         one, two = pool.map(lambda _: OpenVinoReader(threads=1, weights=weights, models=tmp_path).read(PAIRS), range(2))
     assert_same(one, two)
     assert len(blobs(tmp_path)) == 1
-    assert [name for _, _, names in os.walk(tmp_path) for name in names if not name.endswith(".blob")] == []
+    # Beside it are the remembered sums of files, and nothing half written.
+    others = {name for _, _, names in os.walk(tmp_path) for name in names if not name.endswith(".blob")}
+    assert others <= {"sums.json"}
     assert read(weights, tmp_path)[1] == []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +20,7 @@ from qa.models.files import locate
 from qa.models.loading import Models
 from qa.models.scheduling import Kind, Slots, count_slots
 from qa.settings import DEFAULT_MODEL, Settings
-from tests.support.waiting import wait_for
+from tests.support.waiting import AT_MOST, wait_for
 
 TOKENS = 10
 AHEAD = 30
@@ -149,21 +150,38 @@ def test_batches_take_turns(machine: type[Scheduling]) -> None:
 
 
 def test_an_interrupted_wait_takes_no_slot() -> None:
-    slots, begun = Slots(1), list[Batch]()
-    first = Batch(slots, "read", begun, fails=False)
-    wait_for(lambda: begun)
+    # In a process of its own: what runs the tests waits for its workers for ever where a signal ends one of them.
+    code = """
+import os, signal, threading
+from qa.models.scheduling import Slots
+from tests.support.waiting import wait_for
 
-    def interrupt() -> None:
-        wait_for(lambda: slots.waiting("read"))
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+slots, begun, ended = Slots(1), threading.Event(), threading.Event()
 
-    threading.Thread(target=interrupt).start()
-    with pytest.raises(KeyboardInterrupt), slots.taken("read", TOKENS):
-        pytest.fail("the only slot is taken")
-    assert slots.waiting("read") == 0
-    first.end()
-    with slots.taken("read", TOKENS):
-        assert slots.waiting("read") == 0
+def read():
+    with slots.taken("read", 10):
+        begun.set()
+        ended.wait()
+
+def interrupt():
+    wait_for(lambda: slots.waiting("read"))
+    os.kill(os.getpid(), signal.SIGINT)
+
+threading.Thread(target=read).start()
+begun.wait()
+threading.Thread(target=interrupt).start()
+try:
+    with slots.taken("read", 10):
+        print("the only slot was taken")
+except KeyboardInterrupt:
+    print("interrupted,", slots.waiting("read"), "wait")
+ended.set()
+with slots.taken("read", 10):
+    print("free again")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=AT_MOST, check=False)
+    assert (done.stdout, done.stderr) == ("interrupted, 0 wait\nfree again\n", "")
 
 
 @pytest.mark.parametrize(

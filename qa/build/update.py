@@ -25,6 +25,7 @@ from qa.index.schema import DOCUMENTS_FILE
 from qa.index.snapshots import Provenance, Snapshots, SnapshotWriter
 from qa.index.store import Store
 from qa.index.vectors.engines import is_in_milvus
+from qa.machine import usable_cores
 from qa.models.compiled import MODELS_FOLDER
 from qa.models.loading import EncoderFactory, make_encoder
 from qa.protocols import Encoder
@@ -115,7 +116,7 @@ def update(  # noqa: PLR0913 - the last five are what a build may do without
     found = _found(settings, paths)
     snapshots = Snapshots.of(settings)
     with snapshots.writing() as writer:
-        threads = os.cpu_count() or 1
+        threads = max(1, int(usable_cores()))
         encoder = (
             make(settings, threads=threads) if make else make_encoder(settings, threads=threads, stage=listener.stage)
         )

@@ -154,6 +154,9 @@ def load_classifier(folder: Path | None) -> Classifier:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(path, _as_file(classifier))
+        for other in folder.glob("languages-*.bin"):
+            if other != path:  # of a version of the package that was there before
+                other.unlink(missing_ok=True)
         # The arrays in memory go away.
         return _mapped(path)
     except (OSError, ValueError, StorageError) as error:

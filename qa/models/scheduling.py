@@ -4,7 +4,7 @@ A batch runs on one processor to its end. Each one takes one of as many slots as
 that are busy at the same time do not slow each other down. Encoding takes a few milliseconds and somebody waits for it
 before anything else is done; it begins at once, and the operating system parts the processors with what is being read.
 Reading, which takes ten times as long, begins where a slot is free, and has its turn after so many tokens that were
-encoded before it. What was measured of this and of other orders: docs/decisions/0045.
+encoded before it. What was measured of this and of other orders: docs/decisions/0044.
 """
 
 from __future__ import annotations

@@ -89,6 +89,8 @@ def run(
     # The default of 5 ms is how long the event loop, or the encoder between two batches, waits for a search to pause.
     sys.setswitchinterval(_SWITCH_SECONDS)
     workers = settings.workers or default_workers()
+    # Models and queues divide the cores by it.
+    settings = settings.model_copy(update={"workers": workers})
     if workers > 1:
         # Before there are several: they share what was compiled.
         compile_patterns()

@@ -113,6 +113,13 @@ def test_a_damaged_file_is_made_again(kept: Path, at: int) -> None:
     assert kept.read_bytes() == whole
 
 
+def test_what_another_version_of_the_package_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "languages-0123456789abcdef.bin").write_bytes(b"another")
+    load_classifier(tmp_path)
+    (left,) = tmp_path.glob("languages-*.bin")
+    assert left.read_bytes() != b"another"
+
+
 def test_an_empty_file_is_replaced(kept: Path) -> None:
     kept.write_bytes(b"")
     assert load_classifier(kept.parent).classify(TEXTS[2]) == "de"

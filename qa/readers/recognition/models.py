@@ -9,7 +9,6 @@ are padded to few widths, one at a time, so that what a line says depends on not
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from functools import cached_property
 from importlib.util import find_spec
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qa.machine import usable_cores
 from qa.readers.recognition.layout import RecognisedImage, RecognisedLine
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Models:
 
     @cached_property
     def _threads(self) -> int:
-        return min(os.cpu_count() or 1, _MOST_THREADS)
+        return max(1, min(int(usable_cores()), _MOST_THREADS))
 
     def recognise(self, image: Image) -> RecognisedImage:
         """Recognise the text of an image.

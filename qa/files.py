@@ -10,7 +10,7 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
@@ -219,6 +219,7 @@ def sha256_of_file(file: Path | BufferedReader) -> str:
 # A file that changed this shortly before it was summed may change once more within one tick of its clock, and look the
 # same. ("Racy git", Documentation/technical/racy-git.txt.)
 SETTLED_NS = 2_000_000_000
+_SUMS_FORMAT = 1
 
 
 def identity_of(status: os.stat_result) -> str:
@@ -254,3 +255,20 @@ def why(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror[0].lower() + error.strerror[1:]
     return str(error) or type(error).__name__
+
+
+def read_sums(path: Path) -> dict[str, str]:
+    """Read what :func:`write_sums` wrote; nothing where there is no such file, or it is something else."""
+    try:
+        content = json.loads(path.read_bytes())
+        expected = content.pop("sha256")
+        is_sound = content["format"] == _SUMS_FORMAT and expected == sum_of_values(content)
+        return {str(identity): str(sum) for identity, sum in content["sums"].items()} if is_sound else {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}
+
+
+def write_sums(path: Path, sums: Mapping[str, str]) -> None:
+    """Write the sums of files by their identities, with a sum of their own. Raises StorageError."""
+    content = {"format": _SUMS_FORMAT, "sums": dict(sums)}
+    write_atomically(path, json.dumps({**content, "sha256": sum_of_values(content)}, indent=2) + "\n")

@@ -7,7 +7,6 @@ What is remembered lies beside the snapshots. Whoever can write there could have
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 import threading
@@ -17,10 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from qa.errors import StorageError
-from qa.files import SETTLED_NS, identity_of, sha256_of_file, sum_of_values, write_atomically
+from qa.files import SETTLED_NS, identity_of, read_sums, sha256_of_file, write_sums
 
 SUMS_FILE = "sums.json"
-_FORMAT = 1
 # Bytes of a file that is summed at every opening: 10 ms of one core.
 _SMALL = 16 * 2**20
 
@@ -72,15 +70,7 @@ class SnapshotSums:
 
     def _read(self) -> dict[str, str]:
         """Read what was remembered; nothing where there is no such file, or it is not what was written."""
-        if self._folder is None:
-            return {}
-        try:
-            content = json.loads((self._folder / SUMS_FILE).read_bytes())
-            expected, sums = content.pop("sha256"), content["sums"]
-            is_sound = content["format"] == _FORMAT and expected == sum_of_values(content)
-            return {str(identity): str(sum) for identity, sum in sums.items()} if is_sound else {}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            return {}
+        return {} if self._folder is None else read_sums(self._folder / SUMS_FILE)
 
     def _write(self, sums: dict[str, str]) -> None:
         """Write the sums of files that are still there; where the folder cannot be written, this process knows them."""
@@ -92,8 +82,7 @@ class SnapshotSums:
             for name in names:
                 with suppress(OSError):
                     present.add(identity_of(Path(folder, name).stat()))
-        content = {"format": _FORMAT, "sums": {identity: sums[identity] for identity in sorted(present & sums.keys())}}
         with suppress(StorageError):
-            write_atomically(
-                self._folder / SUMS_FILE, json.dumps({**content, "sha256": sum_of_values(content)}, indent=2) + "\n"
+            write_sums(
+                self._folder / SUMS_FILE, {identity: sums[identity] for identity in sorted(present & sums.keys())}
             )

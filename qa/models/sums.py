@@ -6,17 +6,15 @@ the system says that it may be another, as for snapshots (:mod:`qa.index.sums`, 
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 
 from qa.errors import StorageError
-from qa.files import SETTLED_NS, identity_of, sha256_of_file, sum_of_values, write_atomically
+from qa.files import SETTLED_NS, identity_of, read_sums, sha256_of_file, write_sums
 
 SUMS_FILE = "sums.json"
-_FORMAT = 1
 # Bytes of a file that is summed at every start: under a millisecond.
 _SMALL = 2**20
 # Sums that are kept: those of files that were replaced go, the oldest first.
@@ -38,30 +36,17 @@ def remembered_sha256(path: Path, folder: Path | None) -> str:
     if folder is None or status.st_size <= _SMALL:
         return sha256_of_file(path)
     identity, begun = identity_of(status), time.time_ns()
-    if (known := _read(folder).get(identity)) is not None:
+    if (known := read_sums(folder / SUMS_FILE).get(identity)) is not None:
         return known
     found = sha256_of_file(path)
     changed = max(status.st_mtime_ns, status.st_ctime_ns)
     if begun - changed > SETTLED_NS and identity_of(path.stat()) == identity:
         with _writing, suppress(StorageError, OSError):
-            _write(folder, {**_read(folder), identity: found})
+            _write(folder, {**read_sums(folder / SUMS_FILE), identity: found})
     return found
-
-
-def _read(folder: Path) -> dict[str, str]:
-    """Read what was remembered; nothing where there is no such file, or it is not what was written."""
-    try:
-        content = json.loads((folder / SUMS_FILE).read_bytes())
-        expected = content.pop("sha256")
-        is_sound = content["format"] == _FORMAT and expected == sum_of_values(content)
-        return {str(identity): str(sum) for identity, sum in content["sums"].items()} if is_sound else {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return {}
 
 
 def _write(folder: Path, sums: dict[str, str]) -> None:
     """Write the sums that were found last; raise StorageError where that cannot be done."""
-    content = {"format": _FORMAT, "sums": dict(list(sums.items())[-_MOST:])}
     folder.mkdir(parents=True, exist_ok=True)
-    whole = {**content, "sha256": sum_of_values(content)}
-    write_atomically(folder / SUMS_FILE, json.dumps(whole, indent=2) + "\n")
+    write_sums(folder / SUMS_FILE, dict(list(sums.items())[-_MOST:]))

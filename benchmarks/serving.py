@@ -177,7 +177,9 @@ def measure_round(
     found |= {"many_read": read["per_second"], "many_read_p95_ms": read["p95_ms"]}
     rate = 10 * many["per_second"] * OVERLOADED / (OVERLOADED - WAITING)
     beyond = load(ours + PASSAGES, asked, clients=OVERLOADED, seconds=seconds, rate=rate)
-    found |= {"offered": (beyond["answered"] + beyond["refused"]) / seconds, "beyond": beyond["per_second"]}
+    # Connections that are refused late ask less often than they want to.
+    asked_for = (beyond["answered"] + beyond["refused"]) / seconds
+    found |= {"wanted": rate, "offered": asked_for, "beyond": beyond["per_second"]}
     found["failed"] = float(sum(each["other"] + each["lost"] for each in (one, one_read, many, read, beyond)))
     return found
 

@@ -1,9 +1,14 @@
-"""Overload: questions that a full queue cannot take are refused unread, and slow or endless clients are cut off."""
+"""Overload: questions that a full queue cannot take are refused unread, and slow or endless clients are cut off.
+
+A connection that asks again before its ``Retry-After`` has passed is refused late, as HAProxy's ``tarpit`` does it:
+otherwise clients that do not wait take with their refusals a third of a core from the questions that are answered.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import dataclass
 from functools import lru_cache
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -22,6 +27,8 @@ _ASK, _BATCH = "/v1/ask", "/v1/ask/batch"
 # Seconds from the opening of a connection, or the first byte of a request, to the end of its headers.
 HEAD_SECONDS = 10.0
 HEAD_BYTES = 65_536
+# Seconds after a refusal in which the same connection's next one is kept back, unless Retry-After is less.
+HELD_SECONDS = 1.0
 # Seconds in which a client must read something of a response that fills the system's buffers.
 TAKE_SECONDS = 30.0
 # With these, the application must refuse: a body has to be read, and another origin needs the headers of CORS.
@@ -30,7 +37,35 @@ _PASSED_ON = (b"content-length", b"transfer-encoding", b"origin")
 # With these, the client may be another one than the address that the connection is from.
 _NAMING = (b"authorization", b"x-api-key", b"x-forwarded-for")
 
+# Where the application finds what a connection was refused before, among the state of a request.
+_PATIENCE = "qa.patience"
+
 RawHeaders = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Headers and body of a response with 503, and the seconds after which the client may ask again."""
+
+    headers: RawHeaders
+    body: bytes
+    retry_after: int
+
+
+class Patience:
+    """The refusals that one connection has had: it has at most one in ``HELD_SECONDS``."""
+
+    __slots__ = ("_until",)
+
+    def __init__(self) -> None:
+        self._until = 0.0
+
+    def hold(self, now: float, retry_after: int) -> float:
+        """Return in how many seconds a refusal is to be sent that is due ``now``, and remember it as sent then."""
+        # More than this is asked for only by requests that did not wait for the response before.
+        held = min(max(self._until - now, 0.0), HELD_SECONDS)
+        self._until = now + held + min(retry_after, HELD_SECONDS)
+        return held
 
 
 class Refusals:
@@ -40,8 +75,8 @@ class Refusals:
         self._batcher = batcher
         self._monitoring = monitoring
 
-    def find(self, path: str, headers: RawHeaders, client: str | None = None) -> tuple[RawHeaders, bytes] | None:
-        """Return headers and body of the response, 503; ``None`` where the request may go on.
+    def find(self, path: str, headers: RawHeaders, client: str | None = None) -> Refusal | None:
+        """Return the refusal of a request; ``None`` where it may go on.
 
         ``client`` is who sent it, where that has not been found out by the middleware.
         """
@@ -51,7 +86,7 @@ class Refusals:
         self._monitoring.refused("overloaded")
         error = self._batcher.overloaded()
         named, body = build_refusal(str(error), error.retry_after)
-        return [*named, (b"x-request-id", given_or_new_id(headers).encode())], body
+        return Refusal([*named, (b"x-request-id", given_or_new_id(headers).encode())], body, error.retry_after)
 
 
 class Shedding:
@@ -67,9 +102,12 @@ class Shedding:
         if refused is None:
             await self.app(scope, receive, send)
             return
-        headers, body = refused
-        await send({"type": "http.response.start", "status": 503, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        patience = scope.get("state", {}).get(_PATIENCE)
+        held = patience.hold(asyncio.get_running_loop().time(), refused.retry_after) if patience else 0.0
+        if held:
+            await asyncio.sleep(held)
+        await send({"type": "http.response.start", "status": 503, "headers": refused.headers})
+        await send({"type": "http.response.body", "body": refused.body})
 
 
 @lru_cache(maxsize=64)
@@ -104,15 +142,20 @@ class BoundedProtocol(HttpToolsProtocol):
     _taking: asyncio.TimerHandle | None = None
     _in_head = True
     _head_bytes = 0
-    _refusal: tuple[RawHeaders, bytes] | None = None
+    _refusal: Refusal | None = None
+    _held: tuple[asyncio.TimerHandle, Refusal, bool] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._patience = Patience()
         self._begin()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end()
         self._stop_watching()
+        if self._held is not None:
+            self._held[0].cancel()
+            self._held = None
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -123,7 +166,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(431, "The request's headers are too large.")
 
     def on_message_begin(self) -> None:
+        # Responses have the order of their requests.
+        self._release()
         super().on_message_begin()
+        self.scope["state"][_PATIENCE] = self._patience
         if self._timer is None:
             self._begin()
 
@@ -139,10 +185,14 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._refusal is None:
             super().on_message_complete()
         else:
-            self._shed(*self._refusal)
+            self._shed(self._refusal)
         self._in_head, self._head_bytes = True, 0
 
-    def _refused(self) -> tuple[RawHeaders, bytes] | None:
+    def shutdown(self) -> None:
+        self._release()
+        super().shutdown()
+
+    def _refused(self) -> Refusal | None:
         """Return the refusal of this request, if it has no body and the queue has no room for it."""
         refusals = _find_refusals(self.config.app)
         if refusals is None or self.parser.get_method() != b"GET" or self.parser.should_upgrade():
@@ -153,17 +203,37 @@ class BoundedProtocol(HttpToolsProtocol):
         client = "" if any(name in _NAMING for name, _ in self.headers) else client_at(self.client)
         return refusals.find(self.url.partition(b"?")[0].decode("latin-1"), self.headers, client)
 
-    def _shed(self, headers: RawHeaders, body: bytes) -> None:
+    def _shed(self, refusal: Refusal) -> None:
+        """Send a refusal, or keep it back where this connection had one just before."""
+        keeps = self.parser.should_keep_alive()
+        held = self._patience.hold(self.loop.time(), refusal.retry_after)
+        if held:
+            self._held = self.loop.call_later(held, self._release), refusal, keeps
+        else:
+            self._send_refusal(refusal, keeps)
+
+    def _release(self) -> None:
+        """Send the refusal that is kept back, if there is one."""
+        if self._held is not None:
+            timer, refusal, keeps = self._held
+            self._held = None
+            timer.cancel()
+            self._send_refusal(refusal, keeps)
+
+    def _send_refusal(self, refusal: Refusal, keeps: bool) -> None:
         if self.transport.is_closing():
             return
         if self.flow.write_paused:
             # A client that sends and does not read would fill the memory with refusals.
             self.transport.abort()
             return
-        keeps = self.parser.should_keep_alive()
-        named = [*self.server_state.default_headers, *headers, *([] if keeps else [(b"connection", b"close")])]
-        head = b"".join(b"%s: %s\r\n" % header for header in named)
-        self.transport.write(STATUS_LINE[503] + head + b"\r\n" + body)
+        headers = [
+            *self.server_state.default_headers,
+            *refusal.headers,
+            *([] if keeps else [(b"connection", b"close")]),
+        ]
+        head = b"".join(b"%s: %s\r\n" % header for header in headers)
+        self.transport.write(STATUS_LINE[503] + head + b"\r\n" + refusal.body)
         if not keeps:
             self.transport.close()
         self.on_response_complete()

@@ -8,17 +8,23 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 
 import pytest
 from fastapi import FastAPI
+from hypothesis import given
+from hypothesis import strategies as st
 
 from qa.web.app import create_app
 from qa.web.deps import Options
+from qa.web.middleware.overload import HELD_SECONDS, Patience
 from tests.support.fake_service import SlowService
 from tests.support.uvicorn_server import serving
 from tests.support.waiting import AT_MOST, wait_for
 
 Address = tuple[str, int]
+ASKING = b"GET /v1/ask?q=ferry HTTP/1.1\r\nHost: a\r\n\r\n"
+POSTING = b"POST /v1/ask HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}"
 # Seconds that a connection may rest.
 KEEP_ALIVE = 1
 
@@ -108,6 +114,80 @@ def test_whoever_wants_the_connection_closed_has_it_closed(full: Address) -> Non
     assert (status, headers["connection"]) == (503, "close")
     old = b"GET /v1/ask?q=ferry HTTP/1.0\r\nHost: a\r\n\r\n"
     assert [response[0] for response in talk(full, old)] == [503]
+
+
+def read_response(connection: socket.socket) -> bytes:
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += connection.recv(65_536)
+    head, _, rest = received.partition(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    while len(rest) < length:
+        rest += connection.recv(65_536)
+    return head
+
+
+@pytest.mark.parametrize("request_", [ASKING, POSTING], ids=["GET", "POST"])
+def test_who_asks_again_at_once_is_refused_late(full: Address, request_: bytes) -> None:
+    began = time.monotonic()
+    with socket.create_connection(full, timeout=AT_MOST) as connection:
+        for number in range(3):
+            connection.sendall(request_)
+            assert read_response(connection).startswith(b"HTTP/1.1 503")
+            assert time.monotonic() >= began + number * HELD_SECONDS
+
+
+def test_a_refusal_that_is_kept_back_is_sent_before_the_next_response(full: Address) -> None:
+    with socket.create_connection(full, timeout=AT_MOST) as connection:
+        connection.sendall(ASKING)
+        read_response(connection)
+        connection.sendall(ASKING + b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        received = b""
+        while block := connection.recv(65_536):
+            received += block
+    assert (received.startswith(b"HTTP/1.1 503"), received.count(b"HTTP/1.1 200")) == (True, 1)
+
+
+def test_a_refusal_that_is_kept_back_is_sent_before_the_server_ends(app: FastAPI, service: SlowService) -> None:
+    with socket.socket() as connection:
+        with filled(app, service) as address:
+            connection.settimeout(AT_MOST)
+            connection.connect(address)
+            connection.sendall(ASKING)
+            read_response(connection)
+            connection.sendall(ASKING)
+            refused = b'qa_refused_total{reason="overloaded"} 2.0'
+            wait_for(lambda: refused in get(address, "/metrics")[0][2])
+        assert read_response(connection).startswith(b"HTTP/1.1 503")
+        assert connection.recv(1) == b""
+
+
+def test_a_connection_that_closes_while_its_refusal_is_kept_back_leaves_the_server_well(full: Address) -> None:
+    for request in (ASKING, POSTING):
+        with socket.create_connection(full, timeout=AT_MOST) as connection:
+            connection.sendall(request)
+            read_response(connection)
+            connection.sendall(request)
+    time.sleep(HELD_SECONDS)
+    assert get(full, "/healthz")[0][0] == 200
+
+
+@given(st.lists(st.tuples(st.floats(0, 3), st.integers(1, 30)), min_size=1))
+def test_at_most_one_refusal_is_sent_in_so_many_seconds_to_a_client_that_waits_for_each(
+    pauses: list[tuple[float, int]],
+) -> None:
+    patience, now, sent = Patience(), 100.0, []
+    for pause, retry_after in pauses:
+        now += pause
+        now += patience.hold(now, retry_after)
+        sent.append(now)
+    assert all(later - earlier >= HELD_SECONDS - 1e-9 for earlier, later in pairwise(sent))
+    assert all(sent[k] - sent[k - 1] <= max(pauses[k][0], HELD_SECONDS) + 1e-9 for k in range(1, len(sent)))
+
+
+def test_requests_that_do_not_wait_for_responses_are_kept_back_no_longer_than_others() -> None:
+    patience = Patience()
+    assert max(patience.hold(100.0, 30) for _ in range(50)) == HELD_SECONDS
 
 
 @pytest.mark.parametrize("path", ["/v1/ask", "/v1/ask?q=a"])

@@ -85,6 +85,9 @@ class Visit:
             self.complaints.append(f"failed: {request.url}: {request.failure}")
 
 
+_VISITS = pytest.StashKey[list[Visit]]()
+
+
 class Visiting(Protocol):
     """What opens visits, with the options of a browser context."""
 
@@ -110,9 +113,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def visiting(browser: Browser) -> Iterator[Visiting]:
+def visiting(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Visiting]:
     """Give what opens visits; a complaint of the browser during any of them fails the test."""
-    visits: list[Visit] = []
+    visits = request.node.stash[_VISITS] = []
 
     def visit(address: str, **options: Any) -> Visit:
         visits.append(Visit(browser, address, **options))
@@ -121,3 +124,10 @@ def visiting(browser: Browser) -> Iterator[Visiting]:
     yield visit
     for each in visits:
         each.close()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """End the visits of a test before its servers, of which a page may still want its icon."""
+    for visit in item.stash.get(_VISITS, []):
+        visit.context.close()

@@ -31,6 +31,7 @@ _FEW = 10_000
 _GOOD, _FALL = 0.97, 0.005
 # How far the number of rows may be from that of the clusters' training.
 _GROWTH = 2.0
+_AT_ONCE = 8192
 
 
 def write_approximate(
@@ -47,10 +48,9 @@ def write_approximate(
     """
     write_codes(rows, folder / CODES_FILE)
     codes = CodedRows(folder / CODES_FILE, len(rows), rows.dimension)
-    clusters = before.clusters(len(rows), rows.dimension) if before is not None else None
+    clusters = before.take_over(rows, codes) if before is not None else None
     effort, trained_recall = None, 0.0
     if clusters is not None and before is not None:
-        clusters.add(rows)
         effort = tune(clusters, codes, rows)
         # By the recall of their training, and not of the last update: many small falls would add up.
         if effort.recall < max(least_recall, min(_GOOD, before.trained_recall - _FALL)):
@@ -173,12 +173,26 @@ class FaissIvf:
         self._clusters.verify()
         require_recall(recall_of(self.effort, self._clusters, self._codes, VERIFIED_QUERIES), self.effort.recall)
 
-    def clusters(self, rows: int, dimension: int) -> Clusters | None:
-        """Read the clusters for an index of so many rows; ``None`` where they were trained for far more or fewer."""
+    def take_over(self, rows: SpooledRows, codes: CodedRows) -> Clusters | None:
+        """Make clusters of these for an index of other rows; ``None`` where they were trained for far more or fewer.
+
+        Rows that have the ``codes`` that they have here stay in their lists, so that an update costs what is new.
+        """
         trained_rows = self._clusters.trained_rows
-        if dimension != self._dimension or not 1 / _GROWTH <= rows / trained_rows <= _GROWTH:
+        if rows.dimension != self._dimension or not 1 / _GROWTH <= len(rows) / trained_rows <= _GROWTH:
             return None
-        return Clusters.without_rows(self._folder / VECTORS_FILE, trained_rows)
+        numbers = np.full(len(self._codes), -1, dtype=np.int64)
+        is_new = np.ones(len(rows), dtype=np.bool_)
+        for start in range(0, len(rows), _AT_ONCE):
+            at = self._table.look_up(rows.ids[start : start + _AT_ONCE])
+            known = np.flatnonzero(at >= 0)
+            known = known[codes.are_same(start + known, self._codes, at[known])]
+            numbers[at[known]] = start + known
+            is_new[start + known] = False
+        clusters = Clusters.without_rows(self._folder / VECTORS_FILE, trained_rows)
+        clusters.keep(self._clusters, numbers)
+        clusters.add(rows, np.flatnonzero(is_new))
+        return clusters
 
     def describe(self) -> Mapping[str, object]:
         return dict(self._description)

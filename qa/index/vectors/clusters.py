@@ -80,12 +80,38 @@ class Clusters:
         faiss = load_faiss()
         return isinstance(faiss.downcast_index(self.index.quantizer), faiss.IndexHNSWFlat)
 
-    def add(self, rows: SpooledRows) -> None:
-        """Add all rows. Blocks are of one size, so that the file does not depend on how they came."""
+    def add(self, rows: SpooledRows, numbers: Ids | None = None) -> None:
+        """Add all rows, or those with these ``numbers (m,)``, each in the list whose centroid is nearest.
+
+        Blocks are of one size, so that the file does not depend on how the rows came.
+        """
         # This thread may be new to OpenMP, which counts threads for each of its callers.
         load_faiss()
-        for start in range(0, len(rows), _AT_ONCE):
-            self.index.add(rows.vectors(slice(start, start + _AT_ONCE)))
+        chosen = np.arange(len(rows)) if numbers is None else numbers
+        for start in range(0, len(chosen), _AT_ONCE):
+            part = chosen[start : start + _AT_ONCE]
+            self.index.add_with_ids(rows.vectors(part), part)
+
+    def keep(self, before: Clusters, numbers: Ids) -> None:
+        """Add rows of another index with the same centroids, in the lists and with the codes that they have there.
+
+        Args:
+            numbers: ``(m,)``, for each row of ``before`` its number here, or -1 for one that is not kept.
+        """
+        faiss = load_faiss()
+        lists, given = self.index.invlists, before.index.invlists
+        for number in range(lists.nlist):
+            size = given.list_size(number)
+            if not size:
+                continue
+            rows = numbers[faiss.rev_swig_ptr(given.get_ids(number), size)]
+            codes = faiss.rev_swig_ptr(given.get_codes(number), size * lists.code_size).reshape(size, -1)
+            kept = rows >= 0
+            # FAISS gets addresses: the arrays must have names, or they are gone before it reads them.
+            rows, codes = rows[kept], codes[kept]
+            if len(rows):
+                lists.add_entries(number, len(rows), faiss.swig_ptr(rows), faiss.swig_ptr(codes))
+                self.index.ntotal += len(rows)
 
     def search(self, vector: Vectors, count: int, nprobe: int, mask: Mask | None = None) -> tuple[Vectors, Ids]:
         """Find the rows nearest to a query ``(d,)`` in the ``nprobe`` nearest lists.

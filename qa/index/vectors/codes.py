@@ -66,6 +66,11 @@ class CodedRows:
     def __len__(self) -> int:
         return len(self._codes)
 
+    def are_same(self, rows: Ids, others: CodedRows, of: Ids) -> NDArray[np.bool_]:
+        """Tell of each of ``rows (m,)`` whether it has the code of that row ``of (m,)`` of other rows."""
+        same: NDArray[np.bool_] = (self._codes.take(rows, axis=0) == others._codes.take(of, axis=0)).all(axis=1)
+        return same
+
     def take(self, rows: Ids | slice) -> Vectors:
         """Return rows as float32 of unit length."""
         vectors = self._read(rows)

@@ -44,13 +44,19 @@ class RowTable:
 
     def find(self, ids: Ids) -> Ids:
         """Return the numbers of the rows of ``ids (n,)``. Raises VectorIndexError where there is none of an id."""
-        if not len(ids):
-            return np.empty(0, dtype=np.int64)
-        at = np.searchsorted(self.ids, ids, sorter=self._order)
-        rows = self._order[np.minimum(at, len(self.ids) - 1)] if len(self.ids) else at
-        if not len(self.ids) or not np.array_equal(self.ids[rows], ids):
+        rows = self.look_up(ids)
+        if (rows < 0).any():
             raise VectorIndexError("a row was asked for that the index does not hold")
         return rows
+
+    def look_up(self, ids: Ids) -> Ids:
+        """Return the numbers of the rows of ``ids (n,)``, -1 where there is none of an id."""
+        if not len(ids) or not len(self.ids):
+            return np.full(len(ids), -1, dtype=np.int64)
+        at = np.searchsorted(self.ids, ids, sorter=self._order)
+        rows = self._order[np.minimum(at, len(self.ids) - 1)]
+        found: Ids = np.where(self.ids[rows] == ids, rows, -1)
+        return found
 
     def mask(self, filter: Filter) -> Mask:
         """Find which rows pass a filter. Raises VectorIndexError for a filter that does not fit."""

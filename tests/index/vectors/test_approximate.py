@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from qa.errors import SnapshotCorrupt, StorageError, VectorIndexError
 from qa.index.vectors.approximate import FaissIvf
 from qa.index.vectors.clusters import list_count
 from qa.index.vectors.engines import FaissVectors, open_vectors
+from qa.index.vectors.exact import VECTORS_FILE
 from qa.index.vectors.tuning import Effort
 from qa.protocols import Rows, VectorIndex, VectorRows
 from qa.types import Eq
@@ -192,6 +194,54 @@ def test_an_update_trains_nothing_while_recall_holds(written: Written, tmp_path:
     index = updated.open()
     index.verify()
     assert index.search(vectors[-1:], 1)[0].tolist() == [[3 * (len(vectors) - 1)]]
+
+
+def read_lists(place: Written) -> list[dict[int, bytes]]:
+    """Read the code of each row by list and number, as FAISS wrote them."""
+    import faiss
+
+    # It owns its lists.
+    index: Any = faiss.read_index(str(place.folder / VECTORS_FILE))
+    lists = index.invlists
+    found: list[dict[int, bytes]] = []
+    for number in range(lists.nlist):
+        found.append({})
+        if size := lists.list_size(number):
+            rows = faiss.rev_swig_ptr(lists.get_ids(number), size).tolist()
+            codes = faiss.rev_swig_ptr(lists.get_codes(number), size * lists.code_size).reshape(size, -1)
+            found[-1] = {row: bytes(code) for row, code in zip(rows, codes, strict=True)}
+    return found
+
+
+def test_an_update_puts_rows_where_adding_all_of_them_would(
+    written: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of rows that are as before, others that moved, went or came, and some whose vector is another one."""
+    generator = np.random.default_rng(4)
+    vectors = written.vectors.copy()
+    vectors[::50] = gathered(3, ROWS)[::50]
+    vectors = np.concatenate([vectors, gathered(5, 100)])
+    ids = 3 * np.delete(generator.permutation(len(vectors)), np.s_[::40])
+
+    def update(name: str) -> Written:
+        folder = tmp_path / name
+        folder.mkdir()
+        with (
+            closing(written.open()) as before,
+            closing(FaissVectors(folder, DIMENSION, [], before, exact_up_to=0, least_recall=0)) as index,
+        ):
+            index.upsert(VectorRows(ids, vectors[ids // 3], {}))
+            index.save(folder)
+            return Written(folder, index.describe(), vectors)
+
+    updated = update("updated")
+    # As if no row were as it was.
+    monkeypatch.setattr("qa.index.vectors.codes.CodedRows.are_same", lambda self, rows, others, of: rows < 0)
+    added = update("added")
+    assert updated.description == added.description
+    assert updated.description["trained_rows"] == ROWS
+    assert read_lists(updated) == read_lists(added)
+    assert sum(map(len, read_lists(updated))) == len(ids)
 
 
 @pytest.mark.parametrize("rows", [ROWS // 2 - 1, 2 * ROWS + 1])

@@ -59,6 +59,9 @@ log = structlog.get_logger(__name__)
 
 # Seconds between two looks of a caller that waits for the first snapshot.
 _WAIT_STEP = 0.05
+# How many snapshots are loaded one after the other, at most, where others become current meanwhile. The last one is
+# served whatever is current by then, so that a pointer that moves all the time keeps no server from its answers.
+_MOST_LOADED = 3
 # The state of a collection that keeps its own documents and has none.
 _EMPTY = ("empty", "the collection is empty; upload documents, and it answers from them")
 
@@ -73,6 +76,15 @@ class Held:
     snapshot: str
     revision: int
     ask_many: AskMany
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A snapshot that is open, with the calibrations of its answers and the version of their file."""
+
+    retriever: Retriever
+    calibrations: Calibrations
+    calibrated: tuple[int, ...]
 
 
 def _with_metadata(retriever: Retriever, reply: Reply) -> Reply:
@@ -126,6 +138,8 @@ class Service:
         self._troubles: dict[str, str] = {}
         self._explain_empty: Callable[[], str] = str
         self._follow: Callable[[str | None], None] = lambda snapshot: None
+        self._announce: Callable[[], None] = lambda: None
+        self._switching_to: str | None = None
 
     def note(self, part: str, clause: str) -> None:
         """Say in :meth:`state` what another part of the server cannot do; an empty ``clause`` takes it back."""
@@ -144,6 +158,15 @@ class Service:
         """Set what waits until the other processes of this server serve a snapshot, too; ``None`` is none."""
         self._follow = follow
 
+    def announce_with(self, announce: Callable[[], None]) -> None:
+        """Set what lets the other processes of this server see :attr:`switching_to` before it is served."""
+        self._announce = announce
+
+    @property
+    def switching_to(self) -> str | None:
+        """The id of a snapshot that is loaded and about to be served; ``None`` while there is none."""
+        return self._switching_to
+
     def reload_everywhere(self) -> None:
         """Load what is current, and return when each process of this server answers from it.
 
@@ -160,33 +183,73 @@ class Service:
             QAError: the snapshot, the calibration or the model cannot be used; the one from before is still served.
         """
         with self._reloading:
-            current = self._pinned or self._snapshots.current()
-            calibrated = _read_version(self._snapshots.folder / CALIBRATION_FILE)
-            if self._retriever is not None and self._retriever.index.manifest.id == current:
-                # What is open is answered from, but nothing could be started from what has been removed.
-                self._snapshots.manifest(current)
-                if calibrated != self._calibrated:
-                    self._calibrations = self._read_calibrations(self.encoder())
-                    self._calibrated = calibrated
-                    self._hold(self._retriever, self._calibrations)
-                    log.info("calibration loaded", index=self._settings.name)
-                self._problem = None
-                return False
-            encoder = self.encoder()
-            index = self._snapshots.open(current)
-            try:
-                # Refuses a snapshot of another model before seconds are spent on loading this one.
-                reranker = self._models.reranker()
-                retriever = Retriever(index, encoder, self.limits, reranker)
-                calibrations = self._read_calibrations(encoder)
-                self._load_models(encoder)
-            except BaseException:
-                index.close()
-                raise
-            self._hold(retriever, calibrations)
-            self._retriever, self._problem, self._calibrations = retriever, None, calibrations
+            loads = 0
+            while True:
+                current = self._current()
+                calibrated = _read_version(self._snapshots.folder / CALIBRATION_FILE)
+                if self._retriever is not None and self._retriever.index.manifest.id == current:
+                    self._keep(self._retriever, calibrated)
+                    return False
+                loaded = self._load(current, calibrated)
+                loads += 1
+                if self._switch(loaded, is_last=loads == _MOST_LOADED):
+                    return True
+
+    def _current(self) -> str:
+        """Return the id of what is to be served. Raises SnapshotError."""
+        return self._pinned or self._snapshots.current()
+
+    def _keep(self, retriever: Retriever, calibrated: tuple[int, ...]) -> None:
+        """Serve on what is served, with the calibration that has this version. Raises QAError."""
+        # What is open is answered from, but nothing could be started from what has been removed.
+        self._snapshots.manifest(retriever.index.manifest.id)
+        if calibrated != self._calibrated:
+            self._calibrations = self._read_calibrations(self.encoder())
             self._calibrated = calibrated
-            return True
+            self._hold(retriever, self._calibrations)
+            log.info("calibration loaded", index=self._settings.name)
+        self._problem = None
+
+    def _load(self, id: str, calibrated: tuple[int, ...]) -> _Loaded:
+        """Open a snapshot and load what answers from it. Raises QAError."""
+        encoder = self.encoder()
+        index = self._snapshots.open(id)
+        try:
+            # Refuses a snapshot of another model before seconds are spent on loading this one.
+            reranker = self._models.reranker()
+            retriever = Retriever(index, encoder, self.limits, reranker)
+            calibrations = self._read_calibrations(encoder)
+            self._load_models(encoder)
+        except BaseException:
+            index.close()
+            raise
+        return _Loaded(retriever, calibrations, calibrated)
+
+    def _switch(self, loaded: _Loaded, *, is_last: bool) -> bool:
+        """Serve what was loaded, and return whether it is; it is closed where another is current, unless ``is_last``.
+
+        Raises:
+            SnapshotError: no snapshot is current any more.
+        """
+        index = loaded.retriever.index
+        try:
+            self._switching_to = index.manifest.id
+            # The others read what is coming before the pointer is read again: whoever moves the pointer is either seen
+            # here, or sees there what is coming, and waits until it is served no more.
+            self._announce()
+            is_served = self._current() == index.manifest.id or is_last
+            if is_served:
+                self._hold(loaded.retriever, loaded.calibrations)
+                self._retriever, self._problem, self._calibrations = loaded.retriever, None, loaded.calibrations
+                self._calibrated = loaded.calibrated
+        except BaseException:
+            index.close()
+            raise
+        finally:
+            self._switching_to = None
+        if not is_served:
+            index.close()
+        return is_served
 
     def _hold(self, retriever: Retriever, calibrations: Calibrations) -> None:
         self._revision += 1

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import structlog
@@ -223,11 +223,13 @@ class _Process:
         publisher = Publisher(
             place,
             os.getpid(),
-            lambda: [service.state() for service in services.values()],
+            lambda: [_state_on_board(service) for service in services.values()],
             monitoring.own_gauges,
             lambda row: _hear(row, services),
         )
         publisher.start()
+        for service in services.values():
+            service.announce_with(publisher.publish)
         sockets = [_listen_to_workers(place)] if place.is_first else []
         try:
             is_loaded = partial(_is_loaded, services.values())
@@ -257,6 +259,14 @@ def _listen_to_workers(place: Place) -> socket.socket:
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(str(place.first_socket))
     return listening
+
+
+def _state_on_board(service: Service) -> State:
+    """Return what a worker says of a collection: the snapshot that it is about to serve stands for the present one."""
+    # In this order: what is about to be served when this is read is served, or is still to be, when the state is.
+    coming = service.switching_to
+    state = service.state()
+    return state if coming is None else replace(state, ready=False, snapshot=coming)
 
 
 def _is_loaded(services: Iterable[Service]) -> bool:

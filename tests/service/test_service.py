@@ -16,6 +16,7 @@ from qa.build.update import update
 from qa.errors import (
     DocumentNotFound,
     DuplicateDocument,
+    IndexNotFound,
     ModelNotFound,
     NothingToIndex,
     NotReady,
@@ -59,6 +60,77 @@ def test_reload_switches_only_when_the_snapshot_did(service: Service, build: Bui
     assert service.reload()
     reply = service.ask(Query("What colour are quinces?"))
     assert (reply.snapshot, reply.hits[0].passage.document) == (id, "quinces.txt")
+
+
+class Interrupted(HashingEncoder):
+    """An encoder during whose loading other snapshots become current, one each time."""
+
+    def __init__(self, snapshots: Snapshots) -> None:
+        super().__init__()
+        self.snapshots = snapshots
+        self.moves: list[str] = []
+
+    def load(self) -> None:
+        if self.moves:
+            with self.snapshots.writing() as writer:
+                writer.activate(self.moves.pop(0))
+        super().load()
+
+
+@pytest.fixture
+def three(build: Build, folder: Path) -> list[str]:
+    """Build three snapshots, of which the last is current, and return their ids."""
+    ids = [build().manifest.id]
+    for fruit in ("quinces", "medlars"):
+        (folder / f"{fruit}.txt").write_text(f"The {fruit} are yellow.\n")
+        ids.append(build().manifest.id)
+    return ids
+
+
+def test_what_becomes_current_during_a_load_is_served_and_not_what_was_loaded(
+    settings: Settings, three: list[str]
+) -> None:
+    encoder = Interrupted(Snapshots.of(settings))
+    service = Service(settings, make=lambda settings, *, threads: encoder)
+    encoder.moves = [three[0]]
+    assert service.reload()
+    assert service.ask(Query("apples")).snapshot == three[0]
+    served: list[str | None] = []
+    service.announce_with(lambda: served.extend([service.switching_to, service.state().snapshot]))
+    activate(settings, three[1])
+    encoder.moves = [three[0]]
+    assert not service.reload()
+    assert (service.state().snapshot, service.state().revision) == (three[0], 1)
+    # The other processes have read what would have been served.
+    assert served == [three[1], three[0]]
+    assert service.switching_to is None
+
+
+def test_a_pointer_that_moves_all_the_time_keeps_nobody_from_answers(settings: Settings, three: list[str]) -> None:
+    encoder = Interrupted(Snapshots.of(settings))
+    service = Service(settings, make=lambda settings, *, threads: encoder)
+    encoder.moves = 5 * three[:2]
+    assert service.reload()
+    assert service.state().snapshot == three[1]
+    encoder.moves = []
+    assert service.reload()
+    assert service.state().snapshot == three[0]
+
+
+def test_what_was_loaded_is_not_served_where_the_index_is_gone_meanwhile(
+    settings: Settings, three: list[str], service: Service
+) -> None:
+    activate(settings, three[1])
+    service.announce_with((settings.indexes / "test" / "CURRENT").unlink)
+    before = service.state()
+    with pytest.raises(IndexNotFound):
+        service.reload()
+    assert service.state() == before
+
+
+def activate(settings: Settings, id: str) -> None:
+    with Snapshots.of(settings).writing() as writer:
+        writer.activate(id)
 
 
 def test_a_document_that_is_gone_no_longer_answers(service: Service, build: Build, folder: Path) -> None:

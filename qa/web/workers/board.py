@@ -12,6 +12,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -208,6 +209,8 @@ class Publisher:
         self._gauges = gauges
         self._hear = hear
         self._last: Row | None = None
+        # A row that was read earlier must not replace one that was read later.
+        self._turning = threading.Lock()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="board")
 
@@ -215,6 +218,11 @@ class Publisher:
         """Publish now, and from now on."""
         self._turn()
         self._thread.start()
+
+    def publish(self) -> None:
+        """Publish now what has changed; where the disk is full, it is published later."""
+        with suppress(OSError):
+            self._turn()
 
     def stop(self) -> None:
         """Publish nothing any more."""
@@ -233,9 +241,10 @@ class Publisher:
                 log.exception("a worker's state could not be published")
 
     def _turn(self) -> None:
-        row = Row(self._place.number, self._pid, tuple(self._states()), dict(self._gauges()))
-        if row != self._last:
-            self._place.board.publish(row)
-            self._last = row
+        with self._turning:
+            row = Row(self._place.number, self._pid, tuple(self._states()), dict(self._gauges()))
+            if row != self._last:
+                self._place.board.publish(row)
+                self._last = row
         if not self._place.is_first and (first := self._place.board.row(1)) is not None:
             self._hear(first)

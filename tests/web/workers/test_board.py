@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from pathlib import Path
 
@@ -87,3 +88,16 @@ def test_a_worker_publishes_what_changes_and_hears_the_first(board: Board) -> No
     finally:
         publisher.stop()
     assert heard[0].states[0].troubles == ("evaluations cannot run",)
+
+
+def test_what_a_worker_is_about_to_serve_is_published_at_once(board: Board, tmp_path: Path) -> None:
+    now = [state("s")]
+    publisher = Publisher(Place(1, board), 1, lambda: now, dict, print)
+    publisher.publish()
+    assert board.row(1) == Row(1, 1, (state("s"),), {})
+    now[0] = state("t")
+    shutil.rmtree(tmp_path)
+    publisher.publish()
+    tmp_path.mkdir()
+    publisher.publish()
+    assert board.row(1) == Row(1, 1, (state("t"),), {})

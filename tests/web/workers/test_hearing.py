@@ -1,4 +1,4 @@
-"""What a worker says of an empty collection, of which the first worker alone knows what becomes of it."""
+"""What workers say to each other of a collection: what an empty one waits for, and what is about to be served."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 from qa.service.service import Service
 from qa.settings import Settings
 from qa.types import State
-from qa.web.server import _hear
+from qa.web.server import _hear, _state_on_board
 from qa.web.workers.board import Row
+from tests.conftest import Build
 
 INDEXING = "2 files are being indexed; questions are answered when that is done"
 
@@ -33,3 +34,13 @@ def test_a_worker_says_what_an_empty_collection_waits_for(tmp_path: Path, first:
     assert state.status == "empty"
     assert expected in state.detail
     assert ("upload documents" in state.detail) is (expected == "upload documents")
+
+
+def test_what_a_worker_is_about_to_serve_stands_on_the_board(indexed: Service, build: Build, folder: Path) -> None:
+    (folder / "quinces.txt").write_text("Quinces are yellow.\n", encoding="utf-8")
+    id = build().manifest.id
+    shown: list[State] = []
+    indexed.announce_with(lambda: shown.append(_state_on_board(indexed)))
+    assert indexed.reload()
+    assert [(state.ready, state.snapshot) for state in shown] == [(False, id)]
+    assert _state_on_board(indexed) == indexed.state()

@@ -183,9 +183,7 @@ def test_the_parent_has_one_thread_and_no_model(server: Server) -> None:
 
 
 def test_a_switch_is_over_in_both_when_it_is_answered(server: Server, snapshots: tuple[str, str]) -> None:
-    # The second one was published while both served, and each loads it within a second or two.
-    with server.clients() as clients:
-        wait_for(lambda: {client.get("/v1/ask?q=Mosul").json()["snapshot"] for client in clients} == {snapshots[1]})
+    # The second one was published while both served: each may be loading it now.
     for snapshot in (*snapshots, snapshots[0]):
         post(server.address, f"/v1/snapshots/{snapshot}/activate").raise_for_status()
         with server.clients() as clients:

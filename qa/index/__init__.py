@@ -10,6 +10,7 @@ catalog       catalog.sqlite: the names of documents, headings and values, which
 fields        what documents can be filtered by, as mapped columns, and how many have each value
 field_writer  what is said in each field, collected from the documents and written
 derived       what is derived from the documents when a snapshot is published
+arrays        arrays in files: written as their values come, and sorted in parts
 relations     relations/: which windows, passages and documents belong together, as mapped arrays
 sums          the sums of a snapshot's files, and those that are remembered
 index         one snapshot, open and checked

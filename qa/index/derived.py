@@ -15,7 +15,7 @@ from qa.errors import SnapshotCorrupt, StorageError
 from qa.index.catalog import CATALOG_FILE, SCHEMA, Catalog, write_names
 from qa.index.field_writer import write_fields
 from qa.index.fields import Fields, count_facets
-from qa.index.relations import derive_relations, save_relations
+from qa.index.relations import write_relations
 from qa.index.schema import DOCUMENTS_FILE
 from qa.index.store import Store
 from qa.index.vectors.engines import open_vectors
@@ -40,8 +40,7 @@ def derive_files(
     """
     target = target or folder
     with closing(Store(folder / DOCUMENTS_FILE)) as store, closing(open_vectors(folder, vectors, milvus)) as rows:
-        relations = derive_relations(store)
-        save_relations(relations, target)
+        relations = write_relations(store, target)
         path = target / CATALOG_FILE
         try:
             with closing(sqlite3.connect(path, isolation_level=None)) as connection:

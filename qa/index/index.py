@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qa.errors import SnapshotCorrupt, VectorIndexError
+from qa.index.arrays import find_places
 from qa.index.catalog import CATALOG_FILE, Catalog
 from qa.index.lexical import LexicalIndex
 from qa.index.manifest import Manifest
-from qa.index.relations import Relations, derive_relations, open_relations
+from qa.index.relations import Relations, open_relations
 from qa.index.schema import DOCUMENTS_FILE, text_sha256
 from qa.index.store import Store
 from qa.index.sums import SnapshotSums
@@ -24,11 +25,13 @@ from qa.protocols import Filter, VectorIndex
 from qa.types import In, Passage
 
 if TYPE_CHECKING:
-    from qa.types import MilvusAddress
+    from qa.types import Ids, MilvusAddress
 
 # The filter columns that every row of both indexes carries: the id of its document, and the headings above it.
 DOCUMENT_COLUMN, PATH_COLUMN = COLUMNS = ("document", "path")
 _BETWEEN_TITLES = "\x1f"
+# Ids that are compared at once.
+_AT_ONCE = 1 << 16
 _NO_MORE: tuple[str, Iterator[Passage]] = ("", iter(()))
 
 
@@ -164,12 +167,29 @@ def _check_rows(folder: Path, index: Index) -> None:
         raise SnapshotCorrupt(f"{astray} passages in {folder} reach beyond their documents; build the index again")
     if astray := store.windows_out_of_range():
         raise SnapshotCorrupt(f"{astray} windows in {folder} do not fit their passages; build the index again")
-    if not relations.is_same(derive_relations(store)):
+    if not relations.are_of(store):
         raise SnapshotCorrupt(f"the documents and the relations in {folder} differ; build the index again")
-    if not np.array_equal(np.sort(index.vectors.ids()), relations.windows):
+    if not _are_same(_parts(index.vectors.ids()), relations.windows):
         raise SnapshotCorrupt(f"the ids of windows and of vectors in {folder} differ; build the index again")
-    if not np.array_equal(index.lexical.keys(), relations.passages):
+    if not _are_same(index.lexical.key_blocks(), relations.passages):
         raise SnapshotCorrupt(f"the passages and the lexical index in {folder} differ; build the index again")
+
+
+def _parts(ids: Ids) -> Iterator[Ids]:
+    return (ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE))
+
+
+def _are_same(blocks: Iterable[Ids], ascending: Ids) -> bool:
+    """Tell whether blocks of ids hold each of ``ascending (n,)`` once, and nothing else."""
+    seen = np.zeros(len(ascending), np.bool_)
+    count = 0
+    for ids in blocks:
+        at = find_places(ids, ascending)
+        if at is None:
+            return False
+        seen[at] = True
+        count += len(ids)
+    return count == len(ascending) and bool(seen.all())
 
 
 def _check_texts(store: Store) -> None:

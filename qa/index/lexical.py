@@ -39,6 +39,7 @@ _TIE_MARGIN = 32
 # Terms of which is kept how many passages have them.
 _MOST_KEPT = 1 << 15
 _REMOVALS = 5
+_KEYS_AT_ONCE = 1 << 16
 # What tantivy holds in memory before it writes a segment: a build's memory does not grow with the collection.
 _HEAP_BYTES = 64_000_000
 
@@ -76,7 +77,7 @@ class LexicalIndex:
     """
 
     def __init__(self, folder: Path) -> None:
-        source = folder / LEXICAL_FOLDER
+        self._folder = source = folder / LEXICAL_FOLDER
         try:
             meta = json.loads((source / META).read_bytes())
             if meta["format"] != FORMAT:
@@ -97,10 +98,26 @@ class LexicalIndex:
     def __len__(self) -> int:
         return int(self._searcher.num_docs)
 
-    def keys(self) -> Ids:
-        """Return the keys ``(n,)`` of all passages, ascending."""
-        hits = self._searcher.search(tantivy().Query.all_query(), limit=max(1, len(self)), count=False).hits
-        return np.sort(self._keys(hits))
+    def key_blocks(self) -> Iterator[Ids]:
+        """Yield the keys of all passages, in the order of the files, ``(n,)`` of at most 65,536 at a time.
+
+        Raises:
+            SnapshotCorrupt: the files do not say how many passages each part holds.
+        """
+        try:
+            segments = json.loads((self._folder / "meta.json").read_bytes())["segments"]
+            counts = [int(segment["max_doc"]) for segment in segments]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise SnapshotCorrupt(f"{self._folder} is no lexical index ({error}); build the index again") from error
+        # tantivy ends the process' thread where it is asked for a passage that a segment does not have.
+        if sum(counts) != len(self) or len(counts) != self._searcher.num_segments:
+            raise SnapshotCorrupt(f"{self._folder} holds other passages than it says; build the index again")
+        # Not by a query for everything: its hits are objects, 300 bytes for each passage.
+        address = tantivy().DocAddress
+        for segment, count in enumerate(counts):
+            for start in range(0, count, _KEYS_AT_ONCE):
+                addresses = [address(segment, at) for at in range(start, min(start + _KEYS_AT_ONCE, count))]
+                yield np.array(self._searcher.fast_field_values("key", addresses), dtype=np.int64)
 
     def question_terms(self, question: str) -> list[tuple[str, ...]]:
         """Return for each different word of a question the forms under which passages may hold it: one a language."""

@@ -6,15 +6,15 @@ opened, and what a question needs is found by bisection: a few pages of each fil
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from qa.errors import SnapshotCorrupt, StorageError
+from qa.index.arrays import BLOCK, ArrayFile, blocks_of, find_places, sort_pairs
 from qa.index.vectors.columns import map_array
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ _DTYPES: Mapping[str, type[np.signedinteger[Any]]] = {
     "owners": np.int32,
     "by_id": np.int32,
 }
-# Rows that are taken from the store at once.
-_BLOCK = 1 << 16
+# Keys are hashes of 63 bits.
+_KEYS = 1 << 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,60 +93,162 @@ class Relations:
         rows = self.placed[self.first_places[document - 1] : self.first_places[document]]
         return np.sort(self._windows_at(rows.astype(np.int64))[0])
 
-    def is_same(self, other: Relations) -> bool:
-        """Tell whether all arrays are equal."""
-        return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in _DTYPES)
+    def are_of(self, store: Store) -> bool:
+        """Tell whether these are the relations of a store's rows; a block of them is held in memory at a time."""
+        if not _is_ascending(self.passages) or not _is_ascending(self.windows):
+            return False
+        return self._are_of_passages(store) and self._are_of_windows(store) and self._are_of_documents(store)
+
+    def _are_of_passages(self, store: Store) -> bool:
+        first = self.first_places
+        if first[0] != 0 or first[-1] != len(self.passages) or not _is_ascending(first, strictly=False):
+            return False
+        seen = 0
+        for keys, of in blocks_of(store.passages_in_order()):
+            places = np.arange(seen, seen + len(keys))
+            rows = self.placed[seen : seen + len(keys)].astype(np.int64)
+            if len(rows) < len(keys) or not _are_within(rows, len(self.passages)):
+                return False
+            fits = np.array_equal(self.passages[rows], keys) and np.array_equal(self.places[rows], places)
+            if not fits or not np.array_equal(np.searchsorted(first, places, "right"), of):
+                return False
+            seen += len(keys)
+        return seen == len(self.passages)
+
+    def _are_of_windows(self, store: Store) -> bool:
+        seen, passages = 0, 0
+        for rows, starts, windows in _owned(store, self.passages):
+            at = find_places(windows, self.windows)
+            fits = np.array_equal(self.by_passage[seen : seen + len(windows)], windows) and at is not None
+            if not fits or not np.array_equal(self.owners[at], rows):
+                return False
+            if not np.array_equal(self.first_windows[passages : passages + len(starts)], starts):
+                return False
+            seen, passages = seen + len(windows), passages + len(starts)
+        return (seen, passages, self.first_windows[-1]) == (len(self.windows), len(self.passages), seen)
+
+    def _are_of_documents(self, store: Store) -> bool:
+        seen = 0
+        for (numbers,) in blocks_of((number,) for number, _ in store.numbered()):
+            if not np.array_equal(self.by_id[seen : seen + len(numbers)], numbers):
+                return False
+            seen += len(numbers)
+        return seen == len(self.by_id)
 
 
-def derive_relations(store: Store) -> Relations:
-    """Derive the relations of a store's rows, in memory: about 60 bytes for each window and passage.
+def write_relations(store: Store, folder: Path) -> Relations:
+    """Derive the relations of a store's rows, write them into the new folder ``folder/relations``, and map them.
+
+    Each is an ``.npy`` file. Memory is that of a block of rows: what is sorted is sorted in files.
 
     Raises:
         SnapshotCorrupt: a window or a passage belongs to nothing.
-    """
-    documents = store.count("documents")
-    keys, of = _columns(store.passages_in_order(), store.count("passages"))
-    owner_keys, by_passage = _columns(store.windows_in_order(), store.count("windows"))
-    if len(of) and not 1 <= of[0] <= of[-1] <= documents:
-        raise SnapshotCorrupt("passages reach beyond their documents, or have none; build the index again")
-    places = np.argsort(keys)
-    passages = keys[places]
-    placed = np.empty(len(places), np.int32)
-    placed[places] = np.arange(len(places), dtype=np.int32)
-    # Both are in the order of the passages' keys.
-    first_windows = np.append(np.searchsorted(owner_keys, passages), len(owner_keys))
-    counts = np.diff(first_windows)
-    if not counts.all() or not np.array_equal(np.repeat(passages, counts), owner_keys):
-        raise SnapshotCorrupt("windows do not fit their passages; build the index again")
-    order = np.argsort(by_passage)
-    return Relations(
-        passages=passages,
-        places=places.astype(np.int32),
-        placed=placed,
-        first_places=np.searchsorted(of, np.arange(1, documents + 2)),
-        first_windows=first_windows,
-        by_passage=by_passage,
-        windows=by_passage[order],
-        owners=np.repeat(np.arange(len(passages), dtype=np.int32), counts)[order],
-        by_id=np.fromiter((number for number, _ in store.numbered()), np.int32, documents),
-    )
-
-
-def save_relations(relations: Relations, folder: Path) -> None:
-    """Write the relations into the new folder ``folder/relations``, an ``.npy`` file for each array.
-
-    Raises:
         StorageError: the disk is full, or cannot be written.
     """
     target = folder / RELATIONS_FOLDER
     try:
         target.mkdir()
-        for name in _DTYPES:
-            np.save(target / f"{name}.npy", getattr(relations, name), allow_pickle=False)
+        _write_passages(store, target)
+        _write_windows(store, target, map_array(target / "passages.npy", np.int64, (None,)))
+        with _array(target, "by_id") as by_id:
+            for (numbers,) in blocks_of((number,) for number, _ in store.numbered()):
+                by_id.append(numbers)
     except OSError as error:
         raise StorageError(
             f"cannot write {target} ({error}); check the folder's permissions and the disk's free space"
         ) from error
+    return open_relations(folder)
+
+
+def _array(folder: Path, name: str) -> ArrayFile:
+    return ArrayFile(folder / f"{name}.npy", _DTYPES[name])
+
+
+def _write_passages(store: Store, folder: Path) -> None:
+    """Write the arrays of passages and their places. Raises SnapshotCorrupt, OSError."""
+    documents, count = store.count("documents"), store.count("passages")
+    with _array(folder, "first_places") as first_places:
+
+        def in_places() -> Iterator[tuple[Ids, NDArray[np.int32]]]:
+            following, seen = 1, 0  # the first document whose first place is not written yet
+            for keys, of in blocks_of(store.passages_in_order()):
+                if of[0] < 1 or of[-1] > documents:
+                    raise SnapshotCorrupt("passages reach beyond their documents, or have none; build the index again")
+                first_places.append(seen + np.searchsorted(of, np.arange(following, of[-1] + 1)))
+                following = int(of[-1]) + 1
+                yield keys, np.arange(seen, seen + len(keys), dtype=np.int32)
+                seen += len(keys)
+            first_places.append(np.full(documents + 2 - following, seen))
+
+        def by_key() -> Iterator[tuple[Ids, NDArray[np.int32]]]:
+            row = 0
+            with _array(folder, "passages") as passages, _array(folder, "places") as places:
+                for keys, at in sort_pairs(in_places(), count, _KEYS, folder):
+                    passages.append(keys)
+                    places.append(at)
+                    yield at.astype(np.int64), np.arange(row, row + len(at), dtype=np.int32)
+                    row += len(at)
+
+        with _array(folder, "placed") as placed:
+            for _, rows in sort_pairs(by_key(), count, max(1, count), folder):
+                placed.append(rows)
+
+
+def _write_windows(store: Store, folder: Path, passages: Ids) -> None:
+    """Write the arrays of windows. Raises SnapshotCorrupt, OSError."""
+    with _array(folder, "first_windows") as first_windows, _array(folder, "by_passage") as by_passage:
+
+        def by_owner() -> Iterator[tuple[Ids, NDArray[np.int32]]]:
+            seen, owning = 0, 0
+            for rows, starts, keys in _owned(store, passages):
+                first_windows.append(starts)
+                by_passage.append(keys)
+                yield keys, rows.astype(np.int32)
+                seen, owning = seen + len(keys), owning + len(starts)
+            if owning != len(passages):
+                raise _astray()
+            first_windows.append(np.array([seen]))
+
+        with _array(folder, "windows") as windows, _array(folder, "owners") as owners:
+            for keys, rows in sort_pairs(by_owner(), store.count("windows"), _KEYS, folder):
+                windows.append(keys)
+                owners.append(rows)
+
+
+def _owned(store: Store, passages: Ids) -> Iterator[tuple[Ids, Ids, Ids]]:
+    """Stream the windows by their passages' keys: rows of their passages ``(m,)``, and their own keys ``(m,)``.
+
+    Between them there is ``(f,)``, where the windows begin of the passages whose first window is in the block.
+
+    Raises:
+        SnapshotCorrupt: a passage has no window, or a window no passage.
+    """
+    seen, row, last = 0, -1, -1
+    for keys, windows in blocks_of(store.windows_in_order()):
+        is_first = np.concatenate([[keys[0] != last or row < 0], keys[1:] != keys[:-1]])
+        rows = row + np.cumsum(is_first)
+        row, last = int(rows[-1]), int(keys[-1])
+        if row >= len(passages) or not np.array_equal(passages[rows[is_first]], keys[is_first]):
+            raise _astray()
+        yield rows, seen + np.flatnonzero(is_first), windows
+        seen += len(windows)
+
+
+def _astray() -> SnapshotCorrupt:
+    return SnapshotCorrupt("windows do not fit their passages; build the index again")
+
+
+def _is_ascending(values: Ids, *, strictly: bool = True) -> bool:
+    """Tell whether no value is below the one before it, or ``strictly`` that each is above it."""
+    for start in range(0, len(values), BLOCK):
+        steps = np.diff(values[start : start + BLOCK + 1])
+        if len(steps) and steps.min() < strictly:
+            return False
+    return True
+
+
+def _are_within(rows: Ids, count: int) -> bool:
+    return not len(rows) or 0 <= int(rows.min()) <= int(rows.max()) < count
 
 
 def open_relations(folder: Path) -> Relations:
@@ -170,13 +272,3 @@ def open_relations(folder: Path) -> Relations:
     if any(len(array) != length for array, length in lengths) or not len(relations.first_places):
         raise SnapshotCorrupt(f"the arrays in {source} do not fit each other; build the index again")
     return relations
-
-
-def _columns(rows: Iterable[tuple[int, int]], count: int) -> tuple[Ids, Ids]:
-    """Turn ``count`` pairs into two arrays ``(count,)``, a block of rows at a time."""
-    first, second = np.empty(count, np.int64), np.empty(count, np.int64)
-    at, source = 0, iter(rows)
-    while block := list(islice(source, _BLOCK)):
-        first[at : at + len(block)], second[at : at + len(block)] = np.array(block, np.int64).T
-        at += len(block)
-    return first, second

@@ -1,0 +1,127 @@
+"""Arrays that are larger than memory should be: written to ``.npy`` files as their values come, and sorted in parts.
+
+Files are written and not mapped: where the disk is full, a mapping ends the process instead of raising an error.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
+
+    from qa.types import Ids
+
+# Rows that are taken from a database at once.
+BLOCK = 1 << 14
+# Rows of a part that is sorted in memory, 40 bytes each, and the most files that parts are written to.
+_PART = 1 << 17
+_MOST_PARTS = 256
+_PAIR = np.dtype([("key", np.int64), ("value", np.int32)])
+
+
+class ArrayFile:
+    """An ``.npy`` file ``(n,)`` that is written as its values come; its bytes are those that ``np.save`` writes.
+
+    Raises:
+        OSError: from every method, where the file cannot be written.
+    """
+
+    def __init__(self, path: Path, dtype: DTypeLike) -> None:
+        self._dtype = np.dtype(dtype)
+        self._file = path.open("wb")
+        self._file.write(self._header(0))
+        self._rows = 0
+
+    def __enter__(self) -> ArrayFile:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        with self._file:
+            if kind is None:
+                # numpy leaves room in the header for any number of rows.
+                self._file.seek(0)
+                self._file.write(self._header(self._rows))
+
+    def append(self, values: NDArray[Any]) -> None:
+        """Write the next values ``(m,)``."""
+        self._file.write(np.ascontiguousarray(values, self._dtype).data)
+        self._rows += len(values)
+
+    def _header(self, rows: int) -> bytes:
+        return array_header(self._dtype, (rows,))
+
+
+def array_header(dtype: DTypeLike, shape: tuple[int, ...]) -> bytes:
+    """Return what an ``.npy`` file of an array begins with."""
+    header = io.BytesIO()
+    descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
+    np.lib.format.write_array_header_1_0(header, {"descr": descr, "fortran_order": False, "shape": shape})
+    return header.getvalue()
+
+
+def blocks_of(rows: Iterable[Sequence[int]]) -> Iterator[Ids]:
+    """Turn rows of ``c`` numbers into arrays ``(c, m)``, a block of rows at a time."""
+    source = iter(rows)
+    while block := list(islice(source, BLOCK)):
+        yield np.array(block, np.int64).T
+
+
+def find_places(values: Ids, ascending: Ids) -> Ids | None:
+    """Return where each of the values ``(m,)`` lies in an ascending array ``(n,)``; ``None`` where one does not."""
+    # In order, so that each page of a mapped array is read once.
+    order = np.argsort(values)
+    ordered = values[order]
+    at = np.searchsorted(ascending, ordered)
+    if len(at) and (at[-1] == len(ascending) or not np.array_equal(ascending[at], ordered)):
+        return None
+    places = np.empty(len(at), np.int64)
+    places[order] = at
+    return places
+
+
+def sort_pairs(
+    pairs: Iterable[tuple[Ids, NDArray[np.int32]]], count: int, below: int, folder: Path
+) -> Iterator[tuple[Ids, NDArray[np.int32]]]:
+    """Sort ``count`` pairs of a key and a value by the key, and yield them in blocks ``(m,), (m,)``.
+
+    Memory is that of a part: the pairs are dealt to files by their keys, and each file is sorted alone. Parts are of
+    like size where keys are spread evenly from 0 to ``below``, as hashes are; of others they are larger.
+
+    Args:
+        folder: where the files are made; they are gone when the last block was taken.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    parts = min(_MOST_PARTS, max(1, -(-count // _PART)))
+    width = -(-below // parts)
+    with tempfile.TemporaryDirectory(prefix=".sorting-", dir=folder) as place, ExitStack() as opened:
+        files = [opened.enter_context((Path(place) / str(part)).open("w+b")) for part in range(parts)]
+        for keys, values in pairs:
+            rows = np.empty(len(keys), _PAIR)
+            rows["key"], rows["value"] = keys, values
+            if parts == 1:
+                files[0].write(rows.data)
+                continue
+            part_of = np.clip(keys // width, 0, parts - 1)
+            order = np.argsort(part_of, kind="stable")
+            rows = rows[order]
+            bounds = np.searchsorted(part_of[order], np.arange(parts + 1)).tolist()
+            for part in np.unique(part_of).tolist():
+                files[part].write(rows[bounds[part] : bounds[part + 1]].data)
+        for file in files:
+            file.seek(0)
+            rows = np.fromfile(file, _PAIR)
+            file.truncate(0)
+            order = np.argsort(rows["key"])
+            yield rows["key"][order], rows["value"][order]

@@ -12,4 +12,5 @@ tuning       how much a query searches, and the recall of that, measured at each
 spool        the rows of an index that is being built
 table        ids and columns of the rows of an index
 columns      filter columns: strings coded as integers
+values       the values of a column of an index that is being built
 """

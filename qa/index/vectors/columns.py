@@ -9,23 +9,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from qa.errors import SnapshotCorrupt, StorageError, VectorIndexError
+from qa.index.arrays import ArrayFile
 from qa.protocols import And, Filter, Rows
 from qa.types import Eq, In, Range
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from qa.index.vectors.values import ColumnValues
     from qa.types import Ids, Mask
 
 # Looking a value up costs about as much as reading so many values one after the other.
 _BISECTION = 16
+# Values, and codes of rows, that are written at once.
+_AT_ONCE = 1 << 14
 # The folder of arrays beside the file of FAISS.
 ARRAYS_FOLDER = "vectors"
 
@@ -47,6 +51,21 @@ def writing(path: Path) -> Iterator[BinaryIO]:
     try:
         path.parent.mkdir(exist_ok=True)
         with path.open("wb") as file:
+            yield file
+    except OSError as error:
+        raise unwritten(path) from error
+
+
+@contextmanager
+def writing_array(path: Path, dtype: type[np.generic]) -> Iterator[ArrayFile]:
+    """Open an ``.npy`` file that is written as its values come, in a folder that is made if need be.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(exist_ok=True)
+        with ArrayFile(path, dtype) as file:
             yield file
     except OSError as error:
         raise unwritten(path) from error
@@ -75,22 +94,35 @@ def map_array(path: Path, dtype: type[np.generic], shape: tuple[int | None, ...]
 
 @dataclass(frozen=True, slots=True)
 class CodedColumn:
-    """A column to be written: ``codes (n,)`` int32, each the place of the row's value in ``values``."""
+    """A column to be written: ``numbers (n,)`` of the rows' values, int32, and the ``values`` by their numbers."""
 
-    codes: NDArray[np.int32]
-    values: Sequence[str]
+    numbers: NDArray[np.int32]
+    values: ColumnValues
 
     def write(self, folder: Path, name: str) -> None:
         """Write the files of the column. Raises StorageError."""
-        encoded = [value.encode("utf-8", "surrogatepass") for value in self.values]
-        order = sorted(range(len(encoded)), key=encoded.__getitem__)
-        place = np.empty(len(order), np.int32)
-        place[order] = np.arange(len(order), dtype=np.int32)
-        starts = np.concatenate([[0], np.cumsum([len(encoded[at]) for at in order], dtype=np.int64)]).astype(np.int64)
-        text = np.frombuffer(b"".join(encoded[at] for at in order), dtype=np.uint8)
-        codes = place[self.codes] if len(place) else self.codes
-        for part, array in (("places", codes), ("values", text), ("starts", starts)):
-            write_array(_path(folder, name, part), array)
+        # Four bytes for each value are all that is held in memory.
+        places = np.empty(len(self.values), np.int32)
+        place, last, end = -1, None, 0
+        with (
+            writing_array(_path(folder, name, "values"), np.uint8) as text,
+            writing_array(_path(folder, name, "starts"), np.int64) as starts,
+        ):
+            starts.append(np.zeros(1, np.int64))
+            in_order = self.values.in_order()
+            while values := list(islice(in_order, _AT_ONCE)):
+                new, ends = [], []
+                for value, number in values:
+                    if value != last:
+                        place, last, end = place + 1, value, end + len(value)
+                        new.append(value)
+                        ends.append(end)
+                    places[number] = place
+                text.append(np.frombuffer(b"".join(new), np.uint8))
+                starts.append(np.array(ends, np.int64))
+        with writing_array(_path(folder, name, "places"), np.int32) as codes:
+            for start in range(0, len(self.numbers), _AT_ONCE):
+                codes.append(places[self.numbers[start : start + _AT_ONCE]])
 
 
 class _Column:
@@ -146,7 +178,7 @@ class _Column:
 
     def verify(self) -> None:
         """Raise VectorIndexError unless the values are sorted and each code is the place of one."""
-        values = [self._value(at) for at in range(len(self))]
+        values = (self._value(at) for at in range(len(self)))
         if any(a >= b for a, b in pairwise(values)) or (
             len(self.codes) and not 0 <= int(self.codes.min()) <= int(self.codes.max()) < len(self)
         ):

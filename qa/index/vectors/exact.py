@@ -5,6 +5,7 @@ The file is an ``IndexFlatIP``, which is mapped: processes that serve one snapsh
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qa.errors import SnapshotCorrupt, VectorIndexError
-from qa.index.vectors.columns import unwritten
+from qa.index.vectors.columns import unwritten, writing
 from qa.index.vectors.spool import SpooledRows, lengths_are_one
 from qa.index.vectors.table import RowTable
 from qa.protocols import Filter
@@ -29,7 +30,9 @@ EXACT_UP_TO = 200_000
 # Every engine rounds so, so that a cosine is the same in all of them.
 DECIMALS = 6
 TIE_MARGIN = 32
-_AT_ONCE = 65536
+_AT_ONCE = 4096
+# How many numbers follow, as FAISS writes it.
+_COUNT = struct.Struct("<Q")
 
 
 def load_faiss() -> Any:
@@ -81,10 +84,15 @@ def read_faiss(path: Path, kind: str, flags: str) -> Any:
 
 def write_exact(rows: SpooledRows, folder: Path) -> Mapping[str, object]:
     """Write an index of rows into a folder, and return its description. Raises StorageError."""
-    index = load_faiss().IndexFlatIP(rows.dimension)
-    for start in range(0, len(rows), _AT_ONCE):
-        index.add(rows.vectors(slice(start, start + _AT_ONCE)))
-    write_faiss(index, folder / VECTORS_FILE)
+    # What FAISS writes of an index is this, and its rows; it would hold all of them.
+    faiss = load_faiss()
+    index = faiss.IndexFlatIP(rows.dimension)
+    index.ntotal = len(rows)
+    header = faiss.serialize_index(index).tobytes()[: -_COUNT.size] + _COUNT.pack(len(rows) * rows.dimension)
+    with writing(folder / VECTORS_FILE) as file:
+        file.write(header)
+        for start in range(0, len(rows), _AT_ONCE):
+            file.write(np.ascontiguousarray(rows.vectors(slice(start, start + _AT_ONCE))).data)
     RowTable.write(rows, folder)
     return {"engine": ENGINE}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from qa.errors import VectorIndexError
+from qa.index.arrays import sort_pairs
 from qa.index.vectors.columns import CodedColumn, check_columns, unwritten
+from qa.index.vectors.values import ColumnValues
 from qa.protocols import VectorRows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from qa.types import Ids, Vectors
+    from qa.types import Ids, Mask, Vectors
 
+_ORDER = "order"
+_AT_ONCE = 1 << 16
 # How far from 1 the length of a vector may be: products of rows that are longer are no cosines.
 _LENGTH_TOLERANCE = 1e-3
 
@@ -45,26 +49,38 @@ def check_rows(rows: VectorRows, dimension: int, columns: Sequence[str]) -> None
 
 
 class SpooledRows:
-    """The rows that an index is made of, in the order in which they were given; vectors are read as they are needed.
+    """The rows that an index is made of, in the order in which they were given; what lies in files stays there.
 
     Args:
-        at: ``(n,)``, the rows of the file ``vectors (m, d)`` that are left.
+        ids: ``(n,)``, mapped.
+        order: int32 ``(n,)``, mapped: the numbers of the rows in the order of their ids.
+        at: ``(n,)``, the rows of the file ``vectors (m, d)`` that are left; ``None`` where all are.
     """
 
-    def __init__(self, ids: Ids, at: Ids, vectors: Vectors, columns: Mapping[str, CodedColumn]) -> None:
+    def __init__(
+        self,
+        ids: Ids,
+        order: NDArray[np.int32],
+        at: Ids | None,
+        vectors: Vectors,
+        columns: Mapping[str, CodedColumn],
+        folder: Path,
+    ) -> None:
         self.ids = ids
+        self.order = order
         self.columns = columns
         self.dimension = vectors.shape[1]
+        #: A folder for files that are needed while an index is written.
+        self.folder = folder
         self._at = at
         self._vectors = vectors
-        self._is_whole = len(at) == len(vectors)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def vectors(self, rows: Ids | slice) -> Vectors:
         """Read the vectors of rows, by their numbers in this order."""
-        chosen = rows if self._is_whole else self._at[rows]
+        chosen = rows if self._at is None else self._at[rows]
         return np.array(self._vectors[chosen])
 
 
@@ -78,7 +94,7 @@ class Spool:
     def __init__(self, folder: Path, dimension: int, columns: Sequence[str]) -> None:
         self.folder = folder / "spool"
         self._dimension = dimension
-        self._values: dict[str, dict[str, int]] = {name: {} for name in columns}
+        self._values = {name: ColumnValues(self.folder / f"values-{name}") for name in columns}
         self._files: dict[str, BinaryIO] = {}
         self._opened = ExitStack()
         self._rows = 0
@@ -98,9 +114,7 @@ class Spool:
         self._write("ids", rows.ids)
         self._write("vectors", rows.vectors)
         for name, values in rows.columns.items():
-            known = self._values[name]
-            codes = np.fromiter((known.setdefault(value, len(known)) for value in values), np.int32, len(values))
-            self._write(f"column-{name}", codes)
+            self._write(f"column-{name}", self._values[name].number(values))
         self._rows += len(rows.ids)
 
     def _write(self, name: str, array: NDArray[Any]) -> None:
@@ -120,24 +134,71 @@ class Spool:
                 file.flush()
             except OSError as error:
                 raise unwritten(self.folder / name) from error
-        ids = np.fromfile(self.folder / "ids", dtype=np.int64)
-        order = np.argsort(ids, kind="stable")
-        is_last = np.append(ids[order][1:] != ids[order][:-1], np.ones(min(1, len(ids)), np.bool_))
-        kept = np.zeros(len(ids), dtype=np.bool_)
-        kept[order[is_last]] = True
+        ids, count = self._map("ids", np.int64, ()), self._rows
+        numbers = {name: self._map(f"column-{name}", np.int32, ()) for name in self._values}
+        try:
+            at = self._sort(ids)
+        except OSError as error:
+            raise unwritten(self.folder) from error
+        order = self._map(_ORDER, np.int32, (), count if at is None else len(at))
+        if at is not None:
+            ids, numbers = ids[at], {name: each[at] for name, each in numbers.items()}
+        columns = {name: CodedColumn(numbers[name], values) for name, values in self._values.items()}
+        return SpooledRows(ids, order, at, self._map("vectors", np.float32, (self._dimension,)), columns, self.folder)
+
+    def _map(self, name: str, dtype: type[np.generic], of: tuple[int, ...], rows: int | None = None) -> NDArray[Any]:
+        """Map a file of ``rows`` rows of this shape, by default of all that were given."""
+        shape = (self._rows if rows is None else rows, *of)
+        # What is empty cannot be mapped.
+        array = np.memmap(self.folder / name, dtype, "r", shape=shape) if shape[0] else np.empty(shape, dtype)
+        return array.view(np.ndarray)
+
+    def _sort(self, ids: Ids) -> Ids | None:
+        """Write the numbers of the rows that are left in the order of their ids; return which they are.
+
+        Returns:
+            ``None`` where all are: what takes memory otherwise is needed by no build.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        is_left = np.ones(len(ids), np.bool_)
         for given, gone in self._deleted:
-            kept[:given] &= ~np.isin(ids[:given], gone)
-        at = np.flatnonzero(kept)
-        columns = {
-            name: CodedColumn(np.fromfile(self.folder / f"column-{name}", dtype=np.int32)[at], [*values])
-            for name, values in self._values.items()
-        }
-        shape = (len(ids), self._dimension)
-        path = self.folder / "vectors"
-        vectors = np.memmap(path, np.float32, "r", shape=shape) if len(ids) else np.empty(shape, np.float32)
-        return SpooledRows(ids[at], at, vectors.view(np.ndarray), columns)
+            is_left[:given] &= ~np.isin(ids[:given], gone)
+        with (self.folder / _ORDER).open("wb") as file:
+            for _, rows in _sorted(ids, is_left, self.folder):
+                file.write(rows.data)
+        if is_left.all():
+            return None
+        number = np.cumsum(is_left, dtype=np.int32) - 1
+        order = np.fromfile(self.folder / _ORDER, np.int32)
+        number[order].tofile(self.folder / _ORDER)
+        return np.flatnonzero(is_left)
 
     def remove(self) -> None:
         """Remove the folder; nothing more is taken."""
         self._opened.close()
+        for values in self._values.values():
+            values.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _sorted(ids: Ids, is_left: Mask, folder: Path) -> Iterator[tuple[Ids, NDArray[np.int32]]]:
+    """Yield the ids that are left in order with the numbers of their rows; the earlier ones of equal ids are not left.
+
+    Raises:
+        OSError: a temporary file cannot be written.
+    """
+    pairs = (
+        (ids[start : start + _AT_ONCE][left], (start + np.flatnonzero(left)).astype(np.int32))
+        for start in range(0, len(ids), _AT_ONCE)
+        for left in [is_left[start : start + _AT_ONCE]]
+    )
+    for keys, rows in sort_pairs(pairs, len(ids), 1 << 63, folder):
+        if (keys[1:] == keys[:-1]).any():
+            order = np.lexsort((rows, keys))
+            is_last = np.append(keys[order[1:]] != keys[order[:-1]], True)
+            is_left[rows[order[~is_last]]] = False
+            yield keys[order[is_last]], rows[order[is_last]]
+        else:
+            yield keys, rows

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qa.errors import VectorIndexError
-from qa.index.vectors.columns import ARRAYS_FOLDER, Columns, map_array, write_array
+from qa.index.vectors.columns import ARRAYS_FOLDER, Columns, map_array, write_array, writing_array
 from qa.index.vectors.spool import SpooledRows
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _IDS_FILE = f"{ARRAYS_FOLDER}/ids.npy"
 _ORDER_FILE = f"{ARRAYS_FOLDER}/order.npy"
+# Rows that are written, and looked at, at once.
+_AT_ONCE = 1 << 16
 
 
 class RowTable:
@@ -38,7 +40,9 @@ class RowTable:
     def write(rows: SpooledRows, folder: Path) -> None:
         """Write the ids, their order and the columns. Raises StorageError."""
         write_array(folder / _IDS_FILE, rows.ids)
-        write_array(folder / _ORDER_FILE, np.argsort(rows.ids))
+        with writing_array(folder / _ORDER_FILE, np.int64) as order:
+            for start in range(0, len(rows), _AT_ONCE):
+                order.append(rows.order[start : start + _AT_ONCE])
         for name, column in rows.columns.items():
             column.write(folder, name)
 
@@ -68,7 +72,9 @@ class RowTable:
 
     def verify(self) -> None:
         """Look at every id and every value of a column. Raises VectorIndexError."""
-        is_row = (self._order >= 0) & (self._order < len(self.ids))
-        if not is_row.all() or not (np.diff(self.ids[self._order]) > 0).all():
-            raise VectorIndexError("the order of the ids of vectors is wrong")
+        for start in range(0, len(self.ids), _AT_ONCE):
+            order = self._order[start : start + _AT_ONCE + 1]
+            is_row = (order >= 0) & (order < len(self.ids))
+            if not is_row.all() or not (np.diff(self.ids[order]) > 0).all():
+                raise VectorIndexError("the order of the ids of vectors is wrong")
         self._columns.verify()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qa.errors import SnapshotCorrupt, VectorIndexError
-from qa.index.vectors.columns import unwritten, writing
+from qa.index.vectors.columns import unwritten
 from qa.index.vectors.spool import SpooledRows, lengths_are_one
 from qa.index.vectors.table import RowTable
 from qa.protocols import Filter
@@ -89,10 +89,14 @@ def write_exact(rows: SpooledRows, folder: Path) -> Mapping[str, object]:
     index = faiss.IndexFlatIP(rows.dimension)
     index.ntotal = len(rows)
     header = faiss.serialize_index(index).tobytes()[: -_COUNT.size] + _COUNT.pack(len(rows) * rows.dimension)
-    with writing(folder / VECTORS_FILE) as file:
-        file.write(header)
-        for start in range(0, len(rows), _AT_ONCE):
-            file.write(np.ascontiguousarray(rows.vectors(slice(start, start + _AT_ONCE))).data)
+    path = folder / VECTORS_FILE
+    try:
+        with path.open("wb") as file:
+            file.write(header)
+            for start in range(0, len(rows), _AT_ONCE):
+                file.write(np.ascontiguousarray(rows.vectors(slice(start, start + _AT_ONCE))).data)
+    except OSError as error:
+        raise unwritten(path) from error
     RowTable.write(rows, folder)
     return {"engine": ENGINE}
 

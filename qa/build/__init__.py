@@ -1,6 +1,7 @@
 """Documents to a snapshot.
 
 update      an index made and kept current, as the settings say; pruning
+found       the files that an update found, packed
 builder     files in, a snapshot's folder out: encode and write
 contents    what files hold: read and split, or taken over
 reuse       what a build takes over from the active snapshot

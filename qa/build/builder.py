@@ -13,6 +13,7 @@ import numpy as np
 
 from qa.build.contents import Contents
 from qa.build.embeddings import Embedding, EmbeddingCache
+from qa.build.found import FoundFiles, UnreadFiles
 from qa.build.reuse import Content, Taken
 from qa.errors import NothingToIndex
 from qa.index.index import COLUMNS, filter_columns
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 # Windows that are looked up, encoded and written together: enough for batches of like length, few to lose in a crash.
 _BATCH = 512
-# Files that were not read and are named where none was.
-_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,22 +173,19 @@ class Builder:
     before: VectorIndex | None = None
     milvus: MilvusAddress | None = None
 
-    def build(self, folder: Path, found: Sequence[Source | FileReport]) -> BuildCounts:
+    def build(self, folder: Path, found: FoundFiles) -> BuildCounts:
         """Write ``documents.sqlite``, the vectors and the lexical index into the empty ``folder``.
-
-        Args:
-            found: what discovery found, in order.
 
         Raises:
             NothingToIndex: no file gave a passage; the message says what became of them.
             WindowTooSmall: the parameters leave no room in the encoder's window.
             VectorsUnavailable: the server that is to hold the vectors is away, or could not take them.
         """
-        self.listener.started(sum(item.size for item in found if isinstance(item, Source)), len(found))
+        self.listener.started(found.size, len(found))
         encoder, previous = self.contents.encoder, self.contents.previous
         followed = previous if previous is not None and previous.is_followed else None
         comparison = None if followed is None else followed.comparison()
-        unread, differs = _Unread(), False
+        unread, differs = UnreadFiles(), False
         with (
             closing(new_vectors(folder, encoder.dimension, COLUMNS, self.before, self.milvus)) as vectors,
             StoreWriter(folder / DOCUMENTS_FILE, None if previous is None else previous.path) as store,
@@ -259,34 +255,3 @@ class Builder:
     def fingerprint(self) -> dict[str, object]:
         """Describe all that decides a snapshot's content beside its sources."""
         return {**self.contents.fingerprint(), "lexical": dict(LEXICAL_FINGERPRINT)}
-
-
-class _Unread:
-    """The files that were not read, of which the first are named."""
-
-    def __init__(self) -> None:
-        self._first: list[FileReport] = []
-        self._count = 0
-
-    def add(self, report: FileReport) -> None:
-        if report.status != "read":
-            self._count += 1
-            if len(self._first) < _NAMED:
-                self._first.append(report)
-
-    def __str__(self) -> str:
-        if not self._count:
-            return "there is no file to index; give a folder that holds documents"
-        shown = "; ".join(f"{report.id}: {report.status}, {report.reason}" for report in self._first)
-        more = f"; and {self._count - _NAMED} more" if self._count > _NAMED else ""
-        return f"nothing could be read: {shown}{more}"
-
-
-def require_sources(found: Sequence[Source | FileReport]) -> None:
-    """Raise NothingToIndex where discovery found no file that could be read, before a model is loaded for them."""
-    unread = _Unread()
-    for item in found:
-        if isinstance(item, Source):
-            return
-        unread.add(item)
-    raise NothingToIndex(str(unread))

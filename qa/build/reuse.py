@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -161,7 +161,7 @@ class Previous:
         known = self._store.number_and_sum(id)
         return None if known is None else known[1]
 
-    def is_as_found(self, found: Sequence[Source | FileReport]) -> bool:
+    def is_as_found(self, found: Iterable[Source | FileReport]) -> bool:
         """Tell whether no file was added, changed or removed, as far as that is known without reading one."""
         if not self.is_followed:
             return False

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, fields, replace
-from functools import cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Protocol
 
-from qa.build.builder import BuildCounts, Builder, BuildListener, require_sources
+from qa.build.builder import BuildCounts, Builder, BuildListener
 from qa.build.contents import RECOGNISED, Contents
 from qa.build.embeddings import CACHE_FILE, EmbeddingCache, cache_keys
+from qa.build.found import FoundFiles, require_sources
 from qa.build.reuse import Previous
 from qa.build.uploads import DOCUMENTS, is_made_of
 from qa.errors import CollectionFixed, IndexNotFound, NothingToIndex, SnapshotError, SnapshotIncompatible, StorageError
@@ -36,6 +37,9 @@ from qa.readers.registry import ReadingOptions
 from qa.settings import Settings
 from qa.text.splitter import SplitterParameters
 from qa.types import FileReport, Source
+
+# Folders of which is kept whether they are of an index.
+_FOLDERS_KEPT = 4096
 
 
 class UpdateGate(Protocol):
@@ -192,7 +196,7 @@ class _Inputs:
     settings: Settings
     listener: UpdateListener
     sources: tuple[str, ...]
-    found: Sequence[Source | FileReport]
+    found: FoundFiles
     encoder: Encoder
     parameters: SplitterParameters
     options: ReadingOptions
@@ -297,12 +301,12 @@ def _forget(cache: EmbeddingCache, kind: type[BaseException] | None, *_: object)
             cache.finish(used=False)
 
 
-def _found(settings: Settings, paths: Sequence[Path]) -> list[Source | FileReport]:
+def _found(settings: Settings, paths: Sequence[Path]) -> FoundFiles:
     """Find the files to read. Raises SourceError where a path is wrong, or there is no file to read."""
     # What an index keeps itself lies in its folder, and makes up that index alone.
     own = (settings.indexes / settings.name / DOCUMENTS).resolve()
     is_own = len(paths) == 1 and paths[0].resolve() == own
-    found = list(discover(paths)) if is_own else _without_indexes(list(discover(paths)), settings.indexes)
+    found = FoundFiles(discover(paths) if is_own else _without_indexes(discover(paths), settings.indexes))
     require_sources(found)
     return found
 
@@ -358,11 +362,12 @@ def _active(snapshots: Snapshots, sources: tuple[str, ...]) -> Index | None:
     return None
 
 
-def _without_indexes(found: list[Source | FileReport], indexes: Path) -> list[Source | FileReport]:
+def _without_indexes(found: Iterable[Source | FileReport], indexes: Path) -> Iterator[Source | FileReport]:
     """Skip files of the indexes: ``qa index .`` would find its own, and others at every run."""
     root = indexes.resolve()
 
-    @cache
+    # Files come folder by folder.
+    @lru_cache(maxsize=_FOLDERS_KEPT)
     def is_within(folder: str) -> bool:
         return Path(folder).resolve().is_relative_to(root)
 
@@ -371,13 +376,11 @@ def _without_indexes(found: list[Source | FileReport], indexes: Path) -> list[So
             os.path.islink(path) and Path(path).resolve().is_relative_to(root)  # noqa: PTH114 - half the time
         )
 
-    kept: list[Source | FileReport] = []
     for item in found:
         if isinstance(item, Source) and belongs(str(item.path)):
-            kept.append(FileReport(item.id, "skipped", "it belongs to an index", size=item.size))
+            yield FileReport(item.id, "skipped", "it belongs to an index", size=item.size)
         else:
-            kept.append(item)
-    return kept
+            yield item
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from pathspec.patterns.gitignore.base import GitIgnorePatternError
@@ -158,10 +159,13 @@ def discover(paths: Sequence[Path]) -> Iterator[Source | FileReport]:
 
 
 def _walk_all(paths: Sequence[Path], beginnings: Sequence[str]) -> Iterator[Source | FileReport]:
+    # Only where one path's ids may be among another's are they remembered.
+    ordered = sorted(f"{each}/" for each in beginnings)
+    is_clear = all(beginnings) and not any(other.startswith(one) for one, other in pairwise(ordered))
     seen: dict[str, Path] = {}
     for path, prefix in zip(paths, beginnings, strict=True):
         for found in _walk(path, prefix):
-            if isinstance(found, Source):
+            if isinstance(found, Source) and not is_clear:
                 if (other := seen.get(found.id)) is not None:
                     both = printable(f"{other} and {found.path}")
                     raise DuplicateDocument(
@@ -222,26 +226,37 @@ def _walk_folder(root: Path, prefix: str) -> Iterator[Source | FileReport]:
 
 def _walk_below(root: Path, prefix: str, folders: _Folders) -> Iterator[Source | FileReport]:
     inside = root.resolve()
-    # A stack and not recursion: folders may be nested deeper than Python's stack.
-    pending: list[tuple[Path, str, bool, IgnoreRules | None]] = [(root, prefix, True, None)]
-    while pending:
-        path, id, is_folder, rules = pending.pop()
-        if path is not root and (reason := _unwanted(path, id, is_folder, rules)):
-            yield FileReport(printable(id), "skipped", reason)
-        elif not is_folder:
-            yield _entry(path, id, root, inside)
-        else:
+    # A stack and not recursion: folders may be nested deeper than Python's stack. Of each folder that the walk is in
+    # the names that are left are on it, of folders with a slash: one may hold a million files.
+    pending: list[tuple[Path, str, IgnoreRules | None, list[str]]] = []
+    entered: tuple[Path, str, IgnoreRules | None] | None = (root, prefix, None)
+    while entered or pending:
+        if entered is not None:
+            path, id, rules = entered
+            entered = None
             try:
-                children = folders.children(path)
+                names = folders.names(path)
             except OSError as error:
                 yield _unreachable(printable(id or inside.name), "the folder: ", error)
                 continue
-            if (path / IGNORE_FILE, False) in children:
-                children.remove((path / IGNORE_FILE, False))
+            if IGNORE_FILE in names:
+                names.remove(IGNORE_FILE)
                 rules = read_rules(path / IGNORE_FILE, id, rules)
-            pending += [
-                (child, f"{id}/{child.name}" if id else child.name, folder, rules) for child, folder in children
-            ]
+            pending.append((path, id, rules, names))
+        folder, above, rules, names = pending[-1]
+        if not names:
+            pending.pop()
+            continue
+        name = names.pop()
+        is_folder = name.endswith("/")
+        name = name.removesuffix("/")
+        path, id = folder / name, f"{above}/{name}" if above else name
+        if reason := _unwanted(path, id, is_folder, rules):
+            yield FileReport(printable(id), "skipped", reason)
+        elif is_folder:
+            entered = path, id, rules
+        else:
+            yield _entry(path, id, root, inside)
 
 
 # Folders that programs fill with the code of others, which would crowd out a project's own.
@@ -274,12 +289,17 @@ class _Folders:
             os.close(self._last[1])
             self._last = None
 
-    def children(self, folder: Path) -> list[tuple[Path, bool]]:
-        """List what a folder holds and whether each is a folder (a link never is), last id first. Raises OSError."""
+    def names(self, folder: Path) -> list[str]:
+        """List what a folder holds, last id first; the names of folders, which no link is, end in a slash.
+
+        Raises:
+            OSError: it cannot be listed.
+        """
         with os.scandir(self._open(folder)) as entries:
-            found = [(folder / entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-        # The slash makes the order that of the ids: "a.txt" comes before "a/b.txt".
-        return sorted(found, key=lambda child: f"{child[0].name}/" if child[1] else child[0].name, reverse=True)
+            found = [f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name for entry in entries]
+        # With the slash the order is that of the ids: "a.txt" comes before "a/b.txt".
+        found.sort(reverse=True)
+        return found
 
     def _open(self, folder: Path) -> int:
         if self._last is not None and self._last[0] == folder.parent:

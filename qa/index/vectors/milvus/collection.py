@@ -39,11 +39,20 @@ _WRITE_SECONDS = 120.0
 _FLUSH_SECONDS = 900.0
 _INDEX_SECONDS = 6 * 3600.0
 _LOAD_SECONDS = 3600.0
+# Seconds of that for which nothing but errors may be answered when it is asked how far it is: a part of the server that
+# starts again, as in a cluster it does, must not cost hours of indexing. Whoever loads may have a person waiting.
+_INDEX_BORNE_SECONDS, _LOAD_BORNE_SECONDS = 600.0, 60.0
+# Seconds that a search may take by which recall is measured. Nobody waits for the answer.
+_MEASURE_SECONDS = 120.0
 _LOOK_EVERY = 0.2
 _BATCH_BYTES = 8 << 20
 _SHOWN_CHARS = 300
 # Answers of one request, over all of its questions.
 _MOST_RESULTS = 1 << 18
+
+
+class _GivenUp(VectorsUnavailable):
+    """What the server was asked to do has failed, and it does not try again."""
 
 
 class Collection:
@@ -139,7 +148,7 @@ class Collection:
         index.add_index(VECTOR_FIELD, index_type=parameters["type"], metric_type=METRIC, params=of_type)
         with self._calling("index what was written"):
             self._client.create_index(self.name, index, timeout=_CHANGE_SECONDS, sync=False)
-        self._wait(self._is_indexed, _INDEX_SECONDS, "index what was written")
+        self._wait(self._is_indexed, _INDEX_SECONDS, _INDEX_BORNE_SECONDS, "index what was written")
 
     def drop_index(self) -> None:
         """Drop the index, and what is loaded with it."""
@@ -150,9 +159,7 @@ class Collection:
     def _is_indexed(self) -> bool:
         found = self._client.describe_index(self.name, VECTOR_FIELD, timeout=self._address.seconds) or {}
         if found.get("state") == "Failed":
-            raise VectorsUnavailable(
-                f"{self._server} could not index the vectors: {found.get('index_state_fail_reason')}"
-            )
+            raise _GivenUp(f"{self._server} could not index the vectors: {found.get('index_state_fail_reason')}")
         return found.get("state") == "Finished" and not found.get("pending_index_rows")
 
     def load(self) -> None:
@@ -161,7 +168,7 @@ class Collection:
             self._client.load_collection(
                 self.name, replica_number=self._address.replicas, timeout=_CHANGE_SECONDS, _async=True
             )
-        self._wait(self.is_loaded, _LOAD_SECONDS, "load a collection")
+        self._wait(self.is_loaded, _LOAD_SECONDS, _LOAD_BORNE_SECONDS, "load a collection")
 
     def release(self) -> None:
         """Free the memory that the collection takes; it is no error where there is none. It can be loaded again."""
@@ -202,14 +209,22 @@ class Collection:
         return ids, np.array([row[VECTOR_FIELD] for row in found], np.float32).reshape(len(ids), dimension)
 
     def search(
-        self, vectors: Vectors, limit: int, expression: str, parameters: Mapping[str, object]
+        self,
+        vectors: Vectors,
+        limit: int,
+        expression: str,
+        parameters: Mapping[str, object],
+        *,
+        is_measured: bool = False,
     ) -> list[tuple[Ids, Vectors]]:
         """Find for each of ``vectors (q, d)`` the ids and inner products, both ``(n,)``, of the nearest rows that pass.
 
         Args:
             limit: the most rows for each, up to :data:`WINDOW`.
             parameters: how the index is searched.
+            is_measured: whether recall is measured by it, which may take longer than an answer.
         """
+        seconds = max(_MEASURE_SECONDS, self._address.seconds) if is_measured else self._address.seconds
         found: list[tuple[Ids, Vectors]] = []
         # Lite multiplies matrices, and the last bits of a product depend on what is multiplied beside it.
         step = max(1, _MOST_RESULTS // limit) if _is_server(self._address) else 1
@@ -223,7 +238,7 @@ class Collection:
                     anns_field=VECTOR_FIELD,
                     search_params={"metric_type": METRIC, "params": dict(parameters)},
                     consistency_level=self._consistency,
-                    timeout=self._address.seconds,
+                    timeout=seconds,
                 )
             if len(results) != len(vectors[start : start + step]):
                 raise VectorsUnavailable(f"{self._server} answered {len(results)} of the questions; ask again")
@@ -240,13 +255,25 @@ class Collection:
     def _server(self) -> str:
         return f"Milvus at {shown_address(self._address)}"
 
-    def _wait(self, is_done: Callable[[], bool], seconds: float, doing: str) -> None:
-        deadline = time.monotonic() + seconds
+    def _wait(self, is_done: Callable[[], bool], seconds: float, borne_seconds: float, doing: str) -> None:
+        """Ask until it is done, for so many ``seconds``, and for ``borne_seconds`` where nothing but errors come."""
+        now = answered = time.monotonic()
+        deadline = now + seconds
         while True:
-            with self._calling(doing):
-                if is_done():
-                    return
-            if time.monotonic() > deadline:
+            error: VectorsUnavailable | None = None
+            try:
+                with self._calling(doing):
+                    if is_done():
+                        return
+                answered = time.monotonic()
+            except _GivenUp:
+                raise
+            except VectorsUnavailable as failure:
+                error = failure
+            now = time.monotonic()
+            if error is not None and now > min(deadline, answered + borne_seconds):
+                raise error
+            if now > deadline:
                 raise VectorsUnavailable(f"{self._server} did not {doing} within {seconds:g} seconds")
             time.sleep(_LOOK_EVERY)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -25,6 +26,15 @@ Matrix = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A search: of how many queries, in how many clusters, and whether recall was measured by it."""
+
+    queries: int
+    nprobe: int | None
+    is_measured: bool
+
+
 class ClusteredCollection:
     """What :class:`MilvusVectors` asks of a collection that is not filtered, in memory."""
 
@@ -35,6 +45,7 @@ class ClusteredCollection:
         self._vectors: Matrix = np.empty((0, DIMENSION), np.float32)
         self.indexes: list[Mapping[str, object]] = []
         self.probed: int | None = None
+        self.searches: list[Asked] = []
 
     def write(self, ids: Integers, vectors: Matrix, columns: Mapping[str, Sequence[str]], *, replace: bool) -> None:
         self._ids, self._vectors = np.append(self._ids, ids), np.concatenate([self._vectors, vectors])
@@ -61,9 +72,16 @@ class ClusteredCollection:
         return self._ids[at], self._vectors[at]
 
     def search(
-        self, vectors: Matrix, limit: int, expression: str, parameters: Mapping[str, int]
+        self,
+        vectors: Matrix,
+        limit: int,
+        expression: str,
+        parameters: Mapping[str, int],
+        *,
+        is_measured: bool = False,
     ) -> list[tuple[Integers, Matrix]]:
         self.probed = parameters.get("nprobe")
+        self.searches.append(Asked(len(vectors), self.probed, is_measured))
         found = []
         for vector in vectors:
             probed = np.argsort(-(self._centroids @ vector))[: parameters.get("nprobe", len(self._centroids))]
@@ -137,7 +155,13 @@ class EmptyAnswers(ClusteredCollection):
     """A server that counts all rows and finds none, as while it moves them from one node to another."""
 
     def search(
-        self, vectors: Matrix, limit: int, expression: str, parameters: Mapping[str, int]
+        self,
+        vectors: Matrix,
+        limit: int,
+        expression: str,
+        parameters: Mapping[str, int],
+        *,
+        is_measured: bool = False,
     ) -> list[tuple[Integers, Matrix]]:
         return [(self._ids[:0], np.empty(0, np.float32)) for _ in vectors]
 
@@ -146,6 +170,34 @@ def test_what_all_clusters_do_not_find_is_no_measure(tmp_path: Path) -> None:
     index = filled(EmptyAnswers(), exact_up_to=0)
     with pytest.raises(VectorsUnavailable, match="another number of rows"):
         index.save(tmp_path)
+
+
+def test_measuring_compares_no_more_rows_in_a_search_than_a_server_manages_in_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection = ClusteredCollection()
+    index = filled(collection, exact_up_to=0)
+    clusters, most = list_count(ROWS), 2 * ROWS
+    monkeypatch.setattr("qa.index.vectors.milvus.engine._COMPARED_AT_ONCE", most)
+    index.save(tmp_path)
+    assert all(asked.is_measured for asked in collection.searches)
+    compared = [asked.queries * ROWS * (asked.nprobe or 0) / clusters for asked in collection.searches]
+    assert max(compared) <= most
+    # Fewer clusters are searched by more queries at once.
+    assert {asked.queries for asked in collection.searches} >= {2, 50}
+    collection.searches = []
+    index.search(gathered(2, 3), 10)
+    assert collection.searches == [Asked(3, collection.probed, is_measured=False)]
+
+
+def test_where_one_query_alone_compares_more_rows_it_is_asked_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection = ClusteredCollection()
+    index = filled(collection, exact_up_to=0)
+    monkeypatch.setattr("qa.index.vectors.milvus.engine._COMPARED_AT_ONCE", 1)
+    index.save(tmp_path)
+    assert {asked.queries for asked in collection.searches} == {1}
 
 
 def test_a_search_for_more_rows_than_recall_is_measured_of_takes_four_times_the_clusters(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""A real Milvus server for tests: standalone, in a temporary folder, on free ports, killed and started at will.
+"""Real Milvus servers for tests, in a temporary folder, on free ports, killed and started at will: one that stands
+alone, and a cluster of several processes on this machine.
 
 The wheel ``milvus`` carries the server's programs, packed. It talks to itself over this machine's loopback, and so does
 whoever tests it; of its ports only etcd's can be bound to loopback alone.
@@ -12,14 +13,14 @@ import os
 import re
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.request import urlopen
 
-from tests.support.waiting import wait_for
+from tests.support.waiting import AT_MOST, wait_for
 
 _PLACEHOLDER = re.compile(r"\{\{\s*(?P<name>\w+)(?:\(\w+\))?\s*(?::(?P<default>[^}]*))?\}\}")
 _LOOPBACK = "127.0.0.1"
@@ -65,16 +66,29 @@ class MilvusServer:
         programs: what :func:`unpack_server` made.
         settings: keys of Milvus's configuration whose values are to be other ones.
         log: the file that it writes its log into; by default one of ``folder``.
+        role: what it is, as the program's arguments say it.
+        beside: the server whose data and etcd it shares; by default it has its own.
     """
 
     def __init__(
-        self, programs: Path, folder: Path, settings: Mapping[str, str] | None = None, log: Path | None = None
+        self,
+        programs: Path,
+        folder: Path,
+        settings: Mapping[str, str] | None = None,
+        log: Path | None = None,
+        role: Sequence[str] = ("standalone",),
+        beside: MilvusServer | None = None,
     ) -> None:
         self._programs = programs
         self._folder = folder
         self._log = log or folder / "milvus.log"
         self._settings = {**_QUICK, **(settings or {})}
+        self._role = role
+        self._data = (beside or self)._folder / "data"
         self._ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
+        if beside is not None:
+            self._ports["etcd"] = beside._ports["etcd"]
+            self._settings["etcd.use.embed"] = "false"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -87,6 +101,11 @@ class MilvusServer:
 
     def start(self) -> None:
         """Start the server, and return when it is ready."""
+        self.begin()
+        self.wait_until_ready()
+
+    def begin(self) -> None:
+        """Start the server."""
         self._configure()
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("QA_")},
@@ -99,9 +118,12 @@ class MilvusServer:
             "ETCD_CONFIG_PATH": str(self._folder / "etcd.json"),
             "LD_LIBRARY_PATH": str(self._programs),
         }
-        command = [str(self._programs / "milvus"), "run", "standalone"]
+        command = [str(self._programs / "milvus"), "run", *self._role]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, cwd=self._folder, env=environment, stdout=log, stderr=log)
+
+    def wait_until_ready(self) -> None:
+        """Return when it is ready."""
         wait_for(self._is_ready)
 
     def kill(self) -> None:
@@ -117,7 +139,7 @@ class MilvusServer:
         values |= {"etcd_log_path": str(self._folder / "etcd.log"), "system_log_path": ""}
         values |= {
             "etcd_data_dir": str(self._folder / "etcd"),
-            "local_storage_dir": str(self._folder / "data"),
+            "local_storage_dir": str(self._data),
             "rocksmq_data_dir": str(self._folder / "rocksmq"),
         }
 
@@ -146,6 +168,38 @@ class MilvusServer:
                 return b"OK" in answer.read()
         except OSError:
             return False
+
+
+@contextmanager
+def run_cluster(programs: Path, folder: Path, more_nodes: int) -> Iterator[tuple[MilvusServer, list[MilvusServer]]]:
+    """Run a cluster; give the process that has one of each part, etcd too, and those that are further query nodes.
+
+    Between processes Milvus wants another message queue than its own: Kafka, of which librdkafka has a broker for tests
+    that keeps messages in memory. It is a thread of this process.
+    """
+    from confluent_kafka import Producer
+
+    broker = Producer({"test.mock.num.brokers": 1, "log_level": 0})
+    (listening,) = broker.list_topics(timeout=AT_MOST).brokers.values()
+    settings = {
+        "mq.type": "kafka",
+        "kafka.brokerList": f"{listening.host}:{listening.port}",
+        "kafka.securityProtocol": "PLAINTEXT",
+    }
+    servers: list[MilvusServer] = []
+    try:
+        for number in range(more_nodes + 1):
+            own = folder / str(number)
+            own.mkdir()
+            role, beside = (("querynode",), servers[0]) if number else (("standalone",), None)
+            servers.append(MilvusServer(programs, own, settings, role=role, beside=beside))
+            servers[-1].begin()
+        for server in servers:
+            server.wait_until_ready()
+        yield servers[0], servers[1:]
+    finally:
+        for server in servers:
+            server.kill()
 
 
 def _packed_in() -> Path:

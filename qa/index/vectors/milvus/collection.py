@@ -164,10 +164,10 @@ class Collection:
 
     def load(self) -> None:
         """Load the collection in every replica, and return when all of it can be searched."""
-        with self._calling("load a collection"):
-            self._client.load_collection(
-                self.name, replica_number=self._address.replicas, timeout=_CHANGE_SECONDS, _async=True
-            )
+        replicas = self._address.replicas
+        of_many = "" if replicas == 1 else f" in the {replicas} replicas of QA_MILVUS_REPLICAS"
+        with self._calling(f"load a collection{of_many}"):
+            self._client.load_collection(self.name, replica_number=replicas, timeout=_CHANGE_SECONDS, _async=True)
         self._wait(self.is_loaded, _LOAD_SECONDS, _LOAD_BORNE_SECONDS, "load a collection")
 
     def release(self) -> None:

@@ -29,6 +29,7 @@ from qa.build.embeddings import EmbeddingCache, cache_keys
 from qa.build.reuse import Content
 from qa.errors import ClusterError, QAError
 from qa.extras import require
+from qa.machine import usable_cores
 from qa.models.compiled import MODELS_FOLDER
 from qa.models.loading import EncoderFactory
 from qa.protocols import Encoder
@@ -118,7 +119,11 @@ def connected(address: str) -> Iterator[None]:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == LOCAL:
         folder = tempfile.mkdtemp(prefix="qa-ray-")
-        options |= {"num_cpus": os.cpu_count(), "include_dashboard": False, "object_store_memory": _STORE_BYTES}
+        options |= {
+            "num_cpus": max(1, int(usable_cores())),
+            "include_dashboard": False,
+            "object_store_memory": _STORE_BYTES,
+        }
         options |= {"_temp_dir": folder, "_node_ip_address": "127.0.0.1"}
     try:
         try:
@@ -188,8 +193,7 @@ def encode_on_cluster(
                 cache.put(rows["key"].to_pylist(), _vectors(rows["vector"].to_pylist()))
             texts += len(rows)
             unseen += sum(block["unseen"].to_pylist())
-            size = sum(block["bytes"].to_pylist())
-            listener.advanced(size, size)
+            listener.advanced(sum(block["bytes"].to_pylist()), sum(block["new_bytes"].to_pylist()))
     except ray.exceptions.RayError as error:
         raise _raised_there(error) from error
     return Encoded(texts, unseen)
@@ -244,8 +248,9 @@ class Worker:
         """Encode a share, a table of a column ``source``.
 
         Yields:
-            tables of ``key`` and ``vector``, as the cache keeps them, and of ``bytes`` of the files and ``unseen``
-            files that are done with the row. Where nothing is encoded, keys are null.
+            tables of ``key`` and ``vector``, as the cache keeps them, and of ``bytes`` of the files, ``new_bytes`` of
+            them whose passages were not known, and ``unseen`` files that are done with the row. Where nothing is
+            encoded, keys are null.
         """
         contents = self._contents = self._contents or self._start()
         batch = _Batch(contents.encoder)
@@ -268,11 +273,13 @@ class Worker:
     def _add(self, batch: _Batch, passage: Passage, size: float) -> bool:
         """Add what is new of a passage; returns whether the batch is full."""
         texts = [passage.encoded_text(window) for window in passage.windows]
+        new = 0
         for key, text in zip(cache_keys(batch.encoder.fingerprint, texts), texts, strict=True):
             at = int(np.searchsorted(self._known, prefix := np.uint64(int.from_bytes(key[:8], "big"))))
             if at == len(self._known) or self._known[at] != prefix:
                 batch.texts[key] = text
-        batch.pass_over(size)
+                new += 1
+        batch.pass_over(size, size * new / len(texts))
         return len(batch.texts) >= _BATCH
 
     def _start(self) -> Contents:
@@ -305,11 +312,13 @@ class _Batch:
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
         self.texts: dict[bytes, str] = {}
-        self._bytes = 0.0
+        self._bytes = self._new_bytes = 0.0
         self._unseen = 0
 
-    def pass_over(self, size: float, unseen: bool = False) -> None:
+    def pass_over(self, size: float, new: float = 0.0, *, unseen: bool = False) -> None:
+        """Note that ``size`` bytes of a file are done, of which so many are ``new`` to the cache."""
         self._bytes += size
+        self._new_bytes += new
         self._unseen += unseen
 
     def encode(self) -> pyarrow.Table:
@@ -325,10 +334,11 @@ class _Batch:
                 "key": pyarrow.array(keys, pyarrow.binary()),
                 "vector": pyarrow.array(vectors, pyarrow.binary()),
                 "bytes": [*([0.0] * blank), self._bytes],
+                "new_bytes": [*([0.0] * blank), self._new_bytes],
                 "unseen": [*([0] * blank), self._unseen],
             }
         )
-        self.texts, self._bytes, self._unseen = {}, 0.0, 0
+        self.texts, self._bytes, self._new_bytes, self._unseen = {}, 0.0, 0.0, 0
         return table
 
 

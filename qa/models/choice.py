@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import structlog
 from qa.errors import ExtraMissing, ModelDisagrees, ModelNotFound, StorageError
 from qa.extras import is_installed, require
 from qa.files import staged_folder
+from qa.machine import usable_cores
 from qa.models.compilation import PASSAGES, QUESTIONS
 from qa.models.compiled import (
     LEAST_COSINE,
@@ -208,7 +208,7 @@ def _compile_encoder(files: EncoderFiles, precision: Precision, folder: Path) ->
         require("build", f"compiling the model {files.name}")
         from qa.models.sentence_transformers import SentenceTransformerEncoder
 
-        reference = SentenceTransformerEncoder(files, threads=os.cpu_count() or 1)
+        reference = SentenceTransformerEncoder(files, threads=max(1, int(usable_cores())))
         torch_model = TorchModel(reference.module(), "sentence_embedding", files.window)
         write_traced(torch_model, precision, texts, folder)
         known, pad, spread = make_reference(reference), torch_model.pad, reference.spread

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qa.extras import require
+from qa.machine import usable_cores
 from qa.models.choice import Made, Runtime, Stage, choose, compare
 from qa.models.compiled import LEAST_AGREEMENT, Compiled, CompiledManifest, agreement_of_scores
 from qa.models.files import ModelFiles, OnDisk
@@ -102,7 +102,7 @@ def _compile_reranker(files: ModelFiles, precision: Precision, folder: Path) -> 
     require("build", f"compiling the model {files.name}")
     from qa.models.compilation import TorchModel, probe_pairs, write_traced
 
-    reference = SentenceTransformerReranker(files, threads=os.cpu_count() or 1)
+    reference = SentenceTransformerReranker(files, threads=max(1, int(usable_cores())))
     torch_model = TorchModel(reference.module(), "scores", files.window)
     pairs = probe_pairs()
     wanted = np.concatenate([reference.score(question, [passage]) for question, passage in pairs])

@@ -70,8 +70,15 @@ def indexes(tmp_path: Path) -> Path:
     return folder
 
 
-def build(indexes: Path, name: str, documents: Path, make: EncoderFactory, ray: str | None = "local") -> Update:
-    return update(Settings(indexes=indexes, name=name), [documents], Recorder(), make=make, ray=ray)
+def build(
+    indexes: Path,
+    name: str,
+    documents: Path,
+    make: EncoderFactory,
+    ray: str | None = "local",
+    listener: Recorder | None = None,
+) -> Update:
+    return update(Settings(indexes=indexes, name=name), [documents], listener or Recorder(), make=make, ray=ray)
 
 
 def content(indexes: Path, name: str) -> tuple[Mapping[str, Any], list[Any], Ids, Vectors]:
@@ -102,7 +109,10 @@ def test_a_cluster_encodes_all_and_the_snapshot_is_that_of_a_plain_build(indexes
     # Only what changed, and only text that is new, goes there.
     (documents / "new.txt").write_text("Quinces are sour.\n")
     (documents / "copy.txt").write_text((documents / "001.txt").read_text())
-    again = build(indexes, "ray", documents, make_not_here)
+    listener = Recorder()
+    again = build(indexes, "ray", documents, make_not_here, listener=listener)
+    # Of the two files, the vectors of one were known, which is no speed of encoding.
+    assert listener.encoded == pytest.approx((documents / "new.txt").stat().st_size, abs=1)
     assert (again.counts.encoded, again.counts.documents) == (1, plain.counts.documents + 2)
     nothing = build(indexes, "ray", documents, make_not_here)
     assert not nothing.counts.changed

@@ -29,7 +29,8 @@ from qa.models.answer_reader import (
     tokenizer_definition,
 )
 from qa.models.bert import build_reader
-from qa.models.openvino import STEP, Encoded, import_openvino, padded, parse_tokenizer
+from qa.models.openvino import STEP, import_openvino, padded
+from qa.models.tokens import Encoded, parse_tokenizer
 
 if TYPE_CHECKING:
     from qa.types import Vectors

@@ -9,7 +9,8 @@ compilation            a model's files, or its torch modules, to OpenVINO
 bert                   BERT as an OpenVINO graph, of arrays of weights
 reference              what sentence-transformers makes of the probes with the default model
 compiled               a compiled model on disk, and the encoder that runs it
-openvino               tokens, batches and the OpenVINO runtime; no torch
+tokens                 a model's tokens, by the words of a text; a tokenizer that looks across words reads it whole
+openvino               batches and the OpenVINO runtime; no torch
 scheduling             the processors of one process, which its models take turns on
 blobs                  graphs as OpenVINO has compiled them, kept on disk and mapped
 sentence_transformers  the reference encoder, run by torch

@@ -29,16 +29,15 @@ from qa.models.blobs import Place, open_graph
 from qa.models.catalogue import default_model
 from qa.models.openvino import (
     Batch,
-    Encoded,
     Requests,
     batches,
     import_openvino,
     padded,
-    parse_tokenizer,
     streams,
 )
 from qa.models.scheduling import Slots
 from qa.models.sums import remembered_sha256
+from qa.models.tokens import Encoded, parse_tokenizer
 from qa.protocols import Reading
 
 if TYPE_CHECKING:

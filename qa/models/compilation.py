@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qa.models.compiled import MODEL_FILE, TOKENIZER_FILE
-from qa.models.openvino import Precision, Tokens, import_openvino, padded
+from qa.models.openvino import Precision, import_openvino, padded
+from qa.models.tokens import Text, Tokens
 
 if TYPE_CHECKING:
     from qa.models.files import EncoderFiles
-    from qa.models.openvino import Text
 
 # Texts of several lengths and scripts, and odd ones.
 _PROSE = (

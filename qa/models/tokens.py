@@ -2,7 +2,7 @@
 
 Most tokenizers look at each run of characters between spaces by itself. Where a definition says so, the tokens of a
 text are those of its runs one after another, and those of a run are kept: a build counts every sentence several times,
-and texts repeat a few thousand words. That takes a tenth of the time (docs/decisions/0046). Any other tokenizer is
+and texts repeat a few thousand words. That takes a fifth of the time (docs/decisions/0046). Any other tokenizer is
 given whole texts.
 """
 

@@ -1,14 +1,19 @@
 """What a filter costs in either leg, beside the same search without one. Prints a row a filter, milliseconds (medians).
 
     .venv/bin/python -m benchmarks.filters
+    .venv/bin/python -m benchmarks.filters --rows 10000000
 
 100,000 passages of 10,000 documents, with three windows of 384 dimensions each, are made up: 90 words of 30,000 that
 are as frequent as words are (Zipf, 1935), in 20 departments of 10 teams, by 500 authors, with dates and four keywords
 of 3,000 each. The index is kept in the folder that QA_BENCHMARK_INDEX names, if it is set.
+
+With ``--rows`` only a column of so many rows is made, of which half have one of 200,000 values, and what FAISS is given
+for a condition on it is made: the first time, and from what is kept.
 """
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import os
 import random
@@ -20,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
+from qa.index.bitmaps import count
 from qa.index.catalog import CATALOG_FILE, Catalog
 from qa.index.derived import derive_files
 from qa.index.fields import Fields
@@ -29,13 +35,17 @@ from qa.index.relations import open_relations
 from qa.index.schema import DOCUMENTS_FILE, passage_key, window_key
 from qa.index.store import Store
 from qa.index.store_writer import StoreWriter
+from qa.index.vectors.columns import CodedColumn, Columns
 from qa.index.vectors.engines import FaissVectors
 from qa.index.vectors.exact import VECTORS_FILE, FaissFlat
+from qa.index.vectors.values import ColumnValues
 from qa.protocols import And, VectorRows
 from qa.search.filters import parse_filter
-from qa.types import Condition, Document, Passage, Property, Window
+from qa.types import Condition, Document, Eq, In, Passage, Property, Range, Window
 
 DOCUMENTS, PASSAGES = 10_000, 10
+# Of the column of many rows.
+VALUES = 200_000
 WORDS, DIMENSION, DEPTH = 30_000, 384, 100
 TERMS = [("w3",), ("w20",), ("w100",), ("w700",), ("w5000",)]
 READERS = ("pdf", "docx", "text", "html")
@@ -125,7 +135,7 @@ def measure(folder: Path) -> None:
     def print_row(name: str, conditions: tuple[Condition, ...]) -> None:
         rows, filters = fields.limits(conditions) if conditions else (None, ())
         within = And(filters) if filters else None
-        found = len(relations.passages) if rows is None else int(np.count_nonzero(rows.mask)) // 3
+        found = len(relations.passages) if rows is None else count(rows.bits) // 3
         spent = [
             milliseconds(lambda: fields.limits.__wrapped__(conditions)),
             milliseconds(lambda: vectors.search(question, 3 * DEPTH, rows)),
@@ -140,8 +150,42 @@ def measure(folder: Path) -> None:
         print_row(" ".join(texts), parse_filter(texts))
 
 
+def measure_column(folder: Path, rows: int) -> None:
+    """Write a column of so many rows, and print what conditions on it cost: milliseconds of the processor, medians."""
+    generator = np.random.default_rng(0)
+    values = ColumnValues(folder / "values")
+    numbers = values.number([f"d{number:08d}" for number in range(VALUES)])
+    of_rows = numbers[np.where(generator.random(rows) < 0.5, 7, generator.integers(0, VALUES, rows))]
+    CodedColumn(of_rows.astype(np.int32), values).write(folder, DOCUMENT_COLUMN)
+    values.close()
+    ids = np.arange(rows)
+    conditions: dict[str, Eq | In | Range] = {
+        "half of the rows": Eq(DOCUMENT_COLUMN, "d00000007"),
+        "one value": Eq(DOCUMENT_COLUMN, f"d{VALUES // 2:08d}"),
+        "100 values": In(DOCUMENT_COLUMN, tuple(f"d{17 * number:08d}" for number in range(100))),
+        "a third of the values": Range(DOCUMENT_COLUMN, f"d{VALUES // 3:08d}", f"d{2 * VALUES // 3:08d}"),
+    }
+    print(f"{'condition':<30}{'rows':>12}{'first':>9}{'again':>9}")
+    for name, condition in conditions.items():
+        first: list[float] = []
+        again: list[float] = []
+        for _ in range(9):
+            columns = Columns(folder, rows)
+            for spent in (first, again):
+                started = time.process_time()
+                found = count(columns.bits(condition, ids))
+                spent.append(1000 * (time.process_time() - started))
+        print(f"{name:<30}{found:>12,}{statistics.median(first):>9.2f}{statistics.median(again):>9.2f}")
+
+
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--rows", type=int)
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
+        if given.rows:
+            measure_column(Path(temporary), given.rows)
+            raise SystemExit
         kept = Path(os.environ.get("QA_BENCHMARK_INDEX") or temporary)
         if not (kept / VECTORS_FILE).exists():
             build(kept)

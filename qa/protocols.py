@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from qa.types import Eq, In, Range
 
 if TYPE_CHECKING:
-    from qa.types import Citation, Ids, Mask, Vectors
+    from qa.types import Bits, Citation, Ids, Vectors
 
 
 class Cite(Protocol):
@@ -166,14 +166,16 @@ class And:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """Filter: the rows of one index whose ``mask (n,)`` is true, in the order of ``ids (n,)``, which are all of them.
+    """Filter: the rows of one index whose bit is set, in the order of ``ids (n,)``, which are those of all rows.
+
+    The bits ``(⌈n / 8⌉,)`` are eight in a byte, the first one in its lowest (:mod:`qa.index.bitmaps`).
 
     It is what a question's filter comes to in one snapshot. Rows of a vector index are in the order of its ``ids()``,
     and those of a lexical index in that of their keys.
     """
 
     ids: Ids
-    mask: Mask
+    bits: Bits
 
 
 Filter = Eq | In | Range | And | Rows

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     Vectors = NDArray[np.float32]
     Ids = NDArray[np.int64]
     Mask = NDArray[np.bool_]
+    # A bit for each row, eight in a byte, the first one in its lowest.
+    Bits = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)

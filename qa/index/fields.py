@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qa.errors import SnapshotCorrupt
+from qa.index import bitmaps
 from qa.index.catalog import Catalog
 from qa.index.field_writer import FACETS_FILE, FIELDS_FILE, FIELDS_FOLDER, KINDS, FieldKind
 from qa.index.index import DOCUMENT_COLUMN
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
     from qa.types import Ids, Mask
 
-# Filters whose rows are kept: a byte for each passage and each window of it.
+# Filters whose rows are kept: a bit for each passage and each window of it.
 _KEPT = 32
 _KEPT_BYTES = 64_000_000
 # Words are looked for in named documents as long as these are few, and their number times the share of passages that
@@ -180,7 +181,7 @@ class Fields:
         if lengths != (len(relations.first_places), len(relations.passages), len(vector_ids)):
             raise SnapshotCorrupt(f"{source} does not fit the documents; build the index again")
         self._slots = int(self._bounds[-1])
-        kept = max(2, min(_KEPT, _KEPT_BYTES // (len(self._of_key) + len(self._of_row) + 1)))
+        kept = max(2, min(_KEPT, _KEPT_BYTES // ((len(self._of_key) + len(self._of_row)) // 8 + 1)))
         self.limits = lru_cache(maxsize=kept)(self._limits)
         self.facets = lru_cache(maxsize=_KEPT)(self._facets)
 
@@ -208,7 +209,7 @@ class Fields:
         mask = self._mask(conditions)
         vectors, passages = self._rows(mask)
         found = np.flatnonzero(self._documents(mask))
-        passing = int(np.count_nonzero(passages.mask))
+        passing = bitmaps.count(passages.bits)
         if len(found) > _MOST_NAMED or len(found) * passing > _FEW * len(self._of_key):
             return vectors, (passages,)
         named = In(DOCUMENT_COLUMN, tuple(self._store.ids_of((found + 1).tolist())))
@@ -217,8 +218,9 @@ class Fields:
 
     def _rows(self, mask: Mask) -> tuple[Rows, Rows]:
         """Turn slots ``(s,)`` into rows of the vector index and of the lexical index."""
-        passages = mask[self._of_key]
-        return Rows(self._vector_ids, passages[self._of_row]), Rows(self._keys, passages)
+        passages = mask.take(self._of_key)
+        vectors = Rows(self._vector_ids, bitmaps.pack_of(passages, self._of_row))
+        return vectors, bitmaps.filter_for(self._keys, passages)
 
     def limits_of_documents(self, numbers: Ids) -> tuple[Filter, Filter]:
         """Make the filters for documents ``(n,)``, given by their numbers, of the vectors and of the words."""

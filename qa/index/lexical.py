@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qa.errors import LexicalIndexError, SnapshotCorrupt, StorageError
+from qa.index import bitmaps
 from qa.protocols import And, Filter, Rows
 from qa.text.words import TERMS_VERSION, distinct, passage_terms, words
 from qa.types import Eq, In, Range
@@ -156,12 +157,16 @@ class LexicalIndex:
             query = self._within(query, self._filtering(others))
         elif rows is not None:
             # To look up the keys of many rows takes longer than to throw away the hits that do not pass.
-            fetch = math.ceil(1.2 * fetch * len(rows.mask) / max(int(np.count_nonzero(rows.mask)), 1))
+            fetch = math.ceil(1.2 * fetch * len(rows.ids) / max(bitmaps.count(rows.bits), 1))
         while True:
             hits = self._searcher.search(query, limit=fetch, count=False).hits
             scores = _rounded(hits)
             keys = self._keys(hits)
-            passes = np.ones(len(keys), np.bool_) if rows is None else rows.mask[np.searchsorted(rows.ids, keys)]
+            passes = (
+                np.ones(len(keys), np.bool_)
+                if rows is None
+                else bitmaps.hold(rows.bits, np.searchsorted(rows.ids, keys))
+            )
             # tantivy leaves open which of equal scores it keeps: fetch until the tie at rank k is whole.
             best = scores[passes]
             if len(hits) < fetch or (len(best) >= k and scores[-1] < best[k - 1]):
@@ -206,8 +211,8 @@ class LexicalIndex:
             case And(filters):
                 parts = [(library.Occur.Must, self._filtering(part)) for part in filters]
                 return library.Query.boolean_query(parts) if parts else library.Query.all_query()
-            case Rows(ids, mask):
-                keys = ids[mask].tolist()
+            case Rows(ids, bits):
+                keys = ids[bitmaps.numbers_in(bits)].tolist()
                 return (
                     library.Query.term_set_query(self._index.schema, "key", keys)
                     if keys

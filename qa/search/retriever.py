@@ -400,7 +400,7 @@ def _all_of(*parts: Filter | None) -> Filter | None:
     given = [part for part in parts if part is not None]
     rows = [part for part in given if isinstance(part, Rows)]
     if len(rows) > 1:
-        both = Rows(rows[0].ids, np.logical_and.reduce([part.mask for part in rows]))
+        both = Rows(rows[0].ids, np.bitwise_and.reduce([part.bits for part in rows]))
         given = [both, *(part for part in given if not isinstance(part, Rows))]
     return And(tuple(given)) if len(given) > 1 else given[0] if given else None
 

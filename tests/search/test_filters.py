@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from qa.build.update import update
 from qa.errors import QueryError
+from qa.index.bitmaps import numbers_in
 from qa.index.field_writer import KINDS
 from qa.index.schema import passage_key
 from qa.index.snapshots import Snapshots
@@ -259,7 +260,7 @@ def test_words_are_searched_exactly_in_named_documents_and_by_hits_alike(
         ["sent>=2024-12"],
     ):
         vectors, filters = fields.limits(parse_filter(texts))
-        passing = set(retriever.index.relations.passages_of(vectors.ids[vectors.mask]).tolist())
+        passing = set(retriever.index.relations.passages_of(vectors.ids[numbers_in(vectors.bits)]).tolist())
         for k in (1, 2, 100):
             for filter in (And(filters), And((And(filters), And(())))):
                 some, their = lexical.search(terms, k, filter)

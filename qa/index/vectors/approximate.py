@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qa.errors import SnapshotCorrupt
+from qa.index import bitmaps
 from qa.index.vectors.clusters import Clusters, train
 from qa.index.vectors.codes import CODES_FILE, CodedRows, write_codes
 from qa.index.vectors.exact import VECTORS_FILE, check_search
@@ -21,7 +22,7 @@ from qa.index.vectors.tuning import LEAST_RECALL, VERIFIED_QUERIES, Effort, reca
 from qa.protocols import Filter
 
 if TYPE_CHECKING:
-    from qa.types import Ids, Mask, Vectors
+    from qa.types import Bits, Ids, Vectors
 
 ENGINE = "approximate"
 # Rows that a filter may leave to be searched exactly, which takes 2.7 ms.
@@ -110,37 +111,37 @@ class FaissIvf:
 
     def search(self, vectors: Vectors, k: int, filter: Filter | None = None) -> tuple[Ids, Vectors]:
         check_search(vectors, k, self._dimension)
-        mask = None if filter is None else self._table.mask(filter)
-        rows = len(self._codes) if mask is None else int(np.count_nonzero(mask))
-        few = np.flatnonzero(mask) if mask is not None and rows <= _FEW else None
+        bits = None if filter is None else self._table.bits(filter)
+        rows = len(self._codes) if bits is None else bitmaps.count(bits)
+        few = bitmaps.numbers_in(bits) if bits is not None and rows <= _FEW else None
         ids = np.full((len(vectors), k), -1, dtype=np.int64)
         cosines = np.full((len(vectors), k), -np.inf, dtype=np.float32)
         # One by one: which lists are near, and so what is found, must not depend on who else is asking.
         for query, vector in enumerate(vectors if rows else vectors[:0]):
-            best, scores = self._best(vector, min(k, rows), rows, mask, few)
+            best, scores = self._best(vector, min(k, rows), rows, bits, few)
             ids[query, : len(best)], cosines[query, : len(best)] = best, scores
         return ids, cosines
 
-    def _best(self, vector: Vectors, k: int, rows: int, mask: Mask | None, few: Ids | None) -> tuple[Ids, Vectors]:
-        """Find the ``k`` nearest of the ``rows`` that pass ``mask``; exactly among ``few``, or where others are few."""
+    def _best(self, vector: Vectors, k: int, rows: int, bits: Bits | None, few: Ids | None) -> tuple[Ids, Vectors]:
+        """Find the ``k`` nearest of the ``rows`` whose bits are set; exactly among ``few``, or where others are few."""
         if few is None:
             effort = self.effort.among(rows, self._clusters.lists, k)
-            found = self._candidates(vector, k, effort, rows, mask)
+            found = self._candidates(vector, k, effort, rows, bits)
             if found is not None:
                 return found
-            few = None if mask is None else np.flatnonzero(mask)
+            few = None if bits is None else bitmaps.numbers_in(bits)
         scores = self._codes.cosines(vector, few)
         # Those of the least score are ordered by id too, and may be many: all of them are kept until then.
         kept = np.flatnonzero(scores >= np.partition(scores, len(scores) - k)[len(scores) - k])
         return self._in_order(kept if few is None else few[kept], scores[kept], k)
 
     def _candidates(
-        self, vector: Vectors, k: int, effort: Effort, rows: int, mask: Mask | None
+        self, vector: Vectors, k: int, effort: Effort, rows: int, bits: Bits | None
     ) -> tuple[Ids, Vectors] | None:
-        """Find the ``k`` nearest of the nearest lists; ``None`` where these hold fewer that pass ``mask``."""
+        """Find the ``k`` nearest of the nearest lists; ``None`` where these hold fewer of those rows."""
         count = min(effort.candidates, rows)
         while True:
-            products, at = self._clusters.search(vector, count, effort.nprobe, mask)
+            products, at = self._clusters.search(vector, count, effort.nprobe, bits)
             if len(at) < k:
                 return None
             scores = self._codes.cosines(vector, at)

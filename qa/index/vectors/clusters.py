@@ -19,7 +19,7 @@ from qa.index.vectors.exact import load_faiss, read_faiss, write_faiss
 from qa.index.vectors.spool import SpooledRows
 
 if TYPE_CHECKING:
-    from qa.types import Ids, Mask, Vectors
+    from qa.types import Bits, Ids, Vectors
 
 SEED = 1
 # The number of lists is so many times the root of that of rows.
@@ -113,14 +113,15 @@ class Clusters:
                 lists.add_entries(number, len(rows), faiss.swig_ptr(rows), faiss.swig_ptr(codes))
                 self.index.ntotal += len(rows)
 
-    def search(self, vector: Vectors, count: int, nprobe: int, mask: Mask | None = None) -> tuple[Vectors, Ids]:
+    def search(self, vector: Vectors, count: int, nprobe: int, bits: Bits | None = None) -> tuple[Vectors, Ids]:
         """Find the rows nearest to a query ``(d,)`` in the ``nprobe`` nearest lists.
 
         Returns:
-            estimated inner products and numbers of at most ``count`` rows that pass ``mask``, nearest first.
+            estimated inner products and numbers of at most ``count`` rows, nearest
+            first; where bits are given, of the rows whose bits are set.
         """
         faiss = load_faiss()
-        selector = None if mask is None else faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
+        selector = None if bits is None else faiss.IDSelectorBitmap(bits)
         parameters = faiss.IVFRaBitQSearchParameters()
         parameters.nprobe, parameters.qb, parameters.centered = nprobe, _QUERY_BITS, False
         if selector is not None:

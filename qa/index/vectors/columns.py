@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from qa.errors import SnapshotCorrupt, StorageError, VectorIndexError
+from qa.index import bitmaps
 from qa.index.arrays import ArrayFile
 from qa.protocols import And, Filter, Rows
 from qa.types import Eq, In, Range
@@ -24,10 +26,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from qa.index.vectors.values import ColumnValues
-    from qa.types import Ids, Mask
+    from qa.types import Bits, Ids
 
 # Looking a value up costs about as much as reading so many values one after the other.
 _BISECTION = 16
+# Conditions on columns whose rows are kept, and the bytes that they may take together.
+_KEPT, _KEPT_BYTES = 32, 16_000_000
 # Values, and codes of rows, that are written at once.
 _AT_ONCE = 1 << 14
 # The folder of arrays beside the file of FAISS.
@@ -152,20 +156,29 @@ class _Column:
                 high = middle
         return low
 
-    def matching(self, values: Iterable[str]) -> Mask:
+    def matching(self, values: Iterable[str]) -> Bits:
         """Find the rows with one of the values."""
         wanted = {value.encode("utf-8", "surrogatepass") for value in values}
-        passing = np.zeros(len(self), dtype=np.bool_)
         if len(wanted) * _BISECTION < len(self):
             places = [(self._place(value), value) for value in wanted]
-            passing[[at for at, value in places if at < len(self) and self._value(at) == value]] = True
+            found = [at for at, value in places if at < len(self) and self._value(at) == value]
         else:
             text, starts = self._text.tobytes(), self._starts.tolist()
-            passing[[at for at in range(len(self)) if text[starts[at] : starts[at + 1]] in wanted]] = True
-        mask: Mask = passing[self.codes]
-        return mask
+            found = [at for at in range(len(self)) if text[starts[at] : starts[at + 1]] in wanted]
+        if not found or max(found) - min(found) == len(found) - 1:
+            return self._between(min(found, default=0), max(found, default=-1) + 1)
+        passing = np.zeros(len(self), dtype=np.bool_)
+        passing[found] = True
+        return bitmaps.pack_of(passing, self.codes)
 
-    def within(self, low: str | None, high: str | None) -> Mask:
+    def _between(self, first: int, after: int) -> Bits:
+        """Find the rows whose values are those of the places ``[first, after)``."""
+        # To compare takes a third of the time of looking each code up.
+        if first + 1 == after:
+            return bitmaps.pack_where(lambda codes: codes == np.int32(first), self.codes)
+        return bitmaps.pack_where(lambda codes: (codes >= np.int32(first)) & (codes < np.int32(after)), self.codes)
+
+    def within(self, low: str | None, high: str | None) -> Bits:
         """Find the rows whose values lie in a range, its ends included."""
         first = self._place(low.encode("utf-8", "surrogatepass")) if low is not None else 0
         after = len(self)
@@ -173,8 +186,7 @@ class _Column:
             bound = high.encode("utf-8", "surrogatepass")
             after = self._place(bound)
             after += after < len(self) and self._value(after) == bound
-        mask: Mask = (self.codes >= first) & (self.codes < after)
-        return mask
+        return self._between(first, after)
 
     def verify(self) -> None:
         """Raise VectorIndexError unless the values are sorted and each code is the place of one."""
@@ -196,23 +208,30 @@ class Columns:
         pattern = _path(folder, "*", "places")
         names = sorted(path.name.removesuffix(".places.npy") for path in pattern.parent.glob(pattern.name))
         self._columns = {name: _Column(folder, name, rows) for name in names}
+        kept = max(1, min(_KEPT, 8 * _KEPT_BYTES // max(1, rows)))
+        self._passing = lru_cache(maxsize=kept)(self._look_up)
 
-    def mask(self, filter: Filter, ids: Ids) -> Mask:
-        """Find which of the rows of ``ids (n,)`` pass ``filter``, as booleans.
+    def bits(self, filter: Filter, ids: Ids) -> Bits:
+        """Find which of the rows of ``ids (n,)`` pass ``filter``, a bit for each; those of the last columns are kept.
 
         Raises:
             VectorIndexError: the filter names a column that is not declared, or was made for other rows.
         """
         match filter:
             case And(filters):
-                mask = np.ones(len(ids), dtype=np.bool_)
-                for part in filters:
-                    mask &= self.mask(part, ids)
-                return mask
-            case Rows(of, mask):
-                if of is not ids or len(mask) != len(ids):
+                if not filters:
+                    return bitmaps.pack(np.ones(len(ids), np.bool_))
+                every: Bits = np.bitwise_and.reduce([self.bits(part, ids) for part in filters])
+                return every
+            case Rows(of, bits):
+                if of is not ids or len(bits) != -(-len(ids) // 8):
                     raise VectorIndexError("the filter was made for other rows than the index has")
-                return mask
+                return bits
+            case Eq() | In() | Range():
+                return self._passing(filter)
+
+    def _look_up(self, filter: Eq | In | Range) -> Bits:
+        match filter:
             case Eq(column, value):
                 return self._column(column).matching([value])
             case In(column, values):

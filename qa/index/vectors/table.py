@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qa.errors import VectorIndexError
+from qa.index import bitmaps
 from qa.index.vectors.columns import ARRAYS_FOLDER, Columns, map_array, write_array, writing_array
 from qa.index.vectors.spool import SpooledRows
 
 if TYPE_CHECKING:
     from qa.protocols import Filter
-    from qa.types import Ids, Mask
+    from qa.types import Bits, Ids
 
 _IDS_FILE = f"{ARRAYS_FOLDER}/ids.npy"
 _ORDER_FILE = f"{ARRAYS_FOLDER}/order.npy"
@@ -62,13 +63,13 @@ class RowTable:
         found: Ids = np.where(self.ids[rows] == ids, rows, -1)
         return found
 
-    def mask(self, filter: Filter) -> Mask:
-        """Find which rows pass a filter. Raises VectorIndexError for a filter that does not fit."""
-        return self._columns.mask(filter, self.ids)
+    def bits(self, filter: Filter) -> Bits:
+        """Find which rows pass a filter, a bit for each. Raises VectorIndexError for a filter that does not fit."""
+        return self._columns.bits(filter, self.ids)
 
     def count(self, filter: Filter | None) -> int:
         """Count the rows that pass a filter."""
-        return len(self.ids) if filter is None else int(np.count_nonzero(self.mask(filter)))
+        return len(self.ids) if filter is None else bitmaps.count(self.bits(filter))
 
     def verify(self) -> None:
         """Look at every id and every value of a column. Raises VectorIndexError."""

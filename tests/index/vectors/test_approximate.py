@@ -14,12 +14,13 @@ import pytest
 from numpy.typing import NDArray
 
 from qa.errors import SnapshotCorrupt, StorageError, VectorIndexError
+from qa.index.bitmaps import filter_for
 from qa.index.vectors.approximate import FaissIvf
 from qa.index.vectors.clusters import list_count
 from qa.index.vectors.engines import FaissVectors, open_vectors
 from qa.index.vectors.exact import VECTORS_FILE
 from qa.index.vectors.tuning import Effort
-from qa.protocols import Rows, VectorIndex, VectorRows
+from qa.protocols import VectorIndex, VectorRows
 from qa.types import Eq
 
 ROWS, DIMENSION = 4000, 32
@@ -125,7 +126,7 @@ def test_rows_that_pass_a_filter_are_found_where_they_are_many(
     monkeypatch.setattr("qa.index.vectors.approximate._FEW", 0)
     index, queries = written.open(), gathered(1, 50)
     passing = np.random.default_rng(2).random(ROWS) < 0.3
-    ids, _ = index.search(queries, 10, Rows(index.ids(), passing))
+    ids, _ = index.search(queries, 10, filter_for(index.ids(), passing))
     assert passing[ids // 3].all()
     truth = np.where(passing, queries @ written.vectors.T, -1)
     nearest = 3 * np.argsort(-truth, axis=1)[:, :10]
@@ -137,7 +138,7 @@ def test_as_many_rows_come_as_are_wanted_and_pass(written: Written, monkeypatch:
     index, query = written.open(), gathered(1, 1)
     assert sorted(index.search(query, ROWS)[0][0].tolist()) == index.ids().tolist()
     one = np.arange(ROWS) == 1234
-    assert index.search(query, 2, Rows(index.ids(), one))[0].tolist() == [[3 * 1234, -1]]
+    assert index.search(query, 2, filter_for(index.ids(), one))[0].tolist() == [[3 * 1234, -1]]
 
 
 def test_the_same_rows_make_the_same_files_however_they_come(written: Written, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from qa.index.bitmaps import unpack
 from qa.index.vectors import values as values_module
 from qa.index.vectors.columns import CodedColumn, Columns
 from qa.index.vectors.values import ColumnValues
@@ -30,8 +31,10 @@ def test_a_column_is_the_same_in_any_number_of_runs(
     columns, ids = Columns(tmp_path, len(given)), np.arange(len(given))
     columns.verify()
     for value in {*given}:
-        assert columns.mask(Eq("document", value), ids).tolist() == [each == value for each in given]
-    assert columns.mask(Range("document", "a", "b"), ids).tolist() == ["a" <= each <= "b" for each in given]
+        assert unpack(columns.bits(Eq("document", value), ids), len(ids)).tolist() == [each == value for each in given]
+    assert unpack(columns.bits(Range("document", "a", "b"), ids), len(ids)).tolist() == [
+        "a" <= each <= "b" for each in given
+    ]
 
 
 def test_many_characters_are_written_out_as_many_values_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

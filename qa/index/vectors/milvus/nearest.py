@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qa.errors import VectorIndexError
+from qa.index import bitmaps
 from qa.index.vectors.exact import DECIMALS, TIE_MARGIN
 from qa.index.vectors.milvus.collection import WINDOW
 from qa.index.vectors.milvus.filters import LONGEST_LIST, both, expressions, ids_between, ids_in
@@ -56,10 +57,11 @@ def select(filter: Filter | None, columns: Sequence[str], ids: Ids, is_own: Call
     """
     masks, others = _parted(filter)
     for rows in masks:
-        if not is_own(rows.ids) or len(rows.mask) != len(ids):
+        if not is_own(rows.ids) or len(rows.bits) != -(-len(ids) // 8):
             raise VectorIndexError("the filter was made for other rows than the index has")
     texts = tuple(expressions(And(tuple(others)), columns)) if others else ("",)
-    return Selection(texts, np.logical_and.reduce([rows.mask for rows in masks]) if masks else None)
+    bits = np.bitwise_and.reduce([rows.bits for rows in masks]) if masks else None
+    return Selection(texts, None if bits is None else bitmaps.unpack(bits, len(ids)))
 
 
 def _parted(filter: Filter | None) -> tuple[list[Rows], list[Filter]]:

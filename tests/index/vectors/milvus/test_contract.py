@@ -12,9 +12,10 @@ import pytest
 from numpy.typing import NDArray
 
 from qa.errors import SnapshotCorrupt, StorageError, VectorIndexError, VectorsUnavailable
+from qa.index.bitmaps import filter_for
 from qa.index.vectors.milvus.engine import MilvusVectors
 from qa.index.vectors.milvus.record import drop_collection
-from qa.protocols import And, MutableVectorIndex, Rows, VectorIndex, VectorRows
+from qa.protocols import And, MutableVectorIndex, VectorIndex, VectorRows
 from qa.types import Eq, In, MilvusAddress, Range
 from tests.index.vectors.test_contract import (  # noqa: F401 - the tests of every vector index
     DIMENSION,
@@ -160,7 +161,7 @@ def test_masks_of_rows_are_searched_whole_be_they_few_or_many(
             (None, np.ones(300, bool)),
             (In("document", ("0.txt", "2.txt")), np.arange(300) % 3 != 1),
         ):
-            filter = Rows(index.ids(), mask) if other is None else And((other, Rows(index.ids(), mask)))
+            filter = filter_for(index.ids(), mask) if other is None else And((other, filter_for(index.ids(), mask)))
             assert index.count(filter) == np.count_nonzero(mask & passes)
             for k in (1, 20, 300):
                 ids, _ = index.search(questions, k, filter)
@@ -174,7 +175,7 @@ def test_masks_of_rows_are_searched_whole_be_they_few_or_many(
 def test_a_mask_of_other_rows_is_refused(make: Make) -> None:
     index = filled(make)
     with pytest.raises(VectorIndexError, match="made for other rows"):
-        index.search(unit(1, 1), 1, Rows(index.ids().copy(), np.ones(10, np.bool_)))
+        index.search(unit(1, 1), 1, filter_for(index.ids().copy(), np.ones(10, np.bool_)))
 
 
 def test_a_folder_that_cannot_be_written_is_said(make: Make, tmp_path: Path) -> None:

@@ -30,14 +30,15 @@ _PAIR = np.dtype([("key", np.int64), ("value", np.int32)])
 
 
 class ArrayFile:
-    """An ``.npy`` file ``(n,)`` that is written as its values come; its bytes are those that ``np.save`` writes.
+    """An ``.npy`` file ``(n, *shape)`` that is written as its rows come; its bytes are those that ``np.save`` writes.
 
     Raises:
         OSError: from every method, where the file cannot be written.
     """
 
-    def __init__(self, path: Path, dtype: DTypeLike) -> None:
+    def __init__(self, path: Path, dtype: DTypeLike, shape: tuple[int, ...] = ()) -> None:
         self._dtype = np.dtype(dtype)
+        self._shape = shape
         self._file = path.open("wb")
         self._file.write(self._header(0))
         self._rows = 0
@@ -53,12 +54,12 @@ class ArrayFile:
                 self._file.write(self._header(self._rows))
 
     def append(self, values: NDArray[Any]) -> None:
-        """Write the next values ``(m,)``."""
+        """Write the next rows ``(m, *shape)``."""
         self._file.write(np.ascontiguousarray(values, self._dtype).data)
         self._rows += len(values)
 
     def _header(self, rows: int) -> bytes:
-        return array_header(self._dtype, (rows,))
+        return array_header(self._dtype, (rows, *self._shape))
 
 
 def array_header(dtype: DTypeLike, shape: tuple[int, ...]) -> bytes:

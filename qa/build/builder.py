@@ -230,12 +230,14 @@ class Builder:
                 started, size = time.perf_counter(), 0
         elif item.status != "failed":
             yield item, False
-        elif kept := list(self.contents.kept(item)):
-            for each in kept:
-                yield self._index(each, 0, started, rows)
         else:
-            yield item, False
-            for each in self.contents.kept_below(item):
+            kept = self.contents.kept(item)
+            if (first := next(kept, None)) is None:
+                yield item, False
+                kept = self.contents.kept_below(item)
+            else:
+                yield self._index(first, 0, started, rows)
+            for each in kept:
                 yield self._index(each, 0, started, rows)
 
     def _index(self, content: Content, size: int, started: float, rows: PassageWriter) -> tuple[FileReport, bool]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 from qa.build.reuse import Content, Previous, Taken, modified_ns, trusted
@@ -44,14 +45,16 @@ class Contents:
             WindowTooSmall: the parameters leave no room in the encoder's window.
         """
         if self.previous is not None and (known := self.previous.report_of(source)) is not None:
-            for line in (known, *self.previous.attached(source.id)):
+            for line in chain([known], self.previous.attached(source.id)):
                 yield self.previous.taken(line) or line
             return
         modified = trusted(modified_ns(source))
         prepare_detection(self.models)
         document, report = self.read(source)
         # A failure is never relied on: a limit, a disk or a lock may be the cause, and not the file.
-        if report.status == "failed" and (kept := list(self.kept(report))):
+        kept = self.kept(report) if report.status == "failed" else iter(())
+        if (first := next(kept, None)) is not None:
+            yield first
             yield from kept
             return
         yield self._read(document, report if report.status == "failed" else replace(report, modified_ns=modified))
@@ -83,18 +86,24 @@ class Contents:
 
     def _attached(self, source: Source, document: Document | None) -> Iterator[Content | FileReport]:
         """Read what is attached to a file, and what is attached to that, in order."""
-        pending = _attached_to(source, document)[::-1]
-        for _ in range(max(_MOST_ATTACHED, len(pending))):
-            if not pending:
+        # One file may hold a million: what is left of each is not made before it is read.
+        pending = [_attached_to(source, document)]
+        own = 0 if document is None else len(document.attachments)
+        read = 0
+        while pending:
+            attached = next(pending[-1], None)
+            if attached is None:
+                pending.pop()
+                continue
+            if read == max(_MOST_ATTACHED, own):
+                reason = f"{source.id} has more attachments than are read; this one and those after it are left out"
+                yield FileReport(attached.id, "skipped", reason, container=source.id)
                 return
-            attached = pending.pop()
+            read += 1
             document, report = self.read(attached)
             last_good = next(self.kept(report), None) if report.status == "failed" else None
             yield last_good or self._read(document, report)
-            pending += _attached_to(attached, document)[::-1]
-        if pending:
-            reason = f"{source.id} has more attachments than are read; this one and those after it are left out"
-            yield FileReport(pending[-1].id, "skipped", reason, container=source.id)
+            pending.append(_attached_to(attached, document))
 
     def _read(self, document: Document | None, report: FileReport) -> Content | FileReport:
         if document is None or report.status == "skipped":
@@ -106,9 +115,9 @@ class Contents:
         return split(document, self.parameters, self.encoder.count_tokens, self.encoder.window)
 
 
-def _attached_to(source: Source, document: Document | None) -> list[Source]:
+def _attached_to(source: Source, document: Document | None) -> Iterator[Source]:
     ids = document.attachments if document is not None else ()
     container = source.container or source.id
-    return [
+    return (
         Source(id, source.path, source.size, container, (*source.parts, at), source.root) for at, id in enumerate(ids)
-    ]
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from qa.files import open_regular, sha256_of_file
@@ -88,7 +89,7 @@ class Previous:
         if report is None or report.size != source.size:
             return None
         # What failed may be read this time, also where it is attached to a file that did not.
-        if any(line.status == "failed" for line in self.attached(source.id)):
+        if self._store.has_attached and self._store.has_failed_attached(source.id):
             return None
         modified = modified_ns(source)
         if report.modified_ns:
@@ -101,9 +102,9 @@ class Previous:
             return None
         return replace(report, modified_ns=settled)
 
-    def attached(self, id: str) -> list[FileReport]:
-        """Return the lines of the report on what is attached to a file, in order."""
-        return self._store.lines_of_attached(id) if self._store.has_attached else []
+    def attached(self, id: str) -> Iterator[FileReport]:
+        """Stream the lines of the report on what is attached to a file, in order."""
+        return self._store.lines_of_attached(id) if self._store.has_attached else iter(())
 
     @property
     def path(self) -> Path:
@@ -123,8 +124,8 @@ class Previous:
 
     def kept_below(self, failed: FileReport) -> Iterator[Content]:
         """Yield the last good versions of what was in a folder that cannot be listed now, with reports that say so."""
-        for id in self._store.document_ids:
-            if id.startswith(f"{failed.id}/") and (known := self._store.line(id)) is not None:
+        for id in self._store.ids_below(failed.id):
+            if (known := self._store.line(id)) is not None:
                 reason = f"it is in {failed.id}, which cannot be listed"
                 kept = self._keep(FileReport(id, "failed", reason, size=known.size, container=known.container))
                 assert kept is not None
@@ -170,7 +171,7 @@ class Previous:
             report = item if isinstance(item, FileReport) else self.report_of(item)
             if report is None:
                 return False
-            for line in (report, *self.attached(report.id)):
+            for line in chain([report], self.attached(report.id)):
                 comparison.add(line)
         return comparison.is_same
 

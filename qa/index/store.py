@@ -192,6 +192,13 @@ class Store:
         """The ids of all documents, in ascending order."""
         return [id for (id,) in self._all("SELECT id FROM documents ORDER BY id")]
 
+    def ids_below(self, folder: str) -> Iterator[str]:
+        """Stream the ids of the documents in a folder and in those below it, in ascending order."""
+        # The character after the slash ends them.
+        between = (f"{folder}/", f"{folder}0")
+        rows = self._connection.execute("SELECT id FROM documents WHERE id >= ? AND id < ? ORDER BY id", between)
+        yield from (id for (id,) in rows)
+
     def ids_of(self, numbers: Sequence[int]) -> list[str]:
         """Return the ids of documents by their numbers, in the order given; all of them are there."""
         return [self._one("SELECT id FROM documents WHERE number = ?", (number,))[0] for number in numbers]
@@ -323,10 +330,15 @@ class Store:
         )
         return None if row is None else _report(row)
 
-    def lines_of_attached(self, id: str) -> list[FileReport]:
-        """Read the lines of the report on what is attached to a file, in order."""
+    def lines_of_attached(self, id: str) -> Iterator[FileReport]:
+        """Stream the lines of the report on what is attached to a file, in order; that may be a million."""
         of = f"SELECT {REPORT} FROM files WHERE container != '' AND container = ? ORDER BY ordinal"
-        return [_report(row) for row in self._all(of, (id,))]
+        yield from map(_report, self._connection.execute(of, (id,)))
+
+    def has_failed_attached(self, id: str) -> bool:
+        """Tell whether anything could not be read that is attached to a file."""
+        of = "SELECT 1 FROM files WHERE container != '' AND container = ? AND status = 'failed' LIMIT 1"
+        return self._one(of, (id,)) is not None
 
     @cached_property
     def has_attached(self) -> bool:

@@ -1,9 +1,14 @@
-"""How the memory of a build grows with the number of files and passages. Prints a table, and one JSON line last.
+"""How the memory of a build grows with the number of files and passages. Prints tables, and one JSON line last.
 
-    .venv/bin/python -m benchmarks.building [--sizes 20000 100000 300000] [--per-file 10]
+    .venv/bin/python -m benchmarks.building [--sizes 20000 100000 400000] [--per-file 1 2000]
 
-Each size is built in a process of its own, by an encoder that costs nothing, of files that are made while the build
-reads them: what is measured is the build. Then 1 % of the files are changed, and the index is brought up to date.
+Each size is built in a process of its own, by an encoder that costs nothing, of files that are made before: what is
+measured is the build. Then the index is brought up to date with nothing changed, and with 1 % of the files. Memory is
+what the process has to itself; pages of mapped files are the system's to take. Before that a few files are built, so
+that libraries and the classifier of languages are loaded.
+
+Under each shape of files stands what memory grew by for each passage and each file from a size to the next. Up to
+64 MB of that are tantivy's, which gathers so much before it writes a segment.
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
     from qa.types import Vectors
 
 DIMENSION = 64
+STEPS = ("build", "same", "changed")
 
 
 class InstantEncoder(HashingEncoder):
@@ -66,8 +73,10 @@ def write(folder: Path, number: int, passages: int, version: int) -> None:
     """Write a file that makes about so many passages."""
     place = folder / f"{number // 1000:04}"
     place.mkdir(exist_ok=True)
+    # A passage holds three to four of them.
+    parts = passages if passages == 1 else round(3.5 * passages)
     sentences = (
-        f"Part {part} of file {number}, version {version}, speaks of {number * part}." for part in range(passages)
+        f"Part {part} of file {number}, version {version}, speaks of {number * part}." for part in range(parts)
     )
     text = "\n\n".join(f"{sentence} {'It is said again in other words here. ' * 5}" for sentence in sentences)
     (place / f"{number}.txt").write_text(text, encoding="utf-8")
@@ -99,59 +108,77 @@ def resident() -> float:
 
 
 def measure(size: int, per_file: int) -> dict[str, Any]:
-    """Build an index of so many passages, and bring it up to date after 1 % of its files changed."""
+    """Build an index of so many passages, and bring it up to date with nothing and then with 1 % of its files changed.
+
+    Memory is in MB, above what the process had before.
+    """
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place) / "documents"
+        few, folder = Path(place) / "few", Path(place) / "documents"
+        few.mkdir()
         folder.mkdir()
-        files = size // per_file
+        for number in range(10):
+            write(few, number, 10, 1)
+        files = max(1, size // per_file)
         for number in range(files):
             write(folder, number, per_file, 1)
         settings = Settings(indexes=Path(place) / "indexes", name="bench")
+        update(settings.model_copy(update={"name": "few"}), [few], SilentListener(), make=make, read=read)
         time.sleep(2.5)  # files of the last two seconds are read again
-        with Peak() as full:
-            started, used = time.perf_counter(), time.process_time()
-            made = update(settings, [folder], SilentListener(), make=make, read=read)
-            seconds, processor = time.perf_counter() - started, time.process_time() - used
-        for number in range(0, files, 100):
-            write(folder, number, per_file, 2)
-        time.sleep(2.5)
-        with Peak() as again:
-            used = time.process_time()
-            update(settings, [folder], SilentListener(), make=make, read=read)
-            updated = time.process_time() - used
-    return {
-        "files": files,
-        "passages": made.counts.passages,
-        "build_s": seconds,
-        "build_cpu_s": processor,
-        "before_mb": full.before,
-        "build_mb": full.most,
-        "update_mb": again.most,
-        "update_cpu_s": updated,
-    }
+        result: dict[str, Any] = {"files": files}
+        before = resident()
+        for step in STEPS:
+            if step == "changed":
+                for number in range(0, files, 100):
+                    write(folder, number, per_file, 2)
+                time.sleep(2.5)
+            with Peak() as peak:
+                used = time.process_time()
+                made = update(settings, [folder], SilentListener(), make=make, read=read)
+                result[f"{step}_cpu_s"] = time.process_time() - used
+            result[f"{step}_mb"] = peak.most - before
+        return result | {"passages": made.counts.passages, "before_mb": before}
+
+
+def measure_apart(size: int, per_file: int) -> dict[str, Any]:
+    """Measure in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.building", "--sizes", str(size), "--per-file", str(per_file), "--one"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def print_growth(smaller: dict[str, Any], larger: dict[str, Any]) -> None:
+    """Say what each step's memory grew by for each passage and each file."""
+    for of in ("passages", "files"):
+        more = max(1, larger[of] - smaller[of])
+        grown = (f"{step} {1e6 * (larger[f'{step}_mb'] - smaller[f'{step}_mb']) / more:,.0f}" for step in STEPS)
+        print(f"from {smaller[of]:,} to {larger[of]:,} {of}, bytes for each: {', '.join(grown)}", flush=True)
 
 
 def main() -> None:
-    """Measure each size apart, and print what it took."""
+    """Measure each size of each shape apart, and print what it took."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--sizes", nargs="*", type=int, default=[20_000, 100_000, 300_000])
-    parser.add_argument("--per-file", type=int, default=10)
-    parser.add_argument("--one", type=int)
+    parser.add_argument("--sizes", nargs="+", type=int, default=[20_000, 100_000, 400_000], help="passages, about")
+    parser.add_argument("--per-file", nargs="+", type=int, default=[1, 2_000], help="passages in a file, about")
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
-        print(json.dumps(measure(given.one, given.per_file)))
+        print(json.dumps(measure(given.sizes[0], given.per_file[0])))
         return
     rows = []
-    columns = ("build_cpu_s", "before_mb", "build_mb", "update_mb", "update_cpu_s")
-    print(f"| files | passages | {' | '.join(columns)} |\n|---|---|{'---|' * len(columns)}", flush=True)
-    for size in given.sizes:
-        command = [sys.executable, "-m", "benchmarks.building", "--one", str(size), "--per-file", str(given.per_file)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        row = json.loads(done.stdout.splitlines()[-1])
-        print(
-            f"| {row['files']:,} | {row['passages']:,} | {' | '.join(f'{row[c]:,.1f}' for c in columns)} |", flush=True
-        )
-        rows.append(row)
+    for per_file in given.per_file:
+        columns = [f"{step}_mb" for step in STEPS] + [f"{step}_cpu_s" for step in STEPS]
+        print(f"\n| files | passages | {' | '.join(columns)} |\n|---|---|{'---|' * len(columns)}", flush=True)
+        of_shape: list[dict[str, Any]] = []
+        for size in given.sizes:
+            row = measure_apart(size, per_file)
+            cells = " | ".join(f"{row[column]:,.1f}" for column in columns)
+            print(f"| {row['files']:,} | {row['passages']:,} | {cells} |", flush=True)
+            of_shape.append(row)
+        print(flush=True)
+        for smaller, larger in pairwise(of_shape):
+            print_growth(smaller, larger)
+        rows += of_shape
     print(json.dumps(rows))
 
 

@@ -22,7 +22,7 @@ from qa.index.store import Store
 from qa.index.sums import SnapshotSums
 from qa.index.vectors.engines import open_vectors
 from qa.protocols import Filter, VectorIndex
-from qa.types import In, Passage
+from qa.types import In
 
 if TYPE_CHECKING:
     from qa.types import Ids, MilvusAddress
@@ -32,7 +32,7 @@ DOCUMENT_COLUMN, PATH_COLUMN = COLUMNS = ("document", "path")
 _BETWEEN_TITLES = "\x1f"
 # Ids that are compared at once.
 _AT_ONCE = 1 << 16
-_NO_MORE: tuple[str, Iterator[Passage]] = ("", iter(()))
+_NO_MORE: tuple[str, Iterator[tuple[str, int, int, int, str]]] = ("", iter(()))
 
 
 def filter_columns(document: str, path: Iterable[str]) -> dict[str, str]:
@@ -193,14 +193,14 @@ def _are_same(blocks: Iterable[Ids], ascending: Ids) -> bool:
 
 
 def _check_texts(store: Store) -> None:
-    of_documents = groupby(store.all_passages(), key=lambda passage: passage.document)
+    of_documents = groupby(store.passage_texts(), key=lambda row: row[0])
     document, passages = next(of_documents, _NO_MORE)
     for id, text, expected in store.texts():
         if text_sha256(text) != expected:
             raise SnapshotCorrupt(f"the text of {id} is not what was indexed; build the index again")
         if id != document:
             continue
-        for passage in passages:
-            if text[passage.start : passage.end] != passage.text:
-                raise SnapshotCorrupt(f"passage {passage.id} is not {id}[{passage.start}:{passage.end}]")
+        for _, key, start, end, passage in passages:
+            if text[start:end] != passage:
+                raise SnapshotCorrupt(f"passage {key:016x} is not {id}[{start}:{end}]")
         document, passages = next(of_documents, _NO_MORE)

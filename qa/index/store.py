@@ -164,6 +164,14 @@ class Store:
         """Stream all passages, by document and start."""
         return self._passages("")
 
+    def passage_texts(self) -> Iterator[tuple[str, int, int, int, str]]:
+        """Stream the document's id, key, start, end and text of every passage, by document and start."""
+        return self._connection.execute(
+            "SELECT documents.id, passages.id, start, end, passages.text FROM passages "
+            "JOIN documents ON documents.number = passages.document "
+            "ORDER BY passages.document, passages.start, passages.id"
+        )
+
     def passages_of(self, id: str) -> Iterator[Passage]:
         """Stream the passages of one document, by start."""
         return self._passages("WHERE documents.id = ?", id)
@@ -466,7 +474,7 @@ class Store:
         return None if row is None else (int(row[0]), str(row[1]))
 
     def texts(self) -> Iterator[tuple[str, str, str]]:
-        """Stream id, canonical text and the SHA-256 that was written with it, in the order of :meth:`all_passages`."""
+        """Stream id, canonical text and the SHA-256 that was written with it, in the order of :meth:`passage_texts`."""
         yield from self._connection.execute("SELECT id, text, text_sha256 FROM documents ORDER BY number")
 
 

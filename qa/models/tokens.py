@@ -154,8 +154,8 @@ class _Runs:
             self._known, self._characters = {}, 0
         known = self._known
         runs = [_RUN.findall(text) for text in texts]
-        if new := list({run for of_text in runs for run in of_text if run not in known}):
-            made = self._tokenizer.encode_batch_fast(new, add_special_tokens=False)
+        if new := set().union(*runs).difference(known):
+            made = self._tokenizer.encode_batch_fast(list(new), add_special_tokens=False)
             known.update((run, tuple(encoding.ids)) for run, encoding in zip(new, made, strict=True))
             self._characters += sum(map(len, new))
         return runs, known

@@ -4,6 +4,7 @@ dates      ISO 8601 to the seconds that a date is long
 globs      names chosen by patterns such as reports/*, in linear time
 lead_ins   what introduces an item, a row or an answer
 sentences  text to sentences as spans, in any script
-splitter   a document to segments and passages: whole sentences, packed to a budget of tokens
+segments   a document cut at its headings and at what it leaves out
+splitter   segments to passages: whole sentences, packed to a budget of tokens
 words      the terms that BM25 counts in a text
 """

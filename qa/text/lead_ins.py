@@ -76,7 +76,9 @@ class LeadIns:
 
     def above(self, span: Span) -> tuple[Span, ...]:
         """Return what leads in to a sentence, the outermost first: the four that are nearest."""
-        gap = self._text[0 if self._before is None else self._before.end : span.start]
+        # After a heading its line is enough: what is before it may be a whole book.
+        begin = self._text.rfind("\n", 0, span.start) + 1 if self._before is None else self._before.end
+        gap = self._text[begin : span.start]
         if self._before is None or "\n" in gap:
             kind, indent = _kind_of(self._text, span), len(gap) - gap.rfind("\n") - 1
             if kind in {"item", "row"}:

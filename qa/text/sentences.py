@@ -129,12 +129,13 @@ def _joins(before: str, after: str) -> bool:
 
 def _within(window: str, language: str) -> list[int]:
     """Find the sentence boundaries inside a window, without its ends."""
-    safe = _UNSAFE.sub(" ", window)
-    found = {sentence["start_index"] for sentence in get_sentence_boundaries(language, safe)}
+    safe = window if window.isascii() else _UNSAFE.sub(" ", window)
+    found = {sentence["start_index"] for sentence in get_sentence_boundaries(language, safe)} - {0, len(window)}
     if language == "en":
         found = {at for at in found if not _is_after_abbreviation(window, at)}
-    found.update(_line_ends(window))
-    return sorted(found - {0, len(window)})
+    if "\n" in window.strip():
+        found.update(_line_ends(window))
+    return sorted(found - {0, len(window)}) if found else []
 
 
 def _is_after_abbreviation(window: str, at: int) -> bool:

@@ -1,16 +1,15 @@
 """A document to passages: whole sentences, packed to a budget of the encoder's own tokens.
 
-The text goes through as a stream. Headings, and spans to be left out, cut it into segments, and no passage crosses from
-one into the next. A segment is a row of units (a heading, a sentence, or a piece of one that is over the budget),
-drafts are made of them, and a draft becomes a passage once its encoded text has been counted. The sum of its units'
-counts only plans; the count of the whole decides. Headings and lead-ins that a passage does not hold are its context.
+The text goes through as a stream, segment by segment. A segment is a row of units (a heading, a sentence, or a piece of
+one that is over the budget), drafts are made of them, and a draft becomes a passage once its encoded text has been
+counted. The sum of its units' counts only plans; the count of the whole decides. Headings and lead-ins that a passage
+does not hold are its context.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -22,110 +21,9 @@ from semantic_text_splitter import TextSplitter
 
 from qa.errors import SettingsError, WindowTooSmall
 from qa.text.lead_ins import LeadIns, say
+from qa.text.segments import Segment, segments, shorten, titles_outside
 from qa.text.sentences import sentences
 from qa.types import Document, Passage, Section, Span, Window
-
-_INK = re.compile(r"\S")
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """``[start, end)`` of a text: headings with nothing between them, and what stands under the last.
-
-    ``headings`` are where those at its start stand, ``body`` is where the last of them ends, and ``path`` is the
-    sections that hold the body, outermost first.
-    """
-
-    start: int
-    body: int
-    end: int
-    headings: tuple[Span, ...] = ()
-    path: tuple[Section, ...] = ()
-
-
-def segments(document: Document) -> Iterator[Segment]:
-    """Yield the segments in order; together they are the whole text but what the document excludes.
-
-    An excluded span within a segment makes two of it, of which the second has no headings of its own.
-    """
-    kept = _kept(document)
-    for segment in _under_headings(document):
-        first = bisect_right(kept, segment.start, key=lambda span: span.end)
-        for span in islice(kept, first, None):
-            if span.start >= segment.end:
-                break
-            yield _clipped(segment, span)
-
-
-def _kept(document: Document) -> list[Span]:
-    """Return what is between the excluded spans; none of it is empty."""
-    kept, start = [], 0
-    for excluded in document.excluded:
-        if excluded.start > start:
-            kept.append(Span(start, excluded.start))
-        start = max(start, excluded.end)
-    return [*kept, Span(start, len(document.text))] if start < len(document.text) else kept
-
-
-def _clipped(segment: Segment, span: Span) -> Segment:
-    start, end = max(segment.start, span.start), min(segment.end, span.end)
-    return Segment(
-        start=start,
-        body=min(max(segment.body, start), end),
-        end=end,
-        headings=tuple(
-            Span(max(heading.start, start), min(heading.end, end))
-            for heading in segment.headings
-            if heading.start < end and heading.end > start
-        ),
-        path=segment.path,
-    )
-
-
-def _under_headings(document: Document) -> Iterator[Segment]:
-    """Yield the segments as the headings alone make them, and what comes after the end of a section."""
-    text, sections = document.text, document.sections
-    stops = [*(section.start for section in sections), len(text)]
-    if stops[0]:
-        yield Segment(0, 0, stops[0])
-    path: list[Section] = []
-    headings: list[Span] = []
-    for section, stop in zip(sections, stops[1:], strict=True):
-        path = [*_holding(path, section.start), section]
-        headings.append(Span(section.start, section.body))
-        start = min(section.end, stop)
-        if stop == len(text) or start < stop or _INK.search(text, section.body, stop):
-            yield Segment(headings[0].start, section.body, start, tuple(headings), tuple(path))
-            headings = []
-        while start < stop:
-            path = _holding(path, start)
-            end = min([stop, *(outer.end for outer in path[-1:])])
-            yield Segment(start, start, end, (), tuple(path))
-            start = end
-
-
-def _holding(path: Sequence[Section], at: int) -> list[Section]:
-    return [section for section in path if section.end > at]
-
-
-def titles_outside(segment: Segment, text: str, start: int, end: int) -> tuple[str, ...]:
-    """Return the titles of the segment's sections whose heading is not within ``text[start:end]``, outermost first."""
-    return tuple(section.title for section in segment.path if not _is_within(section, text, start, end))
-
-
-def _is_within(section: Section, text: str, start: int, end: int) -> bool:
-    return start < section.body <= end and not text[section.start : start].strip()
-
-
-def shorten(titles: tuple[str, ...], tokens: int, count: Callable[[str], int]) -> str:
-    """Join the titles in one line of at most ``tokens``; words are dropped whole, from the outermost title first."""
-    joined = " > ".join(titles)
-    if count(joined) <= tokens:
-        return joined
-    words = joined.split(" ")
-    dropped = bisect_left(range(len(words)), True, key=lambda drop: count(" ".join(words[drop:])) <= tokens)
-    return " ".join(words[dropped:]).removeprefix("> ")
-
 
 # White space wider than this ends a draft: no one reads it, and it would be part of a passage's text.
 _WIDEST_GAP = 256
@@ -164,19 +62,25 @@ def pack_units(units: Iterable[Unit], first_room: int, later_room: int, overlap:
     room = first_room
     held: Draft | None = None  # until it is known what comes after it
     current: list[Unit] = []
+    cost = 0  # of these, and of what leads in to the first
     repeated = 0
     for unit in units:
         is_apart = bool(current) and unit.span.start - current[-1].span.end > _WIDEST_GAP
-        if is_apart or (current and current[0].lead_cost + _total(current) + unit.cost > room):
+        if is_apart or (current and cost + unit.cost > room):
             if held:
                 yield held
             held, room = Draft(current, repeated), later_room
             current = _last_sentences(held.units, min(overlap, room - unit.cost - unit.lead_cost))
             repeated = len(current)
+            cost = current[0].lead_cost + _total(current) if current else 0
         if is_apart and held:
             yield held
             held, current, repeated = None, [], 0
+            cost = 0
+        if not current:
+            cost = unit.lead_cost
         current.append(unit)
+        cost += unit.cost
     last = Draft(current, repeated)
     if held and _total(current[repeated:]) < later_room // 4:
         held, last = _balanced(held, current[repeated:])
@@ -187,7 +91,7 @@ def pack_units(units: Iterable[Unit], first_room: int, later_room: int, overlap:
 
 
 def _total(units: Sequence[Unit]) -> int:
-    return sum(unit.cost for unit in units)
+    return sum([unit.cost for unit in units])
 
 
 def _last_sentences(units: Sequence[Unit], tokens: int) -> list[Unit]:
@@ -275,12 +179,9 @@ def split(
 
 def passage_id(document_id: str, start: int, end: int, text: str) -> str:
     """Compute 16 hexadecimal digits of 63 bits, so that it is also a signed 64-bit integer: a hash of all four."""
-    digest = hashlib.blake2b(digest_size=8)
-    for part in (document_id, str(start), str(end), text):
-        encoded = part.encode("utf-8", "surrogatepass")
-        digest.update(len(encoded).to_bytes(8, "big"))
-        digest.update(encoded)
-    return f"{int.from_bytes(digest.digest(), 'big') >> 1:016x}"
+    parts = [part.encode("utf-8", "surrogatepass") for part in (document_id, str(start), str(end), text)]
+    content = b"".join([piece for part in parts for piece in (len(part).to_bytes(8, "big"), part)])
+    return f"{int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), 'big') >> 1:016x}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +228,9 @@ class _Splitter:
         for found in _batches(self._units()):
             costs = self._costs(unit.span for _, unit in found)
             for (segment, unit), cost in zip(found, costs, strict=True):
-                yield segment, replace(unit, cost=cost, lead_cost=self._lead_cost(segment, unit) if unit.leads else 0)
+                lead_cost = self._lead_cost(segment, unit) if unit.leads else 0
+                # Not by replace, which takes as long as counting does.
+                yield segment, Unit(unit.span, cost, unit.is_heading, unit.is_whole, unit.leads, lead_cost)
 
     def _units(self) -> Iterator[tuple[Segment, Unit]]:
         text, language = self._document.text, self._document.language
@@ -399,44 +302,34 @@ class _Splitter:
 
     def _fitted(self, plans: Sequence[_Plan]) -> Iterator[Passage]:
         """Make passages of plans; one that turns out over the limit as several smaller ones."""
-        drafted = [(plan, self._passage(plan)) for plan in plans]
-        texts = [passage.searched_text for _, passage in drafted]
+        passages = [self._passage(plan) for plan in plans]
+        searched = [passage.searched_text for passage in passages]
+        encoded = [[passage.encoded_text(window) for window in passage.windows] for passage in passages]
+        # All at once, and each text once: most windows are a whole passage.
+        texts = list(dict.fromkeys(chain(searched, chain.from_iterable(encoded))))
         counts = dict(zip(texts, self._count_tokens(texts), strict=True))
-        fits = {passage.id for _, passage in drafted if counts[passage.searched_text] <= self._limit}
-        windows = self._windows([(plan, passage) for plan, passage in drafted if passage.id in fits], counts)
-        for plan, passage in drafted:
-            if passage.id in fits:
-                yield replace(passage, windows=next(windows))
-            else:
+        for plan, passage, text, windows in zip(plans, passages, searched, encoded, strict=True):
+            if counts[text] > self._limit:
                 yield from self._fitted(self._smaller(plan))
+            elif all(counts[window] <= self._limit for window in windows):
+                yield passage
+            else:
+                yield _without_contexts(passage, [counts[window] <= self._limit for window in windows])
 
-    def _windows(
-        self, drafted: Sequence[tuple[_Plan, Passage]], counts: dict[str, int]
-    ) -> Iterator[tuple[Window, ...]]:
-        """Group each passage's sentences, each with the headings above that it does not hold.
-
-        ``counts`` are tokens of texts, to which those of the windows are added: all at once, and most windows are a
-        whole passage, for counting is most of the work of splitting.
-        """
-        grouped = [(passage, self._grouped(plan, passage)) for plan, passage in drafted]
-        texts = [passage.encoded_text(window) for passage, windows in grouped for window in windows]
-        new = [text for text in texts if text not in counts]
-        counts.update(zip(new, self._count_tokens(new), strict=True))
-        for passage, windows in grouped:
-            # A heading that the passage holds itself is context to its windows, and was not counted with the passage.
-            fits = (counts[passage.encoded_text(window)] <= self._limit for window in windows)
-            yield tuple(w if fit else replace(w, context="") for w, fit in zip(windows, fits, strict=True))
-
-    def _grouped(self, plan: _Plan, passage: Passage) -> list[Window]:
-        inner = self._context(passage.path) if plan.with_context else ""
+    def _grouped(self, plan: _Plan, context: str, path: tuple[str, ...]) -> tuple[Window, ...]:
+        """Group a passage's sentences, each group with the headings above that it does not hold."""
+        inner = self._context(path) if plan.with_context else ""
         room = max(self._window - self._overhead - self._taken(inner), 1)
-        groups = [draft.units for draft in pack_units(plan.draft.units, room, room, 0)]
-        windows = [Window(groups[0][0].span.start, groups[0][-1].span.end, passage.context)]
-        for units in groups[1:]:
+        units = plan.draft.units
+        if units[0].lead_cost + _total(units) <= room:
+            return (Window(units[0].span.start, units[-1].span.end, context),)
+        first, *others = (draft.units for draft in pack_units(units, room, room, 0))
+        windows = [Window(first[0].span.start, first[-1].span.end, context)]
+        for units in others:
             start, end = units[0].span.start, units[-1].span.end
             leads = self._leads_outside(units[0], start, end) if plan.with_context else ()
-            windows.append(Window(start, end, self._context(passage.path + leads) if leads else inner))
-        return windows
+            windows.append(Window(start, end, self._context(path + leads) if leads else inner))
+        return tuple(windows)
 
     def _smaller(self, plan: _Plan) -> list[_Plan]:
         units = plan.draft.units
@@ -462,15 +355,18 @@ class _Splitter:
             titles = titles_outside(plan.segment, self._document.text, start, end)
             titles += self._leads_outside(units[0], start, end)
         page = bisect_right(self._pages, start)
+        context = self._context(titles)
+        path = _within_bounds(tuple([section.title for section in plan.segment.path]))
         return Passage(
             id=passage_id(self._document.id, start, end, text),
             document=self._document.id,
             start=start,
             end=end,
             text=text,
-            context=self._context(titles),
-            path=_within_bounds(tuple(section.title for section in plan.segment.path)),
+            context=context,
+            path=path,
             page=self._document.pages[page - 1].number if page else None,
+            windows=self._grouped(plan, context, path),
             language=self._document.language,
             recognised=self._least_recognised(page, end) if page else None,
         )
@@ -493,6 +389,15 @@ class _Splitter:
             return max(tokens, ceil(len(text) / _CHARACTERS_PER_TOKEN))
 
         return shorten(titles, (self._limit - self._overhead) // 4, count)
+
+
+def _without_contexts(passage: Passage, fit: Sequence[bool]) -> Passage:
+    """Take the context from the windows that do not fit with it.
+
+    A heading that the passage holds itself is context to its windows, and was not counted with the passage.
+    """
+    windows = zip(passage.windows, fit, strict=True)
+    return replace(passage, windows=tuple(w if fits else replace(w, context="") for w, fits in windows))
 
 
 def _within_bounds(titles: tuple[str, ...]) -> tuple[str, ...]:

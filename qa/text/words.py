@@ -265,8 +265,9 @@ def _digits(number: str) -> str:
 
 
 def _normal(word: str) -> str:
-    if not word.isascii():
-        word = _FOOTNOTE.sub("", word)
+    if word.isascii():
+        return word.lower()  # which is all that the rest does to it, and takes longer
+    word = _FOOTNOTE.sub("", word)
     return str(_UNSEEN.sub("", unicodedata.normalize("NFKC", word).casefold()))
 
 
@@ -292,7 +293,8 @@ def _folded(word: str) -> str:
 def _stemmer(algorithm: str) -> Any:
     import Stemmer
 
-    return Stemmer.Stemmer(algorithm)
+    # Without a cache of its own, which takes longer than a stem does: stems are kept here, by word.
+    return Stemmer.Stemmer(algorithm, 0)
 
 
 def distinct(found: Iterable[Word]) -> list[tuple[str, ...]]:

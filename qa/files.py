@@ -218,7 +218,7 @@ def sha256_of_file(file: Path | BufferedReader) -> str:
 
 # A file that changed this shortly before it was summed may change once more within one tick of its clock, and look the
 # same. ("Racy git", Documentation/technical/racy-git.txt.)
-SETTLED_NS = 2_000_000_000
+_SETTLED_NS = 2_000_000_000
 _SUMS_FORMAT = 1
 
 
@@ -226,6 +226,20 @@ def identity_of(status: os.stat_result) -> str:
     """Return what differs where a file has been replaced or written since."""
     parts = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
     return ":".join(map(str, parts))
+
+
+def is_settled(path: Path, before: os.stat_result, begun_ns: int) -> bool:
+    """Tell whether a file that was read is still the one it was, and will look different when it is another.
+
+    Args:
+        before: what the system said of it before it was read.
+        begun_ns: when the reading began, in nanoseconds since the epoch.
+
+    Raises:
+        OSError: it is gone, or cannot be looked at.
+    """
+    changed = max(before.st_mtime_ns, before.st_ctime_ns)
+    return begun_ns - changed > _SETTLED_NS and identity_of(path.stat()) == identity_of(before)
 
 
 def sum_of_values(values: object) -> str:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from qa.errors import StorageError
-from qa.files import SETTLED_NS, identity_of, read_sums, sha256_of_file, write_sums
+from qa.files import identity_of, is_settled, read_sums, sha256_of_file, write_sums
 
 SUMS_FILE = "sums.json"
 # Bytes of a file that is summed at every opening: 10 ms of one core.
@@ -57,9 +57,7 @@ class SnapshotSums:
                     found[name] = known[identity]
                     continue
                 found[name] = sha256_of_file(folder / name)
-                changed = max(status.st_mtime_ns, status.st_ctime_ns)
-                is_settled = begun - changed > SETTLED_NS and identity_of((folder / name).stat()) == identity
-                if status.st_size > _SMALL and is_settled:
+                if status.st_size > _SMALL and is_settled(folder / name, status, begun):
                     computed[identity] = found[name]
         new = {identity: sum for identity, sum in computed.items() if known.get(identity) != sum}
         if new:

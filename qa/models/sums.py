@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from qa.errors import StorageError
-from qa.files import SETTLED_NS, identity_of, read_sums, sha256_of_file, write_sums
+from qa.files import identity_of, is_settled, read_sums, sha256_of_file, write_sums
 
 SUMS_FILE = "sums.json"
 # Bytes of a file that is summed at every start: under a millisecond.
@@ -39,8 +39,7 @@ def remembered_sha256(path: Path, folder: Path | None) -> str:
     if (known := read_sums(folder / SUMS_FILE).get(identity)) is not None:
         return known
     found = sha256_of_file(path)
-    changed = max(status.st_mtime_ns, status.st_ctime_ns)
-    if begun - changed > SETTLED_NS and identity_of(path.stat()) == identity:
+    if is_settled(path, status, begun):
         with _writing, suppress(StorageError, OSError):
             _write(folder, {**read_sums(folder / SUMS_FILE), identity: found})
     return found

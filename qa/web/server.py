@@ -20,7 +20,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from qa.answers.notation import compile_patterns
-from qa.errors import QAError
+from qa.errors import QAError, SettingsError
 from qa.evaluation.jobs.queue import EvaluationQueue
 from qa.index.snapshots import Snapshots
 from qa.index.vectors.engines import is_in_milvus
@@ -38,7 +38,7 @@ from qa.web.workers.accepting import WorkerServer
 from qa.web.workers.board import Place, Publisher, Row
 from qa.web.workers.default import default_workers
 from qa.web.workers.metrics import share_counts
-from qa.web.workers.supervisor import CANNOT_START, Supervisor
+from qa.web.workers.supervisor import CANNOT_START, REMEDY, Supervisor
 
 log = structlog.get_logger(__name__)
 
@@ -254,10 +254,16 @@ def warn_of_files(settings: Settings, state: State) -> None:
 
 
 def _listen_to_workers(place: Place) -> socket.socket:
-    """Listen for the requests that other workers pass on."""
-    place.first_socket.unlink(missing_ok=True)
+    """Listen for the requests that other workers pass on. Raises SettingsError."""
     listening = socket.socket(socket.AF_UNIX)
-    listening.bind(str(place.first_socket))
+    try:
+        place.first_socket.unlink(missing_ok=True)
+        listening.bind(str(place.first_socket))
+    except OSError as error:
+        listening.close()
+        raise SettingsError(
+            f"cannot listen on {place.first_socket} for the other workers ({error.strerror or error}); {REMEDY}"
+        ) from error
     return listening
 
 

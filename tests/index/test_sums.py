@@ -32,7 +32,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return sha256_of_file(path)
 
     monkeypatch.setattr("qa.index.sums._SMALL", -1)
-    monkeypatch.setattr("qa.index.sums.SETTLED_NS", -(10**12))
+    monkeypatch.setattr("qa.files._SETTLED_NS", -(10**12))
     monkeypatch.setattr("qa.index.sums.sha256_of_file", sum)
     return names
 
@@ -105,7 +105,7 @@ def test_a_small_file_is_read_every_time(index: Path, read: list[str], monkeypat
 def test_a_file_that_was_just_written_is_read_again(
     index: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qa.index.sums.SETTLED_NS", 10**15)
+    monkeypatch.setattr("qa.files._SETTLED_NS", 10**15)
     sums_of(index)
     sums_of(index)
     assert read == NAMES * 2

@@ -24,7 +24,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return sha256_of_file(path)
 
     monkeypatch.setattr("qa.models.sums._SMALL", -1)
-    monkeypatch.setattr("qa.models.sums.SETTLED_NS", -(10**12))
+    monkeypatch.setattr("qa.files._SETTLED_NS", -(10**12))
     monkeypatch.setattr("qa.models.sums.sha256_of_file", sum)
     return names
 
@@ -68,11 +68,11 @@ def test_a_file_that_may_be_another_is_read_again(
     assert len(read) == 2
 
 
-@pytest.mark.parametrize("name", ["_SMALL", "SETTLED_NS"])
+@pytest.mark.parametrize("name", ["qa.models.sums._SMALL", "qa.files._SETTLED_NS"])
 def test_what_is_small_or_was_just_written_is_read_each_time(
     weights: Path, tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(f"qa.models.sums.{name}", 10**18)
+    monkeypatch.setattr(name, 10**18)
     assert remembered_sha256(weights, tmp_path) == remembered_sha256(weights, tmp_path) == sum_of(weights)
     assert len(read) == 2
     assert not (tmp_path / SUMS_FILE).exists()

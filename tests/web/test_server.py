@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from qa.errors import SettingsError
 from qa.web.app import create_app
 from qa.web.deps import Options
-from qa.web.server import wait_for_others
+from qa.web.server import _listen_to_workers, wait_for_others
 from qa.web.workers.board import Board, Place
 from tests.support.fake_evaluations import FakeEvaluations
 from tests.support.fake_service import FakeService
@@ -108,6 +109,13 @@ def test_a_worker_leaves_the_processors_to_one_that_is_loading(tmp_path: Path) -
     board.set_connections(1, 0)
     waiting.join(AT_MOST)
     assert not waiting.is_alive()
+
+
+def test_a_socket_between_workers_that_cannot_be_bound_is_said(tmp_path: Path) -> None:
+    place = Place(1, Board(tmp_path, 2))
+    place.first_socket.mkdir()
+    with pytest.raises(SettingsError, match=r"cannot listen on .*first\.socket .*; set TMPDIR .* --workers 1"):
+        _listen_to_workers(place)
 
 
 def test_where_no_other_worker_gets_ready_one_loads_all_the_same(tmp_path: Path) -> None:

@@ -50,7 +50,8 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _PREFIX, _LOCK = "qa-workers-", "LOCK"
 # Bytes, of the 103 that a socket's address may have where it may have the fewest.
 _LONGEST_FOLDER = 68
-_REMEDY = "set TMPDIR to another, or serve with --workers 1"
+# What to do where nothing can be shared there.
+REMEDY = "set TMPDIR to another, or serve with --workers 1"
 
 
 def _hold(path: Path) -> int | None:
@@ -124,7 +125,7 @@ class Supervisor:
         except OSError as error:
             raise SettingsError(
                 f"what several workers share cannot be kept in a folder for temporary files ({error.strerror or error})"
-                f"; {_REMEDY}"
+                f"; {REMEDY}"
             ) from error
         self._workers = [_Worker(Place(number, self._board)) for number in self._board.numbers()]
         self._replaced = 0
@@ -142,13 +143,19 @@ class Supervisor:
         if len(os.fsencode(temporary)) > _LONGEST_FOLDER:
             raise SettingsError(
                 f"the folder for temporary files, {temporary}, has too long a path for sockets of several workers; "
-                f"{_REMEDY}"
+                f"{REMEDY}"
             )
         _remove_left()
         self._folder, self._locks = _make_folder()
-        self._board = Board(self._folder, workers)
-        self._board.open_all()
-        create_rates(Place(1, self._board).rates)
+        try:
+            self._board = Board(self._folder, workers)
+            self._board.open_all()
+            create_rates(Place(1, self._board).rates)
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            for lock in self._locks:
+                os.close(lock)
+            raise
 
     def run(self) -> Place | None:
         """Return the place in each worker, a process of its own; in the parent return ``None`` when all have ended.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import socket
 import subprocess
@@ -210,6 +211,22 @@ def test_temporary_files_that_cannot_be_written_are_said_in_words(
         pytest.raises(SettingsError, match=r"No such file or directory.*TMPDIR.*--workers 1"),
     ):
         Supervisor(2, listening, lambda state: None)
+
+
+def test_where_the_table_of_rates_cannot_be_written_nothing_is_left(
+    monkeypatch: pytest.MonkeyPatch, temporary: Path
+) -> None:
+    def create(path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr("qa.web.workers.supervisor.create_rates", create)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        pytest.raises(SettingsError, match=r"No space left on device.*TMPDIR.*--workers 1"),
+    ):
+        Supervisor(2, listening, lambda state: None)
+    assert list(temporary.iterdir()) == []
 
 
 def test_the_parent_looks_often_only_while_a_worker_starts() -> None:

@@ -65,8 +65,8 @@ _COUNTED = 8_192
 _ASKED = 256
 # Fewer tokens than this are not worth a second thread.
 _LEAST_TOKENS = 128
-# Tokens in one batch, padding included. More is 4 to 6 % slower on two cores, and takes 28 MB for the states between
-# layers with 2,048 (docs/decisions/0043).
+# Tokens in one batch, padding included. More is 4 to 6 % slower on two cores, and takes 34 to 37 MB more with 2,048
+# (docs/decisions/0043).
 _MOST_TOKENS = WINDOW
 
 

@@ -196,28 +196,28 @@ def _add_routes(app: FastAPI, parts: deps.Dependencies) -> None:
     app.include_router(routes.questions)
     app.include_router(facets.router, dependencies=once)
     app.include_router(routes.router, dependencies=once)
-    app.include_router(chat.router)
-    app.include_router(collections.router)
+    app.include_router(chat.router, dependencies=once)
+    app.include_router(collections.router, dependencies=once)
     if parts.evaluations is not None:
         app.include_router(evaluation_routes.router, dependencies=once)
-        app.include_router(evaluation_pages.router)
+        app.include_router(evaluation_pages.router, dependencies=once)
     if parts.maintenance is not None:
-        app.include_router(snapshots.router)
+        app.include_router(snapshots.router, dependencies=once)
         app.include_router(uploads.router, dependencies=once)
-        app.include_router(upkeep.router)
+        app.include_router(upkeep.router, dependencies=once)
     if parts.pictures is not None:
         app.include_router(pictures.router, dependencies=once)
-    app.include_router(ask.router)
-    app.include_router(api.router)
-    app.include_router(documents.router)
-    app.include_router(document.router)
+    app.include_router(ask.router, dependencies=once)
+    app.include_router(api.router, dependencies=once)
+    app.include_router(documents.router, dependencies=once)
+    app.include_router(document.router, dependencies=once)
     if parts.unanswered is not None:
         app.include_router(unanswered.router, dependencies=once)
-        app.include_router(unanswered_page.router)
+        app.include_router(unanswered_page.router, dependencies=once)
     if parts.feedback is not None:
-        app.include_router(ask.feedback_router)
+        app.include_router(ask.feedback_router, dependencies=once)
     if parts.originals:
-        app.include_router(document.originals_router)
+        app.include_router(document.originals_router, dependencies=once)
 
 
 def _add_middleware(app: FastAPI, every: Sequence[deps.Dependencies], options: Options) -> None:

@@ -31,7 +31,8 @@ _CacheKey = tuple[str, str, Query]
 class ReplyCache:
     """Replies by collection, snapshot and query, bounded in bytes and age. Thread-safe.
 
-    The least recently used goes first.
+    The least recently used goes first. A passage counts in each reply that shows it, though the replies share it with
+    what search keeps: what they take is at most what is counted, also when nothing else keeps their passages any more.
 
     Args:
         most_bytes: bytes that all entries together may take; 0 keeps none.

@@ -232,11 +232,16 @@ def _single(shape: type[BaseModel]) -> Set[str]:
 
 def _require_once(names: Sequence[str], single: Set[str]) -> None:
     """Raise ProblemError for the parameters that stand twice and are no lists: one would count unsaid."""
-    if len(set(names)) < len(names):
-        repeated = [name for name in dict.fromkeys(names) if name in single and names.count(name) > 1]
-        if repeated:
-            wrong = tuple(FieldError(name, f"{name} is given more than once.") for name in repeated)
-            raise ProblemError(invalid(wrong))
+    if wrong := repeated(names, single):
+        raise ProblemError(invalid(wrong))
+
+
+def repeated(names: Sequence[str], single: Set[str]) -> tuple[FieldError, ...]:
+    """Return what is wrong with the names of an address's parameters, of which those of ``single`` may stand once."""
+    if len(set(names)) == len(names):
+        return ()
+    twice = [name for name in dict.fromkeys(names) if name in single and names.count(name) > 1]
+    return tuple(FieldError(name, f"{name} is given more than once.") for name in twice)
 
 
 def _build_query(

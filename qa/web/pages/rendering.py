@@ -23,7 +23,7 @@ from qa.readers.metadata import DATES
 from qa.search.filters import write_filter
 from qa.search.query import faults
 from qa.types import Answer, Hit, Limits, Query, Reply, State, Turn
-from qa.web.api.requests import AskParameters
+from qa.web.api.requests import AskParameters, repeated
 from qa.web.deps import Dependencies, of_request
 from qa.web.middleware.collections import in_collection
 from qa.web.pages.chooser import asking_in, make_choices
@@ -40,6 +40,7 @@ OUTCOMES = {"answered": "an answer", "unsure": "a guess", "not_found": "no answe
 USUAL = Query("")
 _NAMES = tuple(AskParameters.model_fields)
 _LISTS = ("documents", "sections", "filter", "collections", "previous")
+_SINGLE = frozenset(_NAMES).difference(_LISTS)
 
 
 def read_query(parameters: QueryParams, limits: Limits) -> tuple[Query, tuple[FieldError, ...]]:
@@ -66,6 +67,7 @@ def read_query(parameters: QueryParams, limits: Limits) -> tuple[Query, tuple[Fi
         query = AskParameters.model_validate({name: given[name] for name in given.keys() - wrong}).query()
     # Without a question, the way of asking can be wrong already.
     checked = query if "q" in parameters else replace(query, question="?")
+    errors += repeated([name for name, _ in parameters.multi_items()], _SINGLE)
     errors += tuple(FieldError.from_fault(fault, "q") for fault in faults(checked, limits))
     return without(query, (error.field for error in errors)), errors
 

@@ -32,9 +32,24 @@ def test_what_an_address_names_counts(client: TestClient, service: FakeService) 
     assert "2 passages, best match first" in shown.texts["h2"]
     told = shown.text("form")
     assert "by words alone at most 2 passages in notes/* or in *.pdf below T*" in told
-    service.asked.clear()
-    page(client, "/?q=ferry&rerank=true&q=quay")
-    assert service.asked == [Query("quay", rerank=True)]
+
+
+@pytest.mark.parametrize("name", ["q", "top_k", "mode", "rerank"])
+def test_what_may_stand_once_is_refused_twice(client: TestClient, service: FakeService, name: str) -> None:
+    shown = client.get(f"/?q=ferry&{name}=1&{name}=2")
+    assert shown.status_code == 422
+    assert f"{name} is given more than once." in shown.text
+    assert service.asked == []
+
+
+@pytest.mark.parametrize(
+    "address", ["/documents?page=1&page=2", "/documents?sort=file&sort=status", "/documents/ferry.txt?start=0&start=1"]
+)
+def test_so_it_is_by_other_pages(client: TestClient, address: str) -> None:
+    shown = client.get(address, headers={"Accept": "text/html"})
+    assert shown.status_code == 422
+    assert shown.headers["content-type"].startswith("text/html")
+    assert "is given more than once." in shown.text
 
 
 def test_it_is_kept_for_the_next_question_and_in_every_link(client: TestClient) -> None:

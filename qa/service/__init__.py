@@ -1,6 +1,7 @@
 """The service: one process that serves the current snapshots of one index, or of several.
 
 service       questions answered, documents shown and citations checked from the current snapshot
+switching     the snapshot that is served, with its models, and its replacing under running requests
 following     which snapshot is current, and why one cannot be served
 collections   several services that share the models
 maintenance   what an operator may do meanwhile: switch snapshots, update the index

@@ -13,7 +13,8 @@ from dataclasses import replace
 from starlette.requests import Request
 
 from qa.errors import NotReady, Overloaded, QAError
-from qa.service.service import Held, Service
+from qa.service.service import Service
+from qa.service.switching import Held
 from qa.service.unanswered import Unanswered
 from qa.types import Query, Reply
 from qa.web.admission import HungUp, hanging_up

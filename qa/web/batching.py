@@ -15,7 +15,7 @@ import structlog
 
 from qa.errors import NotReady, Overloaded
 from qa.machine import usable_cores
-from qa.service.service import Held
+from qa.service.switching import Held
 from qa.types import Query, Reply
 from qa.web.fairness import CLIENT, FairQueue, share_of
 from qa.web.monitoring import Monitoring

@@ -26,7 +26,8 @@ from qa.search.follow_ups import resolve
 from qa.search.query import check
 from qa.service.indexing import FileChange, Indexing, IndexingJob
 from qa.service.maintenance import Maintenance
-from qa.service.service import Held, Service
+from qa.service.service import Service
+from qa.service.switching import Held
 from qa.service.upkeep import Upkeep
 from qa.settings import Settings
 from qa.types import (

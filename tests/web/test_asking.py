@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from qa.errors import QAError
-from qa.service.service import Held
+from qa.service.switching import Held
 from qa.types import Query, Reply
 from qa.web.admission import HungUp
 from qa.web.app import create_app

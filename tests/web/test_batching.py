@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import pytest
 
 from qa.errors import NotReady, Overloaded, QAError, QueryError
-from qa.service.service import AskMany, Held
+from qa.service.switching import AskMany, Held
 from qa.types import Query, Reply
 from qa.web.batching import Answered, Batcher, count_workers
 from qa.web.fairness import CLIENT

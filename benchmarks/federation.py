@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from benchmarks.withheld import document_id, index_withheld, load_withheld
 from qa.answers.merging import merge_replies
+from qa.models.loading import Models
 from qa.service.collections import Collections
 from qa.types import Answer, Query, Reply
 
@@ -33,7 +34,7 @@ class Asked:
 def ask_all(most: int) -> list[Asked]:
     """Ask at most ``most`` questions of each set in all of them."""
     settings = [index_withheld(name) for name in SETS]
-    collections = Collections(settings[0], [each.name for each in settings])
+    collections = Collections(settings[0], [each.name for each in settings], Models(settings[0]))
     services = {name: each.service for name, each in zip(SETS, collections, strict=True)}
     for service in services.values():
         service.reload()

@@ -33,7 +33,6 @@ from qa.models.openvino import (
     batches,
     import_openvino,
     padded,
-    streams,
 )
 from qa.models.scheduling import Slots
 from qa.models.sums import remembered_sha256
@@ -283,12 +282,14 @@ class _Inference:
         openvino = import_openvino()
         # Where a processor has bf16 it is as accurate and faster (docs/reader.md); elsewhere it would be emulated.
         has_bf16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        options = {**streams(slots.limit("read")), "INFERENCE_PRECISION_HINT": "bf16" if has_bf16 else "f32"}
+        hint = {"INFERENCE_PRECISION_HINT": "bf16" if has_bf16 else "f32"}
 
         def build() -> Any:
             return build_reader(openvino, read_arrays(weights, header), header.attention_heads, OUTPUTS)
 
-        self._requests = Requests(open_graph(openvino, options, build, place), slots, "read")
+        self._requests = Requests(
+            lambda streams: open_graph(openvino, {**streams, **hint}, build, place), slots, "read"
+        )
         self._threads = threads
 
     def run(self, rows: Sequence[Encoded]) -> list[Vectors]:

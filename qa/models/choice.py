@@ -96,6 +96,11 @@ def choose(
     return compiled(folder, manifest.pad)
 
 
+def is_compiled(files: ModelFiles, runtime: Runtime) -> bool:
+    """Tell whether a model was compiled before, so that making it takes no time."""
+    return (runtime.folder / folder_name(files.fingerprint, runtime.precision)).exists()
+
+
 def choose_encoder(files: EncoderFiles, runtime: Runtime, stage: Stage) -> Encoder:
     """Choose the runtime of an encoder, by :func:`choose`."""
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from qa.errors import QAError
 from qa.models.compiled import MODELS_FOLDER
 from qa.models.files import locate, locate_reranker
 from qa.models.scheduling import Scheduled, Slots, count_slots
@@ -59,12 +62,16 @@ def make_answer_reader(settings: Settings, *, threads: int) -> AnswerReader:
 
 
 class Models:
-    """The models of one process, each made once, at the first call; they compute in the same slots. Thread-safe."""
+    """The models of one process, each made once, at the first call; they compute in the same slots. Thread-safe.
 
-    def __init__(self, settings: Settings, make: EncoderFactory = make_encoder) -> None:
+    Args:
+        forks: whether they are for processes that are forked from this one, see :meth:`load_before_fork`.
+    """
+
+    def __init__(self, settings: Settings, make: EncoderFactory = make_encoder, *, forks: bool = False) -> None:
         # One batch of questions is encoded at a time: with one, OpenVINO computes in the thread that asks for it, and
         # with more in threads of its own. A process has not the Python for as many questions as one core encodes.
-        self._slots = Slots(count_slots(settings), encoding=settings.threads or 1)
+        self._slots = Slots(count_slots(settings), encoding=settings.threads or 1, forks=forks)
         self._settings = settings
         self._make_encoder = make
         self._making = threading.Lock()
@@ -72,6 +79,23 @@ class Models:
         # Once they were made, which may have been to nothing.
         self._reranker: tuple[()] | tuple[Reranker | None] = ()
         self._answer_reader: AnswerReader | None = None
+
+    def load_before_fork(self) -> None:
+        """Load encoder and reader in a process from which others are then forked: these share what is loaded.
+
+        An encoder that is still to be compiled is left to them, since that takes many seconds; so is one that
+        sentence-transformers runs, whose threads they would lack. What cannot be loaded they find out as well.
+        """
+        from qa.models.choice import is_compiled
+        from qa.models.openvino import import_openvino
+
+        import_openvino()
+        with suppress(QAError), ThreadPoolExecutor(1, thread_name_prefix="load-reader") as pool:
+            reading = pool.submit(self.answer_reader().load)
+            files = locate(self._settings.model, self._settings.indexes / MODELS_FOLDER)
+            if is_compiled(files, _runtime(self._settings, 1)) and isinstance(encoder := self.encoder(), Scheduled):
+                encoder.load()
+            reading.result()
 
     def encoder(self) -> Encoder:
         """Return the encoder, not loaded: its weights are when they are needed.

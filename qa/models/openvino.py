@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,24 +106,34 @@ def import_openvino() -> Any:
 
 
 def streams(count: int) -> dict[str, object]:
-    """Make the options of a graph of which ``count`` batches run at once, each on one thread.
+    """Make the options of a graph of which ``count`` batches run at once, each on a thread of OpenVINO's.
+
+    With 0 one runs at a time, on the thread that asks for it.
 
     By itself OpenVINO binds the threads to cores, counted from the first one, in each process by itself: all workers
     would compute on the same core, while the others have nothing to do.
     """
-    return {"NUM_STREAMS": count, "INFERENCE_NUM_THREADS": count, "ENABLE_CPU_PINNING": False}
+    return {"NUM_STREAMS": count, "INFERENCE_NUM_THREADS": max(count, 1), "ENABLE_CPU_PINNING": False}
 
 
 class Requests:
-    """What runs a compiled graph, a batch in each slot. Thread-safe."""
+    """What runs a compiled graph, a batch in each slot. Thread-safe.
 
-    def __init__(self, compiled: Any, slots: Slots, kind: Kind) -> None:
+    Args:
+        open: makes the ``openvino.CompiledModel``, given the options of :func:`streams`.
+    """
+
+    def __init__(self, open: Callable[[Mapping[str, object]], Any], slots: Slots, kind: Kind) -> None:
         self._slots = slots
         self._kind = kind
-        self._inputs = [port.any_name for port in compiled.inputs]
+        count = slots.limit(kind)
+        # A process that is forked from this one has none of OpenVINO's threads: each slot then has a graph of its own,
+        # whose weights all such processes share.
+        graphs = [open(streams(0)) for _ in range(count)] if slots.forks else [open(streams(count))] * count
+        self._inputs = [port.any_name for port in graphs[0].inputs]
         # As many as slots: whoever has one never waits for a request. The one used last is the first to be used again,
         # as it has the memory for what it meets already.
-        self._free = [compiled.create_infer_request() for _ in range(slots.limit(kind))]
+        self._free = [graph.create_infer_request() for graph in graphs]
 
     def infer(self, arrays: Mapping[str, NDArray[np.int64]]) -> Vectors:
         """Return the first output, float32, of a batch that :func:`padded` made."""
@@ -148,8 +158,8 @@ def open_requests(model: Path, precision: Precision, slots: Slots, kind: Kind, p
         place: where what is compiled of it for this machine is kept.
     """
     openvino = import_openvino()
-    options = {**streams(slots.limit(kind)), "INFERENCE_PRECISION_HINT": _HINTS[precision]}
-    return Requests(open_graph(openvino, options, lambda: str(model), place), slots, kind)
+    hint = {"INFERENCE_PRECISION_HINT": _HINTS[precision]}
+    return Requests(lambda streams: open_graph(openvino, {**streams, **hint}, lambda: str(model), place), slots, kind)
 
 
 class Inference:

@@ -60,10 +60,12 @@ class Slots:
     Args:
         count: batches that run at once.
         encoding: those of them that are encoded, at most; all of them where it is not given.
+        forks: whether processes are forked from this one when its models are loaded.
     """
 
-    def __init__(self, count: int, *, encoding: int | None = None, ahead: int = AHEAD) -> None:
+    def __init__(self, count: int, *, encoding: int | None = None, ahead: int = AHEAD, forks: bool = False) -> None:
         self.count = count
+        self.forks = forks
         self._limits: dict[Kind, int] = {"encode": encoding or count, "read": count}
         self._most_ahead = ahead
         # Tokens encoded, since a batch began to be read, while another waited to be.

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from qa.models.loading import EncoderFactory, Models, make_encoder
+from qa.models.loading import Models
 from qa.service.maintenance import Maintenance
 from qa.service.service import Service
 from qa.settings import Settings
@@ -39,8 +39,7 @@ class Collections:
         SettingsError: a name is no plain name.
     """
 
-    def __init__(self, settings: Settings, names: Sequence[str], make: EncoderFactory = make_encoder) -> None:
-        models = Models(settings, make)
+    def __init__(self, settings: Settings, names: Sequence[str], models: Models) -> None:
         # One index is updated at a time: a build takes all of a machine, and memory of its own.
         self.turn = threading.Lock()
         self._served = []

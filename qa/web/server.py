@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import logging
 import os
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import NoReturn
 
 import structlog
 import uvicorn
@@ -25,7 +27,7 @@ from qa.evaluation.jobs.queue import EvaluationQueue
 from qa.index.snapshots import Snapshots
 from qa.index.vectors.engines import is_in_milvus
 from qa.markup import safe_lines
-from qa.models.loading import EncoderFactory, make_encoder
+from qa.models.loading import EncoderFactory, Models, make_encoder
 from qa.service.collections import Collections, Served
 from qa.service.service import Service
 from qa.settings import Settings
@@ -49,8 +51,6 @@ _SWITCH_SECONDS = 0.0005
 # worker does.
 _LOOK_EVERY = 0.05
 _SECONDS_ALONE = 5.0
-# Seconds that other workers leave the processors to the first one, so that the server is ready sooner.
-_SECONDS_BEHIND = 2.0
 # What a worker says of a collection that it holds as empty, when the first one answers from its first documents.
 _LOADED_BY_FIRST = "the documents are indexed and being loaded; questions are answered when that is done"
 # Of mallopt(3).
@@ -93,39 +93,49 @@ def run(
     workers = settings.workers or default_workers()
     # Models and queues divide the cores by it.
     settings = settings.model_copy(update={"workers": workers})
+    models = Models(settings, make, forks=workers > 1)
     if workers > 1:
-        # Before there are several: they share what was compiled.
+        # Before there are several: they share what was compiled and loaded.
         compile_patterns()
+        models.load_before_fork()
+        _trim_memory()
     if workers == 1:
-        _Process(settings, listening, watched, names, ready, make).serve()
+        _Process(settings, listening, watched, names, ready, models).serve()
     elif (place := Supervisor(workers, listening, ready).run()) is not None:
-        _serve_as_worker(place, _Process(settings, listening, watched, names, _give_back, make, place))
+        _serve_as_worker(place, _Process(settings, listening, watched, names, _give_back, models, place))
 
 
-def _serve_as_worker(place: Place, process: _Process) -> None:
-    """Serve in one of several processes, until SIGTERM."""
+def _serve_as_worker(place: Place, process: _Process) -> NoReturn:
+    """Serve in one of several processes, until SIGTERM, and end it."""
     # Not by the signal itself: what this process has in temporary folders is removed when it ends.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     structlog.contextvars.bind_contextvars(worker=place.number)
     _bound_arenas()
-    if not place.is_first:
-        wait_for_others(place)
+    code: object = 0
     try:
         process.serve()
     except QAError as error:
         if place.is_first:
             _note(f"qa: error: {safe_lines(str(error))}")
-        sys.exit(CANNOT_START)
+        code = CANNOT_START
+    except SystemExit as ended:
+        code = ended.code
+    except BaseException:
+        code = 1
+        sys.excepthook(*sys.exc_info())
+    _leave(code if isinstance(code, int) else 1)
 
 
-def wait_for_others(place: Place, seconds: float = _SECONDS_BEHIND) -> None:
-    """Wait until another worker is loaded and accepts connections, for so many seconds at most.
+def _leave(code: int) -> NoReturn:
+    """End a forked process without what libraries do last: OpenVINO waits for threads that were not forked with it.
 
-    Workers that load at the same time take each other's processors: none of them would be ready before all are.
+    What Python's modules do at the end is done, as multiprocessing does it in the processes that it forks.
     """
-    until = time.monotonic() + seconds
-    while not place.board.others_accept(place.number) and time.monotonic() < until:
-        time.sleep(_LOOK_EVERY)
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _bound_arenas() -> None:
@@ -138,7 +148,12 @@ def _bound_arenas() -> None:
 
 
 def _give_back(state: State) -> None:
-    """Give the system back what loading a snapshot and models needed for a moment: 15 MB of a worker."""
+    """Give the system back what loading a snapshot needed for a moment."""
+    _trim_memory()
+
+
+def _trim_memory() -> None:
+    """Give the system back what was needed for a moment, where the C library is GNU's: 15 MB after loading models."""
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
 
@@ -155,7 +170,7 @@ class _Process:
     watched: bool
     names: Sequence[str]
     ready: Callable[[State], None]
-    make: EncoderFactory
+    models: Models
     place: Place | None = None
     stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -164,7 +179,7 @@ class _Process:
         options = Options.from_settings(self.settings, self.place)
         if self.place is not None:
             share_counts(self.place)
-        collections = Collections(self.settings, self.names, self.make)
+        collections = Collections(self.settings, self.names, self.models)
         is_first = self.place is None or self.place.is_first
         loading = collections.keep_current(self.stopped, self._ready_in_files if is_first else self.ready)
         if is_first:

@@ -6,11 +6,44 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from qa.build.update import update
+from qa.models.loading import Models
 from qa.readers.registry import read_source
 from qa.settings import Settings
 from tests.conftest import Recorder
 from tests.models.conftest import TinyModel
+from tests.support.waiting import AT_MOST
+
+FORKING = """
+import os, sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from qa.models.loading import Models
+from qa.settings import Settings
+
+def compute(models):
+    with ThreadPoolExecutor(2) as pool:
+        read = pool.map(lambda at: models.answer_reader().read([("Who?", "A ferryman. " * at)] * at), range(1, 7))
+        rows = models.encoder().encode_questions(["Who is it?", "Where does the ferry go on Sundays?"])
+        return [rows.tobytes(), *(one.starts.tobytes() + one.ends.tobytes() for each in read for one in each)]
+
+settings = Settings(indexes=Path(sys.argv[1]))
+models = Models(settings, forks=True)
+models.load_before_fork()
+children = []
+for _ in range(2):
+    pid = os.fork()
+    if not pid:
+        found = compute(models)
+        children_s_own = compute(Models(settings))
+        os._exit(0 if found == children_s_own else 3)
+    children.append(pid)
+codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+print(codes)
+os._exit(0)
+"""
 
 
 def test_the_first_build_compiles_and_asking_imports_no_torch(
@@ -40,3 +73,20 @@ print([name for name in names if sys.modules.get(name)])
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_forked_processes_compute_with_the_models_that_were_loaded_before(tmp_path: Path) -> None:
+    """On two threads at once, and to the bit what models of their own compute."""
+    Models(Settings(indexes=tmp_path)).encoder()  # which compiles it
+    done = subprocess.run(
+        [sys.executable, "-c", FORKING, str(tmp_path)], capture_output=True, text=True, check=True, timeout=AT_MOST
+    )
+    assert done.stdout.strip() == "[0, 0]"
+
+
+@pytest.mark.parametrize("model", [Settings().model, "nowhere"], ids=["not-compiled", "missing"])
+def test_before_forking_nothing_is_compiled_and_what_is_missing_is_for_others_to_say(
+    tmp_path: Path, model: str
+) -> None:
+    Models(Settings(indexes=tmp_path, model=model), forks=True).load_before_fork()
+    assert not list(tmp_path.glob(".models/*/model.xml"))

@@ -10,6 +10,7 @@ import pytest
 from qa.build.update import update
 from qa.errors import NotReady
 from qa.index.snapshots import names_to_serve
+from qa.models.loading import Models
 from qa.protocols import Encoder
 from qa.readers.registry import read_source
 from qa.service.collections import Collections
@@ -43,7 +44,7 @@ def loaded(collections: Collections) -> Collections:
 
 
 def test_each_collection_answers_from_its_own_documents(indexes: Settings) -> None:
-    for each in loaded(Collections(indexes, ("hr", "it"), hashing_encoder)):
+    for each in loaded(Collections(indexes, ("hr", "it"), Models(indexes, hashing_encoder))):
         (hit,) = each.service.ask(Query("How many days?", answer=False)).hits
         assert hit.passage.document == f"{each.name}.txt"
         assert (each.service.state().index, each.service.state().documents) == (each.name, 1)
@@ -56,7 +57,7 @@ def test_the_models_are_made_once(indexes: Settings) -> None:
         made.append(settings.model)
         return hashing_encoder(settings, threads=threads)
 
-    collections = loaded(Collections(indexes, ("hr", "it"), make))
+    collections = loaded(Collections(indexes, ("hr", "it"), Models(indexes, make)))
     assert len(made) == 1
     first, second = (each.service for each in collections)
     assert first.encoder() is second.encoder()
@@ -66,7 +67,7 @@ def test_a_broken_one_takes_none_of_the_others_down(indexes: Settings) -> None:
     (pointer,) = indexes.indexes.glob("it/CURRENT")
     (manifest,) = indexes.indexes.glob("it/snapshots/*/manifest.json")
     manifest.write_text("{}")
-    collections = Collections(indexes, ("hr", "it"), hashing_encoder)
+    collections = Collections(indexes, ("hr", "it"), Models(indexes, hashing_encoder))
     ready: list[State] = []
     stopped = threading.Event()
     threads = collections.keep_current(stopped, ready.append)
@@ -85,7 +86,7 @@ def test_a_broken_one_takes_none_of_the_others_down(indexes: Settings) -> None:
 
 
 def test_a_new_snapshot_of_one_is_served_and_the_others_stay(indexes: Settings, tmp_path: Path) -> None:
-    collections = loaded(Collections(indexes, ("hr", "it"), hashing_encoder))
+    collections = loaded(Collections(indexes, ("hr", "it"), Models(indexes, hashing_encoder)))
     hr, it = (each.service for each in collections)
     before: dict[str, State] = {"hr": hr.state(), "it": it.state()}
     (tmp_path / "hr" / "more.txt").write_text("Sick notes go to the office.\n", encoding="utf-8")
@@ -97,7 +98,7 @@ def test_a_new_snapshot_of_one_is_served_and_the_others_stay(indexes: Settings, 
 
 
 def test_one_index_is_updated_at_a_time(indexes: Settings) -> None:
-    collections = loaded(Collections(indexes, ("hr", "it"), hashing_encoder))
+    collections = loaded(Collections(indexes, ("hr", "it"), Models(indexes, hashing_encoder)))
     operators = [each.maintenance for each in collections]
     with collections.turn:
         assert [operator.index().status for operator in operators] == ["running", "running"]

@@ -8,7 +8,6 @@ import socket
 import struct
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from structlog.testing import capture_logs
 from qa.errors import SettingsError
 from qa.web.app import create_app
 from qa.web.deps import Options
-from qa.web.server import _listen_to_workers, wait_for_others
+from qa.web.server import _listen_to_workers
 from qa.web.workers.board import Board, Place
 from tests.support.fake_evaluations import FakeEvaluations
 from tests.support.fake_service import FakeService
@@ -99,29 +98,8 @@ def _posts(app: object) -> float:
     )
 
 
-def test_a_worker_leaves_the_processors_to_one_that_is_loading(tmp_path: Path) -> None:
-    board = Board(tmp_path, 2)
-    board.open_all()
-    waiting = threading.Thread(target=wait_for_others, args=(Place(2, board), 10 * AT_MOST), daemon=True)
-    waiting.start()
-    waiting.join(0.2)
-    assert waiting.is_alive()
-    board.set_connections(1, 0)
-    waiting.join(AT_MOST)
-    assert not waiting.is_alive()
-
-
 def test_a_socket_between_workers_that_cannot_be_bound_is_said(tmp_path: Path) -> None:
     place = Place(1, Board(tmp_path, 2))
     place.first_socket.mkdir()
     with pytest.raises(SettingsError, match=r"cannot listen on .*first\.socket .*; set TMPDIR .* --workers 1"):
         _listen_to_workers(place)
-
-
-def test_where_no_other_worker_gets_ready_one_loads_all_the_same(tmp_path: Path) -> None:
-    board = Board(tmp_path, 2)
-    board.open_all()
-    waiting = threading.Thread(target=wait_for_others, args=(Place(2, board), 0.0), daemon=True)
-    waiting.start()
-    waiting.join(AT_MOST)
-    assert not waiting.is_alive()

@@ -1,6 +1,6 @@
 """The parent of a server's workers: it starts them, replaces those that die, and ends them.
 
-It has imported what they need, OpenVINO included, parsed the reader's vocabulary and started no thread, when it forks:
+It has imported what they need and loaded the models, and no thread of it computes, when it forks:
 memory that nobody changes stays one for all. It opens no index and no model, which only a process of its own can do
 safely.
 """
@@ -26,9 +26,7 @@ from types import FrameType
 
 import structlog
 
-from qa.errors import ModelNotFound, SettingsError
-from qa.models.answer_reader import parse_vocabulary
-from qa.models.openvino import import_openvino
+from qa.errors import SettingsError
 from qa.types import State
 from qa.web.workers.board import Board, ParentRow, Place
 from qa.web.workers.rates import create_rates
@@ -163,10 +161,6 @@ class Supervisor:
         Raises:
             SystemExit: a worker cannot start, or they die one after the other.
         """
-        import_openvino()
-        # Where it is missing, the workers say so.
-        with suppress(ModelNotFound):
-            parse_vocabulary()
         # What is there now is never collected, which would write to memory that all share.
         gc.collect()
         gc.freeze()

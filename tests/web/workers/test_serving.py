@@ -174,12 +174,13 @@ def test_an_evaluation_is_run_once_and_seen_by_both(server: Server) -> None:
     assert [(each["status"], each["asked"]) for each in found] == [("done", 1)] * len(clients)
 
 
-def test_the_parent_has_one_thread_and_no_model(server: Server) -> None:
-    parent = Path("/proc", str(server.process.pid))
-    assert len(list((parent / "task").iterdir())) == 1
-    resident = re.search(r"^RssAnon:\s+(\d+) kB", (parent / "status").read_text(encoding="utf-8"), re.MULTILINE)
-    assert resident
-    assert int(resident[1]) < 150_000
+def test_workers_share_the_models_that_their_parent_loaded(server: Server) -> None:
+    with server.clients() as clients:
+        for question, client in zip(QUESTIONS, itertools.cycle(clients), strict=False):
+            server.ask(client, question)
+    own = server.metrics("qa_worker_memory_bytes")
+    # With models of its own each has 180 MB.
+    assert max(own[f'kind="private",worker="{number}"'] for number in (1, 2)) < 150e6
 
 
 def test_a_switch_is_over_in_both_when_it_is_answered(server: Server, snapshots: tuple[str, str]) -> None:

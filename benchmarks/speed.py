@@ -1,6 +1,6 @@
 """How fast encoding, starting and building are, each against a baseline of the same run. One JSON line last.
 
-    .venv/bin/python -m benchmarks.speed [encoding query loading starting building memory] [--sizes 1000 10000 100000]
+    .venv/bin/python -m benchmarks.speed [encoding query loading starting building beside memory] [--sizes 1000 10000]
 
 Needs ``../shared/data``. Everything is interleaved and repeated, and medians are shown: the machines are shared.
 """
@@ -306,6 +306,45 @@ def building(folder: Path, sizes: list[int]) -> list[Result]:
     return rows
 
 
+class _Free(_Listening):
+    """An encoder that counts tokens, and whose rows are not those of any text and cost nothing."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__(encoder)
+        self.load = lambda: None
+
+    def encode_passages(self, texts: Sequence[str]) -> Vectors:
+        rows = np.random.default_rng(len(texts)).standard_normal((len(texts), self.dimension), np.float32)
+        unit: Vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        return unit
+
+
+def beside(folder: Path, sizes: list[int]) -> list[Result]:
+    """Read the processor seconds of a build beside encoding, the median of three; the process that reads is left out.
+
+    Other work on the machine changes it less than it changes the share that encoding has of a build.
+    """
+    rows = []
+    for size in sizes:
+        with tempfile.TemporaryDirectory(dir=folder) as place:
+            documents = Path(place) / "documents"
+            _write_documents(documents, size)
+            seconds = []
+            for number in range(ROUNDS + 1):
+                settings = Settings(indexes=folder / "indexes", name=f"beside-{size}-{number}")
+                encoder = _Free(make_encoder(settings, threads=1))
+                processor = time.process_time()
+                made = update(settings, [documents], SilentListener(), make=lambda settings, *, threads: encoder)  # noqa: B023
+                seconds.append(time.process_time() - processor)
+        # The first imports libraries.
+        cpu = statistics.median(seconds[1:])
+        rows.append(
+            {"size": size, "texts": made.counts.encoded, "cpu_s": cpu, "us_a_text": 1e6 * cpu / made.counts.encoded}
+        )
+        print(rows[-1], flush=True)
+    return rows
+
+
 def _write_documents(folder: Path, size: int) -> None:
     """Write ``size`` numbered sections of one short sentence, no two alike, each of which makes one passage."""
     folder.mkdir()
@@ -362,7 +401,7 @@ def _run_apart(part: str, folder: Path, arguments: list[str]) -> Any:
 
 def main() -> None:
     """Run the parts that are named, or all of them."""
-    parts = ("encoding", "query", "loading", "starting", "memory", "building")
+    parts = ("encoding", "query", "loading", "starting", "memory", "building", "beside")
     parser = argparse.ArgumentParser()
     # "loaded" is what each process of "loading" runs.
     parser.add_argument("parts", nargs="*", choices=(*parts, "loaded"), default=[])
@@ -380,6 +419,7 @@ def main() -> None:
             "starting": starting,
             "memory": memory,
             "building": lambda folder: building(folder, given.sizes),
+            "beside": lambda folder: beside(folder, given.sizes),
         }
         results[part] = run[part](given.folder)
     else:

@@ -107,9 +107,12 @@ ReadWithOptions = Callable[..., tuple[Document | None, FileReport]]
 
 # Without "-I" a file called json.py in the folder that qa is run in would be imported for the library's.
 _FLAGS = ("-I", "-B", "-c")
+# What is imported stays, so that looking for garbage meanwhile finds none; and numpy's library would start a thread for
+# each core, which no reader has work for. Both were a sixth of what a start takes.
 _BOOTSTRAP = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from qa.readers.worker import main; main(int(sys.argv[2]))"
+    "import gc, json, os, sys; gc.disable(); os.environ['OPENBLAS_NUM_THREADS'] = '1'; "
+    "sys.path[:] = json.loads(sys.argv[1]); from qa.readers.worker import main; "
+    "gc.freeze(); gc.enable(); main(int(sys.argv[2]))"
 )
 _SECONDS_TO_START = 60.0
 _SECONDS_TO_END = 5.0

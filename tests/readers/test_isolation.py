@@ -23,7 +23,7 @@ from qa.readers.recognition.recogniser import PageCache
 from qa.readers.registry import ReadingOptions, read_source
 from qa.types import Document, FileReport, Source
 from tests.conftest import REPOSITORY
-from tests.support.misbehaving import misbehave, recognise_badly, unstartable
+from tests.support.misbehaving import count_threads, misbehave, recognise_badly, unstartable
 from tests.support.texts import a_name_of_any_bytes
 from tests.support.waiting import AT_MOST, wait_for
 
@@ -49,6 +49,14 @@ def _outcome(reader: IsolatedReader, source: Source) -> tuple[str, str]:
     assert document is None
     assert (report.id, report.size) == (source.id, source.size)
     return report.status, report.reason
+
+
+def test_the_process_has_no_threads_for_arithmetic(tmp_path: Path) -> None:
+    with IsolatedReader(LIMITS, count_threads) as reader:
+        document, _ = reader.read(_source(tmp_path, "Words."))
+    # numpy's library would have one for each core.
+    assert document is not None
+    assert document.text == "x"
 
 
 def _reads(reader: IsolatedReader, folder: Path) -> bool:

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 from qa.readers.recognition.recogniser import Recogniser
 from qa.readers.registry import ReadingOptions, read_source
@@ -28,6 +30,13 @@ def misbehave(source: Source, options: ReadingOptions) -> tuple[Document | None,
     if content in _DEEDS:
         _DEEDS[content](source)
     return _odd(source) if content == "odd" else read_source(source, options)
+
+
+def count_threads(source: Source, options: ReadingOptions) -> tuple[Document | None, FileReport]:
+    """Read into a document of as many characters as the process has threads."""
+    document, report = read_source(source, options)
+    assert document is not None
+    return replace(document, text="x" * len(list(Path("/proc/self/task").iterdir()))), report
 
 
 def unstartable(source: Source, options: ReadingOptions) -> tuple[Document | None, FileReport]:

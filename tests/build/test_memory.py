@@ -1,0 +1,102 @@
+"""What a build holds in memory does not grow with the number of documents: four times as many take hardly more."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from qa.build import found
+from qa.build.update import SilentListener, update
+from qa.index import arrays, field_writer, fields, index, lexical, relations, schema
+from qa.index.snapshots import Snapshots
+from qa.index.vectors import columns, exact, spool, table, values
+from qa.readers.registry import read_source
+from qa.settings import Settings
+from tests.conftest import hashing_encoder
+
+FEW = 200
+# Bytes, of Python's objects and numpy's arrays, that a document with its one passage may add to the most that is held
+# at a time. It is 50 to 100 with so few documents, as caches fill and two batches may or may not be held at once; each
+# of what was held for every document or passage took 200 to 500.
+A_PASSAGE = 200
+WORDS = "nought one two three four five six seven eight nine".split()
+
+
+@pytest.fixture(autouse=True)
+def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make blocks so small that some hundred documents fill many: a block that is not full yet looks like growth."""
+    for module in (arrays, relations, field_writer):
+        monkeypatch.setattr(module, "BLOCK", 32)
+    # The interpreter's table of interned texts, to which paths add their parts, grows by megabytes at a time.
+    monkeypatch.setattr(sys, "intern", str)
+    monkeypatch.setattr(found, "_BLOCK", 32)
+    monkeypatch.setattr(values, "_HELD", 32)
+    monkeypatch.setattr(arrays, "_PART", 64)
+    monkeypatch.setattr(lexical, "_KEYS_AT_ONCE", 64)
+    monkeypatch.setattr("qa.build.builder._BATCH", 16)
+    for module in (columns, exact, fields, index, spool, table):
+        monkeypatch.setattr(module, "_AT_ONCE", 64)
+
+
+@contextmanager
+def most_held() -> Iterator[Callable[[], int]]:
+    """Trace what is allocated; gives a function that returns the most bytes that were held since."""
+    schema.parse_titles.cache_clear()
+    # Garbage is looked for when there is a quarter more than what stays: what the test runner has must not count.
+    gc.collect()
+    gc.freeze()
+    tracemalloc.start()
+    try:
+        yield lambda: tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+        gc.unfreeze()
+
+
+def peaks(place: Path, documents: int) -> dict[str, int]:
+    """Build so many small documents, with nothing changed and with some changed, and verify; the most held in each."""
+    folder = place / "documents"
+    settings = Settings(indexes=place / "indexes", name="memory")
+    folder.mkdir(parents=True)
+    for number in range(documents):
+        below = folder / f"{number // 50}"
+        below.mkdir(exist_ok=True)
+        # No two are the same, and none has a word of its own: forms of words are kept as well, up to a bound.
+        words = " ".join(WORDS[int(digit)] for digit in f"{number}")
+        (below / f"{number}.txt").write_text(f"The file {words} speaks of {words}.\n", encoding="utf-8")
+
+    def bring_up_to_date() -> None:
+        made = update(settings, [folder], SilentListener(), make=hashing_encoder, read=read_source)
+        assert made.counts.documents == made.counts.passages == documents
+
+    def change() -> None:
+        for number in range(0, documents, 100):
+            (folder / f"{number // 50}" / f"{number}.txt").write_text(f"It was {number}.\n", encoding="utf-8")
+        bring_up_to_date()
+
+    steps: dict[str, Callable[[], object]] = {
+        "build": bring_up_to_date,
+        "same": bring_up_to_date,
+        "changed": change,
+        "verify": lambda: Snapshots.of(settings).verify(),
+    }
+    held = {}
+    for name, step in steps.items():
+        with most_held() as most:
+            step()
+            held[name] = most()
+    return held
+
+
+def test_four_times_as_many_documents_take_hardly_more_memory(tmp_path: Path) -> None:
+    peaks(tmp_path / "first", FEW)  # what is imported and compiled once is not of the documents
+    few = peaks(tmp_path / "few", FEW)
+    many = peaks(tmp_path / "many", 4 * FEW)
+    grown = {name: (many[name] - few[name]) / (3 * FEW) for name in few}
+    assert max(grown.values()) < A_PASSAGE, grown

@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 
 serve: $(INSTALLED)
 	@$(BIN)/qa index seeds --name seeds --if-missing
-	@$(BIN)/qa serve --name seeds || [ $$? -eq 130 ] # Ctrl-C is how it ends
+	@$(BIN)/qa serve --name seeds
 
 test: $(INSTALLED)-dev
 	$(BIN)/pytest -n auto --dist loadfile --ignore tests/build/test_watch_killed.py

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import ctypes
 import logging
@@ -393,8 +394,14 @@ def _configure_logging(format: str) -> None:
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.captureWarnings(True)
+    # What still ran when the server had to end is said in one line; where each of it was is of no use.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: not _is_of_cancelled(record))
     # It warns of every request that is no HTTP, of which a client can send thousands a second.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+
+
+def _is_of_cancelled(record: logging.LogRecord) -> bool:
+    return record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
 
 
 def _say(line: str) -> None:

@@ -129,6 +129,7 @@ class Supervisor:
         self._replaced = 0
         self._failure = 0
         self._signal = 0
+        self._is_urgent = False
         # A worker sees that this process has ended when the pipe's other end is closed.
         self._alive = os.pipe()
         self._woken = os.pipe()
@@ -193,6 +194,8 @@ class Supervisor:
         return None
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        # Who asks a second time does not want to wait for what runs.
+        self._is_urgent = self._signal != 0
         self._signal = self._signal or number
 
     def _start(self, worker: _Worker) -> Place | None:
@@ -290,7 +293,7 @@ class Supervisor:
         self._kill(signal.SIGTERM)
         until = time.monotonic() + _MOST_ENDING
         while any(worker.pid for worker in self._workers):
-            if time.monotonic() >= until:
+            if self._is_urgent or time.monotonic() >= until:
                 self._kill(signal.SIGKILL)
             self._wait()
             self._reap()

@@ -33,7 +33,7 @@ os.fork = refuse
 supervisor.Supervisor(2, socket.create_server(("127.0.0.1", 0)), lambda state: None).run()
 """
 SERVING = """
-import os, signal, socket, sys, time
+import asyncio, os, signal, socket, sys, time
 import uvicorn
 from qa.web.middleware.overload import BoundedProtocol
 from qa.web.server import _configure_logging
@@ -43,11 +43,15 @@ from qa.web.workers.board import Row
 
 _configure_logging("text")
 supervisor._PAUSE = (0.0, 0.05)
+supervisor._MOST_ENDING = 3600.0
 how = sys.argv[1]
 
 async def app(scope, receive, send):
     if scope["path"] == "/end":
         os._exit(3)
+    if scope["path"] == "/hang":
+        print("hangs", flush=True)
+        await asyncio.sleep(3600)
     body = str(place.number).encode()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
     await send({"type": "http.response.body", "body": body})
@@ -93,9 +97,31 @@ def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield Path(folder)
 
 
+def children(pid: int) -> list[str]:
+    """Return the processes that a process has started and not buried."""
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
+
+
 def worker(address: str) -> str:
     """Return which worker answers on a new connection."""
     return httpx2.get(address, timeout=AT_MOST).text
+
+
+@pytest.mark.server
+def test_a_second_ctrl_c_does_not_wait_for_what_runs() -> None:
+    with running("serves") as (process, address):
+        wait_for(lambda: {worker(address) for _ in range(9)} == {"1", "2"})
+        port = int(address.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=AT_MOST) as connection:
+            connection.sendall(b"GET /hang HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert process.stdout is not None
+            assert process.stdout.readline() == "hangs\n"
+            process.send_signal(signal.SIGINT)
+            # The other worker had nothing to wait for.
+            wait_for(lambda: len(children(process.pid)) == 1)
+            assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            assert process.wait(AT_MOST) == -signal.SIGINT
 
 
 @pytest.mark.server

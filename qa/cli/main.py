@@ -291,7 +291,7 @@ def serve(
 
     settings = settings.model_copy(update={"workers": settings.workers or default_workers()})
     if settings.workers > 1:
-        # NumPy reads it when it is imported: it starts no threads, of which none may be there when workers are forked.
+        # NumPy reads it when it is imported: it starts no threads, which may hold locks when workers are forked.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from qa.errors import IndexNotFound
     from qa.index.snapshots import Snapshots, names_to_serve

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 BLOCK = 1 << 14
 # Rows of a part that is sorted in memory, 40 bytes each, and the most files that parts are written to.
 _PART = 1 << 17
-_MOST_PARTS = 256
+_MOST_PARTS = 64
 _PAIR = np.dtype([("key", np.int64), ("value", np.int32)])
 
 

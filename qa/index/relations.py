@@ -252,7 +252,7 @@ def _are_within(rows: Ids, count: int) -> bool:
 
 
 def open_relations(folder: Path) -> Relations:
-    """Map what :func:`save_relations` wrote.
+    """Map what :func:`write_relations` wrote.
 
     Raises:
         SnapshotCorrupt: a file is something else, or they do not fit each other.

@@ -97,8 +97,12 @@ def choose(
 
 
 def is_compiled(files: ModelFiles, runtime: Runtime) -> bool:
-    """Tell whether a model was compiled before, so that making it takes no time."""
-    return (runtime.folder / folder_name(files.fingerprint, runtime.precision)).exists()
+    """Tell whether a model was compiled before, and is whole, so that making it takes no time."""
+    try:
+        read_manifest(runtime.folder / folder_name(files.fingerprint, runtime.precision))
+    except ValueError:
+        return False
+    return True
 
 
 def choose_encoder(files: EncoderFiles, runtime: Runtime, stage: Stage) -> Encoder:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import structlog
 
 from qa.errors import QAError
 from qa.models.compiled import MODELS_FOLDER
@@ -18,6 +19,8 @@ from qa.settings import Settings
 if TYPE_CHECKING:
     from qa.models.choice import Runtime
 
+
+log = structlog.get_logger(__name__)
 
 _Model = TypeVar("_Model")
 
@@ -84,18 +87,24 @@ class Models:
         """Load encoder and reader in a process from which others are then forked: these share what is loaded.
 
         An encoder that is still to be compiled is left to them, since that takes many seconds; so is one that
-        sentence-transformers runs, whose threads they would lack. What cannot be loaded they find out as well.
+        sentence-transformers runs, whose threads they would lack. What cannot be loaded they find out as well, and say.
         """
         from qa.models.choice import is_compiled
         from qa.models.openvino import import_openvino
 
-        import_openvino()
-        with suppress(QAError), ThreadPoolExecutor(1, thread_name_prefix="load-reader") as pool:
-            reading = pool.submit(self.answer_reader().load)
-            files = locate(self._settings.model, self._settings.indexes / MODELS_FOLDER)
-            if is_compiled(files, _runtime(self._settings, 1)) and isinstance(encoder := self.encoder(), Scheduled):
-                encoder.load()
-            reading.result()
+        try:
+            import_openvino()
+            with ThreadPoolExecutor(1, thread_name_prefix="load-reader") as pool:
+                reading = pool.submit(self.answer_reader().load)
+                files = locate(self._settings.model, self._settings.indexes / MODELS_FOLDER)
+                if is_compiled(files, _runtime(self._settings, 1)) and isinstance(encoder := self.encoder(), Scheduled):
+                    encoder.load()
+                reading.result()
+        except QAError:
+            pass
+        except Exception:
+            # Such as OpenVINO's own errors. A server that has loaded nothing says so, and tries again.
+            log.warning("models are not shared by the workers: they could not be loaded before", exc_info=True)
 
     def encoder(self) -> Encoder:
         """Return the encoder, not loaded: its weights are when they are needed.

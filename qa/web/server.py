@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from types import FrameType
 from typing import NoReturn
 
 import structlog
@@ -109,7 +110,7 @@ def run(
 def _serve_as_worker(place: Place, process: _Process) -> NoReturn:
     """Serve in one of several processes, until SIGTERM, and end it."""
     # Not by the signal itself: what this process has in temporary folders is removed when it ends.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    signal.signal(signal.SIGTERM, _exit_once)
     structlog.contextvars.bind_contextvars(worker=place.number)
     _bound_arenas()
     code: object = 0
@@ -127,11 +128,19 @@ def _serve_as_worker(place: Place, process: _Process) -> NoReturn:
     _leave(code if isinstance(code, int) else 1)
 
 
+def _exit_once(number: int, frame: FrameType | None) -> NoReturn:
+    """Exit as by a signal; another one must not break off what is done at the end."""
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
 def _leave(code: int) -> NoReturn:
     """End a forked process without what libraries do last: OpenVINO waits for threads that were not forked with it.
 
-    What Python's modules do at the end is done, as multiprocessing does it in the processes that it forks.
+    What Python's modules do at the end is done, as multiprocessing does it in the processes that it forks; threads are
+    not waited for.
     """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
@@ -288,7 +297,7 @@ def _state_on_board(service: Service) -> State:
     # In this order: what is about to be served when this is read is served, or is still to be, when the state is.
     coming = service.switching_to
     state = service.state()
-    return state if coming is None else replace(state, ready=False, snapshot=coming)
+    return state if coming is None else replace(state, snapshot=coming)
 
 
 def _is_loaded(services: Iterable[Service]) -> bool:

@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from qa.build.update import update
+from qa.models.answer_reader import OpenVinoReader
 from qa.models.loading import Models
 from qa.readers.registry import read_source
 from qa.settings import Settings
@@ -90,3 +92,15 @@ def test_before_forking_nothing_is_compiled_and_what_is_missing_is_for_others_to
 ) -> None:
     Models(Settings(indexes=tmp_path, model=model), forks=True).load_before_fork()
     assert not list(tmp_path.glob(".models/*/model.xml"))
+
+
+def test_an_error_that_nobody_expects_ends_nothing_before_forking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(reader: OpenVinoReader) -> None:
+        raise RuntimeError("no such operation")
+
+    monkeypatch.setattr(OpenVinoReader, "load", fail)
+    with capture_logs() as logs:
+        Models(Settings(indexes=tmp_path), forks=True).load_before_fork()
+    assert [line["event"] for line in logs] == ["models are not shared by the workers: they could not be loaded before"]

@@ -1,8 +1,7 @@
 """The parent of a server's workers: it starts them, replaces those that die, and ends them.
 
-It has imported what they need and loaded the models, and no thread of it computes, when it forks:
-memory that nobody changes stays one for all. It opens no index and no model, which only a process of its own can do
-safely.
+It has imported what they need and loaded the models, and no thread of it computes, when it forks: memory that nobody
+changes stays one for all. It opens no index.
 """
 
 from __future__ import annotations

@@ -162,7 +162,9 @@ def test_a_refusal_that_is_kept_back_is_sent_before_the_server_ends(app: FastAPI
         assert connection.recv(1) == b""
 
 
-def test_a_connection_that_closes_while_its_refusal_is_kept_back_leaves_the_server_well(full: Address) -> None:
+def test_a_connection_that_closes_while_its_refusal_is_kept_back_leaves_the_server_well(
+    full: Address, caplog: pytest.LogCaptureFixture
+) -> None:
     for request in (ASKING, POSTING):
         with socket.create_connection(full, timeout=AT_MOST) as connection:
             connection.sendall(request)
@@ -170,6 +172,8 @@ def test_a_connection_that_closes_while_its_refusal_is_kept_back_leaves_the_serv
             connection.sendall(request)
     time.sleep(HELD_SECONDS)
     assert get(full, "/healthz")[0][0] == 200
+    # What a callback of the event loop raises is logged.
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 @given(st.lists(st.tuples(st.floats(0, 3), st.integers(1, 30)), min_size=1))

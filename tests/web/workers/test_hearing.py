@@ -42,5 +42,5 @@ def test_what_a_worker_is_about_to_serve_stands_on_the_board(indexed: Service, b
     shown: list[State] = []
     indexed.announce_with(lambda: shown.append(_state_on_board(indexed)))
     assert indexed.reload()
-    assert [(state.ready, state.snapshot) for state in shown] == [(False, id)]
+    assert [(state.ready, state.snapshot) for state in shown] == [(True, id)]
     assert _state_on_board(indexed) == indexed.state()

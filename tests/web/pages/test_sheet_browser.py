@@ -46,8 +46,9 @@ def test_the_text_is_read_while_the_picture_is_drawn(
     page.goto(ON_PAPER, wait_until="commit")
     expect(page.locator("mark.chosen")).to_have_text("three crowns")
     expect(page.get_by_role("region", name="Page 1 of 2")).to_contain_text("is being drawn")
-    # Its styles, without which it lies elsewhere, may come later than its text.
+    # Both files of styles, without which it lies elsewhere, may come later than its text.
     expect(page.locator("mark.chosen")).to_have_css("background-color", "rgb(255, 211, 92)")
+    expect(page.get_by_role("region", name="Page 1 of 2")).to_have_css("position", "sticky")
     painted = "performance.getEntriesByName('first-contentful-paint').length"
     if script:
         page.wait_for_function(painted)

@@ -83,6 +83,14 @@ class Models:
         self._reranker: tuple[()] | tuple[Reranker | None] = ()
         self._answer_reader: AnswerReader | None = None
 
+    def load(self) -> None:
+        """Load encoder and reader side by side, so that questions can be asked sooner. Raises EncoderError."""
+        encoder = self.encoder()
+        with ThreadPoolExecutor(1, thread_name_prefix="load-reader") as pool:
+            reading = pool.submit(self.answer_reader().load)
+            encoder.load()
+            reading.result()
+
     def load_before_fork(self) -> None:
         """Load encoder and reader in a process from which others are then forked: these share what is loaded.
 
@@ -94,12 +102,11 @@ class Models:
 
         try:
             import_openvino()
-            with ThreadPoolExecutor(1, thread_name_prefix="load-reader") as pool:
-                reading = pool.submit(self.answer_reader().load)
-                files = locate(self._settings.model, self._settings.indexes / MODELS_FOLDER)
-                if is_compiled(files, _runtime(self._settings, 1)) and isinstance(encoder := self.encoder(), Scheduled):
-                    encoder.load()
-                reading.result()
+            files = locate(self._settings.model, self._settings.indexes / MODELS_FOLDER)
+            if is_compiled(files, _runtime(self._settings, 1)) and isinstance(self.encoder(), Scheduled):
+                self.load()
+            else:
+                self.answer_reader().load()
         except QAError:
             pass
         except Exception:

@@ -9,7 +9,6 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -182,7 +181,7 @@ class ServedSnapshot(ABC):
             reranker = self._models.reranker()
             retriever = Retriever(index, encoder, self.limits, reranker)
             calibrations = self._read_calibrations(encoder)
-            self._load_models(encoder)
+            self._models.load()
         except BaseException:
             index.close()
             raise
@@ -219,20 +218,13 @@ class ServedSnapshot(ABC):
         ask_many = partial(self._answer_all, retriever, calibrations)
         self._held = Held(self._settings.name, retriever.index.manifest.id, self._revision, ask_many)
 
-    def _load_models(self, encoder: Encoder) -> None:
-        """Load encoder and reader side by side, so that questions can be asked sooner. Raises EncoderError."""
-        with ThreadPoolExecutor(1, thread_name_prefix="load-reader") as pool:
-            loading = pool.submit(self._models.answer_reader().load)
-            encoder.load()
-            loading.result()
-
     def prepare(self) -> None:
         """Load the models before there is anything to serve, so that the first documents need not wait for them.
 
         Raises:
             EncoderError: a model cannot be used.
         """
-        self._load_models(self.encoder())
+        self._models.load()
 
     def _read_calibrations(self, encoder: Encoder) -> Calibrations:
         if not self._is_calibrated:

@@ -21,7 +21,6 @@ from typing import NoReturn
 
 import structlog
 import uvicorn
-from fastapi import FastAPI
 
 from qa.answers.notation import compile_patterns
 from qa.errors import QAError, SettingsError
@@ -191,7 +190,9 @@ class _Process:
             share_counts(self.place)
         collections = Collections(self.settings, self.names, self.models)
         is_first = self.place is None or self.place.is_first
-        loading = collections.keep_current(self.stopped, self._ready_in_files if is_first else self.ready)
+        # Before anything is loaded, so that no switch is over while a worker that nobody sees serves what was before.
+        publisher = None if self.place is None else _publish(self.place, collections)
+        loading = collections.keep_current(self.stopped, partial(self._say_served, publisher))
         if is_first:
             self._keep_indexes(collections)
         turn = threading.Lock()
@@ -213,10 +214,11 @@ class _Process:
             timeout_graceful_shutdown=_SECONDS_TO_FINISH,
         )
         try:
-            if self.place is None:
+            if self.place is None or publisher is None:
                 uvicorn.Server(config).run(sockets=[self.listening])
             else:
-                self._serve_in_place(self.place, config, collections, app)
+                publisher.measure(app.state.dependencies.monitoring.own_gauges)
+                self._serve_in_place(self.place, config, collections, publisher)
         finally:
             self.stopped.set()
             # The process would abort if the interpreter ended while a model is being loaded.
@@ -225,9 +227,12 @@ class _Process:
             for queue in queues:
                 queue.stop()
 
-    def _ready_in_files(self, state: State) -> None:
-        """Say what is ready, and where its vectors lie in files though a server was named for them."""
-        warn_of_files(self.settings, state)
+    def _say_served(self, publisher: Publisher | None, state: State) -> None:
+        """Say what is served from now on, and where its vectors lie in files though a server was named for them."""
+        if publisher is not None:
+            publisher.publish()
+        if self.place is None or self.place.is_first:
+            warn_of_files(self.settings, state)
         self.ready(state)
 
     def _keep_indexes(self, collections: Collections) -> None:
@@ -238,30 +243,36 @@ class _Process:
             elif self.watched:
                 _watch(each, self.stopped, collections.turn)
 
-    def _serve_in_place(self, place: Place, config: uvicorn.Config, collections: Collections, app: FastAPI) -> None:
+    def _serve_in_place(
+        self, place: Place, config: uvicorn.Config, collections: Collections, publisher: Publisher
+    ) -> None:
         """Serve as one of several workers, from when it is ready or no other one serves."""
-        services = {each.name: each.service for each in collections}
-        monitoring = app.state.dependencies.monitoring
+        services = [each.service for each in collections]
         if place.is_first:
-            for name, service in services.items():
-                service.follow_with(partial(place.board.wait_for_snapshot, name))
-        publisher = Publisher(
-            place,
-            os.getpid(),
-            lambda: [_state_on_board(service) for service in services.values()],
-            monitoring.own_gauges,
-            lambda row: _hear(row, services),
-        )
-        publisher.start()
-        for service in services.values():
-            service.announce_with(publisher.publish)
+            for each in collections:
+                each.service.follow_with(partial(place.board.wait_for_snapshot, each.name))
         sockets = [_listen_to_workers(place)] if place.is_first else []
         try:
-            is_loaded = partial(_is_loaded, services.values())
+            is_loaded = partial(_is_loaded, services)
             _wait_until_needed(place, is_loaded)
             WorkerServer(config, self.listening, place, is_loaded).run(sockets=sockets)
         finally:
             publisher.stop()
+
+
+def _publish(place: Place, collections: Collections) -> Publisher:
+    """Publish from now on what this worker says of the collections, and what it is about to serve before it does."""
+    services = {each.name: each.service for each in collections}
+    publisher = Publisher(
+        place,
+        os.getpid(),
+        lambda: [_state_on_board(service) for service in services.values()],
+        lambda row: _hear(row, services),
+    )
+    publisher.start()
+    for service in services.values():
+        service.announce_with(publisher.publish)
+    return publisher
 
 
 def warn_of_files(settings: Settings, state: State) -> None:

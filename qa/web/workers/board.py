@@ -129,12 +129,17 @@ class Board:
         self._path(number).unlink(missing_ok=True)
 
     def wait_for_snapshot(self, index: str, snapshot: str | None, seconds: float = _MOST_WAITING) -> None:
-        """Return when every worker that accepts connections serves a snapshot of an index, or after some seconds."""
+        """Return when every worker serves a snapshot of an index, or after some seconds.
+
+        One that is still loading is waited for where it accepts connections, or is about to serve another snapshot.
+        """
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            accepting = [row for row in self.rows() if self.connections(row.number) is not None]
-            served = {state.snapshot for row in accepting for state in row.states if state.index == index}
-            if served <= {snapshot}:
+            states = [(row, state) for row in self.rows() for state in row.states if state.index == index]
+            if all(
+                state.snapshot == snapshot or (state.snapshot is None and self.connections(row.number) is None)
+                for row, state in states
+            ):
                 return
             time.sleep(_LOOK_EVERY)
 
@@ -191,7 +196,6 @@ class Publisher:
 
     Args:
         states: returns the state of each collection.
-        gauges: returns the worker's gauges by name.
         hear: is given the first worker's row at each look, in every worker but that one.
     """
 
@@ -200,13 +204,12 @@ class Publisher:
         place: Place,
         pid: int,
         states: Callable[[], Sequence[State]],
-        gauges: Callable[[], Mapping[str, float]],
         hear: Callable[[Row], None],
     ) -> None:
         self._place = place
         self._pid = pid
         self._states = states
-        self._gauges = gauges
+        self._gauges: Callable[[], Mapping[str, float]] = dict
         self._hear = hear
         self._last: Row | None = None
         # A row that was read earlier must not replace one that was read later.
@@ -218,6 +221,11 @@ class Publisher:
         """Publish now, and from now on."""
         self._turn()
         self._thread.start()
+
+    def measure(self, gauges: Callable[[], Mapping[str, float]]) -> None:
+        """Publish now, and from now on, what ``gauges`` returns as well: the worker's gauges by name."""
+        self._gauges = gauges
+        self.publish()
 
     def publish(self) -> None:
         """Publish now what has changed; where the disk is full, it is published later."""

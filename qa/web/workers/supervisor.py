@@ -228,7 +228,7 @@ class Supervisor:
     def _wait(self) -> None:
         """Wait for a signal, or until it is time to look again."""
         running = [worker for worker in self._workers if worker.pid]
-        is_starting = any(self._board.row(worker.place.number) is None for worker in running)
+        is_starting = any(self._board.connections(worker.place.number) is None for worker in running)
         # While the server ends no worker is started any more.
         is_ending = self._signal or self._failure
         dues = [] if is_ending else [worker.due for worker in self._workers if not worker.pid]

@@ -68,6 +68,18 @@ def test_a_switch_waits_for_the_workers_that_accept(board: Board) -> None:
     wait_for(lambda: not waiting.is_alive())
 
 
+def test_a_switch_waits_for_one_that_does_not_accept_yet_and_has_loaded_what_was_before(board: Board) -> None:
+    board.set_connections(1, 0)
+    board.publish(Row(1, 1, (state("new"),), {}))
+    board.publish(Row(2, 2, (state("old"),), {}))
+    waiting = threading.Thread(target=board.wait_for_snapshot, args=("test", "new"))
+    waiting.start()
+    waiting.join(0.1)
+    assert waiting.is_alive()
+    board.publish(Row(2, 2, (state("new"),), {}))
+    wait_for(lambda: not waiting.is_alive())
+
+
 def test_a_switch_does_not_wait_for_ever(board: Board) -> None:
     board.set_connections(1, 0)
     board.publish(Row(1, 1, (state("old"),), {}))
@@ -79,12 +91,14 @@ def test_a_worker_publishes_what_changes_and_hears_the_first(board: Board) -> No
     board.publish(Row(1, 1, (state("s", "evaluations cannot run"),), {}))
     now = [state(None)]
     heard: list[Row] = []
-    publisher = Publisher(Place(2, board), 2, lambda: now, dict, heard.append)
+    publisher = Publisher(Place(2, board), 2, lambda: now, heard.append)
     publisher.start()
     try:
         assert board.row(2) == Row(2, 2, (state(None),), {})
         now[0] = state("s")
         wait_for(lambda: board.row(2) == Row(2, 2, (state("s"),), {}))
+        publisher.measure(lambda: {"qa_queue_questions": 2.0})
+        assert board.row(2) == Row(2, 2, (state("s"),), {"qa_queue_questions": 2.0})
     finally:
         publisher.stop()
     assert heard[0].states[0].troubles == ("evaluations cannot run",)
@@ -92,7 +106,7 @@ def test_a_worker_publishes_what_changes_and_hears_the_first(board: Board) -> No
 
 def test_what_a_worker_is_about_to_serve_is_published_at_once(board: Board, tmp_path: Path) -> None:
     now = [state("s")]
-    publisher = Publisher(Place(1, board), 1, lambda: now, dict, print)
+    publisher = Publisher(Place(1, board), 1, lambda: now, print)
     publisher.publish()
     assert board.row(1) == Row(1, 1, (state("s"),), {})
     now[0] = state("t")

@@ -93,10 +93,26 @@ def find_places(values: Ids, ascending: Ids) -> Ids | None:
 def sort_pairs(
     pairs: Iterable[tuple[Ids, NDArray[np.int32]]], count: int, below: int, folder: Path
 ) -> Iterator[tuple[Ids, NDArray[np.int32]]]:
-    """Sort ``count`` pairs of a key and a value by the key, and yield them in blocks ``(m,), (m,)``.
+    """Sort pairs of a key and a value by the key, and yield them in blocks ``(m,), (m,)``; see :func:`sort_records`."""
 
-    Memory is that of a part: the pairs are dealt to files by their keys, and each file is sorted alone. Parts are of
-    like size where keys are spread evenly from 0 to ``below``, as hashes are; of others they are larger.
+    def records() -> Iterator[NDArray[Any]]:
+        for keys, values in pairs:
+            block = np.empty(len(keys), _PAIR)
+            block["key"], block["value"] = keys, values
+            yield block
+
+    for block in sort_records(records(), _PAIR, count, below, folder):
+        yield block["key"].copy(), block["value"].copy()
+
+
+def sort_records(
+    blocks: Iterable[NDArray[Any]], dtype: np.dtype[Any], count: int, below: int, folder: Path
+) -> Iterator[NDArray[Any]]:
+    """Sort ``count`` records of a type by their field ``key``, and yield them in blocks ``(m,)``.
+
+    Those with one key stay in their order, and in one block. Memory is that of a part: the records are dealt to files
+    by their keys, and each file is sorted alone. Parts are of like size where keys are spread evenly from 0 to
+    ``below``, as hashes are; of others they are larger.
 
     Args:
         folder: where the files are made; they are gone when the last block was taken.
@@ -108,21 +124,18 @@ def sort_pairs(
     width = -(-below // parts)
     with tempfile.TemporaryDirectory(prefix=".sorting-", dir=folder) as place, ExitStack() as opened:
         files = [opened.enter_context((Path(place) / str(part)).open("w+b")) for part in range(parts)]
-        for keys, values in pairs:
-            rows = np.empty(len(keys), _PAIR)
-            rows["key"], rows["value"] = keys, values
+        for block in blocks:
             if parts == 1:
-                files[0].write(rows.data)
+                files[0].write(block.data)
                 continue
-            part_of = np.clip(keys // width, 0, parts - 1)
+            part_of = np.clip(block["key"] // width, 0, parts - 1)
             order = np.argsort(part_of, kind="stable")
-            rows = rows[order]
+            dealt = block[order]
             bounds = np.searchsorted(part_of[order], np.arange(parts + 1)).tolist()
             for part in np.unique(part_of).tolist():
-                files[part].write(rows[bounds[part] : bounds[part + 1]].data)
+                files[part].write(dealt[bounds[part] : bounds[part + 1]].data)
         for file in files:
             file.seek(0)
-            rows = np.fromfile(file, _PAIR)
+            records = np.fromfile(file, dtype)
             file.truncate(0)
-            order = np.argsort(rows["key"])
-            yield rows["key"][order], rows["value"][order]
+            yield records[np.argsort(records["key"], kind="stable")]

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import DTypeLike
 
 from qa.index import arrays
-from qa.index.arrays import ArrayFile, find_places, sort_pairs
+from qa.index.arrays import ArrayFile, find_places, sort_pairs, sort_records
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint8])
@@ -36,6 +36,18 @@ def test_pairs_are_sorted_in_any_number_of_parts(
     assert np.concatenate([each for each, _ in found]).tolist() == sorted(keys.tolist())
     assert np.concatenate([rows for _, rows in found]).tolist() == np.argsort(keys).tolist()
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("part", [1, 7, 1000])
+def test_records_of_one_key_stay_in_their_order_and_in_one_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int
+) -> None:
+    monkeypatch.setattr(arrays, "_PART", part)
+    given = np.zeros(200, [("key", np.int32), ("at", np.int64)])
+    given["key"], given["at"] = np.random.default_rng(1).integers(0, 9, 200), np.arange(200)
+    found = [*sort_records((given[:120], given[120:]), given.dtype, 200, 9, tmp_path)]
+    assert np.concatenate(found).tolist() == np.sort(given, order=["key", "at"]).tolist()
+    assert sum(len(np.unique(block["key"])) for block in found) == 9
 
 
 def test_nothing_is_sorted_to_nothing(tmp_path: Path) -> None:

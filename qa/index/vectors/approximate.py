@@ -6,6 +6,7 @@ All files are mapped. A filter that few rows pass is searched exactly, among the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,8 @@ def write_approximate(
     """
     write_codes(rows, folder / CODES_FILE)
     codes = CodedRows(folder / CODES_FILE, len(rows), rows.dimension)
-    clusters = before.take_over(rows, codes) if before is not None else None
+    path = folder / VECTORS_FILE
+    clusters = before.take_over(rows, codes, path) if before is not None else None
     effort, trained_recall = None, 0.0
     if clusters is not None and before is not None:
         effort = tune(clusters, codes, rows)
@@ -59,14 +61,14 @@ def write_approximate(
         else:
             trained_recall = before.trained_recall
     if clusters is None or effort is None:
-        clusters = train(rows)
-        clusters.add(rows)
+        empty = train(rows)
+        clusters = empty.fill(path, rows, empty.entries(rows))
         effort = tune(clusters, codes, rows)
         trained_recall = effort.recall
     if effort.recall < least_recall:
+        path.unlink()
         (folder / CODES_FILE).unlink()
         return None
-    clusters.write(folder / VECTORS_FILE)
     RowTable.write(rows, folder)
     trained = {"trained_rows": clusters.trained_rows, "trained_recall": round(trained_recall, 4)}
     return {"engine": ENGINE, "factory": clusters.factory, **trained, **effort.describe()}
@@ -174,15 +176,18 @@ class FaissIvf:
         self._clusters.verify()
         require_recall(recall_of(self.effort, self._clusters, self._codes, VERIFIED_QUERIES), self.effort.recall)
 
-    def take_over(self, rows: SpooledRows, codes: CodedRows) -> Clusters | None:
-        """Make clusters of these for an index of other rows; ``None`` where they were trained for far more or fewer.
+    def take_over(self, rows: SpooledRows, codes: CodedRows, path: Path) -> Clusters | None:
+        """Fill these clusters with other rows, in a file; ``None`` where they were trained for far more or fewer.
 
         Rows that have the ``codes`` that they have here stay in their lists, so that an update costs what is new.
+
+        Raises:
+            StorageError: the file cannot be written.
         """
         trained_rows = self._clusters.trained_rows
         if rows.dimension != self._dimension or not 1 / _GROWTH <= len(rows) / trained_rows <= _GROWTH:
             return None
-        numbers = np.full(len(self._codes), -1, dtype=np.int64)
+        numbers = np.full(len(self._codes), -1, dtype=np.int32)
         is_new = np.ones(len(rows), dtype=np.bool_)
         for start in range(0, len(rows), _AT_ONCE):
             at = self._table.look_up(rows.ids[start : start + _AT_ONCE])
@@ -190,10 +195,9 @@ class FaissIvf:
             known = known[codes.are_same(start + known, self._codes, at[known])]
             numbers[at[known]] = start + known
             is_new[start + known] = False
-        clusters = Clusters.without_rows(self._folder / VECTORS_FILE, trained_rows)
-        clusters.keep(self._clusters, numbers)
-        clusters.add(rows, np.flatnonzero(is_new))
-        return clusters
+        empty = Clusters.without_rows(self._folder / VECTORS_FILE, trained_rows)
+        new = empty.entries(rows, np.flatnonzero(is_new))
+        return empty.fill(path, rows, chain(self._clusters.kept(numbers), new))
 
     def describe(self) -> Mapping[str, object]:
         return dict(self._description)

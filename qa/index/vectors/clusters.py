@@ -8,17 +8,25 @@ Theoretical Error Bound for Approximate Nearest Neighbor Search").
 from __future__ import annotations
 
 import math
+import os
+import struct
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from qa.errors import VectorIndexError
+from qa.index.arrays import sort_records
+from qa.index.vectors.columns import unwritten, writing
 from qa.index.vectors.exact import load_faiss, read_faiss, write_faiss
 from qa.index.vectors.spool import SpooledRows
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from qa.types import Bits, Ids, Vectors
 
 SEED = 1
@@ -33,11 +41,14 @@ _GRAPH = 8192
 _LINKS = 32
 # Bits for each dimension of a query, see the paper.
 _QUERY_BITS = 4
+# What stands before the lists in a file of FAISS: "ilar", how many lists, bytes of a code, and either "full" and a size
+# for each list, or, where most are empty, "sprs" and the sizes of the others.
+_HEADER = struct.Struct("<4sQQ4sQ")
 
 
 @dataclass(frozen=True, slots=True)
 class Clusters:
-    """An ``IndexIVFRaBitQ`` of FAISS for inner products, whose ids are the numbers of rows.
+    """An ``IndexIVFRaBitQ`` of FAISS for inner products, mapped or with empty lists; its ids are the numbers of rows.
 
     ``trained_rows`` is how many rows the index had for which the clusters were trained.
     """
@@ -56,7 +67,7 @@ class Clusters:
 
     @classmethod
     def without_rows(cls, path: Path, trained_rows: int) -> Clusters:
-        """Read clusters to which other rows are to be added. Raises SnapshotCorrupt."""
+        """Read clusters with empty lists, to be filled with other rows. Raises SnapshotCorrupt."""
         index = read_faiss(path, "IndexIVFRaBitQ", "IO_FLAG_MMAP")
         faiss = load_faiss()
         lists = faiss.ArrayInvertedLists(index.nlist, index.code_size)
@@ -80,38 +91,80 @@ class Clusters:
         faiss = load_faiss()
         return isinstance(faiss.downcast_index(self.index.quantizer), faiss.IndexHNSWFlat)
 
-    def add(self, rows: SpooledRows, numbers: Ids | None = None) -> None:
-        """Add all rows, or those with these ``numbers (m,)``, each in the list whose centroid is nearest.
+    def entries(self, rows: SpooledRows, numbers: Ids | None = None) -> Iterator[NDArray[Any]]:
+        """Make the entries of all rows, or of those with these ``numbers (m,)``, each in the list that is nearest.
 
-        Blocks are of one size, so that the file does not depend on how the rows came.
+        Blocks are of one size, so that they do not depend on how the rows came.
         """
         # This thread may be new to OpenMP, which counts threads for each of its callers.
-        load_faiss()
-        chosen = np.arange(len(rows)) if numbers is None else numbers
-        for start in range(0, len(chosen), _AT_ONCE):
-            part = chosen[start : start + _AT_ONCE]
-            self.index.add_with_ids(rows.vectors(part), part)
+        faiss = load_faiss()
+        for start in range(0, len(rows) if numbers is None else len(numbers), _AT_ONCE):
+            end = start + _AT_ONCE
+            part = np.arange(start, min(end, len(rows))) if numbers is None else numbers[start:end]
+            vectors, codes = rows.vectors(part), np.empty((len(part), self.index.code_size), np.uint8)
+            # FAISS gets addresses: the arrays must have names, or they are gone before it reads them.
+            lists = self.index.quantizer.assign(vectors, 1).ravel()
+            self.index.encode_vectors(len(part), faiss.swig_ptr(vectors), faiss.swig_ptr(lists), faiss.swig_ptr(codes))
+            yield self._entries(lists, part, codes)
 
-    def keep(self, before: Clusters, numbers: Ids) -> None:
-        """Add rows of another index with the same centroids, in the lists and with the codes that they have there.
+    def kept(self, numbers: NDArray[np.int32]) -> Iterator[NDArray[Any]]:
+        """Yield the entries of rows that stay in their lists, with their codes, list by list.
 
         Args:
-            numbers: ``(m,)``, for each row of ``before`` its number here, or -1 for one that is not kept.
+            numbers: ``(n,)``, the number that each row gets, or -1 for one that is not kept.
         """
         faiss = load_faiss()
-        lists, given = self.index.invlists, before.index.invlists
+        lists = self.index.invlists
         for number in range(lists.nlist):
-            size = given.list_size(number)
-            if not size:
-                continue
-            rows = numbers[faiss.rev_swig_ptr(given.get_ids(number), size)]
-            codes = faiss.rev_swig_ptr(given.get_codes(number), size * lists.code_size).reshape(size, -1)
-            kept = rows >= 0
-            # FAISS gets addresses: the arrays must have names, or they are gone before it reads them.
-            rows, codes = rows[kept], codes[kept]
-            if len(rows):
-                lists.add_entries(number, len(rows), faiss.swig_ptr(rows), faiss.swig_ptr(codes))
-                self.index.ntotal += len(rows)
+            if size := lists.list_size(number):
+                rows = numbers[faiss.rev_swig_ptr(lists.get_ids(number), size)]
+                codes = faiss.rev_swig_ptr(lists.get_codes(number), size * lists.code_size).reshape(size, -1)
+                is_kept = rows >= 0
+                yield self._entries(number, rows[is_kept], codes[is_kept])
+
+    def _entries(self, lists: Ids | int, rows: NDArray[Any], codes: NDArray[np.uint8]) -> NDArray[Any]:
+        entries = np.empty(len(rows), self._entry_type)
+        entries["key"], entries["row"], entries["code"] = lists, rows, codes
+        return entries
+
+    @property
+    def _entry_type(self) -> np.dtype[Any]:
+        """A row in a list: the list's number, the row's and its code."""
+        return np.dtype([("key", np.int32), ("row", np.int32), ("code", np.uint8, (self.index.code_size,))])
+
+    def fill(self, path: Path, rows: SpooledRows, entries: Iterable[NDArray[Any]]) -> Clusters:
+        """Write these clusters with an entry for each of the rows, and map what was written.
+
+        The file is as FAISS writes it, which would hold all lists while they are filled: 64 bytes a row. Here memory
+        is that of some of the lists (:func:`qa.index.arrays.sort_records`).
+
+        Raises:
+            StorageError: the file, or a temporary one beside the rows, cannot be written.
+        """
+        # One that is there may be mapped, and must not be written over.
+        path.unlink(missing_ok=True)
+        self.index.ntotal = len(rows)
+        write_faiss(self.index, path)
+        self.index.ntotal = 0
+        lists, code_size = self.lists, self.index.code_size
+        sizes = np.zeros(lists, np.uint64)
+        try:
+            with path.open("r+b") as file:
+                # Empty lists are all that stands at the end.
+                at = file.seek(-_HEADER.size, os.SEEK_END)
+                file.write(_HEADER.pack(b"ilar", lists, code_size, b"full", lists) + sizes.tobytes())
+                for part in sort_records(entries, self._entry_type, len(rows), lists, rows.folder):
+                    numbers, starts = np.unique(part["key"], return_index=True)
+                    bounds = [*starts.tolist(), len(part)]
+                    sizes[numbers] = np.diff(bounds)
+                    for start, end in pairwise(bounds):
+                        file.write(part["code"][start:end].tobytes())
+                        file.write(part["row"][start:end].astype(np.int64).data)
+                file.seek(at + _HEADER.size)
+                file.write(sizes.data)
+        except OSError as error:
+            raise unwritten(path) from error
+        return Clusters.open(path, self.trained_rows)
 
     def search(self, vector: Vectors, count: int, nprobe: int, bits: Bits | None = None) -> tuple[Vectors, Ids]:
         """Find the rows nearest to a query ``(d,)`` in the ``nprobe`` nearest lists.
@@ -144,10 +197,6 @@ class Clusters:
         if missing := int(np.count_nonzero(~seen)):
             raise VectorIndexError(f"{missing} rows are in no list of the approximate index")
 
-    def write(self, path: Path) -> None:
-        """Write the index. Raises StorageError."""
-        write_faiss(self.index, path)
-
 
 def list_count(rows: int) -> int:
     """Return how many lists an index has: a power of two, 2,048 for 200,000 rows and 16,384 for 10 million."""
@@ -156,15 +205,22 @@ def list_count(rows: int) -> int:
 
 
 def train(rows: SpooledRows) -> Clusters:
-    """Train on a sample of rows, in one thread and with a fixed seed: the same rows give the same clusters."""
+    """Train on a sample of rows, in one thread and with a fixed seed: the same rows give the same clusters.
+
+    The sample lies in a file, which is mapped: it is a gigabyte at ten million rows.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
     faiss = load_faiss()
     lists = list_count(len(rows))
-    generator = np.random.default_rng(SEED)
-    chosen = np.sort(generator.choice(len(rows), min(len(rows), _SAMPLE * lists), replace=False))
-    # Filled, and not joined of parts, which would take twice the memory: a gigabyte at ten million rows.
-    sample = np.empty((len(chosen), rows.dimension), np.float32)
-    for at in range(0, len(chosen), _AT_ONCE):
-        sample[at : at + _AT_ONCE] = rows.vectors(chosen[at : at + _AT_ONCE])
+    chosen = _sample(len(rows), min(len(rows), _SAMPLE * lists))
+    path = rows.folder / "sample"
+    with writing(path) as file:
+        for at in range(0, len(chosen), _AT_ONCE):
+            file.write(rows.vectors(chosen[at : at + _AT_ONCE]).data)
+    sample = np.memmap(path, np.float32, "r", shape=(len(chosen), rows.dimension)).view(np.ndarray)
+    path.unlink()
     parameters = faiss.ClusteringParameters()
     parameters.niter, parameters.seed, parameters.spherical = _ITERATIONS, SEED, True
     # FAISS prints what it thinks of the size of a sample.
@@ -183,3 +239,10 @@ def train(rows: SpooledRows) -> Clusters:
     quantizer.this.disown()
     index.train(sample[:_AT_ONCE])
     return Clusters(index, len(rows))
+
+
+def _sample(rows: int, count: int) -> Ids:
+    """Choose ``count`` numbers of rows, ascending, one of each stretch of rows: it takes no memory for the others."""
+    bounds = np.linspace(0, rows, count + 1).astype(np.int64)
+    shares = np.random.default_rng(SEED).random(count)
+    return bounds[:-1] + (shares * np.diff(bounds)).astype(np.int64)

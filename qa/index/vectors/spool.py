@@ -195,10 +195,10 @@ def _sorted(ids: Ids, is_left: Mask, folder: Path) -> Iterator[tuple[Ids, NDArra
         for left in [is_left[start : start + _AT_ONCE]]
     )
     for keys, rows in sort_pairs(pairs, len(ids), 1 << 63, folder):
-        if (keys[1:] == keys[:-1]).any():
-            order = np.lexsort((rows, keys))
-            is_last = np.append(keys[order[1:]] != keys[order[:-1]], True)
-            is_left[rows[order[~is_last]]] = False
-            yield keys[order[is_last]], rows[order[is_last]]
-        else:
+        is_last = np.ones(len(keys), np.bool_)
+        is_last[:-1] = keys[1:] != keys[:-1]
+        if is_last.all():
             yield keys, rows
+        else:
+            is_left[rows[~is_last]] = False
+            yield keys[is_last], rows[is_last]

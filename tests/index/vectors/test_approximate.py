@@ -150,6 +150,24 @@ def test_the_same_rows_make_the_same_files_however_they_come(written: Written, t
         assert (again.folder / file).read_bytes() == (written.folder / file).read_bytes()
 
 
+def test_the_file_is_the_one_that_faiss_writes_of_rows_that_were_added(
+    written: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import faiss
+
+    index: Any = faiss.read_index(str(written.folder / VECTORS_FILE))
+    index.reset()
+    for start in range(0, ROWS, 1000):
+        index.add_with_ids(written.vectors[start : start + 1000], np.arange(start, start + 1000))
+    faiss.write_index(index, str(tmp_path / "added"))
+    expected = (tmp_path / "added").read_bytes()
+    assert (written.folder / VECTORS_FILE).read_bytes() == expected
+    # In many parts, as of millions of rows.
+    monkeypatch.setattr("qa.index.arrays._PART", 99)
+    parted = write(tmp_path / "parted", written.vectors)
+    assert (parted.folder / VECTORS_FILE).read_bytes() == expected
+
+
 def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     write(tmp_path / "index", gathered(0, 300)).open().verify()
     assert tuple(capfd.readouterr()) == ("", "")

@@ -116,7 +116,7 @@ def _spool(
     """Give rows to a new index; return it, and the seconds of the processor that it took them."""
     folder.mkdir()
     exact_up_to = sys.maxsize if engine == "exact" else 0
-    index = FaissVectors(folder, DIMENSION, [COLUMN], earlier, exact_up_to)
+    index = FaissVectors(folder, DIMENSION, [COLUMN], earlier, exact_up_to=exact_up_to)
     seconds = 0.0
     for first, vectors in rows:
         ids = np.arange(first, first + len(vectors))

@@ -101,7 +101,7 @@ def _document(id: str) -> str:
 def fill(folder: Path, index: Index, pool: Pool, others: int, exact_up_to: int) -> VectorIndex:
     """Write the vectors of a snapshot, and the others, into an index."""
     folder.mkdir()
-    made = FaissVectors(folder, DIMENSION, (), None, exact_up_to)
+    made = FaissVectors(folder, DIMENSION, (), exact_up_to=exact_up_to)
     ids = np.sort(index.vectors.ids())
     for start in range(0, len(ids), _AT_ONCE):
         made.upsert(VectorRows(ids[start : start + _AT_ONCE], index.vectors.rows(ids[start : start + _AT_ONCE])))

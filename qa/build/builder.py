@@ -128,6 +128,9 @@ class PassageWriter:
 class BuildListener(Protocol):
     """Whoever shows how far a build is."""
 
+    def stage(self, message: str) -> None:
+        """Note that a step begins that may take seconds, or minutes where there are many millions of passages."""
+
     def started(self, total_bytes: int, files: int) -> None: ...
 
     def advanced(self, size: float, encoded: float | None = None) -> None:
@@ -187,7 +190,9 @@ class Builder:
         comparison = None if followed is None else followed.comparison()
         unread, differs = UnreadFiles(), False
         with (
-            closing(new_vectors(folder, encoder.dimension, COLUMNS, self.before, self.milvus)) as vectors,
+            closing(
+                new_vectors(folder, encoder.dimension, COLUMNS, self.before, self.milvus, self.listener.stage)
+            ) as vectors,
             StoreWriter(folder / DOCUMENTS_FILE, None if previous is None else previous.path) as store,
             LexicalWriter(folder, COLUMNS) as lexical,
             closing(Embedding(encoder, self.cache, self.load)) as embedding,

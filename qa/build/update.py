@@ -47,11 +47,6 @@ class UpdateGate(Protocol):
         """Raise an error of the qa tree where the snapshot ``candidate`` must not become the active one."""
 
 
-class UpdateListener(BuildListener, Protocol):
-    def stage(self, message: str) -> None:
-        """Note that a step begins that may take seconds."""
-
-
 class SilentListener:
     """A listener that shows nothing, for servers: what could not be read is in the snapshot's report."""
 
@@ -86,7 +81,7 @@ class Update:
 def update(  # noqa: PLR0913 - the last five are what a build may do without
     settings: Settings,
     paths: Sequence[Path],
-    listener: UpdateListener,
+    listener: BuildListener,
     *,
     make: EncoderFactory | None = None,
     read: ReadSource | None = None,
@@ -133,7 +128,7 @@ def update(  # noqa: PLR0913 - the last five are what a build may do without
     return Update(manifest, counts, time.perf_counter() - started)
 
 
-def follow(settings: Settings, listener: UpdateListener, encoder: Encoder) -> Update:
+def follow(settings: Settings, listener: BuildListener, encoder: Encoder) -> Update:
     """Do what :func:`update` does, with the paths, reading options and splitter's parameters of the active snapshot.
 
     Raises:
@@ -152,7 +147,7 @@ def follow(settings: Settings, listener: UpdateListener, encoder: Encoder) -> Up
     return Update(manifest, counts, time.perf_counter() - started)
 
 
-def update_own(settings: Settings, listener: UpdateListener, encoder: Encoder) -> Update | None:
+def update_own(settings: Settings, listener: BuildListener, encoder: Encoder) -> Update | None:
     """Do what :func:`update` does with the documents that the collection keeps itself, as they are now.
 
     They are read and split as those of the active snapshot were, or as the settings say where there is none.
@@ -194,7 +189,7 @@ class _Inputs:
     """What an update is made of; ``sources`` are the paths in which ``found`` was found."""
 
     settings: Settings
-    listener: UpdateListener
+    listener: BuildListener
     sources: tuple[str, ...]
     found: FoundFiles
     encoder: Encoder

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Rows that are taken from a database at once.
 BLOCK = 1 << 14
-# Rows of a part that is sorted in memory, 40 bytes each, and the most files that parts are written to.
+# Records of a part that is sorted in memory, 12 to 100 bytes each, and the most files that parts are written to.
 _PART = 1 << 17
 _MOST_PARTS = 64
 _PAIR = np.dtype([("key", np.int64), ("value", np.int32)])

@@ -13,7 +13,7 @@ from qa.index.snapshots import Snapshots
 from qa.service.service import Service
 from qa.settings import Settings
 from qa.types import Eq, Query
-from tests.conftest import Build, hashing_encoder
+from tests.conftest import Build, Recorder, hashing_encoder
 
 DOCUMENTS = 600
 WORDS = [f"{a}{b}{c}" for a in "bdklmt" for b in "aeiou" for c in ("ra", "no", "li", "sut")]
@@ -81,3 +81,17 @@ def test_a_rebuild_trains(build: Build, corpus: Path) -> None:
     build(corpus)
     write_corpus(corpus, range(DOCUMENTS + 1))
     assert build(corpus, rebuild=True).manifest.vectors["trained_rows"] == DOCUMENTS + 1
+
+
+def test_what_takes_minutes_with_many_vectors_is_said(build: Build, corpus: Path) -> None:
+    first, second = Recorder(), Recorder()
+    rows = build(corpus, listener=first).manifest.passages
+    assert first.stages[-5:-1] == [
+        f"Coding {rows} vectors",
+        "Training 8 clusters",
+        "Filling the clusters",
+        "Measuring how many clusters a search needs",
+    ]
+    write_corpus(corpus, range(1, DOCUMENTS + 1))
+    build(corpus, listener=second, rebuild=False)
+    assert second.stages[-4:-1] == [first.stages[-5], *first.stages[-3:-1]]

@@ -5,7 +5,7 @@ All files are mapped. A filter that few rows pass is searched exactly, among the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ import numpy as np
 
 from qa.errors import SnapshotCorrupt
 from qa.index import bitmaps
-from qa.index.vectors.clusters import Clusters, train
+from qa.index.vectors.clusters import Clusters, list_count, train
 from qa.index.vectors.codes import CODES_FILE, CodedRows, write_codes
 from qa.index.vectors.exact import VECTORS_FILE, check_search
 from qa.index.vectors.spool import SpooledRows
@@ -34,26 +34,40 @@ _GOOD, _FALL = 0.97, 0.005
 # How far the number of rows may be from that of the clusters' training.
 _GROWTH = 2.0
 _AT_ONCE = 8192
+_FILLING, _MEASURING = "Filling the clusters", "Measuring how many clusters a search needs"
+
+
+def ignore_stage(message: str) -> None:
+    """Show nothing of what begins."""
 
 
 def write_approximate(
-    rows: SpooledRows, folder: Path, before: FaissIvf | None = None, least_recall: float = LEAST_RECALL
+    rows: SpooledRows,
+    folder: Path,
+    before: FaissIvf | None = None,
+    least_recall: float = LEAST_RECALL,
+    stage: Callable[[str], None] = ignore_stage,
 ) -> Mapping[str, object] | None:
     """Write an index of rows, at least one, into a folder, and return its description.
 
     Args:
         before: an index of the same encoder: its clusters are taken over as long as recall holds with them.
         least_recall: where no effort finds so much, nothing is written and ``None`` is returned.
+        stage: is called with what begins, at ten million rows for minutes each.
 
     Raises:
         StorageError: the folder cannot be written, or the disk is full.
     """
+    stage(f"Coding {len(rows):,} vectors")
     write_codes(rows, folder / CODES_FILE)
     codes = CodedRows(folder / CODES_FILE, len(rows), rows.dimension)
     path = folder / VECTORS_FILE
+    if before is not None:
+        stage(_FILLING)
     clusters = before.take_over(rows, codes, path) if before is not None else None
     effort, trained_recall = None, 0.0
     if clusters is not None and before is not None:
+        stage(_MEASURING)
         effort = tune(clusters, codes, rows)
         # By the recall of their training, and not of the last update: many small falls would add up.
         if effort.recall < max(least_recall, min(_GOOD, before.trained_recall - _FALL)):
@@ -61,8 +75,11 @@ def write_approximate(
         else:
             trained_recall = before.trained_recall
     if clusters is None or effort is None:
+        stage(f"Training {list_count(len(rows)):,} clusters")
         empty = train(rows)
+        stage(_FILLING)
         clusters = empty.fill(path, rows, empty.entries(rows))
+        stage(_MEASURING)
         effort = tune(clusters, codes, rows)
         trained_recall = effort.recall
     if effort.recall < least_recall:

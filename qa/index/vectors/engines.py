@@ -33,24 +33,28 @@ class FaissVectors:
         before: the index of the snapshot before, if the same encoder made it: what it was trained is used again.
         exact_up_to: the number of rows up to which search is exact.
         least_recall: what approximate search has to find, or search is exact with any number of rows.
+        stage: is called with what begins that may take minutes.
 
     Raises:
         StorageError: the folder cannot be written.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the last four are what an index may do without
         self,
         folder: Path,
         dimension: int,
         columns: Sequence[str],
         before: VectorIndex | None = None,
+        *,
         exact_up_to: int = exact.EXACT_UP_TO,
         least_recall: float = LEAST_RECALL,
+        stage: Callable[[str], None] = approximate.ignore_stage,
     ) -> None:
         self._spool = Spool(folder, dimension, columns)
         self._before = before if isinstance(before, approximate.FaissIvf) else None
         self._exact_up_to = exact_up_to
         self._least_recall = least_recall
+        self._stage = stage
         self._engine: VectorIndex | None = None
         self._commits = 0
         self._is_saved = False
@@ -85,7 +89,7 @@ class FaissVectors:
         rows = self._spool.rows()
         description = None
         if len(rows) > self._exact_up_to:
-            description = approximate.write_approximate(rows, folder, self._before, self._least_recall)
+            description = approximate.write_approximate(rows, folder, self._before, self._least_recall, self._stage)
         return open_vectors(folder, description or exact.write_exact(rows, folder))
 
     def save(self, folder: Path) -> None:
@@ -132,11 +136,12 @@ def new_vectors(
     columns: Sequence[str],
     before: VectorIndex | None = None,
     milvus: MilvusAddress | None = None,
+    stage: Callable[[str], None] = approximate.ignore_stage,
 ) -> MutableVectorIndex:
     """Make an empty index for a snapshot that is built in ``folder``, where it keeps rows until it is saved.
 
     Args:
-        before: see :class:`FaissVectors`.
+        before, stage: see :class:`FaissVectors`.
         milvus: the server that is to hold the vectors; without one they lie in the folder.
 
     Raises:
@@ -145,7 +150,7 @@ def new_vectors(
     """
     if milvus is not None:
         return milvus_engine.MilvusVectors.create(folder, milvus, dimension, columns, exact.EXACT_UP_TO)
-    return FaissVectors(folder, dimension, columns, before, exact.EXACT_UP_TO)
+    return FaissVectors(folder, dimension, columns, before, exact_up_to=exact.EXACT_UP_TO, stage=stage)
 
 
 def open_vectors(folder: Path, description: Mapping[str, object], milvus: MilvusAddress | None = None) -> VectorIndex:

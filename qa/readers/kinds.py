@@ -11,7 +11,6 @@ from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from qa.errors import UnreadableDocument
-from qa.readers.corpus import is_corpus
 
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x89PNG\r\n\x1a\n", "a PNG image"),
@@ -311,7 +310,7 @@ def _text_kind(head: bytes, suffix: str, name: str) -> Kind:
     reader = _READER.get(suffix) if suffix else "text"
     if reader is None:
         return _skipped(f"no reader for .{suffix} files")
-    if suffix in _LINES_OF_JSON and is_corpus(_first_line(head)):
+    if suffix in _LINES_OF_JSON and _begins_a_corpus(head):
         return Kind("corpus")
     # A text under the name of another format is read; what else it may be, that format's reader complains of.
     return Kind("text" if reader in _BINARY and not CONTROL.search(head) else reader)
@@ -326,6 +325,13 @@ def _unwanted_text(head: bytes, suffix: str, name: str) -> str:
     if _READER.get(suffix) == "javascript" and max(map(len, head.split(b"\n"))) > _LONGEST_WRITTEN_LINE:
         return "packed code, not a document"
     return "a question file, not a document" if _is_question_file(head, suffix, name) else ""
+
+
+def _begins_a_corpus(head: bytes) -> bool:
+    # Late, as all readers are.
+    from qa.readers.corpus import is_corpus
+
+    return is_corpus(_first_line(head))
 
 
 def _first_line(head: bytes) -> bytes:

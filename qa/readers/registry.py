@@ -1,39 +1,27 @@
-"""The reader of each kind of file, and reading one file safely."""
+"""The reader of each kind of file, and reading one file safely.
+
+A reader is imported with the first file that needs it: to read texts, nothing of PDF, Office or OCR is.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
+from importlib import import_module
 from pathlib import PurePosixPath
 from time import perf_counter
 from typing import BinaryIO, Protocol
 
 from qa.errors import UnreadableDocument
 from qa.files import open_regular
-from qa.readers.code import LANGUAGES, CodeReader
+from qa.readers.code import LANGUAGES
 from qa.readers.composition import Attachment, Content, choose_title
-from qa.readers.corpus import CorpusDocumentReader, CorpusReader
-from qa.readers.docx.document import DocxReader
-from qa.readers.epub import EpubReader
-from qa.readers.html.page import HtmlReader
-from qa.readers.images import ImageReader
 from qa.readers.kinds import IMAGES, Kind, detect_kind
-from qa.readers.mail import MailReader, OutlookReader
-from qa.readers.markdown import MarkdownReader
 from qa.readers.metadata import Metadata, add_to_whole
-from qa.readers.ods import OdsReader
-from qa.readers.odt import OdtReader
-from qa.readers.pdf.document import PdfReader
-from qa.readers.pptx import PptxReader
 from qa.readers.recognition.recogniser import OFF, NoRecogniser, Recogniser
-from qa.readers.records import NotebookReader, RecordsReader
-from qa.readers.sheets import DelimitedReader, SpreadsheetReader
-from qa.readers.text import MarkedTextReader, RtfReader, SubtitlesReader, TextReader
-from qa.readers.xlsx import XlsxReader
-from qa.readers.xml_records import XmlReader
 from qa.types import Document, FileReport, FileStatus, Source
 
 
@@ -72,46 +60,72 @@ class ReadingOptions:
     ocr: str = OFF
 
 
-def _readers(options: ReadingOptions, recogniser: Recogniser) -> tuple[Reader, ...]:
-    return (
-        TextReader(),
-        MarkdownReader(),
-        HtmlReader(),
-        PdfReader(recogniser),
-        *(ImageReader(name, recogniser) for name in IMAGES.values()),
-        DocxReader(),
-        PptxReader(),
-        XlsxReader(hidden=options.hidden),
-        OdtReader(),
-        OdsReader(hidden=options.hidden),
-        EpubReader(),
-        DelimitedReader(),
-        SpreadsheetReader(hidden=options.hidden),
-        RtfReader(),
-        MailReader(),
-        OutlookReader(),
-        NotebookReader(),
-        RecordsReader(),
-        CorpusReader(),
-        CorpusDocumentReader(),
-        SubtitlesReader(),
-        MarkedTextReader("rst", "text/x-rst"),
-        MarkedTextReader("asciidoc", "text/asciidoc"),
-        MarkedTextReader("org", "text/org"),
-        XmlReader(),
-        *map(CodeReader, LANGUAGES),
-    )
+def _makers(options: ReadingOptions, recogniser: Recogniser) -> dict[str, Callable[[], Reader]]:
+    """Return what makes every reader, by its name."""
+    hidden = options.hidden
+    return {
+        "text": partial(_make, "text", "TextReader"),
+        "markdown": partial(_make, "markdown", "MarkdownReader"),
+        "html": partial(_make, "html.page", "HtmlReader"),
+        "pdf": partial(_make, "pdf.document", "PdfReader", recogniser),
+        **{name: partial(_make, "images", "ImageReader", name, recogniser) for name in IMAGES.values()},
+        "docx": partial(_make, "docx.document", "DocxReader"),
+        "pptx": partial(_make, "pptx", "PptxReader"),
+        "xlsx": partial(_make, "xlsx", "XlsxReader", hidden=hidden),
+        "odt": partial(_make, "odt", "OdtReader"),
+        "ods": partial(_make, "ods", "OdsReader", hidden=hidden),
+        "epub": partial(_make, "epub", "EpubReader"),
+        "delimited": partial(_make, "sheets", "DelimitedReader"),
+        "spreadsheet": partial(_make, "sheets", "SpreadsheetReader", hidden=hidden),
+        "rtf": partial(_make, "text", "RtfReader"),
+        "mail": partial(_make, "mail", "MailReader"),
+        "outlook": partial(_make, "mail", "OutlookReader"),
+        "notebook": partial(_make, "records", "NotebookReader"),
+        "records": partial(_make, "records", "RecordsReader"),
+        "corpus": partial(_make, "corpus", "CorpusReader"),
+        "corpus-document": partial(_make, "corpus", "CorpusDocumentReader"),
+        "subtitles": partial(_make, "text", "SubtitlesReader"),
+        "rst": partial(_make, "text", "MarkedTextReader", "rst", "text/x-rst"),
+        "asciidoc": partial(_make, "text", "MarkedTextReader", "asciidoc", "text/asciidoc"),
+        "org": partial(_make, "text", "MarkedTextReader", "org", "text/org"),
+        "xml": partial(_make, "xml_records", "XmlReader"),
+        **{name: partial(_make, "code", "CodeReader", name) for name in LANGUAGES},
+    }
+
+
+def _make(module: str, name: str, *arguments: object, **options: object) -> Reader:
+    """Import a class of this package, and make the reader."""
+    reader: Reader = getattr(import_module(f"qa.readers.{module}"), name)(*arguments, **options)
+    return reader
+
+
+class Readers(dict[str, Reader]):
+    """The readers by name, each of which is there once it was asked for."""
+
+    def __init__(self, options: ReadingOptions, recogniser: Recogniser) -> None:
+        super().__init__()
+        self._makers = _makers(options, recogniser)
+
+    @property
+    def names(self) -> Iterable[str]:
+        """All names, also of readers that nobody asked for."""
+        return self._makers.keys()
+
+    def __missing__(self, name: str) -> Reader:
+        reader = self[name] = self._makers[name]()
+        return reader
 
 
 @cache
-def readers_by_name(options: ReadingOptions, recogniser: Recogniser | None = None) -> dict[str, Reader]:
-    """Return every reader by its name."""
-    return {reader.name: reader for reader in _readers(options, recogniser or NoRecogniser(options.ocr))}
+def readers_by_name(options: ReadingOptions, recogniser: Recogniser | None = None) -> Readers:
+    """Return the readers for these options."""
+    return Readers(options, recogniser or NoRecogniser(options.ocr))
 
 
 def reader_versions() -> Mapping[str, str]:
     """Return the version of every reader by its name, for an index's fingerprint."""
-    return {name: reader.version for name, reader in readers_by_name(ReadingOptions()).items()}
+    readers = readers_by_name(ReadingOptions())
+    return {name: readers[name].version for name in readers.names}
 
 
 # Mails within mails within a mail.

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from qa.readers.composition import Content
 from qa.readers.registry import ReadingOptions, read_source, reader_versions, readers_by_name
 from qa.readers.text import TextReader
 from qa.types import FileReport, Source
+from tests.conftest import REPOSITORY
 
 
 def _source(folder: Path, name: str, data: bytes) -> Source:
@@ -101,3 +104,19 @@ def test_a_bug_in_a_reader_loses_one_file(tmp_path: Path, monkeypatch: pytest.Mo
     document, report = read_source(_source(tmp_path, "a.txt", b"Words."))
     assert document is None
     assert _status(report) == ("failed", "IndexError: no page")
+
+
+def test_to_read_a_text_nothing_is_imported_that_other_formats_need(tmp_path: Path) -> None:
+    source = _source(tmp_path, "a.txt", b"Words.")
+    code = (
+        "import sys\n"
+        "import qa.readers.worker\n"
+        "from pathlib import Path\n"
+        "from qa.readers.registry import read_source\n"
+        "from qa.types import Source\n"
+        f"print(read_source(Source('a.txt', Path({str(source.path)!r}), 6))[1].status)\n"
+        "formats = {f'qa.readers.{name}' for name in ('pdf.document', 'html.page', 'docx.document', 'sheets')}\n"
+        "print({'numpy', 'lxml', *formats} & set(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout == "read\nset()\n"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
 from itertools import pairwise
 from math import atan2, cos, hypot, sin
 from statistics import median
+from typing import Any
 
 from qa.readers.pdf.cells import read_lines
 from qa.readers.pdf.glyphs import Run, cleaned, is_broken
@@ -189,3 +190,35 @@ def _spaced(row: Sequence[Run]) -> Iterator[Run]:
         gap = _SPACE * min(run.size, after.size)
         yield replace(run, right=max(min(run.right, after.left - gap), run.left + 1.0))
     yield row[-1]
+
+
+def encode_page(page: RecognisedPage) -> dict[str, object]:
+    """Encode a recognised page as JSON values."""
+    return {
+        "upright": [_row(run) for run in page.upright],
+        "turned": [_row(run) for run in page.turned],
+        "height": page.height,
+        "confidence": page.confidence,
+        "placement": page.placement and astuple(page.placement),
+    }
+
+
+def decode_page(values: Mapping[str, Any]) -> RecognisedPage:
+    """Decode a recognised page. Raises ValueError, KeyError or TypeError where the values are not those of one."""
+    upright, turned = (tuple(_run_of(row) for row in values[name]) for name in ("upright", "turned"))
+    height, confidence = float(values["height"]), float(values["confidence"])
+    quarters, *others = values.get("placement") or (None,)
+    placement = None if quarters is None else Placement(int(quarters), *map(float, others))
+    return RecognisedPage(upright, turned, height, confidence, placement)
+
+
+def _row(run: Run) -> tuple[str, float, float, float, float, float, bool]:
+    return run.text, run.left, run.top, run.right, run.bottom, run.size, run.broken
+
+
+def _run_of(row: list[Any]) -> Run:
+    text, *box, broken = row
+    if not isinstance(text, str) or len(box) != 5:
+        raise TypeError("no run")
+    left, top, right, bottom, size = map(float, box)
+    return Run(text, left, top, right, bottom, size, bool(broken))

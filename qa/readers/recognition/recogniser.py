@@ -12,20 +12,18 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import astuple
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qa.errors import StorageError
 from qa.files import write_atomically
 from qa.readers.composition import shorten
-from qa.readers.pdf.glyphs import Run
-from qa.readers.recognition.layout import Placement, RecognisedImage, RecognisedPage, lay_out
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from qa.readers.recognition.layout import RecognisedImage, RecognisedPage
 
     Image = NDArray[np.uint8]
 
@@ -48,6 +46,8 @@ def recognition_version(is_on: bool) -> str:
     """Return what recognises pages here, with versions, for an index's fingerprint; ``OFF`` or ``MISSING``."""
     if not is_on:
         return OFF
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return " ".join([f"qa/{_VERSION}", *(f"{name}/{version(name)}" for name in _PACKAGES)])
     except PackageNotFoundError:
@@ -90,7 +90,7 @@ class NoRecogniser:
         return None
 
 
-Recognise = Callable[["Image"], RecognisedImage]
+Recognise = Callable[["Image"], "RecognisedImage"]
 
 
 class PageRecogniser:
@@ -140,6 +140,9 @@ class PageRecogniser:
         return False
 
     def recognise(self, image: Image, scale: float) -> RecognisedPage | None:
+        # Late: NumPy and the layout of PDF are nothing to a process that reads texts.
+        from qa.readers.recognition.layout import RecognisedPage, encode_page, lay_out
+
         if image.min() == image.max():
             return RecognisedPage((), (), image.shape[0] / scale, 0.0)
         key = self._key(image, scale)
@@ -155,7 +158,7 @@ class PageRecogniser:
                 cause = f"{type(error).__name__}: {error}".partition("\n")[0]
                 self.advice = f"OCR failed ({shorten(cause, _LONGEST_ADVICE)})"
                 return None
-            self._announce({"recognised": key, "entry": _encode(known)})
+            self._announce({"recognised": key, "entry": encode_page(known)})
         return known
 
     def _key(self, image: Image, scale: float) -> str:
@@ -185,35 +188,10 @@ def _path(folder: Path, key: str) -> Path:
     return folder / key[:2] / f"{key[2:]}.json"
 
 
-def _encode(page: RecognisedPage) -> dict[str, object]:
-    return {
-        "upright": [_row(run) for run in page.upright],
-        "turned": [_row(run) for run in page.turned],
-        "height": page.height,
-        "confidence": page.confidence,
-        "placement": page.placement and astuple(page.placement),
-    }
-
-
 def _read_entry(folder: Path, key: str) -> RecognisedPage | None:
+    from qa.readers.recognition.layout import decode_page
+
     try:
-        values = json.loads(_path(folder, key).read_bytes())
-        upright, turned = (tuple(_run(row) for row in values[name]) for name in ("upright", "turned"))
-        height, confidence = float(values["height"]), float(values["confidence"])
-        quarters, *others = values.get("placement") or (None,)
-        placement = None if quarters is None else Placement(int(quarters), *map(float, others))
-        return RecognisedPage(upright, turned, height, confidence, placement)
+        return decode_page(json.loads(_path(folder, key).read_bytes()))
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _row(run: Run) -> tuple[str, float, float, float, float, float, bool]:
-    return run.text, run.left, run.top, run.right, run.bottom, run.size, run.broken
-
-
-def _run(row: list[Any]) -> Run:
-    text, *box, broken = row
-    if not isinstance(text, str) or len(box) != 5:
-        raise TypeError("no run")
-    left, top, right, bottom, size = map(float, box)
-    return Run(text, left, top, right, bottom, size, bool(broken))

@@ -36,7 +36,7 @@ def build(documents: Path, name: str, engine: str) -> None:
         exact.EXACT_UP_TO = 0
     settings = Settings(name=name)
     update(settings, [documents], SilentListener())
-    index = Snapshots(settings.indexes, name).open()
+    index = Snapshots.of(settings).open()
     print(json.dumps(dict(index.vectors.describe())))
     index.close()
 

@@ -8,7 +8,7 @@ nowhere. The numbers were tuned on the tuning halves of the question sets (docs/
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,8 @@ DOCUMENT_WEIGHT = 0.25
 _KEPT = 16384
 # Windows of which a document's vector is the mean; of a longer one so many are taken, evenly.
 _MOST_MEANT = 4096
+# Windows whose vectors are read at once: 6 MB with the default model.
+_READ_AT_ONCE = 4096
 
 
 def fuse(cosines: Vectors, bm25: Vectors, spread: float = _TUNED_SPREAD) -> Vectors:
@@ -210,14 +212,38 @@ class Ranker:
         whole: Vectors = self._documents.rows(documents.tolist()) @ vector
         return best, whole[at]
 
-    def _sum_up(self, document: int) -> Vectors:
-        """Compute the direction ``(d,)`` of a document: of the mean of its windows, which stands for the whole."""
+    def _sum_up(self, documents: Sequence[int]) -> Iterator[Vectors]:
+        """Compute the direction ``(d,)`` of each document: of the mean of its windows, which stands for the whole.
+
+        Windows of many documents are read at once: a read may be a message to a server and its answer.
+        """
+        for group in _in_groups(map(self._meant, documents)):
+            vectors = self._index.vectors.rows(np.concatenate(group))
+            for part in np.split(vectors, np.cumsum([len(windows) for windows in group[:-1]], dtype=np.int64)):
+                mean: Vectors = part.mean(axis=0)
+                length = float(np.linalg.norm(mean))
+                yield mean / np.float32(length) if length > 0 else mean
+
+    def _meant(self, document: int) -> Ids:
+        """Return the windows of which a document's vector is the mean."""
         windows = self._index.relations.windows_in(document)
         if len(windows) > _MOST_MEANT:
             windows = windows[np.linspace(0, len(windows) - 1, _MOST_MEANT, dtype=np.int64)]
-        mean: Vectors = self._index.vectors.rows(windows).mean(axis=0)
-        length = float(np.linalg.norm(mean))
-        return mean / np.float32(length) if length > 0 else mean
+        return windows
+
+
+def _in_groups(windows: Iterable[Ids]) -> Iterator[list[Ids]]:
+    """Put the windows of consecutive documents together, as many as are read at once, or those of one document."""
+    group: list[Ids] = []
+    held = 0
+    for each in windows:
+        if group and held + len(each) > _READ_AT_ONCE:
+            yield group
+            group, held = [], 0
+        group.append(each)
+        held += len(each)
+    if group:
+        yield group
 
 
 class _DocumentVectors:
@@ -226,10 +252,10 @@ class _DocumentVectors:
     Thread-safe. It grows by doubling, and begins again where it is full.
 
     Args:
-        sum_up: computes the vector of a document, by its number.
+        sum_up: computes the vectors of documents, by their numbers.
     """
 
-    def __init__(self, sum_up: Callable[[int], Vectors]) -> None:
+    def __init__(self, sum_up: Callable[[Sequence[int]], Iterator[Vectors]]) -> None:
         self._sum_up = sum_up
         self._lock = threading.Lock()
         self._rows: Vectors = np.empty((0, 0), np.float32)
@@ -243,7 +269,7 @@ class _DocumentVectors:
             if not missing:
                 found: Vectors = self._rows[[places[number] for number in documents]]
                 return found
-        vectors = {number: self._sum_up(number) for number in missing}
+        vectors = dict(zip(missing, self._sum_up(missing), strict=True))
         with self._lock:
             if len(self._places) + len(vectors) > _KEPT:
                 self._places, self._rows = {}, self._rows[:0]
@@ -251,7 +277,7 @@ class _DocumentVectors:
                 self._add(number, vector)
             known = {number: self._rows[at] for number in documents if (at := self._places.get(number)) is not None}
             # Those that another thread has dropped meanwhile, or that did not fit.
-            return np.stack([known[n] if n in known else self._sum_up(n) for n in documents])
+            return np.stack([known[n] if n in known else next(self._sum_up([n])) for n in documents])
 
     def _add(self, number: int, vector: Vectors) -> None:
         at = self._places.setdefault(number, len(self._places))

@@ -1,6 +1,11 @@
-"""Fusion checked by hand, and when a model is held to be blind."""
+"""Fusion checked by hand, what is read for a ranking, and when a model is held to be blind."""
 
 from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
@@ -9,9 +14,18 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from qa.search.ranking import fuse
+from qa.index.snapshots import Snapshots
+from qa.search import ranking
+from qa.search.ranking import Ranked, Ranker, fuse
 from qa.search.retriever import distinct_first
-from qa.types import Passage
+from qa.settings import Settings
+from qa.types import Passage, Query
+from tests.conftest import Build
+from tests.support.hashing import HashingEncoder
+
+if TYPE_CHECKING:
+    from qa.protocols import VectorIndex
+    from qa.types import Ids, Vectors
 
 
 def _scores(*values: float) -> NDArray[np.float32]:
@@ -77,3 +91,46 @@ def test_places_are_filled_from_as_far_down_as_it_takes_and_no_further() -> None
 @given(texts=st.lists(st.text(alphabet="ab ", max_size=6), max_size=12), places=st.integers(0, 12))
 def test_no_passage_is_lost_or_doubled(texts: list[str], places: int) -> None:
     assert sorted(distinct_first(_passages(*texts), places, len(texts))) == list(range(len(texts)))
+
+
+class CountingVectors:
+    """Vectors of an index, with a count of how often rows are read: each time is a message where a server has them."""
+
+    def __init__(self, vectors: VectorIndex) -> None:
+        self._vectors = vectors
+        self.reads = 0
+
+    def rows(self, ids: Ids) -> Vectors:
+        self.reads += 1
+        return self._vectors.rows(ids)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._vectors, name)
+
+
+def test_the_vectors_of_all_documents_that_are_ranked_are_read_together(
+    build: Build, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(40):
+        (folder / f"{number}.txt").write_text(f"Apple {number} is red.\n\n" * (number + 1), encoding="utf-8")
+    build(folder)
+    query, encoder = Query("Which apple is red?"), HashingEncoder()
+
+    def rank() -> tuple[Ranked, int]:
+        with closing(Snapshots.of(settings).open()) as index:
+            vectors = CountingVectors(index.vectors)
+            ranker = Ranker(replace(index, vectors=cast("VectorIndex", vectors)), ("en",), lambda word: True, 0.189)
+            asked = encoder.encode_questions([query.question])
+            (nearest,) = ranker.nearest(asked, 100, None)
+            return ranker.rank(query, nearest, None), vectors.reads
+
+    together, reads = rank()
+    assert len(together.keys) >= 40
+    assert reads == 1
+    # Of documents that are too long to be read together each is read by itself.
+    monkeypatch.setattr(ranking, "_READ_AT_ONCE", 1)
+    apart, reads = rank()
+    assert reads == 40
+    assert together.scores.tolist() == apart.scores.tolist()

@@ -264,6 +264,12 @@ class Citers:
                 self._opened.pop(id, None)
                 raise SnapshotNotFound(_why_not(id, error)) from error
 
+    def forget_removed(self) -> None:
+        """Close what is open of snapshots that have been removed, once no request reads it any more."""
+        with self._opening:
+            for id in set(self._opened).difference(self._snapshots.ids() if self._opened else ()):
+                del self._opened[id]
+
 
 class Citer:
     """What cites one snapshot. Thread-safe.

@@ -11,6 +11,7 @@ fields        what documents can be filtered by, as mapped columns, and how many
 field_writer  what is said in each field, collected from the documents and written
 derived       what is derived from the documents when a snapshot is published
 arrays        arrays in files: written as their values come, and sorted in parts
+kept          results that a method keeps, without keeping its object alive
 bitmaps       sets of rows as a bit for each row, which is what a filter comes to
 relations     relations/: which windows, passages and documents belong together, as mapped arrays
 sums          the sums of a snapshot's files, and those that are remembered

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+from weakref import finalize
 
 import numpy as np
 
@@ -50,6 +51,8 @@ class Catalog:
             self._connection = sqlite3.connect(
                 f"{path.absolute().as_uri()}?immutable=1", uri=True, check_same_thread=False
             )
+            # A connection refers to itself, and by itself stays open until garbage is looked for.
+            finalize(self, self._connection.close).atexit = False
             for table in ("documents", "headings", "paths", "field_values"):
                 self._connection.execute(f"SELECT 1 FROM {table}").fetchone()
         except sqlite3.Error as error:

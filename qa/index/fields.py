@@ -27,7 +27,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +38,7 @@ from qa.index.arrays import sort_pairs
 from qa.index.catalog import Catalog
 from qa.index.field_writer import FACETS_FILE, FIELDS_FILE, FIELDS_FOLDER, KINDS, FieldKind
 from qa.index.index import DOCUMENT_COLUMN
+from qa.index.kept import keep_results
 from qa.index.relations import Relations
 from qa.index.store import Store
 from qa.index.vectors.columns import map_array
@@ -186,8 +186,8 @@ class Fields:
             raise SnapshotCorrupt(f"{source} does not fit the documents; build the index again")
         self._slots = int(self._bounds[-1])
         kept = max(2, min(_KEPT, _KEPT_BYTES // ((len(self._of_key) + len(self._of_row)) // 8 + 1)))
-        self.limits = lru_cache(maxsize=kept)(self._limits)
-        self.facets = lru_cache(maxsize=_KEPT)(self._facets)
+        self.limits = keep_results(kept, self._limits)
+        self.facets = keep_results(_KEPT, self._facets)
 
     @property
     def kinds(self) -> dict[str, FieldKind]:

@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ import numpy as np
 
 from qa.errors import LexicalIndexError, SnapshotCorrupt, StorageError
 from qa.index import bitmaps
+from qa.index.kept import keep_results
 from qa.protocols import And, Filter, Rows
 from qa.text.words import TERMS_VERSION, distinct, passage_terms, words
 from qa.types import Eq, In, Range
@@ -92,7 +92,7 @@ class LexicalIndex:
                 self._index.config_reader(reload_policy="manual")
                 self._searcher = self._index.searcher()
             # A question's words are looked up three times, and most of them are those of other questions.
-            self._frequency = lru_cache(maxsize=_MOST_KEPT)(self._count)
+            self._frequency = keep_results(_MOST_KEPT, self._count)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise SnapshotCorrupt(f"{source} is no lexical index ({error}); build the index again") from error
 

@@ -12,6 +12,7 @@ from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
+from weakref import finalize
 
 from qa.errors import DocumentNotFound, SnapshotCorrupt
 from qa.index.schema import REPORT, parse_titles
@@ -100,6 +101,8 @@ class Store:
             self._connection = sqlite3.connect(
                 f"{path.absolute().as_uri()}?immutable=1", uri=True, check_same_thread=False
             )
+            # A connection refers to itself, and by itself stays open until garbage is looked for.
+            finalize(self, self._connection.close).atexit = False
             for table in _TABLES:
                 self._one(f"SELECT 1 FROM {table}")
         except sqlite3.Error as error:
@@ -166,7 +169,7 @@ class Store:
 
     def passage_texts(self) -> Iterator[tuple[str, int, int, int, str]]:
         """Stream the document's id, key, start, end and text of every passage, by document and start."""
-        return self._connection.execute(
+        yield from self._connection.execute(
             "SELECT documents.id, passages.id, start, end, passages.text FROM passages "
             "JOIN documents ON documents.number = passages.document "
             "ORDER BY passages.document, passages.start, passages.id"

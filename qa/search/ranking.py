@@ -117,7 +117,7 @@ class Ranker:
     def __init__(self, index: Index, languages: Sequence[str], is_word: Callable[[str], bool], spread: float) -> None:
         self._index = index
         self._spread = spread
-        self._documents = _DocumentVectors(self._sum_up)
+        self._documents = _DocumentVectors(index)
         self._is_word = is_word
         self._languages = languages
         # A vocabulary that many languages share is a dictionary of none of them.
@@ -212,25 +212,6 @@ class Ranker:
         whole: Vectors = self._documents.rows(documents.tolist()) @ vector
         return best, whole[at]
 
-    def _sum_up(self, documents: Sequence[int]) -> Iterator[Vectors]:
-        """Compute the direction ``(d,)`` of each document: of the mean of its windows, which stands for the whole.
-
-        Windows of many documents are read at once: a read may be a message to a server and its answer.
-        """
-        for group in _in_groups(map(self._meant, documents)):
-            vectors = self._index.vectors.rows(np.concatenate(group))
-            for part in np.split(vectors, np.cumsum([len(windows) for windows in group[:-1]], dtype=np.int64)):
-                mean: Vectors = part.mean(axis=0)
-                length = float(np.linalg.norm(mean))
-                yield mean / np.float32(length) if length > 0 else mean
-
-    def _meant(self, document: int) -> Ids:
-        """Return the windows of which a document's vector is the mean."""
-        windows = self._index.relations.windows_in(document)
-        if len(windows) > _MOST_MEANT:
-            windows = windows[np.linspace(0, len(windows) - 1, _MOST_MEANT, dtype=np.int64)]
-        return windows
-
 
 def _in_groups(windows: Iterable[Ids]) -> Iterator[list[Ids]]:
     """Put the windows of consecutive documents together, as many as are read at once, or those of one document."""
@@ -250,13 +231,10 @@ class _DocumentVectors:
     """The vectors of the documents that were ranked, in one array, from which those of a question are taken at once.
 
     Thread-safe. It grows by doubling, and begins again where it is full.
-
-    Args:
-        sum_up: computes the vectors of documents, by their numbers.
     """
 
-    def __init__(self, sum_up: Callable[[Sequence[int]], Iterator[Vectors]]) -> None:
-        self._sum_up = sum_up
+    def __init__(self, index: Index) -> None:
+        self._index = index
         self._lock = threading.Lock()
         self._rows: Vectors = np.empty((0, 0), np.float32)
         self._places: dict[int, int] = {}
@@ -287,6 +265,25 @@ class _DocumentVectors:
                 grown[: len(self._rows)] = self._rows
             self._rows = grown
         self._rows[at] = vector
+
+    def _sum_up(self, documents: Sequence[int]) -> Iterator[Vectors]:
+        """Compute the direction ``(d,)`` of each document: of the mean of its windows, which stands for the whole.
+
+        Windows of many documents are read at once: a read may be a message to a server and its answer.
+        """
+        for group in _in_groups(map(self._meant, documents)):
+            vectors = self._index.vectors.rows(np.concatenate(group))
+            for part in np.split(vectors, np.cumsum([len(windows) for windows in group[:-1]], dtype=np.int64)):
+                mean: Vectors = part.mean(axis=0)
+                length = float(np.linalg.norm(mean))
+                yield mean / np.float32(length) if length > 0 else mean
+
+    def _meant(self, document: int) -> Ids:
+        """Return the windows of which a document's vector is the mean."""
+        windows = self._index.relations.windows_in(document)
+        if len(windows) > _MOST_MEANT:
+            windows = windows[np.linspace(0, len(windows) - 1, _MOST_MEANT, dtype=np.int64)]
+        return windows
 
 
 def _within_reach(at_least: Vectors, is_open: Mask, word_scores: Vectors, first: int) -> Mask:

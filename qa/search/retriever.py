@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
@@ -192,7 +192,7 @@ class Retriever:
         self._limits = limits
         self._reranker = reranker
         self._budget_ms = rerank_budget_ms
-        self._ranker = Ranker(index, encoder.languages, self._is_word, encoder.spread)
+        self._ranker = Ranker(index, encoder.languages, partial(_is_word, encoder), encoder.spread)
         self._passages = PassageCache(index.store)
 
     @cached_property
@@ -243,11 +243,6 @@ class Retriever:
         return [
             file for file in files if (file.id in passing if _is_indexed(file) else _passes_by_name(file, query.filter))
         ]
-
-    def _is_word(self, word: str) -> bool:
-        """Tell whether the encoder's vocabulary has a word whole, as it has no misspelt ones."""
-        alone, empty = self._encoder.count_question_tokens([word, ""])
-        return alone == empty + 1
 
     def find(self, queries: Sequence[Query], depth: int = 0) -> list[Found | QueryError]:
         """Search for queries, encoded together; each succeeds or fails by itself, and results come in their order.
@@ -408,6 +403,12 @@ def _all_of(*parts: Filter | None) -> Filter | None:
 def _searched(query: Query) -> str:
     """Return what is searched for: the question in a long text, made to stand alone where it leans on one before."""
     return resolve(find_question(query.question), query.previous)
+
+
+def _is_word(encoder: Encoder, word: str) -> bool:
+    """Tell whether the encoder's vocabulary has a word whole, as it has no misspelt ones."""
+    alone, empty = encoder.count_question_tokens([word, ""])
+    return alone == empty + 1
 
 
 def score_within(

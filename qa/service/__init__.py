@@ -3,6 +3,7 @@
 service       questions answered, documents shown and citations checked from the current snapshot
 switching     the snapshot that is served, with its models, and its replacing under running requests
 following     which snapshot is current, and why one cannot be served
+replaced      what was served before, until nothing holds it
 collections   several services that share the models
 maintenance   what an operator may do meanwhile: switch snapshots, update the index
 pictures      pages as pictures, drawn once, and spans marked on them

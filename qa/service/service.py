@@ -79,6 +79,8 @@ class Service(ServedSnapshot):
                 compile_patterns()
                 # Now, so that the first page with the numbers of documents does not wait for them.
                 self.facets()
+            self._replaced.look()
+            self._citers.forget_removed()
 
         poll_current(self._snapshots, load, self._failed, stopped)
 

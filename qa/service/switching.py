@@ -23,6 +23,7 @@ from qa.models.loading import EncoderFactory, Models, make_encoder
 from qa.protocols import Encoder
 from qa.search.retriever import Retriever
 from qa.service.following import log_failure, public_reason
+from qa.service.replaced import Replaced
 from qa.settings import Settings
 from qa.types import Query, Reply, State
 
@@ -102,6 +103,7 @@ class ServedSnapshot(ABC):
         self._follow: Callable[[str | None], None] = lambda snapshot: None
         self._announce: Callable[[], None] = lambda: None
         self._switching_to: str | None = None
+        self._replaced = Replaced()
 
     def note(self, part: str, clause: str) -> None:
         """Say in :meth:`state` what another part of the server cannot do; an empty ``clause`` takes it back."""
@@ -201,6 +203,7 @@ class ServedSnapshot(ABC):
             self._announce()
             is_served = self._current() == index.manifest.id or is_last
             if is_served:
+                self._note_replaced()
                 self._hold(loaded.retriever, loaded.calibrations)
                 self._retriever, self._problem, self._calibrations = loaded.retriever, None, loaded.calibrations
                 self._calibrated = loaded.calibrated
@@ -217,6 +220,10 @@ class ServedSnapshot(ABC):
         self._revision += 1
         ask_many = partial(self._answer_all, retriever, calibrations)
         self._held = Held(self._settings.name, retriever.index.manifest.id, self._revision, ask_many)
+
+    def _note_replaced(self) -> None:
+        if self._retriever is not None:
+            self._replaced.add(self._retriever)
 
     def prepare(self) -> None:
         """Load the models before there is anything to serve, so that the first documents need not wait for them.
@@ -252,6 +259,7 @@ class ServedSnapshot(ABC):
         if self._retriever is not None or (self._problem or ("",))[0] != "empty":
             log.info("the collection is empty", index=self._settings.name)
         self._problem = _EMPTY
+        self._note_replaced()
         self._retriever = self._held = None
 
     def clear_everywhere(self) -> None:

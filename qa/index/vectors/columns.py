@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -19,6 +18,7 @@ import numpy as np
 from qa.errors import SnapshotCorrupt, StorageError, VectorIndexError
 from qa.index import bitmaps
 from qa.index.arrays import ArrayFile
+from qa.index.kept import keep_results
 from qa.protocols import And, Filter, Rows
 from qa.types import Eq, In, Range
 
@@ -209,7 +209,7 @@ class Columns:
         names = sorted(path.name.removesuffix(".places.npy") for path in pattern.parent.glob(pattern.name))
         self._columns = {name: _Column(folder, name, rows) for name in names}
         kept = max(1, min(_KEPT, 8 * _KEPT_BYTES // max(1, rows)))
-        self._passing = lru_cache(maxsize=kept)(self._look_up)
+        self._passing = keep_results(kept, self._look_up)
 
     def bits(self, filter: Filter, ids: Ids) -> Bits:
         """Find which of the rows of ``ids (n,)`` pass ``filter``, a bit for each; those of the last columns are kept.

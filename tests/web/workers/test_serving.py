@@ -189,6 +189,9 @@ def test_a_switch_is_over_in_both_when_it_is_answered(server: Server, snapshots:
         post(server.address, f"/v1/snapshots/{snapshot}/activate").raise_for_status()
         with server.clients() as clients:
             assert {client.get("/v1/ask?q=Mosul").json()["snapshot"] for client in clients} == {snapshot}
+    for number in (1, 2):
+        maps = Path(f"/proc/{child(server, number)}/maps")
+        wait_for(lambda: snapshots[1] not in maps.read_text(encoding="utf-8"))  # noqa: B023
 
 
 def test_what_is_uploaded_is_answered_by_both(server: Server) -> None:

@@ -39,6 +39,9 @@ CANNOT_START = 78
 _LOOK_EVERY = (0.05, 0.5)
 _SOUND = 60.0
 _PAUSE = (0.0, 30.0)
+# Seconds in which a worker must say that it has begun, and in which it must serve while another one does. A model may
+# have to be compiled first, but not where another serves.
+_MOST_STARTING = 120.0
 # Workers that may die one after the other before they are sound. Then the server ends, and whoever started it sees it.
 _MOST_DEATHS = 10
 # Seconds after which workers that were asked to end are killed. They have ten for the running requests.
@@ -88,11 +91,15 @@ def _remove_left() -> None:
 
 @dataclass(slots=True)
 class _Worker:
-    """One place and the process in it, if any; ``due`` is when the next one may be started there."""
+    """One place and the process in it, if any; ``due`` is when the next one may be started there.
+
+    ``sound`` is when it last served, or had a reason not to.
+    """
 
     place: Place
     pid: int = 0
     since: float = 0.0
+    sound: float = 0.0
     deaths: int = 0
     due: float = 0.0
 
@@ -178,6 +185,7 @@ class Supervisor:
                         return place
                 self._wait()
                 self._reap()
+                self._kill_hung()
                 self._announce_all()
             self._end()
         finally:
@@ -209,7 +217,8 @@ class Supervisor:
             log.error("a worker cannot be started", worker=worker.place.number, why=str(error), in_seconds=_PAUSE[1])
             return None
         if pid:
-            worker.pid, worker.since = pid, time.monotonic()
+            worker.pid = pid
+            worker.since = worker.sound = time.monotonic()
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             return None
         signal.set_wakeup_fd(-1)
@@ -269,6 +278,20 @@ class Supervisor:
         self._replaced += 1
         self._publish()
         log.error("a worker has ended and is replaced", worker=worker.place.number, code=code, in_seconds=pause)
+
+    def _kill_hung(self) -> None:
+        """Kill a worker that hangs before it serves, as one may that was forked with a lock held."""
+        now = time.monotonic()
+        for worker in self._workers:
+            number = worker.place.number
+            if self._board.connections(number) is not None or (
+                self._board.row(number) is not None and not self._board.others_accept(number)
+            ):
+                worker.sound = now
+            elif worker.pid and now - worker.sound > _MOST_STARTING:
+                log.error("a worker does not begin to serve and is ended", worker=number, after_seconds=_MOST_STARTING)
+                worker.sound = now
+                os.kill(worker.pid, signal.SIGKILL)
 
     def _publish(self) -> None:
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)

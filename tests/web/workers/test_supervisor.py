@@ -45,6 +45,8 @@ _configure_logging("text")
 supervisor._PAUSE = (0.0, 0.05)
 supervisor._MOST_ENDING = 3600.0
 how = sys.argv[1]
+if how.startswith("hangs"):
+    supervisor._MOST_STARTING = 5.0
 
 async def app(scope, receive, send):
     if scope["path"] == "/end":
@@ -62,6 +64,11 @@ place = supervisor.Supervisor(2, listening, lambda state: None).run()
 assert place is not None
 if how == "dies":
     sys.exit(5)
+if how.startswith("hangs") and place.number in map(int, how.removeprefix("hangs")):
+    hung = place.board.folder / f"hung-{place.number}"
+    if not hung.exists():
+        hung.touch()
+        time.sleep(3600)
 if how == "cannot":
     sys.exit(supervisor.CANNOT_START)
 signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
@@ -136,6 +143,17 @@ def test_a_worker_that_dies_is_replaced() -> None:
         _, said = process.communicate(timeout=AT_MOST)
     assert said.count("a worker has ended and is replaced") == 3
     assert process.returncode == -signal.SIGTERM
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("hung", ["2", "12"], ids=["beside one that serves", "both"])
+def test_a_worker_that_hangs_before_it_serves_is_replaced(hung: str) -> None:
+    with running(f"hangs{hung}") as (process, address):
+        wait_for(lambda: {worker(address) for _ in range(9)} == {"1", "2"})
+        process.terminate()
+        _, said = process.communicate(timeout=AT_MOST)
+    assert said.count("a worker does not begin to serve and is ended") == len(hung)
+    assert said.count("a worker has ended and is replaced") == len(hung)
 
 
 @pytest.mark.server

@@ -112,7 +112,7 @@ def _serve_as_worker(place: Place, process: _Process) -> NoReturn:
     signal.signal(signal.SIGTERM, _exit_once)
     structlog.contextvars.bind_contextvars(worker=place.number)
     _bound_arenas()
-    code: object = 0
+    code = 0
     try:
         process.serve()
     except QAError as error:
@@ -120,11 +120,21 @@ def _serve_as_worker(place: Place, process: _Process) -> NoReturn:
             _note(f"qa: error: {safe_lines(str(error))}")
         code = CANNOT_START
     except SystemExit as ended:
-        code = ended.code
+        code = _exit_code(ended)
     except BaseException:
         code = 1
         sys.excepthook(*sys.exc_info())
-    _leave(code if isinstance(code, int) else 1)
+    _leave(code)
+
+
+def _exit_code(ended: SystemExit) -> int:
+    """Return the exit code of a process that ends so, and say what the interpreter would."""
+    if ended.code is None:
+        return 0
+    if isinstance(ended.code, int):
+        return ended.code
+    _note(str(ended.code))
+    return 1
 
 
 def _exit_once(number: int, frame: FrameType | None) -> NoReturn:

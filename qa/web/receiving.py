@@ -29,6 +29,10 @@ _MOST_VALUE_BYTES = 4_096
 _BLOCK = 1 << 18
 # Where a form says into which folder its files go, before them.
 INTO = "into"
+# What browsers, curl and most libraries write in a name for these characters, and for no others: a percent sign stays
+# as it is, so that a name that has one of these itself cannot be told apart (https://html.spec.whatwg.org/multipage/
+# form-control-infrastructure.html#multipart-form-data).
+_ESCAPED = {"%22": '"', "%0D": "\r", "%0A": "\n"}
 
 
 @dataclass(slots=True)
@@ -43,6 +47,13 @@ class Form:
         for file in self.files:
             if file.staged is not None:
                 file.staged.discard()
+
+
+def unescape(name: str) -> str:
+    """Return the name of a form's field or file as it was before the client wrote it into the form."""
+    for escaped, character in _ESCAPED.items():
+        name = name.replace(escaped, character)
+    return name
 
 
 async def receive_form(request: Request, stage: Callable[[], StagedFile]) -> Form:
@@ -177,7 +188,7 @@ class _FormReader:
         _, options = parse_options_header(self._disposition)
         if b"name" not in options:
             raise FormParserError("a part has no name")
-        self._field = options[b"name"].decode("utf-8", "replace")
+        self._field = unescape(options[b"name"].decode("utf-8", "replace"))
         self._is_file = b"filename" in options
         if not self._is_file:
             if len(self.form.fields) >= _MOST_FIELDS:
@@ -185,7 +196,7 @@ class _FormReader:
             return
         if len(self.form.files) >= MOST_FILES:
             raise ProblemError(_too_many("files", MOST_FILES))
-        self._file_name = options[b"filename"].decode("utf-8", "surrogateescape")
+        self._file_name = unescape(options[b"filename"].decode("utf-8", "surrogateescape"))
         if into := self.form.fields.get(INTO, "").strip("/ "):
             self._file_name = f"{into}/{self._file_name}"
         try:

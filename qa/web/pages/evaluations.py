@@ -28,6 +28,7 @@ from qa.web.deps import Dependencies, Deps, EvaluationsDep
 from qa.web.middleware.collections import in_collection
 from qa.web.pages.rendering import MODES, render
 from qa.web.problems import Problem, ProblemError
+from qa.web.receiving import unescape
 
 PATH = "/evaluate"
 COMPARISON_PATH = f"{PATH}/compare"
@@ -154,7 +155,7 @@ async def _read_file(form: FormData) -> tuple[str, bytes]:
     file = form.get("file")
     if not isinstance(file, UploadFile) or not file.filename:
         return "", b""
-    return file.filename, await file.read()
+    return unescape(file.filename), await file.read()
 
 
 def _submit(

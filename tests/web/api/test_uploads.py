@@ -215,6 +215,32 @@ def test_a_form_that_is_broken_leaves_nothing(
     assert [*kept.iterdir(), *incoming(kept)] == []
 
 
+@pytest.mark.parametrize(
+    ("sent", "id"),
+    [
+        (b"the %22old%22 bridge.txt", 'the "old" bridge.txt'),
+        (b'the \\"old\\" bridge.txt', 'the "old" bridge.txt'),
+        # A percent sign is no sign of an escape by itself, and browsers leave it as it is.
+        (b"100%25 of 5%.txt", "100%25 of 5%.txt"),
+    ],
+    ids=["as browsers do", "as curl did", "nothing is escaped"],
+)
+def test_a_name_is_kept_as_it_was_before_a_form_escaped_it(
+    client: TestClient, kept: Path, sent: bytes, id: str
+) -> None:
+    body = b'--b\r\nContent-Disposition: form-data; name="files"; filename="%b"\r\n\r\n%b\r\n--b--\r\n' % (sent, APPLES)
+    reply = client.post("/v1/documents", content=body, headers=BOUNDARY)
+    assert [file["id"] for file in reply.json()["files"]] == [id]
+    assert [path.name for path in kept.iterdir()] == [id]
+
+
+def test_a_name_with_an_escaped_line_break_is_refused(client: TestClient, kept: Path) -> None:
+    reply = upload(client, ("a\r\nb.txt", APPLES))
+    assert problem(reply) == (422, "upload-refused")
+    assert "control character" in reply.text
+    assert list(kept.iterdir()) == []
+
+
 def test_what_was_received_in_vain_is_removed_beside_the_event_loop(
     settings: Settings, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

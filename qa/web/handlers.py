@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, get_type_hints
 
@@ -21,12 +22,25 @@ from qa.errors import QAError
 from qa.web.admission import HungUp
 from qa.web.middleware.collections import asked_path
 from qa.web.middleware.headers import request_id
-from qa.web.problems import Problem, ProblemError, Render, choose_problem, explain, internal, invalid, nothing_at, shown
+from qa.web.problems import (
+    FieldError,
+    Problem,
+    ProblemError,
+    Render,
+    choose_problem,
+    explain,
+    internal,
+    invalid,
+    nothing_at,
+    shown,
+)
 
 log = structlog.get_logger(__name__)
 
 # The status that nginx logs where the client hung up; nobody receives it.
 CLIENT_CLOSED = 499
+# Keys that are named of those that stand twice in one JSON object.
+_MOST_NAMED = 10
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -134,16 +148,30 @@ def _validation_problem(request: Request, error: RequestValidationError) -> Prob
     return invalid(explain(inner, _fields(request)))
 
 
+def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a JSON object of its keys and values. Raises ProblemError for a key that stands twice: one would count."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        twice = [shown(key) for key, count in counts.items() if count > 1][:_MOST_NAMED]
+        raise ProblemError(invalid(tuple(FieldError(key, f"{key} is given more than once.") for key in twice)))
+    return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_make_object)
+
+
 def parse_json(data: bytes, fields: Sequence[str]) -> object:
     """Parse a request body that is JSON with ``fields``.
 
     Raises:
-        ProblemError: it is none, with the place where it goes wrong.
+        ProblemError: it is none, with the place where it goes wrong; or an object in it has a key twice.
     """
     if not data:
         raise ProblemError(invalid(explain([{"type": "missing", "loc": ()}], fields)))
     try:
-        return json.loads(data)
+        # As json.loads does, which would make a decoder for each body that is given a hook.
+        return _DECODER.decode(data.decode(json.detect_encoding(data), "surrogatepass"))
     except json.JSONDecodeError as error:
         raise ProblemError(_malformed_json(error.doc, error.pos, error.msg)) from None
     except (ValueError, RecursionError) as error:

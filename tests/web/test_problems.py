@@ -136,6 +136,23 @@ def test_a_hostile_body_is_not_echoed_in_full(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
+    ("content", "fields"),
+    [
+        (b'{"question": "a", "question": "b"}', ["question"]),
+        (b'{"top_k": 3, "question": "a", "top_k": 3, "question": "a"}', ["top_k", "question"]),
+        (b'{"question": "a", "previous": [{"question": "b", "answer": "c", "answer": "c"}]}', ["answer"]),
+        (b'{"question": "a"' + b"".join(b', "%d": 1, "%d": 2' % (n, n) for n in range(99)) + b"}", list("0123456789")),
+        (rb'{"question": "a", "\ud800": 1, "\ud800": 1}', [r"\ud800"]),
+    ],
+    ids=["another value", "the same value", "within", "many", "half a surrogate pair"],
+)
+def test_a_key_that_stands_twice_is_named(client: TestClient, content: bytes, fields: list[str]) -> None:
+    told = problem(client.post("/v1/ask", content=content, headers=JSON), 422, "invalid-request")
+    assert [error["field"] for error in told["errors"]] == fields
+    assert told["detail"] == " ".join(f"{field} is given more than once." for field in fields)
+
+
+@pytest.mark.parametrize(
     ("content", "detail"),
     [
         (b'{"question":\n  oops}', "The request body is not JSON: Expecting value at line 2, column 3."),

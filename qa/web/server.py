@@ -74,6 +74,7 @@ def run(
         names: of the collections to serve, the default one first; the settings' alone where there are none.
     """
     _configure_logging(settings.log_format)
+    _end_at_hang_up()
     names = list(dict.fromkeys(names or (settings.name,)))
     # Also where other processes read them again: what is wrong is said once, before there are any.
     keys = Options.from_settings(settings.model_copy(update={"tracing": False})).keys
@@ -104,6 +105,12 @@ def run(
         _Process(settings, listening, watched, names, ready, models).serve()
     elif (place := Supervisor(workers, listening, ready).run()) is not None:
         _serve_as_worker(place, _Process(settings, listening, watched, names, _give_back, models, place))
+
+
+def _end_at_hang_up() -> None:
+    """Take the end of the terminal for SIGTERM, unless who started this process had it ignored, as nohup does."""
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda number, frame: signal.raise_signal(signal.SIGTERM))
 
 
 def _serve_as_worker(place: Place, process: _Process) -> NoReturn:

@@ -210,5 +210,7 @@ def test_an_upload_that_was_acknowledged_survives_kill_9(server: Server) -> None
         held = httpx2.get(f"{address}/v1/documents", timeout=AT_MOST).json()["documents"]
         assert [document["id"] for document in held] == ["archive.txt"]
     finally:
-        process.terminate()
+        # As a terminal does that is closed.
+        process.send_signal(signal.SIGHUP)
         process.communicate(timeout=AT_MOST)
+    assert process.returncode == -signal.SIGTERM

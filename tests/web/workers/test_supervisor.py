@@ -36,12 +36,13 @@ SERVING = """
 import asyncio, os, signal, socket, sys, time
 import uvicorn
 from qa.web.middleware.overload import BoundedProtocol
-from qa.web.server import _configure_logging
+from qa.web.server import _configure_logging, _end_at_hang_up
 from qa.web.workers import supervisor
 from qa.web.workers.accepting import WorkerServer
 from qa.web.workers.board import Row
 
 _configure_logging("text")
+_end_at_hang_up()
 supervisor._PAUSE = (0.0, 0.05)
 supervisor._MOST_ENDING = 3600.0
 how = sys.argv[1]
@@ -172,13 +173,29 @@ def test_a_server_whose_workers_cannot_live_ends(how: str) -> None:
     assert "Traceback" not in said
 
 
-def test_nothing_is_left_of_a_server_that_has_ended(temporary: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_nothing_is_left_of_a_server_that_has_ended(temporary: Path, how: signal.Signals) -> None:
     with running("serves") as (process, address):
         wait_for(lambda: worker(address))
         assert [path.name.startswith("qa-workers-") for path in temporary.iterdir()] == [True]
-        process.terminate()
+        process.send_signal(how)
         process.communicate(timeout=AT_MOST)
+    assert process.returncode == -(signal.SIGTERM if how == signal.SIGHUP else how)
     assert list(temporary.iterdir()) == []
+
+
+def test_a_server_serves_on_without_its_terminal_where_that_was_wanted() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with running("serves") as (process, address):
+            wait_for(lambda: worker(address))
+            process.send_signal(signal.SIGHUP)
+            assert worker(address)
+            process.terminate()
+            process.communicate(timeout=AT_MOST)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert process.returncode == -signal.SIGTERM
 
 
 def test_what_a_killed_server_left_is_removed_by_the_next(temporary: Path) -> None:

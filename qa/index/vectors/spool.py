@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -177,7 +177,9 @@ class Spool:
 
     def remove(self) -> None:
         """Remove the folder; nothing more is taken."""
-        self._opened.close()
+        # What a full disk did not take is written once more when a file is closed, and is not needed any more.
+        with suppress(OSError):
+            self._opened.close()
         for values in self._values.values():
             values.close()
         shutil.rmtree(self.folder, ignore_errors=True)

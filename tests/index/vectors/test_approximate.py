@@ -367,3 +367,12 @@ def test_a_disk_that_is_full_is_said_with_the_file(tmp_path: Path, exact_up_to: 
             index.save(tmp_path / "saved")
         with largest_file(size), pytest.raises(StorageError, match=r"cannot write .*spool"):
             index.upsert(VectorRows(np.arange(1000), vectors, {"document": ["a.txt"] * 1000}))
+
+
+def test_what_is_given_up_on_a_full_disk_is_removed_without_another_error(tmp_path: Path) -> None:
+    index = FaissVectors(tmp_path, DIMENSION, ["document"], exact_up_to=0)
+    with largest_file(0):
+        # So few rows wait to be written, and cannot be when their files are closed.
+        index.upsert(VectorRows(np.arange(3), gathered(0, 3), {"document": ["a.txt"] * 3}))
+        index.close()
+    assert list(tmp_path.iterdir()) == []

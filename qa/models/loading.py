@@ -92,10 +92,11 @@ class Models:
             reading.result()
 
     def load_before_fork(self) -> None:
-        """Load encoder and reader in a process from which others are then forked: these share what is loaded.
+        """Load the models in a process from which others are then forked: these share what is loaded.
 
-        An encoder that is still to be compiled is left to them, since that takes many seconds; so is one that
-        sentence-transformers runs, whose threads they would lack. What cannot be loaded they find out as well, and say.
+        An encoder or re-ranker that is still to be compiled is left to them, since that takes many seconds; so is one
+        that sentence-transformers runs, whose threads they would lack. What cannot be loaded they find out as well, and
+        say.
         """
         from qa.models.choice import is_compiled
         from qa.models.openvino import import_openvino
@@ -103,10 +104,13 @@ class Models:
         try:
             import_openvino()
             files = locate(self._settings.model, self._settings.indexes / MODELS_FOLDER)
-            if is_compiled(files, _runtime(self._settings, 1)) and isinstance(self.encoder(), Scheduled):
+            runtime = _runtime(self._settings, 1)
+            if is_compiled(files, runtime) and isinstance(self.encoder(), Scheduled):
                 self.load()
             else:
                 self.answer_reader().load()
+            if (name := self._settings.reranker) and is_compiled(locate_reranker(name), runtime):
+                self.reranker()
         except QAError:
             pass
         except Exception:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from structlog.testing import capture_logs
 from qa.build.update import update
 from qa.models.answer_reader import OpenVinoReader
 from qa.models.loading import Models
+from qa.models.reranker import CompiledReranker
 from qa.readers.registry import read_source
 from qa.settings import Settings
 from tests.conftest import Recorder
@@ -44,6 +46,35 @@ for _ in range(2):
     children.append(pid)
 codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
 print(codes)
+os._exit(0)
+"""
+
+
+RERANKING = """
+import os, sys
+from pathlib import Path
+from qa.models.loading import Models
+from qa.settings import Settings
+
+def score(models):
+    return models.reranker().score("Where do apples grow?", ["Apples grow on trees.", "Ferries cross."]).tobytes()
+
+indexes, source = Path(sys.argv[1]), Path(sys.argv[2])
+settings = Settings(indexes=indexes, reranker=str(source), precision="fp32")
+models = Models(settings, forks=True)
+models.load_before_fork()
+# What was not loaded cannot be any more.
+source.rename(source.with_name("gone"))
+pids, (reading, writing) = [], os.pipe()
+for _ in range(2):
+    pids.append(os.fork())
+    if not pids[-1]:
+        os.write(writing, score(models))
+        os._exit(0)
+codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+os.close(writing)
+source.with_name("gone").rename(source)
+print(codes, os.read(reading, 100) == 2 * score(Models(settings)), flush=True)
 os._exit(0)
 """
 
@@ -84,6 +115,19 @@ def test_forked_processes_compute_with_the_models_that_were_loaded_before(tmp_pa
         [sys.executable, "-c", FORKING, str(tmp_path)], capture_output=True, text=True, check=True, timeout=AT_MOST
     )
     assert done.stdout.strip() == "[0, 0]"
+
+
+@pytest.mark.slow
+def test_forked_processes_score_with_the_reranker_that_was_loaded_before(
+    tiny_cross_encoder: Callable[..., Path], tmp_path: Path
+) -> None:
+    model = tiny_cross_encoder()
+    # Which compiles it.
+    reranker = Models(Settings(indexes=tmp_path, reranker=str(model), precision="fp32")).reranker()
+    assert isinstance(reranker, CompiledReranker)
+    program = [sys.executable, "-c", RERANKING, str(tmp_path), str(model)]
+    done = subprocess.run(program, capture_output=True, text=True, check=True, timeout=AT_MOST)
+    assert done.stdout.strip() == "[0, 0] True"
 
 
 @pytest.mark.parametrize("model", [Settings().model, "nowhere"], ids=["not-compiled", "missing"])

@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import numpy as np
+import structlog
 
 from qa.errors import ExtraMissing, VectorsUnavailable
 from qa.index.vectors.milvus.filters import ID_FIELD, MOST_BYTES, field_name, stored_value
 
 if TYPE_CHECKING:
     from qa.types import Ids, MilvusAddress, Vectors
+
+log = structlog.get_logger(__name__)
 
 VECTOR_FIELD = "vector"
 # The inner product, which is the cosine, as every vector is of unit length.
@@ -181,6 +184,21 @@ class Collection:
         with self._calling("say what is loaded"):
             state = self._client.get_load_state(self.name, timeout=self._address.seconds)["state"]
         return str(getattr(state, "name", state)) == "Loaded"
+
+    def warn_of_replicas(self) -> None:
+        """Log that the collection is loaded in fewer replicas than are asked for: it keeps those that it has."""
+        if (asked := self._address.replicas) == 1:
+            return
+        with self._calling("say in how many replicas a collection is loaded"):
+            loaded = len(self._client.describe_replica(self.name, timeout=self._address.seconds))
+        if loaded < asked:
+            log.warning(
+                "vectors are loaded in fewer replicas than QA_MILVUS_REPLICAS asks for",
+                collection=self.name,
+                loaded=loaded,
+                asked=asked,
+                to_do="release the collection in Milvus, and it is loaded again; or build the index again",
+            )
 
     def count(self, expression: str = "") -> int:
         """Count the rows that pass."""

@@ -150,6 +150,7 @@ class MilvusVectors:
                 f"Milvus has no collection {self._collection.name}, which holds the vectors; build the index again"
             )
         self._require_whole()
+        self._collection.warn_of_replicas()
         self._is_loaded = True
 
     def upsert(self, rows: VectorRows) -> int:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from structlog.testing import capture_logs
 
 from qa.errors import VectorsUnavailable
 from qa.index.vectors.milvus.engine import MilvusVectors
@@ -51,6 +53,21 @@ def test_more_replicas_than_there_are_nodes_are_refused(
 ) -> None:
     with pytest.raises(VectorsUnavailable, match=r"in the 3 replicas of QA_MILVUS_REPLICAS \(nodes not enough\)"):
         fill(tmp_path / "snapshots" / "one", MilvusAddress(cluster[0].uri, seconds=10, replicas=3), vectors)
+
+
+def test_fewer_replicas_than_are_asked_for_are_said_when_an_index_is_opened(
+    cluster: Cluster, vectors: NDArray[np.float32], tmp_path: Path
+) -> None:
+    folder = tmp_path / "snapshots" / "one"
+    address = MilvusAddress(cluster[0].uri, seconds=10, replicas=1)
+    with closing(fill(folder, address, vectors)) as written:
+        description = written.describe()
+    said: list[list[tuple[int, int]]] = []
+    for asked in (1, 2):
+        with capture_logs() as logs:
+            MilvusVectors.open(folder, description, replace(address, replicas=asked)).close()
+        said.append([(line["loaded"], line["asked"]) for line in logs])
+    assert said == [[], [(1, 2)]]
 
 
 def test_the_loss_of_a_query_node_is_an_error_or_a_full_answer_and_never_a_part(

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from qa.errors import VectorsUnavailable
 from qa.index.vectors.milvus import collection as module
@@ -31,6 +32,7 @@ class Client:
         self.called: list[tuple[str, Mapping[str, Any]]] = []
         self.indexing: Iterator[Mapping[str, Any] | Exception] = iter(())
         self.loading: Iterator[str | Exception] = iter(())
+        self.replicas = 0
 
     def prepare_index_params(self) -> Any:
         return SimpleNamespace(add_index=lambda *arguments, **named: None)
@@ -46,6 +48,9 @@ class Client:
 
     def get_load_state(self, *arguments: Any, **named: Any) -> Mapping[str, Any]:
         return {"state": self._next(self.loading)}
+
+    def describe_replica(self, *arguments: Any, **named: Any) -> list[Any]:
+        return [object()] * self.replicas
 
     def search(self, name: str, data: Any, limit: int, **named: Any) -> list[list[Any]]:
         self.called.append(("search", named))
@@ -123,6 +128,16 @@ def test_the_replicas_that_are_asked_for_are_loaded(make: Make, replicas: int) -
     client.loading = iter(["Loaded"])
     collection.load()
     assert [named["replica_number"] for name, named in client.called if name == "load"] == [replicas]
+
+
+@pytest.mark.parametrize(("asked", "loaded", "is_said"), [(1, 1, False), (2, 2, False), (2, 1, True), (1, 2, False)])
+def test_fewer_replicas_than_are_asked_for_are_logged(make: Make, asked: int, loaded: int, is_said: bool) -> None:
+    collection, client = make(asked)
+    client.replicas = loaded
+    with capture_logs() as logs:
+        collection.warn_of_replicas()
+    assert [(line["loaded"], line["asked"]) for line in logs] == [(loaded, asked)] * is_said
+    assert all("QA_MILVUS_REPLICAS" in line["event"] and "release" in line["to_do"] for line in logs)
 
 
 def test_an_answer_has_the_time_that_is_set_and_a_measurement_more(make: Make) -> None:

@@ -29,7 +29,7 @@ from urllib.parse import quote
 import httpx2
 from pydantic import BaseModel, ValidationError
 
-from qa.errors import RequestRefused, ServerUnreachable, StorageError
+from qa.errors import RequestRefused, ServerUnreachable, StorageError, UploadRefused
 from qa.files import why
 from qa.search.filters import parse_filter
 from qa.types import Condition, Eq, In, Mode, Range
@@ -106,13 +106,21 @@ def _facets_call(filter: Sequence[str], values: int) -> Call[FacetsResponse]:
 
 
 def _upload_call(files: Iterable[Upload], into: str, replace: bool) -> Call[UploadResponse]:
-    """Build the form of the files, as RFC 7578 has it. Each is opened when its turn comes: there may be a thousand."""
+    """Build the form of the files, as RFC 7578 has it. Each is opened when its turn comes: there may be a thousand.
+
+    Raises:
+        UploadRefused: a name cannot be written into a form.
+    """
     boundary = secrets.token_hex(16)
     parts: list[bytes | Path] = []
     if into:
         parts.append(f'--{boundary}\r\nContent-Disposition: form-data; name="into"\r\n\r\n{into}\r\n'.encode())
     for file in files:
         name, content = (Path(file).name, Path(file)) if isinstance(file, (str, Path)) else file
+        if found := _AMBIGUOUS.search(name):
+            raise UploadRefused(
+                f"{name!r} has {found[0]} in it, which a form says for another character; put_document it"
+            )
         quoted = _ESCAPED.sub(lambda found: _escape(found[0]), name)
         head = f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="{quoted}"\r\n\r\n'
         parts += [head.encode("utf-8", "surrogateescape"), content, b"\r\n"]
@@ -124,6 +132,8 @@ def _upload_call(files: Iterable[Upload], into: str, replace: bool) -> Call[Uplo
 
 # What would end a name within a header.
 _ESCAPED = re.compile(r'["\\\x00-\x1f\x7f]')
+# What a service takes for a quotation mark or a line break, since browsers write these so.
+_AMBIGUOUS = re.compile("%22|%0D|%0A")
 
 
 def _escape(character: str) -> str:
@@ -370,6 +380,10 @@ class Client:
         """Upload files into the folder ``into``; each is accepted or refused by itself, and indexed soon.
 
         Files are sent from the disk in blocks. Where none was accepted, RequestRefused has the reason for each.
+
+        Raises:
+            UploadRefused: a name has ``%22``, ``%0D`` or ``%0A`` in it, which stands for another character in a form;
+                nothing was sent. ``put_document`` sends such a file.
         """
         return self._call(_upload_call(files, into, replace))
 

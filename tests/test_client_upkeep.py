@@ -15,7 +15,7 @@ import pytest
 
 from qa.build.uploads import DocumentFolder
 from qa.client import AsyncClient, Client
-from qa.errors import RequestRefused, StorageError
+from qa.errors import RequestRefused, StorageError, UploadRefused
 from qa.service.maintenance import Maintenance
 from qa.service.service import Service
 from qa.settings import Settings
@@ -30,7 +30,7 @@ APPLES = b"Apples grow on trees. They are red or green.\n"
 PEARS = b"Pears ripen in autumn. Keep them cool.\n"
 # More than one block, and few passages.
 LONG = APPLES + b"\n" * 300_000
-NAMES = ["fruit/pears.txt", 'a "quoted" name.txt', "100%22 äpfel; filename=x.txt"]
+NAMES = ["fruit/pears.txt", 'a "quoted" name.txt', "100%25 äpfel; filename=x.txt"]
 
 
 @pytest.fixture
@@ -102,6 +102,15 @@ def test_documents_are_uploaded_replaced_and_deleted(
     assert not (kept / "apples.txt").exists()
     wait_for(lambda: client.indexing().status == "done")
     wait_for(lambda: client.update_index().status in {"running", "unchanged", "done"})
+
+
+@pytest.mark.server
+def test_a_name_that_a_form_cannot_say_is_sent_by_itself(make: Callable[[str], Any], address: str, kept: Path) -> None:
+    client = make(address)
+    with pytest.raises(UploadRefused, match=r"'5%22 nails.txt' has %22 in it.*put_document"):
+        client.upload_documents([("a.txt", APPLES), ("5%22 nails.txt", APPLES)])
+    assert list(kept.iterdir()) == []
+    assert client.put_document("5%22 nails.txt", APPLES).files[0].id == "5%22 nails.txt"
 
 
 @pytest.mark.server

@@ -21,6 +21,7 @@ from qa.index.lexical import LEXICAL_FINGERPRINT, LexicalRow, LexicalWriter
 from qa.index.schema import DOCUMENTS_FILE, passage_key, window_key
 from qa.index.store_writer import StoreWriter, TakenPassage
 from qa.index.vectors.engines import new_vectors
+from qa.machine import release_free_memory
 from qa.protocols import MutableVectorIndex, VectorIndex, VectorRows
 from qa.types import FileReport, MilvusAddress, Passage, Source
 
@@ -211,7 +212,9 @@ class Builder:
             if not store.passages:
                 raise NothingToIndex(str(unread))
             lexical.finish()
+            release_free_memory()
             vectors.save(folder)
+            release_free_memory()
             changed = differs or comparison is None or not comparison.is_same
             return BuildCounts(store.documents, store.passages, embedding.encoded, vectors.describe(), changed)
 

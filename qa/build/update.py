@@ -26,7 +26,7 @@ from qa.index.schema import DOCUMENTS_FILE
 from qa.index.snapshots import Provenance, Snapshots, SnapshotWriter
 from qa.index.store import Store
 from qa.index.vectors.engines import is_in_milvus
-from qa.machine import usable_cores
+from qa.machine import release_free_memory, usable_cores
 from qa.models.compiled import MODELS_FOLDER
 from qa.models.loading import EncoderFactory, make_encoder
 from qa.protocols import Encoder
@@ -217,6 +217,8 @@ def _update(
     """Index what changed. Only one writer may run this at a time. Returns what :class:`Update` holds."""
     encoder, found, listener = inputs.encoder, inputs.found, inputs.listener
     with ExitStack() as stack:
+        # A server goes on, and its next update begins with as little as this one did.
+        stack.callback(release_free_memory)
         cache = stack.enter_context(closing(EmbeddingCache(snapshots.folder / CACHE_FILE)))
         stack.push(partial(_forget, cache))
         staged = stack.enter_context(writer.staging())

@@ -41,8 +41,9 @@ _TIE_MARGIN = 32
 _MOST_KEPT = 1 << 15
 _REMOVALS = 5
 _KEYS_AT_ONCE = 1 << 16
-# What tantivy holds in memory before it writes a segment: a build's memory does not grow with the collection.
-_HEAP_BYTES = 64_000_000
+# What tantivy holds in memory before it writes a segment; it needs half as much again to write it. With less it merges
+# more often: 24 MB cost it a tenth more of the processor than 64 MB do, and 15 MB two fifths.
+_HEAP_BYTES = 24_000_000
 
 
 def schema(columns: Iterable[str]) -> Any:

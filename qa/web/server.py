@@ -27,6 +27,7 @@ from qa.errors import QAError, SettingsError
 from qa.evaluation.jobs.queue import EvaluationQueue
 from qa.index.snapshots import Snapshots
 from qa.index.vectors.engines import is_in_milvus
+from qa.machine import release_free_memory
 from qa.markup import safe_lines
 from qa.models.loading import EncoderFactory, Models, make_encoder
 from qa.service.collections import Collections, Served
@@ -100,7 +101,7 @@ def run(
         # Before there are several: they share what was compiled and loaded.
         compile_patterns()
         models.load_before_fork()
-        _trim_memory()
+        release_free_memory()
     if workers == 1:
         _Process(settings, listening, watched, names, ready, models).serve()
     elif (place := Supervisor(workers, listening, ready).run()) is not None:
@@ -175,13 +176,7 @@ def _bound_arenas() -> None:
 
 def _give_back(state: State) -> None:
     """Give the system back what loading a snapshot needed for a moment."""
-    _trim_memory()
-
-
-def _trim_memory() -> None:
-    """Give the system back what was needed for a moment, where the C library is GNU's: 15 MB after loading models."""
-    with suppress(AttributeError, OSError):
-        ctypes.CDLL(None).malloc_trim(0)
+    release_free_memory()
 
 
 @dataclass(frozen=True, slots=True)

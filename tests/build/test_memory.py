@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import platform
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -16,8 +17,10 @@ from qa.build.update import SilentListener, update
 from qa.index import arrays, field_writer, fields, index, lexical, relations, schema
 from qa.index.snapshots import Snapshots
 from qa.index.vectors import columns, exact, spool, table, values
+from qa.readers.isolation import ReadSource
 from qa.readers.registry import read_source
 from qa.settings import Settings
+from qa.types import Document, FileReport, Source
 from tests.conftest import hashing_encoder
 
 FEW = 200
@@ -57,6 +60,12 @@ def most_held() -> Iterator[Callable[[], int]]:
     finally:
         tracemalloc.stop()
         gc.unfreeze()
+
+
+def own_memory() -> float:
+    """Return what of the memory of this process is its own, in MB."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("RssAnon"))
 
 
 def peaks(place: Path, documents: int) -> dict[str, int]:
@@ -100,3 +109,26 @@ def test_four_times_as_many_documents_take_hardly_more_memory(tmp_path: Path) ->
     many = peaks(tmp_path / "many", 4 * FEW)
     grown = {name: (many[name] - few[name]) / (3 * FEW) for name in few}
     assert max(grown.values()) < A_PASSAGE, grown
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only GNU's C library keeps what was freed")
+def test_what_was_needed_for_a_moment_is_given_back(tmp_path: Path) -> None:
+    """A server brings its index up to date again and again, beside answering."""
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents" / "a.txt").write_text("Apples are red.\n", encoding="utf-8")
+    kept: list[bytes] = []
+
+    def read_at_great_cost(source: Source) -> tuple[Document | None, FileReport]:
+        needed = [bytes(1000) for _ in range(60_000)]
+        # What lies above it in memory is still used, so that the library cannot give it back by itself.
+        kept.append(bytes(1000))
+        del needed
+        return read_source(source)
+
+    def bring_up_to_date(name: str, read: ReadSource) -> float:
+        settings = Settings(indexes=tmp_path / "indexes", name=name)
+        update(settings, [tmp_path / "documents"], SilentListener(), make=hashing_encoder, read=read)
+        return own_memory()
+
+    before = bring_up_to_date("first", read_source)
+    assert bring_up_to_date("second", read_at_great_cost) - before < 20

@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -26,6 +27,8 @@ from pydantic import SecretStr
 
 from qa.build.contents import RECOGNISED, Contents
 from qa.build.embeddings import EmbeddingCache, cache_keys
+from qa.build.found import FoundFiles
+from qa.build.known import KnownKeys
 from qa.build.reuse import Content
 from qa.errors import ClusterError, QAError
 from qa.extras import require
@@ -51,6 +54,9 @@ _CLIENT = "ray://"
 # A share is what a lost worker loses: so many files, or so many bytes of them.
 _SHARE_FILES = 64
 _SHARE_BYTES = 4_000_000
+# Shares that Ray is given at once, and the driver holds: up to 131,072 files, of some 200 bytes each. Workers are begun
+# again for the next, which takes seconds.
+_SHARES_AT_ONCE = 2048
 # Texts that a worker encodes together, and sends back together.
 _BATCH = 512
 # Bytes in which Ray gathers what workers send: of vectors of 384 dimensions, some 600.
@@ -151,13 +157,11 @@ def _require_listening(address: str) -> None:
                 ) from error
 
 
-def encode_on_cluster(
-    job: EncodingJob, sources: Sequence[Source], cache: EmbeddingCache, listener: BuildListener
-) -> Encoded:
+def encode_on_cluster(job: EncodingJob, changed: FoundFiles, cache: EmbeddingCache, listener: BuildListener) -> Encoded:
     """Have the cluster that is connected read, split and encode files, and keep the vectors. Known texts are left out.
 
-    Memory is bounded here by some blocks of vectors, and on a worker by a batch of texts. A worker that is lost is
-    replaced, and its share is done again.
+    Memory is bounded here by the shares that Ray is given at once and by some blocks of vectors, and on a worker by a
+    batch of texts. A worker that is lost is replaced, and its share is done again.
 
     Raises:
         ClusterError: the workers have another version of this program, or another model; or the cluster is gone.
@@ -166,34 +170,36 @@ def encode_on_cluster(
     import ray
     import ray.data
 
-    if not sources:
+    if not len(changed):
         return Encoded(0, 0)
     workers = max(1, int(ray.cluster_resources().get("CPU", 1)) // _cpus(job))
-    listener.started(sum(source.size for source in sources), len(sources))
+    listener.started(changed.size, len(changed))
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.target_max_block_size = _BLOCK_BYTES
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     # In shared memory once for each machine, and not with every actor.
-    known = ray.put(cache.prefixes())
+    known = ray.put(cache.known())
     texts = unseen = 0
+    shares = _shares(changed)
     try:
-        encoded = ray.data.from_arrow(list(_shares(sources))).map_batches(
-            Worker,
-            fn_constructor_args=(_without_secrets(job), [known]),
-            batch_format="pyarrow",
-            batch_size=None,
-            num_cpus=_cpus(job),
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
-        )
-        block: Any
-        for block in encoded.iter_batches(batch_format="pyarrow", batch_size=None):
-            rows = block.drop_null()
-            if len(rows):
-                cache.put(rows["key"].to_pylist(), _vectors(rows["vector"].to_pylist()))
-            texts += len(rows)
-            unseen += sum(block["unseen"].to_pylist())
-            listener.advanced(sum(block["bytes"].to_pylist()), sum(block["new_bytes"].to_pylist()))
+        while part := list(islice(shares, _SHARES_AT_ONCE)):
+            encoded = ray.data.from_arrow(part).map_batches(
+                Worker,
+                fn_constructor_args=(_without_secrets(job), [known]),
+                batch_format="pyarrow",
+                batch_size=None,
+                num_cpus=_cpus(job),
+                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
+            )
+            block: Any
+            for block in encoded.iter_batches(batch_format="pyarrow", batch_size=None):
+                rows = block.drop_null()
+                if len(rows):
+                    cache.put(rows["key"].to_pylist(), _vectors(rows["vector"].to_pylist()))
+                texts += len(rows)
+                unseen += sum(block["unseen"].to_pylist())
+                listener.advanced(sum(block["bytes"].to_pylist()), sum(block["new_bytes"].to_pylist()))
     except ray.exceptions.RayError as error:
         raise _raised_there(error) from error
     return Encoded(texts, unseen)
@@ -210,13 +216,14 @@ def _without_secrets(job: EncodingJob) -> EncodingJob:
     return replace(job, settings=job.settings.model_copy(update=given))
 
 
-def _shares(sources: Sequence[Source]) -> Iterator[pyarrow.Table]:
+def _shares(changed: FoundFiles) -> Iterator[pyarrow.Table]:
     """Part the files into shares, in their order."""
     import pyarrow
 
     share: list[str] = []
     size = 0
-    for source in sources:
+    for source in changed:
+        assert isinstance(source, Source)
         share.append(json.dumps(encode_source(source)))
         size += source.size
         if len(share) >= _SHARE_FILES or size >= _SHARE_BYTES:
@@ -234,14 +241,14 @@ class Worker:
     """An actor that reads, splits and encodes shares of the files; it starts with the first, and keeps the model.
 
     Args:
-        known: a reference to the first bytes of the keys that are known, as :meth:`EmbeddingCache.prefixes` gives them.
-            In a list, as Ray replaces a bare one by its value, and sends that with every actor.
+        known: a reference to what :meth:`EmbeddingCache.known` gives. In a list, as Ray replaces a bare one by its
+            value, and sends that with every actor.
     """
 
     def __init__(self, job: EncodingJob, known: Sequence[Any]) -> None:
         self._job = job
         self._reference = known[0]
-        self._known: Any = None
+        self._known: KnownKeys | None = None
         self._contents: Contents | None = None
 
     def __call__(self, share: pyarrow.Table) -> Iterator[pyarrow.Table]:
@@ -272,11 +279,11 @@ class Worker:
 
     def _add(self, batch: _Batch, passage: Passage, size: float) -> bool:
         """Add what is new of a passage; returns whether the batch is full."""
+        known, new = self._known, 0
+        assert known is not None
         texts = [passage.encoded_text(window) for window in passage.windows]
-        new = 0
         for key, text in zip(cache_keys(batch.encoder.fingerprint, texts), texts, strict=True):
-            at = int(np.searchsorted(self._known, prefix := np.uint64(int.from_bytes(key[:8], "big"))))
-            if at == len(self._known) or self._known[at] != prefix:
+            if key not in known:
                 batch.texts[key] = text
                 new += 1
         batch.pass_over(size, size * new / len(texts))
@@ -289,7 +296,7 @@ class Worker:
         job, settings = self._job, self._job.settings
         if not settings.indexes.is_dir():  # another machine's folder
             settings = settings.model_copy(update={"indexes": default_indexes()})
-        self._known = ray.get(self._reference)
+        self._known = KnownKeys(ray.get(self._reference))
         options = replace(job.options, ocr=recognition_version(job.options.ocr != OFF))
         recognition = Recognition(PageCache(settings.indexes / RECOGNISED))
         reader = IsolatedReader(job.limits, options=options, recognition=recognition)

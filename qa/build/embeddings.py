@@ -14,14 +14,17 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from qa.build.known import filter_of
 from qa.errors import StorageError
 from qa.protocols import Encoder
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from qa.types import Vectors
 
 CACHE_FILE = "embeddings.sqlite"
@@ -80,14 +83,12 @@ class EmbeddingCache:
 
         return self._run(known)
 
-    def prefixes(self) -> Any:
-        """Return the first 8 bytes of all keys as uint64 ``(n,)``, ascending: two keys that share them are a rarity."""
+    def known(self) -> NDArray[np.uint8]:
+        """Return what :class:`qa.build.known.KnownKeys` looks into, of all keys."""
 
-        def read(connection: sqlite3.Connection) -> Any:
-            found = bytearray()
-            for (prefix,) in connection.execute("SELECT substr(key, 1, 8) FROM embeddings"):
-                found += prefix
-            return np.sort(np.frombuffer(found, dtype=">u8").astype(np.uint64))
+        def read(connection: sqlite3.Connection) -> NDArray[np.uint8]:
+            (count,) = connection.execute("SELECT count(*) FROM embeddings").fetchone()
+            return filter_of((key for (key,) in connection.execute("SELECT key FROM embeddings")), count)
 
         return self._run(read)
 

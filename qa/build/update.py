@@ -270,11 +270,11 @@ def _encode_ahead(cluster: _Cluster, inputs: _Inputs, builder: Builder) -> int:
     from qa.build.cluster import EncodingJob, connected, encode_on_cluster, unseen_warning
 
     contents, previous = builder.contents, builder.contents.previous
-    changed = [
+    changed = FoundFiles(
         item
         for item in inputs.found
         if isinstance(item, Source) and (previous is None or previous.report_of(item) is None)
-    ]
+    )
     job = EncodingJob(
         inputs.settings,
         cluster.make,

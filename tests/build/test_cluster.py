@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from pydantic import SecretStr
 
+from qa.build import cluster as cluster_module
 from qa.build.cluster import EncodingJob, _without_secrets, connected
 from qa.build.update import Update, update
 from qa.errors import ClusterError
@@ -99,7 +100,11 @@ def assert_the_same(indexes: Path, names: tuple[str, str]) -> None:
 
 
 @pytest.mark.usefixtures("cluster")
-def test_a_cluster_encodes_all_and_the_snapshot_is_that_of_a_plain_build(indexes: Path, documents: Path) -> None:
+def test_a_cluster_encodes_all_and_the_snapshot_is_that_of_a_plain_build(
+    indexes: Path, documents: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So the files are given to the cluster in two parts.
+    monkeypatch.setattr(cluster_module, "_SHARES_AT_ONCE", 2)
     plain = build(indexes, "plain", documents, hashing_encoder, ray=None)
     on_ray = build(indexes, "ray", documents, make_not_here)
     assert on_ray.counts == plain.counts

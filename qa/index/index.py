@@ -84,6 +84,11 @@ def open_index(folder: Path, sums: SnapshotSums | None = None, milvus: MilvusAdd
     """
     manifest = Manifest.read(folder)
     _check_sums(folder, manifest, sums)
+    return _open(folder, manifest, milvus)
+
+
+def _open(folder: Path, manifest: Manifest, milvus: MilvusAddress | None) -> Index:
+    """Open a snapshot whose files were summed."""
     with ExitStack() as opened:
         store = Store(folder / DOCUMENTS_FILE)
         opened.callback(store.close)
@@ -113,17 +118,27 @@ def verify_index(folder: Path, sums: SnapshotSums | None = None, milvus: MilvusA
     Raises:
         SnapshotCorrupt: naming the first document or passage that is wrong.
     """
-    _check_sums(folder, Manifest.read(folder), sums, read_all=True)
-    index = open_index(folder, sums, milvus)
+    manifest = Manifest.read(folder)
+    _check_sums(folder, manifest, sums, read_all=True)
+    verify_content(folder, manifest, milvus)
+    return manifest
+
+
+def verify_content(folder: Path, manifest: Manifest, milvus: MilvusAddress | None = None) -> None:
+    """Check every text, span, id and vector of a snapshot whose files were summed.
+
+    Raises:
+        SnapshotCorrupt: naming the first document or passage that is wrong.
+    """
+    index = _open(folder, manifest, milvus)
     try:
         _check_rows(folder, index)
         _check_texts(index.store)
         index.vectors.verify()
     except VectorIndexError as error:
-        raise SnapshotCorrupt(f"snapshot {index.manifest.id}: {error}; build the index again") from error
+        raise SnapshotCorrupt(f"snapshot {manifest.id}: {error}; build the index again") from error
     finally:
         index.close()
-    return index.manifest
 
 
 def _check_sums(

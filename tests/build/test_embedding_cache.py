@@ -149,7 +149,7 @@ def test_builds_that_fail_again_and_again_do_not_fill_the_disk(
     path = settings.indexes / "test" / "embeddings.sqlite"
     sizes = []
     with monkeypatch.context() as patched:
-        patched.setattr("qa.index.snapshots.verify_index", fails)
+        patched.setattr("qa.index.snapshots.verify_content", fails)
         for number in range(4):
             (folder / "new.txt").write_text("\n\n".join(f"Words {number} and {other}." for other in range(300)))
             with pytest.raises(SnapshotCorrupt, match="hold together"):

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,13 +21,13 @@ from qa.index.index import COLUMNS, filter_columns
 from qa.index.lexical import LEXICAL_FINGERPRINT, LexicalRow, LexicalWriter
 from qa.index.schema import DOCUMENTS_FILE, passage_key, window_key
 from qa.index.store_writer import StoreWriter, TakenPassage
-from qa.index.vectors.engines import new_vectors
+from qa.index.vectors.engines import is_exact, new_vectors
 from qa.machine import release_free_memory
 from qa.protocols import MutableVectorIndex, VectorIndex, VectorRows
 from qa.types import FileReport, MilvusAddress, Passage, Source
 
 if TYPE_CHECKING:
-    from qa.types import Vectors
+    from qa.types import Ids, Vectors
 
 # Windows that are looked up, encoded and written together: enough for batches of like length, few to lose in a crash.
 _BATCH = 512
@@ -59,7 +60,11 @@ class PendingPassage:
 
 
 class PassageWriter:
-    """Writer of passages: collects them over files, and writes full batches into the store and both indexes."""
+    """Writer of passages: collects them over files, and writes full batches into the store and both indexes.
+
+    Args:
+        before: the vectors of what is taken over, if they are as the encoder gave them; else the cache is asked.
+    """
 
     def __init__(
         self,
@@ -68,12 +73,15 @@ class PassageWriter:
         store: StoreWriter,
         vectors: MutableVectorIndex,
         lexical: LexicalWriter,
+        before: VectorIndex | None = None,
     ) -> None:
         self._advanced = advanced
         self._embedding = embedding
         self.store = store
         self._vectors = vectors
         self._lexical = lexical
+        self._before = before
+        self._is_taking = False
         self._pending: list[PendingPassage] = []
         self._windows = 0
         self._taken = 0.0
@@ -91,7 +99,9 @@ class PassageWriter:
         self._taken += size
 
     def copy_taken(self) -> None:
-        """Copy what is taken over, and write its passages into the indexes."""
+        """Copy what is taken over, and write its passages into the indexes. Nothing is added afterwards."""
+        self._begin()
+        self._is_taking = True
         for passage in self.store.copy_taken():
             self.add(PendingPassage.taken(passage, self._taken / self.store.taken))
 
@@ -105,10 +115,15 @@ class PassageWriter:
         batch, self._pending, self._windows = self._pending, [], 0
         if not batch:
             return
-        texts = [text for pending in batch for _, text in pending.windows]
-        rows = self._embedding.begin(texts)
+        rows = self._rows_of(batch)
         self._write()
         self._begun = batch, rows
+
+    def _rows_of(self, batch: Sequence[PendingPassage]) -> Callable[[], Vectors]:
+        """Begin to look up or encode the vectors of a batch."""
+        if self._is_taking and self._before is not None:
+            return partial(self._before.rows, _keys_of(batch))
+        return self._embedding.begin([text for pending in batch for _, text in pending.windows])
 
     def _write(self) -> None:
         if self._begun is None:
@@ -117,13 +132,17 @@ class PassageWriter:
         before = self._embedding.encoded
         vectors = rows()
         new = (self._embedding.encoded - before) / len(vectors)
-        ids = np.array([key for pending in batch for key, _ in pending.windows], dtype=np.int64)
+        ids = _keys_of(batch)
         columns = {name: [p.row.columns[name] for p in batch for _ in p.windows] for name in COLUMNS}
         self._vectors.upsert(VectorRows(ids, vectors, columns))
         self.store.add_passages(pending.stored for pending in batch if pending.stored is not None)
         self._lexical.add(pending.row for pending in batch)
         size = sum(pending.size for pending in batch)
         self._advanced(size, size * new)
+
+
+def _keys_of(batch: Sequence[PendingPassage]) -> Ids:
+    return np.array([key for pending in batch for key, _ in pending.windows], dtype=np.int64)
 
 
 class BuildListener(Protocol):
@@ -198,7 +217,8 @@ class Builder:
             LexicalWriter(folder, COLUMNS) as lexical,
             closing(Embedding(encoder, self.cache, self.load)) as embedding,
         ):
-            rows = PassageWriter(self.listener.advanced, embedding, store, vectors, lexical)
+            whole = self.before if self.before is not None and is_exact(self.before.describe()) else None
+            rows = PassageWriter(self.listener.advanced, embedding, store, vectors, lexical, whole)
             for item in found:
                 for report, is_new in self._lines(item, rows):
                     unread.add(report)

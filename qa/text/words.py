@@ -91,7 +91,7 @@ _WORD = regex.compile(
 # nothing behind them by which more could be found.
 _LATIN = re.compile(r"[\x00-\u024f\u2010-\u2027]*")
 _LATIN_WORD = re.compile(
-    r"[^\W\d_]{2,}+(?![-_+#\u00ad\u2010\w]|\.[A-Za-z])"
+    rf"[{_LETTERS}]{{2,}}+(?![-_+#\u00ad\u2010\w]|\.[A-Za-z])"
     rf"|[0-9]{{1,3}}(?:[.,’][0-9]{{3}})+(?![0-9²³¹¼½¾]|\.[0-9]{{1,3}}\.[0-9])|{_JOINED}|[^\W_]{{2,}}|(?<!['’])[^\W_](?!['’])",
 )
 # Arabic: the stroke that only lengthens a word. Latin: the soft hyphen, and what joins or parts letters unseen.

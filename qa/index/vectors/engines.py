@@ -183,3 +183,8 @@ def open_vectors(folder: Path, description: Mapping[str, object], milvus: Milvus
 def is_in_milvus(description: Mapping[str, object]) -> bool:
     """Tell whether a server has the vectors of a snapshot, by the manifest's part ``vectors``."""
     return description.get("engine") == milvus_engine.ENGINE
+
+
+def is_exact(description: Mapping[str, object]) -> bool:
+    """Tell whether a snapshot has its vectors in files as the encoder gave them, by the manifest's part ``vectors``."""
+    return description.get("engine") == exact.ENGINE

@@ -368,13 +368,14 @@ def _without_indexes(found: Iterable[Source | FileReport], indexes: Path) -> Ite
     def is_within(folder: str) -> bool:
         return Path(folder).resolve().is_relative_to(root)
 
-    def belongs(path: str) -> bool:
-        return is_within(os.path.dirname(path)) or (  # noqa: PTH120 - as below, and there may be a million files
-            os.path.islink(path) and Path(path).resolve().is_relative_to(root)  # noqa: PTH114 - half the time
+    def belongs(source: Source) -> bool:
+        return is_within(os.path.dirname(source.path)) or (  # noqa: PTH120 - half the time, and there may be a million
+            # What was found in a folder is no link.
+            source.root is None and source.path.resolve().is_relative_to(root)
         )
 
     for item in found:
-        if isinstance(item, Source) and belongs(str(item.path)):
+        if isinstance(item, Source) and belongs(item):
             yield FileReport(item.id, "skipped", "it belongs to an index", size=item.size)
         else:
             yield item

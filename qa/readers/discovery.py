@@ -251,7 +251,7 @@ def _walk_below(root: Path, prefix: str, folders: _Folders) -> Iterator[Source |
         is_folder = name.endswith("/")
         name = name.removesuffix("/")
         path, id = folder / name, f"{above}/{name}" if above else name
-        if reason := _unwanted(path, id, is_folder, rules):
+        if reason := _unwanted(name, id, is_folder, rules):
             yield FileReport(printable(id), "skipped", reason)
         elif is_folder:
             entered = path, id, rules
@@ -263,15 +263,15 @@ def _walk_below(root: Path, prefix: str, folders: _Folders) -> Iterator[Source |
 INSTALLED = frozenset({"node_modules", "bower_components", "site-packages", "__pycache__"})
 
 
-def _unwanted(path: Path, id: str, is_folder: bool, rules: IgnoreRules | None) -> str:
+def _unwanted(name: str, id: str, is_folder: bool, rules: IgnoreRules | None) -> str:
     """Return why a file or folder is left out for its name, or nothing."""
-    if path.name.startswith("."):
+    if name.startswith("."):
         return "hidden"
-    if is_folder and path.name in INSTALLED:
+    if is_folder and name in INSTALLED:
         return "installed packages, not documents"
     if rules is not None and rules.ignore(id, is_folder):
         return f"ignored by {IGNORE_FILE}"
-    return fault(path.name)
+    return fault(name)
 
 
 class _Folders:
@@ -315,17 +315,21 @@ class _Folders:
 def _entry(path: Path, id: str, root: Path, inside: Path) -> Source | FileReport:
     """Look at one file or link that was found in the folder ``root``; ``inside`` is that folder, resolved."""
     try:
-        if path.is_symlink():
-            target = path.resolve(strict=True)
-            if reason := _unfollowed(target, inside):
-                return FileReport(id, "skipped", reason)
-            # Read where it leads now, so that it cannot lead elsewhere by then.
-            return _file(root / target.relative_to(inside), id, root)
+        status = path.lstat()
+    except OSError as error:
+        return _unreachable(id, "", error)
+    if not stat.S_ISLNK(status.st_mode):
+        return _found(path, id, status, root)
+    try:
+        target = path.resolve(strict=True)
+        if reason := _unfollowed(target, inside):
+            return FileReport(id, "skipped", reason)
+        # Read where it leads now, so that it cannot lead elsewhere by then.
+        return _file(root / target.relative_to(inside), id, root)
     except OSError as error:
         return _unreachable(id, "the link: ", error)
     except RuntimeError:  # of Python before 3.13, whose text holds the whole path
         return _unreachable(id, "the link: ", OSError(errno.ELOOP, os.strerror(errno.ELOOP)))
-    return _file(path, id, root)
 
 
 def _unfollowed(target: Path, inside: Path) -> str:
@@ -346,6 +350,11 @@ def _file(path: Path, id: str, root: Path | None = None) -> Source | FileReport:
         status = path.stat()
     except OSError as error:
         return _unreachable(id, "", error)
+    return _found(path, id, status, root)
+
+
+def _found(path: Path, id: str, status: os.stat_result, root: Path | None) -> Source | FileReport:
+    """Make a source of what the system says of a file, or a report where it is none."""
     if not stat.S_ISREG(status.st_mode):
         kind = _IRREGULAR.get(stat.S_IFMT(status.st_mode), "not a regular file")
         return FileReport(id, "skipped", kind)

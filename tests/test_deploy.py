@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 import yaml
+from starlette.testclient import TestClient
 
 from qa.settings import Settings
 from qa.web.app import create_app
+from qa.web.deps import Options
+from qa.web.middleware.limits import own_names
 from tests.conftest import REPOSITORY
 from tests.support.fake_service import FakeService
 
@@ -254,5 +257,11 @@ def test_the_server_that_is_deployed_is_the_one_that_is_tested() -> None:
 
 def test_the_proxy_asks_as_many_servers_as_there_are_whether_they_are_ready() -> None:
     proxy = (SCALING / "haproxy.cfg").read_text(encoding="utf-8")
-    assert "option httpchk GET /readyz" in proxy
+    assert "option httpchk" in proxy
     assert "server-template qa 3 qa:8000 check" in proxy
+    check = re.search(r"http-check send meth (\w+) uri (\S+) ver HTTP/1\.1 hdr Host (\S+)", proxy)
+    assert check is not None
+    # A request without a Host, which is what HAProxy sends by itself, or with the name of the service, is refused.
+    client = TestClient(create_app(FakeService(), options=Options(allowed_hosts=own_names("0.0.0.0"))))
+    assert client.request(check[1], check[2], headers={"Host": "qa"}).status_code == 421
+    assert client.request(check[1], check[2], headers={"Host": check[3]}).status_code == 200

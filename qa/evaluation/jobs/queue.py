@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 # other servers took and left.
 _LOOK_EVERY = 0.5
 _LOOK_AROUND_EVERY = 10.0
+# Seconds for which the end waits for a process that was killed, which takes a tenth of one.
+_MOST_STOPPING = 5.0
 # Faults of the system that pass: too many open files, too many processes, no memory. They are no fault of a job.
 _PASSING = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
 # Failed comparisons whose reason is kept.
@@ -200,10 +202,13 @@ class EvaluationQueue:
                 self._woken.wait(pause)
 
     def stop(self) -> None:
-        """Stop at once. A job that is half done continues at the next start."""
+        """Stop at once; no process of the queue is left then. A job that is half done goes on at the next start."""
         self._runner.stopped.set()
         self._comparisons.stopped.set()
         self._woken.set()
+        for working in (self._runner.working, self._comparisons.working):
+            if working.acquire(timeout=_MOST_STOPPING):
+                working.release()
 
     def _begin(self) -> float:
         """Clear away what earlier servers left, unless another one runs jobs."""
@@ -252,6 +257,8 @@ class _Runner:
         self._lock = threading.Lock()
         self._running: str | None = None
         self.stopped = threading.Event()
+        #: Held while a process may run.
+        self.working = threading.Lock()
         # Jobs that failed and could not be written down; the next start takes them up again.
         self.unkept: dict[str, Job] = {}
 
@@ -271,7 +278,8 @@ class _Runner:
         with self._lock:
             self._running = job.id
         try:
-            self._work(job)
+            with self.working:
+                self._work(job)
         except _Stopped:
             pass
         except Exception as error:  # no matter what fails: the next evaluation must run
@@ -332,6 +340,8 @@ class _Comparisons:
         self._computing: tuple[str, str] | None = None
         self._failed: dict[tuple[str, str], str] = {}
         self.stopped = threading.Event()
+        #: Held while a process may run.
+        self.working = threading.Lock()
 
     def get(self, baseline: str, candidate: str) -> Compared:
         """Return how far a comparison of two evaluations that are done is; begin it if nothing is known of it."""
@@ -374,8 +384,10 @@ class _Comparisons:
 
         detail = ""
         try:
-            process = worker.start("compare", self._jobs.path(candidate), self._jobs.path(baseline))
-            worker.wait_for_end(process, self._settings, check)
+            with self.working:
+                check()
+                process = worker.start("compare", self._jobs.path(candidate), self._jobs.path(baseline))
+                worker.wait_for_end(process, self._settings, check)
         except _Stopped:
             pass
         except Exception as error:  # no matter what fails: the next comparison must run

@@ -92,6 +92,22 @@ def test_what_a_stop_interrupts_goes_on_at_the_next_start(start: Start, gated: G
     assert start().get(job.id).status == "done"
 
 
+def children() -> list[int]:
+    """Return the processes that this one has started and that have not ended."""
+    lists = Path("/proc/self/task").glob("*/children")
+    return [int(pid) for each in lists for pid in each.read_text(encoding="ascii").split()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the system does not say who has started a process")
+def test_no_process_is_left_when_a_queue_has_stopped(start: Start, gated: Gated) -> None:
+    before = children()
+    queue = start()
+    until(queue, submit(queue), lambda found: found.status == "asking")
+    assert len(children()) == len(before) + 1
+    queue.stop()
+    assert children() == before
+
+
 KILLED = """
 import json, sys
 from pathlib import Path

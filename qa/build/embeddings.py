@@ -31,12 +31,9 @@ CACHE_FILE = "embeddings.sqlite"
 
 # The number of parameters that every build of SQLite takes in one statement.
 _CHUNK = 500
-# Rows that one transaction changes.
-_AT_ONCE = 20_000
 # A file with a greater share of free pages than one in so many is written again, and any of fewer pages than these.
 _WORTH_WRITING = 8
 _SMALL = 10_000
-_COLUMNS = ("key", "vector", "sum", "build")
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 _T = TypeVar("_T")
@@ -57,8 +54,9 @@ def _sum(key: bytes, vector: bytes) -> bytes:
 class EmbeddingCache:
     """Vectors by key, in one SQLite file. One writer at a time: the index's lock is held by whoever opens it.
 
-    A row bears the number of the build that put it or asked for it, until :meth:`finish` says that a snapshot uses it.
-    So what failed builds have left is known, and only what the last of them needs is kept for the next.
+    The key of a row stands in a table of its own with the number of the build that put it or asked for it, until
+    :meth:`finish` says that a snapshot uses it. So what failed builds have left is known, and only what the last of
+    them needs is kept for the next.
 
     Args:
         timeout: seconds to wait for somebody else's lock.
@@ -94,23 +92,24 @@ class EmbeddingCache:
 
     def _claim(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> None:
         """Give rows of earlier builds that failed the number of this one."""
-        others = "build NOT IN (0, ?)"
         # Not in a statement for each question of a build that follows one that went well.
-        if connection.execute(f"SELECT 1 FROM embeddings WHERE build != 0 AND {others}", [self._build]).fetchone():
+        if connection.execute("SELECT 1 FROM pending WHERE build != ?", [self._build]).fetchone():
             with connection:
                 connection.executemany(
-                    f"UPDATE embeddings SET build = ? WHERE key = ? AND {others}",
-                    ((self._build, key, self._build) for key in keys),
+                    "UPDATE pending SET build = ? WHERE key = ?", ((self._build, key) for key in keys)
                 )
 
     def put(self, keys: Sequence[bytes], vectors: Vectors) -> None:
         """Keep ``(n, dimension)`` rows of unit length under ``(n,)`` keys; they are on the disk when it returns."""
         stored = ((key, row.astype("<f4").tobytes()) for key, row in zip(keys, vectors, strict=True))
-        rows = [(key, vector, _sum(key, vector), self._build) for key, vector in stored]
+        rows = [(key, vector, _sum(key, vector)) for key, vector in stored]
 
         def insert(connection: sqlite3.Connection) -> None:
             with connection:
-                connection.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?, ?)", rows)
+                connection.executemany("INSERT OR REPLACE INTO embeddings (key, vector, sum) VALUES (?, ?, ?)", rows)
+                connection.executemany(
+                    "INSERT OR REPLACE INTO pending VALUES (?, ?)", ((key, self._build) for key in keys)
+                )
 
         self._run(insert)
 
@@ -123,21 +122,17 @@ class EmbeddingCache:
 
         def forget(connection: sqlite3.Connection) -> int:
             with connection:
-                return connection.execute(
-                    "DELETE FROM embeddings WHERE build NOT IN (0, ?) AND build != 0", [self._build]
+                of_others = "FROM pending WHERE build != ?"
+                forgotten = connection.execute(
+                    f"DELETE FROM embeddings WHERE key IN (SELECT key {of_others})", [self._build]
                 ).rowcount
-
-        def keep(connection: sqlite3.Connection) -> int:
-            with connection:
-                some = "SELECT key FROM embeddings WHERE build != 0 LIMIT ?"
-                return connection.execute(f"UPDATE embeddings SET build = 0 WHERE key IN ({some})", [_AT_ONCE]).rowcount
+                connection.execute(f"DELETE {of_others}", [self._build])
+                if used:
+                    connection.execute("DELETE FROM pending")
+                return forgotten
 
         if self._run(forget):
             self._run(_compact)
-        # A part at a time: what one transaction changes is on the disk twice until it ends. Where that is never, the
-        # next build needs what this one needed.
-        while used and self._run(keep):
-            pass
 
     def keep_only(self, keys: Iterable[bytes]) -> int:
         """Forget all other keys; returns how many were forgotten. What ``keys`` raises, it raises, and forgets none."""
@@ -202,26 +197,26 @@ def _connect(path: Path, timeout: float) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-        _make_table(connection)
+        _make_tables(connection)
     except sqlite3.Error:
         connection.close()
         raise
     return connection
 
 
-def _make_table(connection: sqlite3.Connection) -> None:
+def _make_tables(connection: sqlite3.Connection) -> None:
+    # An earlier version had the number of the build in a column of its own, which is left as it is.
+    connection.execute("CREATE TABLE IF NOT EXISTS embeddings (key BLOB PRIMARY KEY, vector BLOB NOT NULL, sum BLOB)")
     connection.execute(
-        "CREATE TABLE IF NOT EXISTS embeddings "
-        "(key BLOB PRIMARY KEY, vector BLOB NOT NULL, sum BLOB, build INTEGER NOT NULL DEFAULT 0)"
+        "CREATE TABLE IF NOT EXISTS pending (key BLOB PRIMARY KEY, build INTEGER NOT NULL) WITHOUT ROWID"
     )
-    if [column[1] for column in connection.execute("PRAGMA table_info(embeddings)")] != [*_COLUMNS]:
+    columns = {column[1] for column in connection.execute("PRAGMA table_info(embeddings)")}
+    if "sum" not in columns:
         # Of a version of the program without sums: encoding all of it again would take longer than trusting it once.
         connection.create_function("row_sum", 2, _sum, deterministic=True)
         with connection:
             connection.execute("ALTER TABLE embeddings ADD COLUMN sum BLOB")
-            connection.execute("ALTER TABLE embeddings ADD COLUMN build INTEGER NOT NULL DEFAULT 0")
             connection.execute("UPDATE embeddings SET sum = row_sum(key, vector)")
-    connection.execute("CREATE INDEX IF NOT EXISTS unfinished ON embeddings (build) WHERE build != 0")
 
 
 class Embedding:

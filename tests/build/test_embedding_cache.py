@@ -105,16 +105,29 @@ def test_a_row_whose_sum_does_not_fit_is_encoded_again(build: Build, settings: S
     assert build().counts.encoded == 0
 
 
-def test_a_cache_of_an_earlier_version_is_used_on(build: Build, settings: Settings) -> None:
+@pytest.mark.parametrize(
+    "columns",
+    [
+        pytest.param("", id="without sums"),
+        pytest.param(", sum BLOB, build INTEGER NOT NULL DEFAULT 0", id="with a column for builds"),
+    ],
+)
+def test_a_cache_of_an_earlier_version_is_used_on(build: Build, settings: Settings, folder: Path, columns: str) -> None:
     build()
     path = settings.indexes / "test" / "embeddings.sqlite"
     with sqlite3.connect(path) as connection:
-        rows = connection.execute("SELECT key, vector FROM embeddings").fetchall()
+        rows = connection.execute("SELECT key, vector, sum FROM embeddings").fetchall()
     path.unlink()
     with sqlite3.connect(path) as connection:
-        connection.execute("CREATE TABLE embeddings (key BLOB PRIMARY KEY, vector BLOB NOT NULL)")
-        connection.executemany("INSERT INTO embeddings VALUES (?, ?)", rows)
-    assert build().counts.encoded == 0
+        connection.execute(f"CREATE TABLE embeddings (key BLOB PRIMARY KEY, vector BLOB NOT NULL{columns})")
+        if columns:
+            connection.execute("CREATE INDEX unfinished ON embeddings (build) WHERE build != 0")
+            connection.executemany("INSERT INTO embeddings VALUES (?, ?, ?, 7)", rows)
+        else:
+            connection.executemany("INSERT INTO embeddings VALUES (?, ?)", [row[:2] for row in rows])
+    assert build(rebuild=True).counts.encoded == 0
+    (folder / "new.txt").write_text("Words that are new.")
+    assert build().counts.encoded == 1
 
 
 def test_what_a_failed_build_put_stays_for_the_next_and_no_longer(tmp_path: Path) -> None:

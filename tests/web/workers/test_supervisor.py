@@ -153,8 +153,10 @@ def test_a_worker_that_hangs_before_it_serves_is_replaced(hung: str) -> None:
         wait_for(lambda: {worker(address) for _ in range(9)} == {"1", "2"})
         process.terminate()
         _, said = process.communicate(timeout=AT_MOST)
-    assert said.count("a worker does not begin to serve and is ended") == len(hung)
-    assert said.count("a worker has ended and is replaced") == len(hung)
+    # On a busy machine another one may take as long as one that hangs.
+    ended = said.count("a worker does not begin to serve and is ended")
+    assert ended >= len(hung)
+    assert said.count("a worker has ended and is replaced") == ended
 
 
 @pytest.mark.server

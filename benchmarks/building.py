@@ -1,14 +1,19 @@
 """How the memory of a build grows with the number of files and passages. Prints tables, and one JSON line last.
 
     .venv/bin/python -m benchmarks.building [--sizes 20000 100000 400000] [--per-file 1 2000]
+    .venv/bin/python -m benchmarks.building --words 3000000
 
 Each size is built in a process of its own, by an encoder that costs nothing, of files that are made before: what is
 measured is the build. Then the index is brought up to date with nothing changed, and with 1 % of the files. Memory is
 what the process has to itself; pages of mapped files are the system's to take. Before that a few files are built, so
 that libraries and the classifier of languages are loaded.
 
-Under each shape of files stands what memory grew by for each passage and each file from a size to the next. Up to
-64 MB of that are tantivy's, which gathers so much before it writes a segment.
+``left_mb`` is what the process still has after the last of them, as a server would. Under each shape of files stands
+what memory grew by for each passage and each file from a size to the next; up to 40 MB of that are tantivy's, which
+gathers 24 before it writes a segment and needs half as much again to write it.
+
+With ``--words`` only the index of words is written, of so many passages of forty words, and the most memory is said for
+each eighth of them: it grows while segments are merged.
 """
 
 from __future__ import annotations
@@ -29,6 +34,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qa.build.update import SilentListener, update
+from qa.index.index import COLUMNS, filter_columns
+from qa.index.lexical import LexicalRow, LexicalWriter
 from qa.protocols import Encoder
 from qa.settings import Settings
 from qa.types import Document, FileReport, Source
@@ -136,6 +143,7 @@ def measure(size: int, per_file: int) -> dict[str, Any]:
                 made = update(settings, [folder], SilentListener(), make=make, read=read)
                 result[f"{step}_cpu_s"] = time.process_time() - used
             result[f"{step}_mb"] = peak.most - before
+        result["left_mb"] = resident() - before
         return result | {"passages": made.counts.passages, "before_mb": before}
 
 
@@ -155,19 +163,44 @@ def print_growth(smaller: dict[str, Any], larger: dict[str, Any]) -> None:
         print(f"from {smaller[of]:,} to {larger[of]:,} {of}, bytes for each: {', '.join(grown)}", flush=True)
 
 
+def write_words(passages: int) -> None:
+    """Write an index of words, and print the most memory in MB of each eighth of its passages, and of its end."""
+    drawn = np.random.default_rng(1)
+    part = max(1, passages // 8)
+    with tempfile.TemporaryDirectory() as place, LexicalWriter(Path(place), COLUMNS) as lexical:
+        before = resident()
+        print("| passages | most_mb |\n|---|---|", flush=True)
+        for start in range(0, passages, part):
+            with Peak() as peak:
+                for number in range(start, min(start + part, passages)):
+                    # As words of texts: few of them are often, and most are rare.
+                    words = " ".join(f"w{rank}" for rank in np.minimum(drawn.zipf(1.2, 40), 200_000).tolist())
+                    key = int(drawn.integers(0, 1 << 63))
+                    columns = filter_columns(f"{number // 1000:04}/{number}.txt", ())
+                    lexical.add([LexicalRow(key, words, "en", columns)])
+            print(f"| {min(start + part, passages):,} | {peak.most - before:,.1f} |", flush=True)
+        with Peak() as peak:
+            lexical.finish()
+        print(f"| finished | {peak.most - before:,.1f} |")
+
+
 def main() -> None:
     """Measure each size of each shape apart, and print what it took."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--sizes", nargs="+", type=int, default=[20_000, 100_000, 400_000], help="passages, about")
     parser.add_argument("--per-file", nargs="+", type=int, default=[1, 2_000], help="passages in a file, about")
+    parser.add_argument("--words", type=int, metavar="N", help="write an index of words alone, of so many passages")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.words:
+        write_words(given.words)
+        return
     if given.one:
         print(json.dumps(measure(given.sizes[0], given.per_file[0])))
         return
     rows = []
     for per_file in given.per_file:
-        columns = [f"{step}_mb" for step in STEPS] + [f"{step}_cpu_s" for step in STEPS]
+        columns = [*(f"{step}_mb" for step in STEPS), "left_mb"] + [f"{step}_cpu_s" for step in STEPS]
         print(f"\n| files | passages | {' | '.join(columns)} |\n|---|---|{'---|' * len(columns)}", flush=True)
         of_shape: list[dict[str, Any]] = []
         for size in given.sizes:

@@ -20,6 +20,7 @@ from qa.index.vectors.exact import VECTORS_FILE, check_search
 from qa.index.vectors.spool import SpooledRows
 from qa.index.vectors.table import RowTable
 from qa.index.vectors.tuning import LEAST_RECALL, VERIFIED_QUERIES, Effort, recall_of, require_recall, tune
+from qa.machine import release_free_memory
 from qa.protocols import Filter
 
 if TYPE_CHECKING:
@@ -58,28 +59,29 @@ def write_approximate(
     Raises:
         StorageError: the folder cannot be written, or the disk is full.
     """
-    stage(f"Coding {len(rows):,} vectors")
+
+    def begin(step: str) -> None:
+        # What the step before has freed is not needed beside this one.
+        release_free_memory()
+        stage(step)
+
+    begin(f"Coding {len(rows):,} vectors")
     write_codes(rows, folder / CODES_FILE)
     codes = CodedRows(folder / CODES_FILE, len(rows), rows.dimension)
     path = folder / VECTORS_FILE
+    clusters, effort, trained_recall = None, None, 0.0
     if before is not None:
-        stage(_FILLING)
-    clusters = before.take_over(rows, codes, path) if before is not None else None
-    effort, trained_recall = None, 0.0
-    if clusters is not None and before is not None:
-        stage(_MEASURING)
-        effort = tune(clusters, codes, rows)
-        # By the recall of their training, and not of the last update: many small falls would add up.
-        if effort.recall < max(least_recall, min(_GOOD, before.trained_recall - _FALL)):
-            clusters = None
-        else:
-            trained_recall = before.trained_recall
+        begin(_FILLING)
+        clusters = before.take_over(rows, codes, path)
+        if clusters is not None:
+            begin(_MEASURING)
+            effort, trained_recall = tune(clusters, codes, rows), before.trained_recall
+            # By the recall of their training, and not of the last update: many small falls would add up.
+            if effort.recall < max(least_recall, min(_GOOD, trained_recall - _FALL)):
+                clusters = None
     if clusters is None or effort is None:
-        stage(f"Training {list_count(len(rows)):,} clusters")
-        empty = train(rows)
-        stage(_FILLING)
-        clusters = empty.fill(path, rows, empty.entries(rows))
-        stage(_MEASURING)
+        clusters = _train(rows, path, begin)
+        begin(_MEASURING)
         effort = tune(clusters, codes, rows)
         trained_recall = effort.recall
     if effort.recall < least_recall:
@@ -89,6 +91,14 @@ def write_approximate(
     RowTable.write(rows, folder)
     trained = {"trained_rows": clusters.trained_rows, "trained_recall": round(trained_recall, 4)}
     return {"engine": ENGINE, "factory": clusters.factory, **trained, **effort.describe()}
+
+
+def _train(rows: SpooledRows, path: Path, begin: Callable[[str], None]) -> Clusters:
+    """Train clusters of rows, and fill them with these in a file."""
+    begin(f"Training {list_count(len(rows)):,} clusters")
+    empty = train(rows)
+    begin(_FILLING)
+    return empty.fill(path, rows, empty.entries(rows))
 
 
 def _read_training(description: Mapping[str, object], effort: Effort) -> tuple[int, float]:

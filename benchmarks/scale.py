@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.building import Peak
-from benchmarks.scale_vectors import BLOCK, COLUMN, DIMENSION, GROUPS, RANK, Nearest, Pool, blocks, groups
+from benchmarks.scale_vectors import BLOCK, COLUMN, DIMENSION, GROUPS, RANK, Nearest, Pool, blocks, groups, ids_of
 from qa.index.vectors.engines import FaissVectors, open_vectors
 from qa.index.vectors.exact import EXACT_UP_TO
 from qa.protocols import VectorRows
@@ -119,7 +119,7 @@ def _spool(
     index = FaissVectors(folder, DIMENSION, [COLUMN], earlier, exact_up_to=exact_up_to)
     seconds = 0.0
     for first, vectors in rows:
-        ids = np.arange(first, first + len(vectors))
+        ids = ids_of(np.arange(first, first + len(vectors)))
         values = groups(first, len(vectors))
         before = time.process_time()
         index.upsert(VectorRows(ids, vectors, {COLUMN: values}))
@@ -132,7 +132,7 @@ def search(folder: Path, engine: str, rows: int) -> Result:
     """Open an index and ask it all questions, one at a time, and some of them with each filter."""
     questions = Pool.open(folder / "pool.npz").questions
     with np.load(folder / f"truth-{rows}.npz", allow_pickle=False) as arrays:
-        truth = dict(arrays)
+        truth = {name: ids_of(nearest) for name, nearest in arrays.items()}
     _open(folder / f"{engine}-{rows}").close()  # what is imported is not the index's memory, nor its time
     memory = _memory()
     before = time.perf_counter()

@@ -120,6 +120,12 @@ def blocks(pool: Pool, rows: int) -> Iterator[tuple[int, Vectors]]:
         yield number * BLOCK, pool.block(number, min(BLOCK, rows - number * BLOCK))
 
 
+def ids_of(rows: Ids) -> Ids:
+    """Return the ids of rows by their numbers, spread over all of them as hashes are, which ids of windows are."""
+    odd = np.uint64(0x9E3779B97F4A7C15)
+    return (rows.astype(np.uint64) * odd & np.uint64((1 << 63) - 1)).astype(np.int64)
+
+
 def groups(first: int, rows: int) -> list[str]:
     """Return the values of the filter column of rows ``first`` to ``first + rows``."""
     names = [*GROUPS, "rest"]

@@ -245,8 +245,9 @@ class Builder:
         """
         started = time.perf_counter()
         if isinstance(item, Source):
-            size = item.size  # the bytes of what is attached to it are among them
-            for content in self.contents.of(item):
+            left = float(item.size)
+            for content, size in self.contents.of(item):
+                left -= size
                 if isinstance(content, Content):
                     yield self._index(content, size, started, rows)
                 elif isinstance(content, Taken):
@@ -255,7 +256,9 @@ class Builder:
                 else:
                     self.listener.advanced(size)
                     yield content, False
-                started, size = time.perf_counter(), 0
+                started = time.perf_counter()
+            if left > 0:
+                self.listener.advanced(left)
         elif item.status != "failed":
             yield item, False
         else:
@@ -268,11 +271,11 @@ class Builder:
             for each in kept:
                 yield self._index(each, 0, started, rows)
 
-    def _index(self, content: Content, size: int, started: float, rows: PassageWriter) -> tuple[FileReport, bool]:
+    def _index(self, content: Content, size: float, started: float, rows: PassageWriter) -> tuple[FileReport, bool]:
         """Write a document; ``size`` bytes of sources are done with it."""
         document = content.document
         number = rows.store.add_document(document)
-        count, left = 0, float(size)
+        count, left = 0, size
         for passage, share in content.sized(size):
             rows.add(PendingPassage.of(number, document.language, passage, share))
             left -= share

@@ -263,18 +263,17 @@ class Worker:
         batch = _Batch(contents.encoder)
         for text in share["source"].to_pylist():
             source = decode_source(json.loads(text))
-            size = source.size
-            for content in contents.of(source):
+            left = float(source.size)
+            for content, size in contents.of(source):
                 if not isinstance(content, Content):
+                    left -= size
                     batch.pass_over(size, unseen=not source.path.exists())
-                else:
-                    left = float(size)
-                    for passage, part in content.sized(size):
-                        left -= part
-                        if self._add(batch, passage, part):
-                            yield batch.encode()
-                    batch.pass_over(left)
-                size = 0
+                    continue
+                for passage, part in content.sized(size):
+                    left -= part
+                    if self._add(batch, passage, part):
+                        yield batch.encode()
+            batch.pass_over(left)
         yield batch.encode()
 
     def _add(self, batch: _Batch, passage: Passage, size: float) -> bool:

@@ -38,15 +38,20 @@ class Contents:
     options: ReadingOptions = field(default_factory=ReadingOptions)
     models: Path | None = None
 
-    def of(self, source: Source) -> Iterator[Content | Taken | FileReport]:
+    def of(self, source: Source) -> Iterator[tuple[Content | Taken | FileReport, float]]:
         """Yield the documents of a file: its own, then those that are attached to it; a report where there is none.
+
+        Beside each stands how many of the file's bytes are done with it: equal parts of what holds others, such as a
+        corpus or a mailbox, as it is not known how large they are. Together they are not more than the file has.
 
         Raises:
             WindowTooSmall: the parameters leave no room in the encoder's window.
         """
         if self.previous is not None and (known := self.previous.report_of(source)) is not None:
+            size = float(source.size)
             for line in chain([known], self.previous.attached(source.id)):
-                yield self.previous.taken(line) or line
+                yield self.previous.taken(line) or line, size
+                size = 0.0
             return
         modified = trusted(modified_ns(source))
         prepare_detection(self.models)
@@ -54,11 +59,13 @@ class Contents:
         # A failure is never relied on: a limit, a disk or a lock may be the cause, and not the file.
         kept = self.kept(report) if report.status == "failed" else iter(())
         if (first := next(kept, None)) is not None:
-            yield first
-            yield from kept
+            yield first, float(source.size)
+            yield from ((each, 0.0) for each in kept)
             return
-        yield self._read(document, report if report.status == "failed" else replace(report, modified_ns=modified))
-        yield from self._attached(source, document)
+        share = _share(source.size, document)
+        report = report if report.status == "failed" else replace(report, modified_ns=modified)
+        yield self._read(document, report), share
+        yield from self._attached(source, document, share)
 
     def kept(self, failed: FileReport) -> Iterator[Content]:
         """Yield the last good version of a file that cannot be read now, and of what is attached to it."""
@@ -84,26 +91,30 @@ class Contents:
         is_followed = self.previous is not None and self.previous.is_followed
         return kept if is_followed else replace(kept, passages=self._split(kept.document))
 
-    def _attached(self, source: Source, document: Document | None) -> Iterator[Content | FileReport]:
-        """Read what is attached to a file, and what is attached to that, in order."""
+    def _attached(
+        self, source: Source, document: Document | None, share: float
+    ) -> Iterator[tuple[Content | FileReport, float]]:
+        """Read what is attached to a file, ``share`` bytes each, and what is attached to that, in order."""
         # One file may hold a million: what is left of each is not made before it is read.
-        pending = [_attached_to(source, document)]
+        pending = [(_attached_to(source, document), share)]
         own = 0 if document is None else len(document.attachments)
         read = 0
         while pending:
-            attached = next(pending[-1], None)
+            siblings, size = pending[-1]
+            attached = next(siblings, None)
             if attached is None:
                 pending.pop()
                 continue
             if read == max(_MOST_ATTACHED, own):
                 reason = f"{source.id} has more attachments than are read; this one and those after it are left out"
-                yield FileReport(attached.id, "skipped", reason, container=source.id)
+                yield FileReport(attached.id, "skipped", reason, container=source.id), 0.0
                 return
             read += 1
             document, report = self.read(attached)
             last_good = next(self.kept(report), None) if report.status == "failed" else None
-            yield last_good or self._read(document, report)
-            pending.append(_attached_to(attached, document))
+            share = _share(size, document)
+            yield last_good or self._read(document, report), share
+            pending.append((_attached_to(attached, document), share))
 
     def _read(self, document: Document | None, report: FileReport) -> Content | FileReport:
         if document is None or report.status == "skipped":
@@ -113,6 +124,11 @@ class Contents:
 
     def _split(self, document: Document) -> Iterator[Passage]:
         return split(document, self.parameters, self.encoder.count_tokens, self.encoder.window)
+
+
+def _share(size: float, document: Document | None) -> float:
+    """Return how many of ``size`` bytes are a document's own, and each of those that are attached to it."""
+    return size / (1 + (len(document.attachments) if document is not None else 0))
 
 
 def _attached_to(source: Source, document: Document | None) -> Iterator[Source]:

@@ -12,8 +12,8 @@ from qa.build.update import update
 from qa.readers import corpus
 from qa.service.service import Service
 from qa.settings import Settings
-from qa.types import Query
-from tests.conftest import Recorder, hashing_encoder
+from qa.types import FileReport, Query
+from tests.conftest import Build, Recorder, hashing_encoder
 
 TIDES = {
     "_id": "4983",
@@ -44,6 +44,17 @@ class _Corpus:
         service = Service(self._settings, make=hashing_encoder)
         service.reload()
         return service
+
+
+class _Shares(Recorder):
+    """A listener that keeps which share of the bytes was done when each file of a list was finished."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shares: list[float] = []
+
+    def finished_file(self, report: FileReport) -> None:
+        self.shares.append(self.done / self.total)
 
 
 @pytest.fixture
@@ -111,3 +122,16 @@ def test_documents_beyond_the_bound_are_counted_and_others_are_not_bounded_by_wh
     content = corpus.CorpusReader().read("\n".join(map(json.dumps, (TIDES, GULLS, TIDES))).encode())
     assert content.problems == ("a document beyond the first 2 is not read",)
     assert len(content.attachments) == 2
+
+
+def test_a_corpus_advances_by_its_documents(build: Build, tmp_path: Path) -> None:
+    lines = (json.dumps({"_id": str(at), "title": "", "text": f"Tide {at} is read at noon."}) for at in range(2000))
+    (tmp_path / "corpus.jsonl").write_text("\n".join(lines) + "\n")
+    heard, again = _Shares(), _Shares()
+    build(tmp_path / "corpus.jsonl", listener=heard)
+    assert heard.shares[0] < 0.01
+    assert 0.3 < heard.shares[-1] < 0.9  # two batches are done when the last document is read
+    assert heard.done == pytest.approx(heard.total)
+    assert heard.encoded == pytest.approx(heard.total, rel=0.01)
+    build(tmp_path / "corpus.jsonl", listener=again, rebuild=False)
+    assert again.encoded == 0

@@ -70,7 +70,8 @@ class EmbeddingCache:
         self._timeout = timeout
         self._connection: sqlite3.Connection | None = None
         self._build = time.time_ns()
-        self._run(lambda connection: None)
+        # Asked once, and not with every batch: what this build itself has put would be looked through each time.
+        self._may_claim = self._run(_has_unfinished)
 
     def get(self, keys: Sequence[bytes], dimension: int) -> dict[bytes, Vectors]:
         """Look up the vectors ``(dimension,)`` that are known and whole."""
@@ -92,11 +93,11 @@ class EmbeddingCache:
 
     def _claim(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> None:
         """Give rows of earlier builds that failed the number of this one."""
-        # Not in a statement for each question of a build that follows one that went well.
-        if connection.execute("SELECT 1 FROM pending WHERE build != ?", [self._build]).fetchone():
+        if self._may_claim:
             with connection:
                 connection.executemany(
-                    "UPDATE pending SET build = ? WHERE key = ?", ((self._build, key) for key in keys)
+                    "UPDATE pending SET build = ? WHERE key = ? AND build != ?",
+                    ((self._build, key, self._build) for key in keys),
                 )
 
     def put(self, keys: Sequence[bytes], vectors: Vectors) -> None:
@@ -167,6 +168,11 @@ class EmbeddingCache:
             raise StorageError(
                 f"cannot use {self._path} ({error}); check the folder's permissions and the disk's free space"
             ) from error
+
+
+def _has_unfinished(connection: sqlite3.Connection) -> bool:
+    """Tell whether builds that failed have left rows."""
+    return connection.execute("SELECT 1 FROM pending").fetchone() is not None
 
 
 def _known(connection: sqlite3.Connection, keys: Sequence[bytes], dimension: int) -> Iterator[tuple[bytes, Vectors]]:

@@ -45,6 +45,28 @@ def test_more_keys_than_one_statement_takes(tmp_path: Path) -> None:
     assert cache.keep_only(keys[:10]) == 1190
 
 
+def test_a_look_up_takes_no_longer_the_more_this_build_has_put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[None] = []
+
+    def connect(path: Path, timeout: float) -> sqlite3.Connection:
+        connection = connecting(path, timeout)
+        connection.set_progress_handler(lambda: steps.append(None), 1)
+        return connection
+
+    connecting = sqlite3.connect
+    monkeypatch.setattr("sqlite3.connect", connect)
+    cache = EmbeddingCache(tmp_path / "cache")
+    taken = []
+    for start in range(0, 3000, 1000):
+        keys = [number.to_bytes(16, "big") for number in range(start, start + 1000)]
+        cache.put(keys, np.ones((1000, 1), dtype=np.float32))
+        steps.clear()
+        assert set(cache.get(keys[:10], 1)) == set(keys[:10])
+        taken.append(len(steps))
+    cache.close()
+    assert max(taken) < 2 * min(taken)
+
+
 def test_a_file_that_is_no_cache_is_begun_again(tmp_path: Path) -> None:
     (tmp_path / "cache").write_bytes(b"no database" * 100)
     cache = EmbeddingCache(tmp_path / "cache")

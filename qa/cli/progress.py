@@ -135,10 +135,11 @@ class _Progress(ABC):
 
 
 class _Pace:
-    """How fast texts are encoded, by the batches that were encoded last.
+    """How fast bytes are done, by the last batches of which something was encoded.
 
-    A batch whose vectors were known, as after a build that was killed, says nothing of how long the others take: its
-    time and its bytes are left out.
+    A batch whose vectors were all known, as after a build that was killed, says nothing of how long the others take:
+    its time and its bytes are left out. Where some are known in every batch, as of texts that repeat or of a corpus in
+    which a line changed, that will go on.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -150,17 +151,17 @@ class _Pace:
         self._since = self._clock()
         self._last.clear()
 
-    def batch(self, encoded: float) -> None:
-        """Note that a batch is done, of which so many bytes were encoded."""
+    def batch(self, size: float, encoded: float) -> None:
+        """Note that a batch is done, of whose ``size`` bytes so many were encoded."""
         now = self._clock()
         if encoded > 0:
-            self._last.append((now - self._since, encoded))
+            self._last.append((now - self._since, size))
         self._since = now
 
     def seconds(self, size: float) -> float | None:
-        """Estimate how long it takes to encode so many bytes; ``None`` before anything was encoded."""
-        taken, encoded = (sum(column) for column in zip(*self._last, strict=True)) if self._last else (0.0, 0.0)
-        return size * taken / encoded if encoded else None
+        """Estimate how long so many bytes take; ``None`` before anything was encoded."""
+        taken, done = (sum(column) for column in zip(*self._last, strict=True)) if self._last else (0.0, 0.0)
+        return size * taken / done if done else None
 
 
 class _RemainingColumn(ProgressColumn):
@@ -180,7 +181,7 @@ class _RemainingColumn(ProgressColumn):
 class IndexingProgress(_Progress):
     """A listener of :func:`qa.build.update.update`, with a bar over the bytes that are done.
 
-    The time that is left is that of encoding all bytes that are left at the pace of those that were encoded.
+    The time that is left is that of all bytes that are left, at the pace of batches of which something was encoded.
     """
 
     def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -201,7 +202,7 @@ class IndexingProgress(_Progress):
     def advanced(self, size: float, encoded: float | None = None) -> None:
         """Show that so many more bytes are done."""
         if encoded is not None:
-            self._pace.batch(encoded)
+            self._pace.batch(size, encoded)
         self._advance(size)
 
     def _remaining(self) -> float | None:

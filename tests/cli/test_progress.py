@@ -71,13 +71,13 @@ def after_a_kill(console: Console, steps: int) -> str:
     return console.file.getvalue()
 
 
-def test_the_time_that_is_left_is_that_of_encoding_and_not_of_what_was_known() -> None:
+def test_the_time_that_is_left_is_that_of_batches_with_something_new() -> None:
     lines = after_a_kill(Console(file=StringIO(), width=200), 4).splitlines()
     assert lines[1:] == [
         "50 % of 1.0 MB",
         "60 % of 1.0 MB",
         "70 % of 1.0 MB, about 0:02:00 left",
-        "90 % of 1.0 MB, about 0:00:40 left",
+        "90 % of 1.0 MB, about 0:00:27 left",
     ]
 
 

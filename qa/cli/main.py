@@ -146,8 +146,22 @@ def show_version_or_run(
     ] = False,
 ) -> None:
     """Show the version, or run the command that is named."""
-    # Standard output is for what was asked for, such as JSON. The stream is looked up for each line.
-    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+    # Standard output is for what was asked for, such as JSON. The stream is looked up for each line. `qa serve`
+    # configures a log of its own.
+    structlog.configure(processors=[_as_warning], logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+
+
+def _as_warning(logger: object, method: str, event: structlog.typing.EventDict) -> str:
+    """Write an event of the log as a line for the person who waits, or drop one that is no warning."""
+    if method in {"debug", "info"}:
+        raise structlog.DropEvent
+    error = event.pop("exc_info", None)
+    if error and not isinstance(error, BaseException):
+        error = sys.exception()
+    reason = event.pop("reason", f"{type(error).__name__}: {error}" if error else "")
+    said = event.pop("event")
+    about = ", ".join(f"{name} {value}" for name, value in event.items())
+    return safe_line(f"qa: warning: {said}{f' ({about})' * bool(about)}{f': {reason}' * bool(reason)}")
 
 
 asking_commands.register(app)

@@ -219,7 +219,9 @@ class IndexingProgress(_Progress):
     def _line(self) -> str:
         seconds = self._remaining()
         left = "" if seconds is None else f", about {timedelta(seconds=ceil(seconds))} left"
-        return f"{100 * self._done / max(self._total, 1.0):.0f} % of {self._total / 1e6:.1f} MB{left}"
+        # The bytes of passages are shares of a file's, and their sum may lie a rounding error below 0.
+        done = max(0.0, self._done)
+        return f"{100 * done / max(self._total, 1.0):.0f} % of {self._total / 1e6:.1f} MB{left}"
 
     def finished_file(self, report: FileReport) -> None:
         """Add a file to the summary."""

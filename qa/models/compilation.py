@@ -131,7 +131,8 @@ def _write(graph: Any, definition: str, precision: Precision, samples: Sequence[
     try:
         import_openvino().save_model(graph, str(folder / MODEL_FILE), compress_to_fp16=False)
     except RuntimeError as error:
-        raise OSError(str(error)) from error
+        # OpenVINO says "basic_ios::clear: iostream error", and not what the system said.
+        raise OSError(f"its graph cannot be written ({error}); check permissions and free space") from error
 
 
 def probe_pairs() -> list[tuple[str, str]]:

@@ -71,7 +71,15 @@ class ReadDocument(BaseModel):
 
 def run_on_stdio(settings: Settings, version: str) -> None:
     """Serve the tools over standard input and output until the client closes its end. Logs go to standard error."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     service = Service(settings, patience=_PATIENCE)
     stopped = threading.Event()
     arguments = (stopped, lambda state: None)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 
@@ -74,16 +75,38 @@ def test_what_a_command_writes_is_for_whom_the_settings_say(
     assert os.umask(0o022) == umask
 
 
-def test_warnings_are_not_among_what_was_asked_for() -> None:
+def logging_command(body: str) -> subprocess.CompletedProcess[str]:
+    """Run a command that logs, in a process of its own: the log is configured once in each."""
     code = (
         "import structlog, typer; from qa.cli.main import app\n"
-        "@app.command()\n"
-        "def warn(): structlog.get_logger().warning('careful'); typer.echo('{}')\n"
+        "log = structlog.get_logger()\n"
+        f"@app.command()\ndef warn():\n{indent(body, '    ')}\n"
         "app(['warn'])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+
+def test_warnings_are_not_among_what_was_asked_for() -> None:
+    done = logging_command("log.warning('careful'); typer.echo('{}')")
     assert done.stdout == "{}\n"
     assert "careful" in done.stderr
+
+
+def test_warnings_are_sentences_for_the_person_who_waits() -> None:
+    done = logging_command(
+        "log.debug('a graph cannot be kept', reason='the disk is full')\n"
+        "log.info('index updated', seconds=3)\n"
+        "log.warning('model not kept; compiling it', reason='the disk is\\n\\x1b[31mfull', file='a.bin')"
+    )
+    assert done.stderr == "qa: warning: model not kept; compiling it (file a.bin): the disk is\\n\\x1b[31mfull\n"
+
+
+def test_what_went_wrong_in_the_code_is_one_line() -> None:
+    done = logging_command(
+        "try:\n    {}['key']\nexcept KeyError as error:\n    log.warning('left out', exc_info=error)\n"
+        "    log.warning('again', exc_info=True)"
+    )
+    assert done.stderr == "qa: warning: left out: KeyError: 'key'\nqa: warning: again: KeyError: 'key'\n"
 
 
 def test_help_imports_nothing_heavy() -> None:

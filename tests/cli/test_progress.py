@@ -81,6 +81,16 @@ def test_the_time_that_is_left_is_that_of_batches_with_something_new() -> None:
     ]
 
 
+def test_a_file_whose_bytes_are_shares_of_passages_is_not_less_than_nothing() -> None:
+    console, clock = Console(file=StringIO(), width=200), Clock()
+    with IndexingProgress(console, clock) as progress:
+        progress.started(1_000_000, 1)
+        clock.now += 60
+        progress.advanced(-1e-10)
+    assert isinstance(console.file, StringIO)
+    assert console.file.getvalue().splitlines()[1:] == ["0 % of 1.0 MB"]
+
+
 @pytest.mark.parametrize(("steps", "left"), [(2, "-:--:--"), (3, "0:02:00")])
 def test_a_bar_shows_the_time_that_is_left(steps: int, left: str) -> None:
     assert left in after_a_kill(Console(file=StringIO(), width=200, force_terminal=True), steps)

@@ -217,8 +217,7 @@ class Builder:
             LexicalWriter(folder, COLUMNS) as lexical,
             closing(Embedding(encoder, self.cache, self.load)) as embedding,
         ):
-            whole = self.before if self.before is not None and is_exact(self.before.describe()) else None
-            rows = PassageWriter(self.listener.advanced, embedding, store, vectors, lexical, whole)
+            rows = PassageWriter(self.listener.advanced, embedding, store, vectors, lexical, self._taken_vectors())
             for item in found:
                 for report, is_new in self._lines(item, rows):
                     unread.add(report)
@@ -237,6 +236,14 @@ class Builder:
             release_free_memory()
             changed = differs or comparison is None or not comparison.is_same
             return BuildCounts(store.documents, store.passages, embedding.encoded, vectors.describe(), changed)
+
+    def _taken_vectors(self) -> VectorIndex | None:
+        """Return what has the vectors of what is taken over as the encoder gave them; ``None`` where the cache has."""
+        # A build that was killed after it had published left its embeddings as if no snapshot needed them: the cache
+        # forgets what is not asked for.
+        if self.before is None or self.cache.has_unfinished or not is_exact(self.before.describe()):
+            return None
+        return self.before
 
     def _lines(self, item: Source | FileReport, rows: PassageWriter) -> Iterator[tuple[FileReport, bool]]:
         """Yield the report's lines of a file, with what is attached to it, or of a folder that cannot be listed.

@@ -61,6 +61,9 @@ class EmbeddingCache:
     Args:
         timeout: seconds to wait for somebody else's lock.
 
+    Attributes:
+        has_unfinished: whether there were rows without a snapshot when it was opened; those that are asked for stay.
+
     Raises:
         StorageError: from every method, where the disk is full or cannot be read or written.
     """
@@ -71,7 +74,7 @@ class EmbeddingCache:
         self._connection: sqlite3.Connection | None = None
         self._build = time.time_ns()
         # Asked once, and not with every batch: what this build itself has put would be looked through each time.
-        self._may_claim = self._run(_has_unfinished)
+        self.has_unfinished = self._run(_has_unfinished)
 
     def get(self, keys: Sequence[bytes], dimension: int) -> dict[bytes, Vectors]:
         """Look up the vectors ``(dimension,)`` that are known and whole."""
@@ -93,7 +96,7 @@ class EmbeddingCache:
 
     def _claim(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> None:
         """Give rows of earlier builds that failed the number of this one."""
-        if self._may_claim:
+        if self.has_unfinished:
             with connection:
                 connection.executemany(
                     "UPDATE pending SET build = ? WHERE key = ? AND build != ?",

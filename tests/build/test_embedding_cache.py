@@ -174,6 +174,22 @@ def test_what_a_failed_build_put_stays_for_the_next_and_no_longer(tmp_path: Path
     assert kept() == {b"a", b"d"}
 
 
+def test_embeddings_of_a_snapshot_whose_build_was_killed_at_its_end_are_kept(
+    build: Build, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_killed(cache: EmbeddingCache, *, used: bool) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(EmbeddingCache, "finish", is_killed)
+        with pytest.raises(KeyboardInterrupt):
+            build()
+    # Takes the vectors of the others from the snapshot.
+    (folder / "new.txt").write_text("Words that are new.")
+    assert build(rebuild=False).counts.encoded == 1
+    assert build().counts.encoded == 0
+
+
 def test_builds_that_fail_again_and_again_do_not_fill_the_disk(
     build: Build, settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -120,3 +120,8 @@ def test_to_read_a_text_nothing_is_imported_that_other_formats_need(tmp_path: Pa
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert done.stdout == "read\nset()\n"
+
+
+def test_every_reader_has_the_name_by_which_it_is_found() -> None:
+    readers = readers_by_name(ReadingOptions())
+    assert [readers[name].name for name in readers.names] == [*readers.names]

@@ -14,7 +14,7 @@ import structlog
 
 from qa.errors import ExtraMissing, ModelDisagrees, ModelNotFound, StorageError
 from qa.extras import is_installed, require
-from qa.files import staged_folder
+from qa.files import staged_folder, why
 from qa.machine import usable_cores
 from qa.models.compilation import PASSAGES, QUESTIONS
 from qa.models.compiled import (
@@ -153,7 +153,11 @@ def compiled_model(
         _note(refusal, str(error))
         raise
     except OSError as error:
-        log.warning("compiled model cannot be kept; compiling it for this process alone", reason=str(error))
+        log.warning(
+            "compiled model cannot be kept; compiling it for this process alone",
+            folder=str(runtime.folder),
+            reason=why(error),
+        )
         return _temporary(compile)
 
 

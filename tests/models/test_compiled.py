@@ -175,6 +175,7 @@ def test_where_nothing_can_be_written_it_is_compiled_for_the_process_alone(model
     encoders: list[Encoder] = []
     found = warnings_of(lambda: encoders.append(choose(model, tmp_path / "file")[0]))
     assert found[0].startswith("compiled model cannot be kept")
+    assert "[Errno" not in found[0]
     assert isinstance(encoders[0], CompiledEncoder)
     assert encoders[0].encode_questions(["apples"]).shape == (1, 32)
 

@@ -28,7 +28,17 @@ from qa.web.api.document_responses import whole_metadata
 from qa.web.api.pictures import Width, draw_page, picture_address
 from qa.web.deps import Dependencies, Deps, ServiceDep
 from qa.web.middleware.collections import in_collection
-from qa.web.pages.rendering import facts, fill, page_address, read_query, reading_address, render, render_around
+from qa.web.pages.rendering import (
+    facts,
+    fill,
+    page_address,
+    passage_address,
+    read_query,
+    reading_address,
+    render,
+    render_around,
+    span_sum,
+)
 
 # Characters that a page shows at most: a book of many megabytes would stop a browser.
 WINDOW = 20_000
@@ -77,12 +87,16 @@ class Sheet:
 
 
 class Place(BaseModel):
-    """What of a document is asked for: a span, and a page as a picture, which ``large`` shows alone."""
+    """What of a document is asked for: a span, and a page as a picture, which ``large`` shows alone.
+
+    ``sum`` is that of the span's text when the address was made, if it is known.
+    """
 
     start: int = Field(0, ge=0)
     end: int = Field(0, ge=0)
     page: int = Field(0, ge=0)
     large: bool = False
+    sum: str = Field("", max_length=64)
 
     @property
     def span(self) -> Span:
@@ -101,8 +115,9 @@ class Neighbours:
 async def read(request: Request, deps: Deps, id: str, place: Annotated[Place, FromQuery()]) -> Response:
     """Show the text around ``[start, end)``, or from ``start`` on where that span is empty or outside of the text.
 
-    Beside it is the picture of a ``page``, by default of the one that the span starts on. The other parameters are
-    those of the ask page; they lead back to it, and to the passages before and after.
+    Nothing is marked where the span's text is not what it was when the address was made. Beside the text is the picture
+    of a ``page``, by default of the one that the span starts on. The other parameters are those of the ask page; they
+    lead back to it, and to the passages before and after.
     """
     query, errors = read_query(request.query_params, deps.service.limits)
     # Before a question is asked for a document that there is not.
@@ -122,7 +137,12 @@ def _page(request: Request, deps: Dependencies, id: str, place: Place, query: Qu
     is_drawn = deps.pictures is not None and pages and has_pictures(document.media_type)
     at = min(asked.start, max(length - 1, 0))
     near = reach(length, at)
-    text = stored.cut(near.start, near.end)
+    text = stored.cut(near.start, max(near.end, min(asked.end, length) if place.sum else 0))
+    said = text[asked.start - near.start : asked.end - near.start]
+    has_changed = place.sum not in {"", span_sum(said)}
+    if has_changed:
+        place = place.model_copy(update={"end": 0})
+        asked = place.span
     shown = window(text, length, at)
     found = blocks(
         text[shown.start - near.start : shown.end - near.start],
@@ -136,6 +156,7 @@ def _page(request: Request, deps: Dependencies, id: str, place: Place, query: Qu
         sheet_number = place.page or page_at(pages, place.start).number
     values: dict[str, object] = {
         "document": document,
+        "has_changed": has_changed,
         "characters": length,
         "pages": len(pages),
         "blocks": found,
@@ -277,8 +298,7 @@ async def _find_neighbours(request: Request, deps: Dependencies, id: str, start:
 
 
 def _neighbour(hit: Hit, query: Query) -> Neighbour:
-    place = hit.highlights[0] if hit.highlights else Span(hit.passage.start, hit.passage.end)
-    return Neighbour(hit.rank, reading_address(hit.passage.document, place.start, place.end, query))
+    return Neighbour(hit.rank, passage_address(hit, query))
 
 
 @originals_router.get(f"{ORIGINALS_PATH}/{{id:path}}")

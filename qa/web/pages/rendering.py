@@ -22,7 +22,7 @@ from qa.markup import Mark, Piece, by_ocr, describe_confidence, pages_by_ocr, pi
 from qa.readers.metadata import DATES
 from qa.search.filters import write_filter
 from qa.search.query import faults
-from qa.types import Answer, Hit, Limits, Query, Reply, State, Turn
+from qa.types import Answer, Hit, Limits, Query, Reply, Span, State, Turn
 from qa.web.api.requests import AskParameters, repeated
 from qa.web.deps import Dependencies, of_request
 from qa.web.middleware.collections import in_collection
@@ -164,16 +164,35 @@ def page_address(document: str) -> str:
     return in_collection(f"/documents/{quote(document, errors='replace')}")
 
 
-def reading_address(document: str, start: int, end: int, query: Query | None = None, collection: str = "") -> str:
+def reading_address(
+    document: str, start: int, end: int, query: Query | None = None, collection: str = "", text: str = ""
+) -> str:
     """Return the address of the page that shows a span in its document; its fragment scrolls to the span.
 
-    ``collection`` is the document's, where it is not that of the request's own address.
+    Args:
+        collection: the document's, where it is not that of the request's own address.
+        text: the span's, whose sum is put into the address: an index that changes meanwhile is noticed by it.
     """
-    asked: list[tuple[str, str]] = []
+    parts = [("start", str(start)), ("end", str(end))]
+    if text:
+        parts.append(("sum", span_sum(text)))
     if query is not None and query.question:
-        asked = [("q", query.question), *chosen(query), *asked_before(query)]
-    parts = urlencode([("start", str(start)), ("end", str(end)), *asked], errors="replace")
-    return in_collection(f"/documents/{quote(document, errors='replace')}?{parts}#span", collection)
+        parts += [("q", query.question), *chosen(query), *asked_before(query)]
+    asked = urlencode(parts, errors="replace")
+    return in_collection(f"/documents/{quote(document, errors='replace')}?{asked}#span", collection)
+
+
+def span_sum(text: str) -> str:
+    """Return what the address of a span has of the SHA-256 of its text: 16 digits."""
+    return text_sha256(text)[:16]
+
+
+def passage_address(hit: Hit, query: Query) -> str:
+    """Return the address of the page that shows the best sentence of a passage, or all of it, in its document."""
+    passage = hit.passage
+    place = hit.highlights[0] if hit.highlights else Span(passage.start, passage.end)
+    text = passage.text[place.start - passage.start : place.end - passage.start]
+    return reading_address(passage.document, place.start, place.end, query, hit.collection, text)
 
 
 def render(
@@ -324,6 +343,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.globals.update(
         asking_address=asking_address,
+        passage_address=passage_address,
         reading_address=reading_address,
         in_collection=in_collection,
         asking_in=asking_in,

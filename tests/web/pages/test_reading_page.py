@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 import pytest
@@ -25,6 +26,7 @@ from tests.support.fake_service import (
 from tests.support.html_page import BROWSER, page
 
 FERRY = "notes/ferry <i>.txt"
+SUM = hashlib.sha256(b"noon").hexdigest()[:16]
 
 
 def test_the_answer_comes_first_with_its_place_and_how_sure_it_is(client: TestClient, service: FakeService) -> None:
@@ -41,7 +43,7 @@ def test_the_answer_comes_first_with_its_place_and_how_sure_it_is(client: TestCl
     assert "All answers given at this setting, taken together, are wrong at most 30% of the time." in answer
     assert "Other values found ferry" in answer
     assert [mark.get("class") for mark in shown.all("mark")] == ["chosen", "chosen"]
-    assert f"{ADDRESS}?start={NOON}&end={NOON + 4}&q=When+does+the+ferry+leave%3F#span" in [
+    assert f"{ADDRESS}?start={NOON}&end={NOON + 4}&sum={SUM}&q=When+does+the+ferry+leave%3F#span" in [
         link["href"] for link in shown.all("a")
     ]
 
@@ -134,6 +136,30 @@ def test_a_document_is_shown_whole_with_the_span_marked(client: TestClient) -> N
     assert "page 1" in shown.text("article")
     assert {"b", "em", "i"}.isdisjoint(tag for tag, _ in shown.elements)
     assert shown.all("script") == []
+
+
+def test_a_link_from_before_a_change_marks_nothing_else(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = f"{ADDRESS}?start={NOON}&end={NOON + 4}&sum={SUM}"
+    shown = page(client, address)
+    assert shown.texts["mark"] == ["noon"]
+    assert "has changed since" not in shown.text("main")
+    for text in (SCRIPT.replace("noon", "dusk"), SCRIPT[: NOON + 2], ""):
+        monkeypatch.setitem(DOCUMENTS, FERRY, replace(DOCUMENTS[FERRY], text=text, sections=(), pages=()))
+        shown = page(client, address)
+        assert "mark" not in shown.texts
+        assert "This document has changed since the link to it was made." in shown.text("main")
+
+
+def test_the_links_of_a_question_say_what_they_lead_to(client: TestClient, service: FakeService) -> None:
+    service.answer = ANSWER
+    shown = page(client, "/?q=When+does+the+ferry+leave%3F")
+    links = [link["href"] or "" for link in shown.all("a") if "start=" in (link["href"] or "")]
+    assert len(links) >= 3
+    for link in links:
+        there = page(client, link)
+        assert "sum=" in link
+        assert "has changed since" not in there.text("main")
+        assert there.texts["mark"]
 
 
 def test_the_passages_of_a_question_lead_to_each_other(client: TestClient) -> None:

@@ -329,6 +329,7 @@ class SnapshotWriter:
         # The sums were made of these bytes: to make them again would read the same memory, and say nothing more.
         verify_content(staged, manifest, self._snapshots.milvus)
         staged.rename(self._folder / manifest.id)
+        self._snapshots.sums.remember(self._folder / manifest.id, sums)
         sync(self._folder)
         return manifest
 

@@ -117,6 +117,12 @@ class Store:
     def _all(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         return self._connection.execute(sql, parameters).fetchall()
 
+    def _rows(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[Any]:
+        """Stream rows. The store is held until they end, and may be closed before that by whoever needs no more."""
+        # `yield from` would close the cursor at its own end, which is an error where the store was closed before.
+        for row in self._connection.execute(sql, parameters):  # noqa: UP028
+            yield row
+
     def count(self, table: Literal["documents", "passages", "windows"]) -> int:
         """Count the rows of a table, in time linear in them."""
         return int(self._one(f"SELECT count(*) FROM {table}")[0])
@@ -124,11 +130,11 @@ class Store:
     def passages_in_order(self) -> Iterator[tuple[int, int]]:
         """Stream the key and the document's number of every passage, by document and start."""
         # The index has all of it, so that no text is read.
-        yield from self._connection.execute("SELECT id, document FROM passages ORDER BY document, start, id")
+        yield from self._rows("SELECT id, document FROM passages ORDER BY document, start, id")
 
     def windows_in_order(self) -> Iterator[tuple[int, int]]:
         """Stream the passage's key and the key of every window, by passage and start."""
-        yield from self._connection.execute("SELECT passage, id FROM windows ORDER BY passage, start, id")
+        yield from self._rows("SELECT passage, id FROM windows ORDER BY passage, start, id")
 
     def windows_out_of_range(self) -> int:
         """Count windows that are empty, reach beyond their passage or have none, and passages without a window."""
@@ -169,7 +175,7 @@ class Store:
 
     def passage_texts(self) -> Iterator[tuple[str, int, int, int, str]]:
         """Stream the document's id, key, start, end and text of every passage, by document and start."""
-        yield from self._connection.execute(
+        yield from self._rows(
             "SELECT documents.id, passages.id, start, end, passages.text FROM passages "
             "JOIN documents ON documents.number = passages.document "
             "ORDER BY passages.document, passages.start, passages.id"
@@ -192,11 +198,11 @@ class Store:
 
     def numbered(self) -> Iterator[tuple[int, str]]:
         """Stream number and id of every document, by id."""
-        yield from self._connection.execute("SELECT number, id FROM documents ORDER BY id")
+        yield from self._rows("SELECT number, id FROM documents ORDER BY id")
 
     def path_rows(self) -> Iterator[tuple[str]]:
         """Stream the different paths of headings above passages, in order, as JSON."""
-        yield from self._connection.execute("SELECT DISTINCT path FROM passages ORDER BY path")
+        yield from self._rows("SELECT DISTINCT path FROM passages ORDER BY path")
 
     @cached_property
     def document_ids(self) -> list[str]:
@@ -237,13 +243,11 @@ class Store:
 
     def filed(self) -> Iterator[tuple[int, str, str, str, str, str]]:
         """Stream number, id, title, reader, language and container of all documents, by number."""
-        yield from self._connection.execute(
-            "SELECT number, id, title, reader, language, container FROM documents ORDER BY number"
-        )
+        yield from self._rows("SELECT number, id, title, reader, language, container FROM documents ORDER BY number")
 
     def properties(self) -> Iterator[tuple[int, int, int, int, str, str]]:
         """Stream all metadata by document: its number, span, the characters of the document, name and value."""
-        yield from self._connection.execute(
+        yield from self._rows(
             "SELECT document, start, end, characters, name, value FROM metadata "
             "JOIN documents ON documents.number = metadata.document ORDER BY document, start, ordinal"
         )
@@ -478,7 +482,7 @@ class Store:
 
     def texts(self) -> Iterator[tuple[str, str, str]]:
         """Stream id, canonical text and the SHA-256 that was written with it, in the order of :meth:`passage_texts`."""
-        yield from self._connection.execute("SELECT id, text, text_sha256 FROM documents ORDER BY number")
+        yield from self._rows("SELECT id, text, text_sha256 FROM documents ORDER BY number")
 
 
 def _not_found(id: str) -> DocumentNotFound:

@@ -11,7 +11,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -59,12 +59,23 @@ class SnapshotSums:
                 found[name] = sha256_of_file(folder / name)
                 if status.st_size > _SMALL and is_settled(folder / name, status, begun):
                     computed[identity] = found[name]
-        new = {identity: sum for identity, sum in computed.items() if known.get(identity) != sum}
+        self._remember({identity: sum for identity, sum in computed.items() if known.get(identity) != sum})
+        return found
+
+    def remember(self, folder: Path, sums: Mapping[str, str]) -> None:
+        """Remember the sums of the named files, which this process has just written and summed, and nobody else writes.
+
+        Raises:
+            OSError: a file cannot be looked at.
+        """
+        looked_at = ((sum, (folder / name).stat()) for name, sum in sums.items())
+        self._remember({identity_of(status): sum for sum, status in looked_at if status.st_size > _SMALL})
+
+    def _remember(self, new: Mapping[str, str]) -> None:
         if new:
             with self._lock:
                 self._known |= new
                 self._write(self._read() | self._known)
-        return found
 
     def _read(self) -> dict[str, str]:
         """Read what was remembered; nothing where there is no such file, or it is not what was written."""

@@ -329,8 +329,8 @@ class SnapshotWriter:
         # The sums were made of these bytes: to make them again would read the same memory, and say nothing more.
         verify_content(staged, manifest, self._snapshots.milvus)
         staged.rename(self._folder / manifest.id)
-        self._snapshots.sums.remember(self._folder / manifest.id, sums)
         sync(self._folder)
+        self._snapshots.sums.remember(self._folder / manifest.id, sums)
         return manifest
 
     def _now(self) -> datetime:
